@@ -1,0 +1,19 @@
+//! What a bus can do, as data.
+
+use std::time::Duration;
+
+/// What a bus says of itself.
+#[derive(Clone, Debug)]
+pub struct BusInfo {
+    /// The scheme of its URL, without the colon.
+    pub scheme: &'static str,
+    /// For how long a second message with the same id is dropped; `None` where it never is. `Duration::MAX` means for
+    /// as long as the first is kept.
+    pub dedupe: Option<Duration>,
+    /// Whether a batch under a lower term than the highest admitted one is refused.
+    pub fence: bool,
+    /// Whether [`crate::Bus::follow`] works.
+    pub follow: bool,
+    /// The most messages in one batch.
+    pub batch_limit: usize,
+}

@@ -1,0 +1,33 @@
+//! The bus: where envelopes go. `publish` with one answer per message, `follow` to see what is there.
+
+mod error;
+mod info;
+mod message;
+
+use std::fmt;
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+
+pub use error::{BusError, BusErrorKind};
+pub use info::BusInfo;
+pub use message::{Batch, Followed, FollowFrom, Message, Published, Refusal};
+
+/// What is on the bus, in its order. Ends with an error item when following has stopped; ask again from the last
+/// position.
+pub type FollowStream = BoxStream<'static, Result<Followed, BusError>>;
+
+/// A message bus.
+#[async_trait]
+pub trait Bus: fmt::Debug + Send + Sync + 'static {
+    /// What this bus can do.
+    fn info(&self) -> BusInfo;
+
+    /// Publishes the batch: one answer per message, in order. An `Ok` answer means that the message is on the bus as
+    /// durably as [`BusInfo`] says. The outer error means that the bus could not be reached or did not answer: the
+    /// whole batch may be repeated, for a bus that deduplicates drops what it has.
+    async fn publish(&self, batch: &Batch<'_>) -> Result<Vec<Result<Published, Refusal>>, BusError>;
+
+    /// Everything on the bus from `from` on, then everything new, on `subject`.
+    async fn follow(&self, subject: &str, from: FollowFrom) -> Result<FollowStream, BusError>;
+}

@@ -1,0 +1,5 @@
+//! The envelope: one chat line, normalized.
+
+mod id;
+
+pub use id::EnvelopeId;

@@ -1,0 +1,94 @@
+//! What an election tells: the events of seeds 003 and 004, in the order in which they happen.
+
+use alloc::string::String;
+use core::fmt;
+use core::time::Duration;
+
+use crate::{HolderId, Term};
+
+/// One thing that happened in an election.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A campaign began.
+    LeaderElectionStarted,
+    /// This candidate leads from now on. Comes before the work is started.
+    BecameLeader {
+        /// The tenure's term.
+        term: Term,
+    },
+    /// The lease was extended.
+    Renewed,
+    /// This candidate leads no longer. Comes after the work was told to stop.
+    LostLeadership {
+        /// Why.
+        reason: LossReason,
+        /// How long the tenure lasted.
+        led_for: Duration,
+    },
+    /// Somebody else (or nobody, or this candidate) was seen to lead.
+    LeaderChanged {
+        /// Who leads; `None` when the key was seen free.
+        leader: Option<HolderId>,
+        /// Under which term, where it is known.
+        term: Option<Term>,
+        /// Whether it is this candidate.
+        is_self: bool,
+    },
+    /// The store did not do what it was asked; the election goes on.
+    StoreFailed {
+        /// What was asked: "acquire", "renew", "release", "observe".
+        verb: &'static str,
+        /// The store's own words, without secrets.
+        message: String,
+        /// Whether the request may have taken effect all the same.
+        outcome_unknown: bool,
+    },
+    /// The subscriber was too slow: this many events before the next one are missing. Made by the driver's bounded
+    /// channel.
+    Lagged(u64),
+}
+
+/// Why a tenure ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LossReason {
+    /// The store said so: expired, deleted, or taken by `to`.
+    Lost {
+        /// Who holds the key now, where somebody does.
+        to: Option<HolderId>,
+    },
+    /// Renewals failed until there was only time left to stop.
+    RenewalFailed,
+    /// The deadline passed before anything could be done, as after a pause of the process.
+    Expired,
+    /// The holder resigned.
+    Resigned,
+    /// Somebody asked the holder, through the record, to resign.
+    ResignRequested,
+    /// The holder's health gate closed.
+    Unhealthy,
+    /// A sink refused the term: a newer one has written.
+    Fenced {
+        /// The highest term that the sink has admitted.
+        seen: Term,
+    },
+    /// The work ended by itself.
+    WorkEnded,
+}
+
+impl fmt::Display for LossReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LossReason::Lost { to: Some(to) } => write!(f, "lost to {to}"),
+            LossReason::Lost { to: None } => f.write_str("lease expired or deleted"),
+            LossReason::RenewalFailed => f.write_str("renewals failed"),
+            LossReason::Expired => f.write_str("deadline passed"),
+            LossReason::Resigned => f.write_str("resigned"),
+            LossReason::ResignRequested => f.write_str("asked to resign"),
+            LossReason::Unhealthy => f.write_str("unhealthy"),
+            LossReason::Fenced { seen } => write!(f, "fenced by term {seen}"),
+            LossReason::WorkEnded => f.write_str("work ended"),
+        }
+    }
+}

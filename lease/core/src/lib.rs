@@ -1,0 +1,26 @@
+//! The pure core of Tenure: electors, fences and the words they share.
+//!
+//! Nothing here reads a clock, a socket or a random source: `now` and a seed are arguments, effects are return values.
+//! The crate is `no_std`, so the compiler refuses the rest.
+
+#![no_std]
+
+extern crate alloc;
+
+mod elector;
+mod event;
+mod fence;
+mod names;
+mod record;
+mod term;
+mod time;
+mod timing;
+
+pub use elector::*;
+pub use event::{Event, LossReason};
+pub use fence::{Fence, Fenced};
+pub use names::{HolderId, KeyPrefix, LeaseKey, NameError, Nonce, Note};
+pub use record::{Claim, Claimed, Held, LeaseRecord, RecordFormat, Released, Renewed};
+pub use term::Term;
+pub use time::Time;
+pub use timing::{Timing, TimingError, TimingOptions};

@@ -1,0 +1,72 @@
+//! How a store fails, and what that means for the one who asked.
+
+use std::error::Error;
+use std::fmt;
+
+/// A store's failure. Ask it [`StoreError::is_retryable`] and [`StoreError::is_outcome_unknown`]; show it to people.
+///
+/// Its text never holds a secret: stores leave passwords and tokens out of what they put here.
+#[derive(Debug)]
+pub struct StoreError {
+    kind: StoreErrorKind,
+    message: String,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+/// What kind of failure it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StoreErrorKind {
+    /// The store could not be reached or was busy; nothing was done.
+    Unavailable,
+    /// The request was sent and not answered: it may have been done, or may be done later.
+    TimedOut,
+    /// The request itself is wrong (ttl out of range, key twice in a batch, batch too large); nothing was done.
+    Invalid,
+    /// The store refused the caller; nothing was done.
+    Denied,
+    /// The record cannot be read; nothing was done.
+    Corrupt,
+    /// The store cannot do that at all.
+    Unsupported,
+}
+
+impl StoreError {
+    /// A failure of this kind, in the store's own words: what, where, how to mend it.
+    pub fn new(kind: StoreErrorKind, message: impl Into<String>) -> Self {
+        StoreError { kind, message: message.into(), source: None }
+    }
+
+    /// Adds the error that this one came from.
+    pub fn with_source(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// What kind of failure it was.
+    pub fn kind(&self) -> StoreErrorKind {
+        self.kind
+    }
+
+    /// Whether the same request may succeed later without anybody mending anything.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self.kind, StoreErrorKind::Unavailable | StoreErrorKind::TimedOut)
+    }
+
+    /// Whether the request may have taken effect all the same.
+    pub fn is_outcome_unknown(&self) -> bool {
+        matches!(self.kind, StoreErrorKind::TimedOut)
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for StoreError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_ref().map(|source| source.as_ref() as _)
+    }
+}

@@ -1,0 +1,62 @@
+//! The store: where leases are kept. One atomic step per key, and no policy.
+//!
+//! [`LeaseStore`] is the whole plug point; `memory:` is built in ([`MemoryStore`]). The words are tenure-core's and are
+//! exported again here, so that a store crate needs this crate alone.
+
+mod error;
+mod info;
+
+use std::fmt;
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+
+pub use error::{StoreError, StoreErrorKind};
+pub use info::StoreInfo;
+pub use tenure_core::{
+    Claim, Claimed, Held, HolderId, KeyPrefix, LeaseKey, LeaseRecord, NameError, Nonce, Note, RecordFormat, Released,
+    Renewed, Term,
+};
+
+/// One answer per item, in order; one item never fails another.
+pub type Answers<T> = Vec<Result<T, StoreError>>;
+
+/// A stream of hints. Its end means that watching has stopped; ask again.
+pub type WakeStream = BoxStream<'static, Wake>;
+
+/// A hint that a key came free or changed hands. Hints may be missing, late, doubled or wrong: they change latency,
+/// never safety.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wake {
+    /// The key; `None` where the store cannot tell which.
+    pub key: Option<LeaseKey>,
+}
+
+/// A place that keeps leases.
+///
+/// Every verb takes a batch and performs one atomic step per item. The outer error means that nothing was sent; the
+/// inner ones belong to their item. A key twice in a batch is refused ([`StoreErrorKind::Invalid`], outer), an empty
+/// batch answers an empty list. Expiry is judged by the store's own clock and the ttl in the record, never by a
+/// client's wall clock. Dropping a call's future may leave its outcome unknown.
+#[async_trait]
+pub trait LeaseStore: fmt::Debug + Send + Sync + 'static {
+    /// What this store can do, and which of its faults can cause an overlap.
+    fn info(&self) -> StoreInfo;
+
+    /// Grants each key that is free or expired, or held under the claim's own nonce (which extends the lease and
+    /// answers the unchanged term). The term of a new tenure is minted in the same step ([`Term::mint`]).
+    async fn acquire(&self, claims: &[Claim]) -> Result<Answers<Claimed>, StoreError>;
+
+    /// Extends each lease whose key, nonce and term match and which has not expired; an expired one is `Lost`, even if
+    /// nobody took it.
+    async fn renew(&self, held: &[Held]) -> Result<Answers<Renewed>, StoreError>;
+
+    /// Frees each lease whose key, nonce and term match; keeps its term record and last note.
+    async fn release(&self, held: &[Held]) -> Result<Answers<Released>, StoreError>;
+
+    /// The leases that are held now, under keys with this prefix, by key. Released and expired ones are not listed.
+    async fn list(&self, prefix: &KeyPrefix) -> Result<Vec<LeaseRecord>, StoreError>;
+
+    /// Hints about keys with this prefix; [`StoreErrorKind::Unsupported`] where there are none to be had.
+    async fn watch(&self, prefix: &KeyPrefix) -> Result<WakeStream, StoreError>;
+}
