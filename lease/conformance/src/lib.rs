@@ -1,1 +1,135 @@
-//! tenure-conformance
+//! The suite: the behaviours that every lease store must show, gated on what its [`StoreInfo`] and builder offer.
+//!
+//! A store's test makes a [`StoreBuilder`] and calls [`suite`]; every case is an `async fn` in the file of its topic,
+//! and its first sentence says what it demands. A builder that can do more (delete records, stop its store) gets more
+//! cases; the report names those that were left out, and why.
+//!
+//! [`StoreInfo`]: tenure_store::StoreInfo
+
+mod batches;
+mod builder;
+mod claims;
+mod expiry;
+mod faults;
+mod keys;
+mod kit;
+mod notes;
+mod races;
+mod report;
+mod terms;
+mod watch;
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+pub use builder::{BuildError, Killable, Records, Stoppable, StoppableClient, StoreBuilder};
+pub use kit::Options;
+use kit::{Kit, Outcome, Verdict};
+pub use report::{Line, Report, Result as CaseResult};
+
+/// Runs every case with [`Options::from_env`], prints a line for each, and panics at the end if any failed.
+pub async fn suite(builder: &dyn StoreBuilder) -> Report {
+    suite_with(builder, Options::from_env()).await
+}
+
+/// Runs every case, prints a line for each, and panics at the end, with the names of the cases that failed and what
+/// they expected, if any did.
+pub async fn suite_with(builder: &dyn StoreBuilder, options: Options) -> Report {
+    let report = examine(builder, options).await;
+    let failures = report.failures();
+    assert!(
+        failures.is_empty(),
+        "{} of {} cases failed:\n{}",
+        failures.len(),
+        report.lines().len(),
+        failures.join("\n")
+    );
+    report
+}
+
+/// Runs every case and prints a line for each; failures are in the report.
+pub async fn examine(builder: &dyn StoreBuilder, options: Options) -> Report {
+    let mut report = Report::new(builder.name());
+    for (case, run) in CASES.iter().filter(|(case, _)| case.contains(&options.only)) {
+        let kit = Kit::new(builder, options.clone(), case);
+        let begun = tokio::time::Instant::now();
+        // A case that panics or hangs is a failure like another; the cases after it still run.
+        let run = AssertUnwindSafe(run(&kit)).catch_unwind();
+        let verdict = match tokio::time::timeout(CASE_LIMIT + options.race_time, run).await {
+            Ok(Ok(verdict)) => verdict,
+            Ok(Err(_)) => Err("panicked; see above".to_owned()),
+            Err(_) => Err(format!("did not end within {CASE_LIMIT:?}")),
+        };
+        let result = match verdict {
+            Ok(Outcome::Passed(detail)) => CaseResult::Passed(detail),
+            Ok(Outcome::Skipped(reason)) => CaseResult::Skipped(reason),
+            Err(expected) => CaseResult::Failed(expected),
+        };
+        report.add(case, begun.elapsed(), result);
+    }
+    report
+}
+
+/// How long one case may take, besides the time for races.
+const CASE_LIMIT: Duration = Duration::from_secs(120);
+
+type Run = for<'a> fn(&'a Kit<'a>) -> BoxFuture<'a, Verdict>;
+
+macro_rules! cases {
+    ($($topic:ident::$case:ident,)*) => {
+        &[$((concat!(stringify!($topic), "::", stringify!($case)), |kit| $topic::$case(kit).boxed()),)*]
+    };
+}
+
+const CASES: &[(&str, Run)] = cases![
+    claims::two_claimers,
+    claims::a_free_key_is_granted_after_release,
+    claims::a_repeated_nonce_gets_the_unchanged_term,
+    claims::foreign_renewals_and_releases_are_refused,
+    claims::a_second_release_does_nothing,
+    claims::a_released_lease_cannot_be_renewed,
+    claims::a_foreign_record_counts_as_held,
+    claims::a_request_to_resign_reaches_the_holder,
+    expiry::a_lease_lasts_its_ttl_and_no_more,
+    expiry::a_retried_claim_lasts_its_ttl_from_the_retry,
+    expiry::a_renewal_lasts_its_ttl_from_the_renewal,
+    expiry::renewing_an_expired_lease_is_lost,
+    expiry::an_expired_nonce_gets_a_new_term,
+    expiry::remaining_is_a_lower_bound_and_falls,
+    expiry::a_silent_holder_is_replaced,
+    terms::grow_over_releases,
+    terms::grow_over_expiry,
+    terms::grow_over_deletion,
+    terms::grow_over_the_loss_of_the_record,
+    terms::exceed_above,
+    terms::stay_the_same_over_renewals,
+    terms::exhausted_terms_are_refused,
+    batches::an_empty_batch_answers_nothing,
+    batches::a_batch_of_one,
+    batches::a_batch_of_a_thousand,
+    batches::one_bad_item_fails_alone,
+    batches::a_key_twice_is_refused,
+    batches::too_large_a_batch_is_refused,
+    batches::answers_come_in_order,
+    keys::odd_keys_are_kept_apart,
+    keys::the_longest_keys_work,
+    keys::a_prefix_is_literal,
+    keys::lists_are_sorted_and_complete,
+    keys::released_and_expired_leases_are_not_listed,
+    notes::odd_notes_are_carried_whole,
+    notes::a_renewal_replaces_the_note,
+    notes::the_last_note_reaches_the_next_holder,
+    notes::a_repeated_claim_gets_the_same_last_note,
+    watch::a_release_wakes_within_a_deadline,
+    watch::every_watcher_is_woken,
+    watch::a_deleted_lease_wakes,
+    races::one_of_many_is_granted,
+    races::disjoint_batches_do_not_disturb_each_other,
+    faults::a_stopped_client_loses,
+    faults::a_store_that_stops_and_goes_on,
+    faults::a_store_that_dies_and_comes_back,
+    faults::clients_close_cleanly,
+];

@@ -12,11 +12,12 @@ pub struct TimingOptions {
     pub renew_interval: Option<Duration>,
     /// How much earlier than the store the holder considers its lease over. Default ttl x 2/15 within 200 ms to 2 s.
     pub margin: Option<Duration>,
-    /// How long work gets to stop by itself. Default min(10 s, ttl/3).
+    /// How long work gets to stop by itself. Default min(10 s, ttl/3, grace_period/2).
     pub stop_timeout: Option<Duration>,
     /// How long to wait between attempts, failed renewals included. Default min(2 s, ttl/6).
     pub retry_interval: Option<Duration>,
-    /// Shortens the holder's own deadline to `renew_interval + grace_period` where that is earlier.
+    /// Shortens the holder's own deadline to `renew_interval + grace_period` where that is earlier. Longer than the stop
+    /// timeout, or no renewal could be answered in time.
     pub grace_period: Option<Duration>,
     /// Delays this candidate's claims, so that others win; bounded by the ttl. It never pre-empts. Default none.
     pub claim_delay: Option<Duration>,
@@ -53,6 +54,13 @@ pub enum TimingError {
         /// The margin.
         margin: Duration,
     },
+    /// `grace_period > stop_timeout` does not hold.
+    Grace {
+        /// The grace period.
+        grace_period: Duration,
+        /// The stop timeout.
+        stop_timeout: Duration,
+    },
     /// The claim delay exceeds the ttl.
     ClaimDelay(Duration),
 }
@@ -69,6 +77,11 @@ impl fmt::Display for TimingError {
                 "ttl > renew_interval + stop_timeout + margin does not hold: {ttl:?} <= {renew_interval:?} + \
                  {stop_timeout:?} + {margin:?}; raise the ttl or lower one of the others"
             ),
+            TimingError::Grace { grace_period, stop_timeout } => write!(
+                f,
+                "grace_period > stop_timeout does not hold: {grace_period:?} <= {stop_timeout:?}; raise the grace \
+                 period or lower the stop timeout"
+            ),
             TimingError::ClaimDelay(delay) => write!(f, "claim_delay {delay:?} exceeds the ttl"),
         }
     }
@@ -83,14 +96,16 @@ impl TimingOptions {
         if ttl < Timing::MIN_TTL || ttl > Timing::MAX_TTL {
             return Err(TimingError::Ttl(ttl));
         }
-        let margin = self
-            .margin
-            .unwrap_or_else(|| (ttl * 2 / 15).clamp(Duration::from_millis(200), Duration::from_secs(2)));
+        let margin =
+            self.margin.unwrap_or_else(|| (ttl * 2 / 15).clamp(Duration::from_millis(200), Duration::from_secs(2)));
         let timing = Timing {
             ttl,
             renew_interval: self.renew_interval.unwrap_or(ttl / 3),
             margin,
-            stop_timeout: self.stop_timeout.unwrap_or_else(|| (ttl / 3).min(Duration::from_secs(10))),
+            stop_timeout: self.stop_timeout.unwrap_or_else(|| {
+                let most = self.grace_period.map_or(Duration::from_secs(10), |grace| grace / 2);
+                (ttl / 3).min(Duration::from_secs(10)).min(most)
+            }),
             retry_interval: self.retry_interval.unwrap_or_else(|| (ttl / 6).min(Duration::from_secs(2))),
             grace_period: self.grace_period,
             claim_delay: self.claim_delay.unwrap_or_default(),
@@ -103,6 +118,11 @@ impl TimingOptions {
             if span.is_zero() {
                 return Err(TimingError::Zero(what));
             }
+        }
+        if let Some(grace_period) = timing.grace_period
+            && grace_period <= timing.stop_timeout
+        {
+            return Err(TimingError::Grace { grace_period, stop_timeout: timing.stop_timeout });
         }
         if timing.claim_delay > ttl {
             return Err(TimingError::ClaimDelay(timing.claim_delay));
@@ -220,6 +240,17 @@ mod tests {
             .resolve()
             .unwrap_err();
         assert!(alloc::format!("{error}").contains("ttl > renew_interval + stop_timeout + margin"));
+    }
+
+    /// With a grace period there still is time for a renewal to be answered, and for the work to stop; one that leaves
+    /// none is refused.
+    #[test]
+    fn grace_period_leaves_time_to_renew() {
+        let with = |grace| TimingOptions { grace_period: Some(grace), ..TimingOptions::default() }.resolve();
+        let timing = with(Duration::from_secs(5)).unwrap();
+        assert_eq!(timing.stop_timeout(), Duration::from_millis(2_500));
+        assert_eq!(timing.request_timeout(), Duration::from_millis(2_500));
+        assert!(alloc::format!("{}", with(Duration::ZERO).unwrap_err()).contains("grace_period > stop_timeout"));
     }
 
     /// The grace period only ever shortens the holder's own deadline.

@@ -3,16 +3,24 @@
 //! [`LeaseStore`] is the whole plug point; `memory:` is built in ([`MemoryStore`]). The words are tenure-core's and are
 //! exported again here, so that a store crate needs this crate alone.
 
+mod batch;
 mod error;
 mod info;
+mod memory;
+mod slot;
+mod table;
 
 use std::fmt;
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
+pub use batch::{check_batch, check_ttl};
 pub use error::{StoreError, StoreErrorKind};
 pub use info::StoreInfo;
+pub use memory::MemoryStore;
+pub use slot::{Change, Occupant, Slot, Tenure};
+pub use table::LeaseTable;
 pub use tenure_core::{
     Claim, Claimed, Held, HolderId, KeyPrefix, LeaseKey, LeaseRecord, NameError, Nonce, Note, RecordFormat, Released,
     Renewed, Term,

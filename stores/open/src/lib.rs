@@ -1,1 +1,106 @@
-//! tenure-open
+//! From a URL to a store: the one crate with a feature for each store that may be compiled in.
+
+mod error;
+mod named;
+mod scheme;
+
+use std::sync::Arc;
+
+use tenure_store::LeaseStore;
+
+pub use error::OpenError;
+pub use scheme::{Scheme, schemes};
+
+/// Opens the store that `url` names; see [`schemes`] for what there is.
+///
+/// `memory:` and `memory:NAME` each give one table for the whole process: whoever opens the same name shares it as long
+/// as one of them keeps it. Every other store is opened anew with each call.
+///
+/// Fails where the URL is wrong, the scheme is unknown or not compiled in, or the store cannot be opened. URLs may hold
+/// passwords, so errors repeat nothing of them but the scheme, and the path where that is all there is.
+pub async fn open(url: &str) -> Result<Arc<dyn LeaseStore>, OpenError> {
+    let Some((name, rest)) = url.split_once(':') else {
+        return Err(OpenError::NoScheme);
+    };
+    let Some(scheme) = schemes().iter().find(|scheme| scheme.names(name)) else {
+        return Err(OpenError::Unknown { scheme: scheme::shown(name) });
+    };
+    if !scheme.compiled {
+        return Err(OpenError::NotCompiled { scheme: scheme.name });
+    }
+    match scheme.name {
+        "memory" => Ok(named::memory(rest)),
+        #[cfg(feature = "sqlite")]
+        "sqlite" => Ok(Arc::new(tenure_sqlite::SqliteStore::open(url.parse()?).await?)),
+        name => Err(OpenError::NotCompiled { scheme: name }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tenure_store::{Claim, HolderId, KeyPrefix, LeaseKey, Nonce, Note};
+
+    fn claim() -> Claim {
+        Claim {
+            key: LeaseKey::new("k").unwrap(),
+            holder: HolderId::new("h").unwrap(),
+            nonce: Nonce { process: 1, campaign: 1 },
+            ttl: Duration::from_secs(10),
+            above: None,
+            note: Note::default(),
+        }
+    }
+
+    async fn refused(url: &str) -> String {
+        open(url).await.unwrap_err().to_string()
+    }
+
+    /// Two opens of one name see each other, another name does not, and the last one to go takes the table along.
+    #[tokio::test]
+    async fn memory_is_shared_by_name() {
+        let (one, two, other) =
+            (open("memory:a").await.unwrap(), open("memory:a").await.unwrap(), open("memory:b").await.unwrap());
+        one.acquire(&[claim()]).await.unwrap();
+        let all = KeyPrefix::default();
+        assert_eq!(two.list(&all).await.unwrap().len(), 1);
+        assert_eq!(other.list(&all).await.unwrap().len(), 0);
+        drop((one, two));
+        assert_eq!(open("memory:a").await.unwrap().list(&all).await.unwrap().len(), 0);
+    }
+
+    /// A SQLite URL opens that file, twice, and both see the same leases.
+    #[cfg(feature = "sqlite")]
+    #[tokio::test]
+    async fn sqlite_opens_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}?poll_ms=10", folder.path().join("leases.db").display());
+        let (one, two) = (open(&url).await.unwrap(), open(&url).await.unwrap());
+        one.acquire(&[claim()]).await.unwrap();
+        assert_eq!(two.list(&KeyPrefix::default()).await.unwrap().len(), 1);
+        assert!(refused("sqlite:/no/such/folder/x.db").await.contains("/no/such/folder"));
+    }
+
+    /// A refusal says what would be right, and does not repeat what may be a password.
+    #[tokio::test]
+    async fn wrong_urls_are_refused_with_the_remedy() {
+        assert!(refused("leases.db").await.contains("sqlite:PATH"));
+        let unknown = refused("mongodb://user:hunter2@host/").await;
+        assert!(
+            unknown.contains("\"mongodb\"") && unknown.contains("sqlite:") && !unknown.contains("hunter2"),
+            "{unknown}"
+        );
+        let missing = refused("rediss://:hunter2@host/").await;
+        assert!(missing.contains("not built into this binary") && !missing.contains("hunter2"), "{missing}");
+        assert!(refused("hunter2 and more: x").await.contains("unknown scheme"));
+    }
+
+    /// Every store of the plan is listed, and says whether it is there.
+    #[test]
+    fn schemes_are_listed_with_examples() {
+        assert_eq!(schemes().len(), 12);
+        assert!(schemes().iter().all(|scheme| scheme.example.starts_with(scheme.name)));
+        assert!(schemes().iter().any(|scheme| scheme.name == "memory" && scheme.compiled));
+    }
+}

@@ -1,1 +1,21 @@
-//! tenure-sqlite
+//! Leases in one SQLite file, for processes and containers of one machine: `sqlite:PATH`.
+//!
+//! The file is the only thing that is shared. A claim is one `BEGIN IMMEDIATE` transaction; expiry is judged on the
+//! machine's boottime clock, which containers share even where their time namespaces differ; records of an earlier
+//! boot have expired. Processes may be killed at any moment. Share the *folder* of the file with containers, not the
+//! file alone, and keep it off network file systems: [`SqliteStore::open`] refuses what it can recognise.
+
+mod clock;
+mod config;
+mod database;
+mod failure;
+mod file_check;
+mod identity;
+mod rows;
+mod schema;
+mod store;
+mod watch;
+mod worker;
+
+pub use config::SqliteConfig;
+pub use store::SqliteStore;

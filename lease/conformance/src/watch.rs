@@ -1,0 +1,92 @@
+//! Watching: hints that come in time.
+
+use futures_util::StreamExt;
+use tenure_store::{LeaseKey, StoreErrorKind, WakeStream};
+use tokio::time::Instant;
+
+use crate::kit::*;
+
+/// A release by another client wakes a watcher within the bound; a store without watch says so.
+pub(crate) async fn a_release_wakes_within_a_deadline(kit: &Kit<'_>) -> Verdict {
+    let [one, two] = kit.clients().await?;
+    let key = kit.key("k");
+    let started = two.watch(&kit.prefix("")).await;
+    if !one.info().watch {
+        let kind = started.err().map(|error| error.kind());
+        demand!(kind == Some(StoreErrorKind::Unsupported), "watching to be Unsupported as info() says, got {kind:?}");
+        return skipped("the store has no watch");
+    }
+    drop(started.map_err(|error| failed("watch", error))?);
+    let claim = kit.claim(&key);
+    let own = held(&claim, granted(&one, &claim).await?);
+    let mut wakes = two.watch(&kit.prefix("")).await.map_err(|error| failed("watch", error))?;
+    quiet(&mut wakes).await;
+    let sent = Instant::now();
+    freed(&one, &own).await?;
+    woken(kit, &mut wakes, &key).await?;
+    passed(format!("after {} ms", sent.elapsed().as_millis()))
+}
+
+/// Every watcher whose prefix matches is woken, of the same client and of others.
+pub(crate) async fn every_watcher_is_woken(kit: &Kit<'_>) -> Verdict {
+    let stores: [_; 2] = kit.clients().await?;
+    if !stores[0].info().watch {
+        return skipped("the store has no watch");
+    }
+    let key = kit.key("a/k");
+    let claim = kit.claim(&key);
+    let own = held(&claim, granted(&stores[0], &claim).await?);
+    let mut watchers = Vec::new();
+    for store in [&stores[0], &stores[1], &stores[1]] {
+        for prefix in ["", "a/", "a/k"] {
+            let mut wakes = store.watch(&kit.prefix(prefix)).await.map_err(|error| failed("watch", error))?;
+            quiet(&mut wakes).await;
+            watchers.push(wakes);
+        }
+    }
+    freed(&stores[0], &own).await?;
+    for wakes in &mut watchers {
+        woken(kit, wakes, &key).await?;
+    }
+    passed(format!("{} watchers", watchers.len()))
+}
+
+/// A lease that is deleted by force wakes a watcher within the bound.
+pub(crate) async fn a_deleted_lease_wakes(kit: &Kit<'_>) -> Verdict {
+    let store = kit.client().await?;
+    if !store.info().watch {
+        return skipped("the store has no watch");
+    }
+    let key = kit.key("k");
+    let Some(records) = kit.builder.records() else {
+        return skipped("the builder cannot delete records");
+    };
+    granted(&store, &kit.claim(&key)).await?;
+    let mut wakes = store.watch(&kit.prefix("")).await.map_err(|error| failed("watch", error))?;
+    quiet(&mut wakes).await;
+    let Some(deleting) = records.delete(&key) else {
+        return skipped("the builder cannot delete a lease and keep its term record");
+    };
+    deleting.await.map_err(|error| format!("expected the record to go, got {error}"))?;
+    woken(kit, &mut wakes, &key).await?;
+    PASSED
+}
+
+/// Takes what a watch says at its start: hints may be wrong or late, so what comes before the deed proves nothing.
+async fn quiet(wakes: &mut WakeStream) {
+    let moment = std::time::Duration::from_millis(100);
+    while let Ok(Some(_)) = tokio::time::timeout(moment, wakes.next()).await {}
+}
+
+/// Waits for a hint about `key`, or one that names none.
+async fn woken(kit: &Kit<'_>, wakes: &mut WakeStream, key: &LeaseKey) -> Result<(), String> {
+    let deadline = Instant::now() + kit.options.wake_bound;
+    loop {
+        match tokio::time::timeout_at(deadline, wakes.next()).await {
+            Ok(Some(wake)) if wake.key.as_ref().is_none_or(|woken| woken == key) => return Ok(()),
+            Ok(Some(_)) => {}
+            Ok(None) => return Err("expected a wake-up, got the end of the watch".to_owned()),
+            Err(_) => return Err(format!("expected a wake-up within {:?}, got none", kit.options.wake_bound)),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The suite can fail: stores with one flaw each are caught, by the case that is about it.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use tenure_conformance::{BuildError, CaseResult, Options, StoreBuilder, examine};
+use tenure_store::{
+    Answers, Claim, Claimed, Held, KeyPrefix, LeaseRecord, LeaseStore, MemoryStore, Nonce, Note, Released, Renewed,
+    StoreError, StoreInfo, WakeStream,
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flaw {
+    EverybodyIsGranted,
+    ARepeatBeginsANewTenure,
+    AnybodyMayRenew,
+    AnybodyMayRelease,
+    ExpiredLeasesAreRenewed,
+    LeasesEndEarly,
+    LeasesNeverEnd,
+    AboveIsIgnored,
+    OneBadItemFailsAll,
+    DoublesAreNotSeen,
+    AnswersComeBackwards,
+    PrefixesIgnoreCase,
+    ListsAreUnsorted,
+    NotesAreTrimmed,
+    RenewalsKeepTheNote,
+    WatchesAreSilent,
+}
+
+use Flaw::*;
+
+/// Each flaw, and a case that must catch it.
+const CAUGHT_BY: &[(Flaw, &str)] = &[
+    (EverybodyIsGranted, "claims::two_claimers"),
+    (EverybodyIsGranted, "races::one_of_many_is_granted"),
+    (ARepeatBeginsANewTenure, "claims::a_repeated_nonce_gets_the_unchanged_term"),
+    (AnybodyMayRenew, "claims::foreign_renewals_and_releases_are_refused"),
+    (AnybodyMayRelease, "claims::a_second_release_does_nothing"),
+    (ExpiredLeasesAreRenewed, "expiry::renewing_an_expired_lease_is_lost"),
+    (LeasesEndEarly, "expiry::a_lease_lasts_its_ttl_and_no_more"),
+    (LeasesEndEarly, "expiry::a_retried_claim_lasts_its_ttl_from_the_retry"),
+    (LeasesNeverEnd, "expiry::a_silent_holder_is_replaced"),
+    (AboveIsIgnored, "terms::exceed_above"),
+    (OneBadItemFailsAll, "batches::one_bad_item_fails_alone"),
+    (DoublesAreNotSeen, "batches::a_key_twice_is_refused"),
+    (AnswersComeBackwards, "batches::answers_come_in_order"),
+    (PrefixesIgnoreCase, "keys::a_prefix_is_literal"),
+    (ListsAreUnsorted, "keys::lists_are_sorted_and_complete"),
+    (NotesAreTrimmed, "notes::odd_notes_are_carried_whole"),
+    (RenewalsKeepTheNote, "notes::a_renewal_replaces_the_note"),
+    (WatchesAreSilent, "watch::a_release_wakes_within_a_deadline"),
+];
+
+#[derive(Debug)]
+struct Flawed(MemoryStore, Flaw);
+
+impl Flawed {
+    fn is(&self, flaw: Flaw) -> bool {
+        self.1 == flaw
+    }
+
+    /// The items as whoever holds their keys would have sent them.
+    async fn as_holder(&self, held: &[Held]) -> Vec<Held> {
+        let records = self.0.list(&KeyPrefix::default()).await.unwrap();
+        let as_holder = |held: &Held| {
+            let record = records.iter().find(|record| record.key == held.key);
+            let (nonce, term) = record.map_or((held.nonce, held.term), |r| (r.nonce.unwrap(), r.term.unwrap()));
+            Held { nonce, term, ..held.clone() }
+        };
+        held.iter().map(as_holder).collect()
+    }
+}
+
+#[async_trait]
+impl LeaseStore for Flawed {
+    fn info(&self) -> StoreInfo {
+        self.0.info()
+    }
+
+    async fn acquire(&self, claims: &[Claim]) -> Result<Answers<Claimed>, StoreError> {
+        let mut claims = claims.to_vec();
+        for claim in &mut claims {
+            match self.1 {
+                EverybodyIsGranted => claim.nonce = Nonce { process: 1, campaign: 1 },
+                LeasesEndEarly => claim.ttl = claim.ttl * 9 / 10,
+                LeasesNeverEnd => claim.ttl = claim.ttl.max(Duration::from_secs(3_600)),
+                AboveIsIgnored => claim.above = None,
+                NotesAreTrimmed => claim.note = Note::new(claim.note.as_str().trim()).unwrap(),
+                ARepeatBeginsANewTenure => {
+                    let key = claim.key.clone();
+                    self.0.with_table(|table, now| {
+                        let records = table.list(now, &KeyPrefix::default());
+                        if records.iter().any(|record| record.key == key && record.nonce == Some(claim.nonce)) {
+                            table.remove(&key);
+                        }
+                    });
+                }
+                _ => {}
+            }
+        }
+        if self.is(DoublesAreNotSeen) {
+            let mut answers = Vec::new();
+            for claim in claims {
+                answers.extend(self.0.acquire(&[claim]).await?);
+            }
+            return Ok(answers);
+        }
+        let mut answers = self.0.acquire(&claims).await?;
+        if self.is(OneBadItemFailsAll) {
+            answers = answers.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().map(Ok).collect();
+        }
+        if self.is(AnswersComeBackwards) {
+            answers.reverse();
+        }
+        Ok(answers)
+    }
+
+    async fn renew(&self, held: &[Held]) -> Result<Answers<Renewed>, StoreError> {
+        let mut held = held.to_vec();
+        if self.is(AnybodyMayRenew) {
+            held = self.as_holder(&held).await;
+        }
+        if self.is(RenewalsKeepTheNote) {
+            let records = self.0.list(&KeyPrefix::default()).await?;
+            for held in &mut held {
+                let record = records.iter().find(|record| record.key == held.key);
+                held.note = record.map_or_else(Note::default, |record| record.note.clone());
+            }
+        }
+        if self.is(ExpiredLeasesAreRenewed) {
+            let extended = held.iter().map(|_| Ok(Renewed::Extended { resign_requested: false }));
+            return Ok(extended.collect());
+        }
+        self.0.renew(&held).await
+    }
+
+    async fn release(&self, held: &[Held]) -> Result<Answers<Released>, StoreError> {
+        let held = if self.is(AnybodyMayRelease) { self.as_holder(held).await } else { held.to_vec() };
+        self.0.release(&held).await
+    }
+
+    async fn list(&self, prefix: &KeyPrefix) -> Result<Vec<LeaseRecord>, StoreError> {
+        let mut records =
+            self.0.list(&if self.is(PrefixesIgnoreCase) { KeyPrefix::default() } else { prefix.clone() }).await?;
+        if self.is(PrefixesIgnoreCase) {
+            let prefix = prefix.as_str().to_lowercase();
+            records.retain(|record| record.key.as_str().to_lowercase().starts_with(&prefix));
+        }
+        if self.is(ListsAreUnsorted) {
+            records.reverse();
+        }
+        Ok(records)
+    }
+
+    async fn watch(&self, prefix: &KeyPrefix) -> Result<WakeStream, StoreError> {
+        match self.1 {
+            WatchesAreSilent => Ok(futures_util::stream::pending().boxed()),
+            _ => self.0.watch(prefix).await,
+        }
+    }
+}
+
+struct Builder(Arc<Flawed>);
+
+impl StoreBuilder for Builder {
+    fn name(&self) -> &str {
+        "flawed"
+    }
+
+    fn open(&self) -> BoxFuture<'_, Result<Arc<dyn LeaseStore>, BuildError>> {
+        async { Ok(Arc::clone(&self.0) as Arc<dyn LeaseStore>) }.boxed()
+    }
+}
+
+/// Every flaw is caught by the case that is about it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_flaw_is_caught() {
+    let mut missed = Vec::new();
+    for (flaw, case) in CAUGHT_BY {
+        let options = Options {
+            only: (*case).to_owned(),
+            race_time: Duration::ZERO,
+            expiry_slack: Duration::from_secs(1),
+            wake_bound: Duration::from_secs(1),
+            ..Options::default()
+        };
+        let report = examine(&Builder(Arc::new(Flawed(MemoryStore::new(), *flaw))), options).await;
+        if !matches!(report.lines(), [line] if matches!(line.result, CaseResult::Failed(_))) {
+            missed.push((flaw, case));
+        }
+    }
+    assert!(missed.is_empty(), "not caught: {missed:?}");
+    println!("{} flaws, all caught", CAUGHT_BY.len());
+}

@@ -1,0 +1,59 @@
+//! The memory store passes the suite.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
+use tenure_conformance::{BuildError, Records, StoreBuilder, suite};
+use tenure_store::{HolderId, LeaseKey, LeaseStore, MemoryStore, Note, RecordFormat};
+
+struct Memory(Arc<MemoryStore>);
+
+impl StoreBuilder for Memory {
+    fn name(&self) -> &str {
+        "memory"
+    }
+
+    fn open(&self) -> BoxFuture<'_, Result<Arc<dyn LeaseStore>, BuildError>> {
+        ready(Ok(Arc::clone(&self.0) as Arc<dyn LeaseStore>)).boxed()
+    }
+
+    fn records(&self) -> Option<&dyn Records> {
+        Some(self)
+    }
+}
+
+impl Records for Memory {
+    fn delete<'a>(&'a self, key: &'a LeaseKey) -> Option<BoxFuture<'a, Result<(), BuildError>>> {
+        Some(async { done(self.0.with_table(|table, _| table.remove(key))) }.boxed())
+    }
+
+    fn forget<'a>(&'a self, key: &'a LeaseKey) -> Option<BoxFuture<'a, Result<(), BuildError>>> {
+        Some(async { done(self.0.with_table(|table, _| table.forget(key))) }.boxed())
+    }
+
+    fn plant<'a>(&'a self, key: &'a LeaseKey, holder: &'a HolderId) -> Option<BoxFuture<'a, Result<(), BuildError>>> {
+        let (key, holder, format) = (key.clone(), holder.clone(), RecordFormat::Foreign);
+        let act = async move {
+            self.0.with_table(|table, now| table.plant(now, key, holder, format, Note::default()));
+            Ok(())
+        };
+        Some(act.boxed())
+    }
+
+    fn request_resign<'a>(&'a self, key: &'a LeaseKey) -> Option<BoxFuture<'a, Result<(), BuildError>>> {
+        Some(async { done(self.0.with_table(|table, now| table.request_resign(now, key))) }.boxed())
+    }
+}
+
+/// Whether there was something to be done is not asked.
+fn done(_: bool) -> Result<(), BuildError> {
+    Ok(())
+}
+
+/// The whole suite, over one table.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_passes_the_suite() {
+    println!("{}", suite(&Memory(Arc::default())).await);
+}

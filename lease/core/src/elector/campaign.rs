@@ -1,0 +1,229 @@
+//! The elector's campaign: claims, their retries and wake-ups, until a grant or a resignation.
+
+use core::time::Duration;
+
+use super::requests::Asked;
+use super::state::{Campaign, Phase, State, Tenure};
+use super::timers::Timer;
+use super::{Elector, Order, Request};
+use crate::{Claim, Claimed, Event, HolderId, LossReason, Nonce, Note, Term, Time, Timing};
+
+/// Retries are spread over this fraction of the retry interval.
+const JITTER_FRACTION: u32 = 8;
+
+/// Two claims that wake-ups caused are at least this fraction of the retry interval apart, however many hints come. The
+/// first hint in a while costs no wait.
+const WAKE_FRACTION: u32 = 8;
+
+impl Elector {
+    /// Somebody asks for a campaign: at once from idle, remembered while a tenure is wound up, ignored otherwise.
+    pub(super) fn campaign(&mut self, now: Time) {
+        match &self.state {
+            State::Idle if self.releases.is_empty() => self.start_campaign(now),
+            State::Idle => self.campaign_wanted = true,
+            State::Campaigning(_) => {}
+            State::Leading(tenure) => self.campaign_wanted = !matches!(tenure.phase, Phase::Working),
+        }
+    }
+
+    pub(super) fn start_campaign(&mut self, now: Time) {
+        self.campaign_wanted = false;
+        // A claim that meets an orphan of ours finds out by itself; no need to go on looking.
+        self.stop_observing();
+        self.begin_anew(now);
+        self.event(Event::LeaderElectionStarted);
+    }
+
+    /// Somebody gives up: the campaign ends, the tenure drains, what was remembered is forgotten.
+    pub(super) fn resign(&mut self, now: Time) {
+        self.campaign_wanted = false;
+        match &self.state {
+            State::Idle => {}
+            State::Campaigning(campaign) => {
+                let claiming =
+                    self.requests.in_flight().is_some_and(|sent| sent.asked == Asked::Acquire(campaign.nonce));
+                let in_doubt = campaign.in_doubt || claiming;
+                if claiming {
+                    self.abandon();
+                }
+                self.state = State::Idle;
+                self.timers.clear(Timer::Claim);
+                if in_doubt {
+                    self.suspect_orphan(now);
+                }
+            }
+            State::Leading(_) => self.drain(now, LossReason::Resigned),
+        }
+    }
+
+    /// The health gate: a candidate waits behind it, a leader hands over.
+    pub(super) fn health(&mut self, now: Time, healthy: bool) {
+        if self.healthy == healthy {
+            return;
+        }
+        self.healthy = healthy;
+        match &self.state {
+            State::Leading(_) if !healthy => self.drain(now, LossReason::Unhealthy),
+            State::Campaigning(campaign) if !healthy && campaign.in_doubt => self.suspect_orphan(now),
+            _ => {}
+        }
+    }
+
+    /// A hint that the key may be free: claim now, or right after the claim in flight.
+    pub(super) fn wake(&mut self, now: Time) {
+        let claiming = self.requests.in_flight().is_some_and(|sent| matches!(sent.asked, Asked::Acquire(_)));
+        let State::Campaigning(campaign) = &mut self.state else { return };
+        if claiming {
+            campaign.wake_again = true;
+            return;
+        }
+        let timing = &self.config.timing;
+        let earliest = campaign.last_woken.map_or(now, |last| now.max(last + timing.retry_interval() / WAKE_FRACTION));
+        campaign.woken = true;
+        self.timers.advance(Timer::Claim, earliest + timing.claim_delay());
+    }
+
+    pub(super) fn send_claim(&mut self, now: Time) {
+        let State::Campaigning(campaign) = &mut self.state else { return };
+        if campaign.woken {
+            campaign.woken = false;
+            campaign.last_woken = Some(now);
+        }
+        let nonce = campaign.nonce;
+        let claim = Claim {
+            key: self.config.key.clone(),
+            holder: self.config.holder.clone(),
+            nonce,
+            ttl: self.config.timing.ttl(),
+            above: self.highest,
+            note: self.config.note.clone(),
+        };
+        self.timers.clear(Timer::Claim);
+        self.send(now, Asked::Acquire(nonce), Request::Acquire(claim));
+    }
+
+    pub(super) fn claim_failed(&mut self, now: Time, nonce: Nonce, outcome_unknown: bool) {
+        let pause = self.with_jitter(self.config.timing.retry_interval());
+        let State::Campaigning(campaign) = &mut self.state else { return };
+        if campaign.nonce != nonce {
+            return;
+        }
+        campaign.in_doubt |= outcome_unknown;
+        campaign.wake_again = false;
+        let in_doubt = campaign.in_doubt;
+        self.timers.set(Timer::Claim, now + pause);
+        if in_doubt && !self.healthy {
+            self.suspect_orphan(now);
+        }
+    }
+
+    pub(super) fn claimed(&mut self, now: Time, at: Time, waited_for: bool, nonce: Nonce, claimed: Claimed) {
+        match claimed {
+            Claimed::Granted { term, last_note } => self.granted(now, at, nonce, term, last_note),
+            Claimed::Held { by, term, remaining } => self.held_by(now, waited_for, nonce, by, term, remaining),
+        }
+    }
+
+    /// A claim was granted, perhaps long ago, perhaps one that is not wanted any more.
+    fn granted(&mut self, now: Time, at: Time, nonce: Nonce, term: Term, last_note: Option<Note>) {
+        match &self.state {
+            State::Campaigning(campaign) if campaign.nonce == nonce => {}
+            State::Leading(tenure) if (tenure.nonce, tenure.term) == (nonce, term) => return self.extend(at),
+            State::Leading(tenure) if term > tenure.term => {
+                // An old claim of ours was granted after this tenure: so this tenure is over.
+                self.saw(Some(term));
+                self.owe_release(now, nonce, term);
+                return self.lose(now, LossReason::Lost { to: Some(self.config.holder.clone()) }, true);
+            }
+            State::Leading(_) => return,
+            State::Idle | State::Campaigning(_) => {
+                self.saw(Some(term));
+                return self.owe_release(now, nonce, term);
+            }
+        }
+        let timing = &self.config.timing;
+        let deadline = at + timing.validity();
+        let too_late = now >= deadline - timing.kill_lead();
+        if too_late && self.requests.in_flight().is_some_and(|sent| sent.asked == Asked::Acquire(nonce)) {
+            // The same claim was repeated since: its answer counts from a later moment.
+            return;
+        }
+        // A term below one that was seen would be refused by every sink that has seen it too.
+        let outdated = self.highest.is_some_and(|highest| term < highest);
+        self.saw(Some(term));
+        if too_late || outdated || !self.healthy {
+            self.abandon();
+            self.begin_anew(now);
+            return self.owe_release(now, nonce, term);
+        }
+        self.lead(now, at, deadline, (nonce, term), last_note);
+    }
+
+    /// Goes on campaigning under a fresh nonce.
+    pub(super) fn begin_anew(&mut self, now: Time) {
+        let nonce = self.fresh_nonce();
+        self.state = State::Campaigning(Campaign::new(nonce));
+        self.timers.set(Timer::Claim, now + self.config.timing.claim_delay());
+    }
+
+    fn lead(&mut self, now: Time, at: Time, deadline: Time, (nonce, term): (Nonce, Term), last_note: Option<Note>) {
+        self.abandon();
+        self.stop_observing();
+        // The key is ours: whatever else was owed for it is gone.
+        self.releases.clear();
+        self.timers.clear_all();
+        self.timers.set(Timer::Renew, at + self.config.timing.renew_interval());
+        self.timers.set(Timer::Kill, deadline - self.config.timing.kill_lead());
+        self.state = State::Leading(Tenure {
+            nonce,
+            term,
+            since: now,
+            deadline,
+            last_sent: at,
+            failed: None,
+            lost: false,
+            phase: Phase::Working,
+        });
+        self.event(Event::BecameLeader { term });
+        self.leader_is(Some(self.config.holder.clone()), Some(term), true);
+        self.order(Order::Start { term, nonce, last_note, deadline });
+    }
+
+    fn held_by(
+        &mut self,
+        now: Time,
+        waited_for: bool,
+        nonce: Nonce,
+        by: HolderId,
+        term: Option<Term>,
+        remaining: Option<Duration>,
+    ) {
+        self.saw(term);
+        if self.superseded_by(now, &by, term) || !waited_for {
+            return;
+        }
+        let retry = self.config.timing.retry_interval();
+        // However long the store says it will take, the timer remains.
+        let pause = self.with_jitter(remaining.unwrap_or(retry).clamp(retry, Timing::MAX_TTL.max(retry)));
+        let State::Campaigning(campaign) = &mut self.state else { return };
+        if campaign.nonce != nonce {
+            return;
+        }
+        // Had an earlier claim been granted, this one would have met its own nonce.
+        campaign.in_doubt = false;
+        let wake_again = core::mem::take(&mut campaign.wake_again);
+        self.timers.set(Timer::Claim, now + pause + self.config.timing.claim_delay());
+        if wake_again {
+            self.wake(now);
+        }
+        if by == self.config.holder {
+            // A predecessor under our name, or an orphan of this very process.
+            self.look_for_orphan(now);
+        }
+        self.leader_is(Some(by), term, false);
+    }
+
+    fn with_jitter(&mut self, pause: Duration) -> Duration {
+        pause.saturating_add(self.jitter.up_to(self.config.timing.retry_interval() / JITTER_FRACTION))
+    }
+}

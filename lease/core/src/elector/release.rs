@@ -1,0 +1,175 @@
+//! What an elector gives back: the lease of a tenure whose work has ended, and leases that it holds without wanting them.
+//!
+//! A claim whose reply was lost may have been granted. While the campaign goes on its retries find that out; after a
+//! resignation, or when the key is held under our own name, the elector looks at the record and releases it if it was
+//! made by this process and is not wanted any more. What it does not find runs out with its ttl.
+
+use alloc::collections::VecDeque;
+
+use super::requests::Asked;
+use super::state::State;
+use super::timers::Timer;
+use super::{Elector, Request};
+use crate::{LeaseRecord, Nonce, Term, Time};
+
+/// How many releases can be owed at once; the oldest is forgotten for a newer one, and runs out with its ttl.
+const OWED_MOST: usize = 4;
+
+/// How often the elector looks for an orphan after a resignation.
+const ORPHAN_CHECKS: u8 = 3;
+
+/// The releases that are owed, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Releases(VecDeque<Owed>);
+
+#[derive(Clone, Copy, Debug)]
+struct Owed {
+    nonce: Nonce,
+    term: Term,
+    /// By then the lease has certainly run out by itself.
+    ended_by: Time,
+}
+
+impl Releases {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    pub(super) fn owe(&mut self, nonce: Nonce, term: Term, ended_by: Time) {
+        self.settle(nonce, term);
+        if self.0.len() == OWED_MOST {
+            self.0.pop_front();
+        }
+        self.0.push_back(Owed { nonce, term, ended_by });
+    }
+
+    /// Forgets this one; whether it was owed.
+    fn settle(&mut self, nonce: Nonce, term: Term) -> bool {
+        let before = self.0.len();
+        self.0.retain(|owed| (owed.nonce, owed.term) != (nonce, term));
+        self.0.len() < before
+    }
+}
+
+impl Elector {
+    /// Gives back a lease that is held but not wanted; at once, or after the work has ended.
+    pub(super) fn owe_release(&mut self, now: Time, nonce: Nonce, term: Term) {
+        let timing = &self.config.timing;
+        self.releases.owe(nonce, term, now + timing.ttl() + timing.margin());
+        self.timers.advance(Timer::Release, now);
+    }
+
+    pub(super) fn send_release(&mut self, now: Time) {
+        let Some(owed) = self.releases.0.front().copied() else { return };
+        self.timers.clear(Timer::Release);
+        let held = self.name(owed.nonce, owed.term);
+        self.send(now, Asked::Release(owed.nonce, owed.term), Request::Release(held));
+    }
+
+    /// Freed, or not ours any more: either way nothing is owed for it.
+    pub(super) fn released(&mut self, now: Time, nonce: Nonce, term: Term) {
+        if self.releases.settle(nonce, term) {
+            self.timers.set(Timer::Release, now);
+            self.wound_up(now);
+        }
+    }
+
+    pub(super) fn release_failed(&mut self, now: Time, at: Time, nonce: Nonce, term: Term) {
+        self.releases.0.retain(|owed| (owed.nonce, owed.term) != (nonce, term) || now < owed.ended_by);
+        self.timers.set(Timer::Release, now.max(at + self.config.timing.retry_interval()));
+        self.wound_up(now);
+    }
+
+    /// Once nothing is owed, whatever waited for that goes on.
+    pub(super) fn wound_up(&mut self, now: Time) {
+        if !self.releases.is_empty() {
+            return;
+        }
+        self.timers.clear(Timer::Release);
+        match self.state {
+            State::Idle if self.campaign_wanted => self.start_campaign(now),
+            State::Campaigning(_) => self.timers.advance(Timer::Claim, now + self.config.timing.claim_delay()),
+            _ => {}
+        }
+    }
+
+    // ---- orphans -------------------------------------------------------------------------------------------------
+
+    /// A claim that nobody wants any more may have been granted: look, once its request can be expected to be over.
+    pub(super) fn suspect_orphan(&mut self, now: Time) {
+        self.orphan_checks = ORPHAN_CHECKS;
+        self.timers.set(Timer::Observe, now + self.config.timing.request_timeout());
+    }
+
+    /// The key is held under our own name: look whether by an orphan of this process, at most once per retry interval.
+    pub(super) fn look_for_orphan(&mut self, now: Time) {
+        let earliest = self.last_observe.map_or(now, |last| now.max(last + self.config.timing.retry_interval()));
+        self.orphan_checks = self.orphan_checks.max(1);
+        self.timers.advance(Timer::Observe, earliest);
+    }
+
+    pub(super) fn stop_observing(&mut self) {
+        self.orphan_checks = 0;
+        self.timers.clear(Timer::Observe);
+        if self.requests.in_flight().is_some_and(|sent| sent.asked == Asked::Observe) {
+            self.abandon();
+        }
+    }
+
+    pub(super) fn send_observe(&mut self, now: Time) {
+        self.orphan_checks = self.orphan_checks.saturating_sub(1);
+        self.last_observe = Some(now);
+        self.timers.clear(Timer::Observe);
+        self.send(now, Asked::Observe, Request::Observe(self.config.key.clone()));
+    }
+
+    pub(super) fn observe_failed(&mut self, now: Time) {
+        self.observe_again(now);
+    }
+
+    pub(super) fn observed_record(&mut self, now: Time, waited_for: bool, record: Option<LeaseRecord>) {
+        let Some(record) = record else {
+            if waited_for {
+                self.leader_is(None, None, false);
+                self.observe_again(now);
+            }
+            return;
+        };
+        self.saw(record.term);
+        if self.superseded_by(now, &record.holder, record.term) || matches!(self.state, State::Leading(_)) {
+            return;
+        }
+        if waited_for {
+            self.leader_is(Some(record.holder), record.term, false);
+        }
+        let (Some(nonce), Some(term)) = (record.nonce, record.term) else { return };
+        if nonce.process != self.config.process {
+            return if waited_for {
+                self.observe_again(now)
+            };
+        }
+        match &self.state {
+            // A claim of this very campaign was granted: repeating it tells the deadline.
+            State::Campaigning(campaign) if campaign.nonce == nonce && self.healthy => {
+                self.timers.advance(Timer::Claim, now);
+            }
+            state => {
+                if matches!(state, State::Campaigning(campaign) if campaign.nonce == nonce) {
+                    self.begin_anew(now);
+                }
+                self.stop_observing();
+                self.owe_release(now, nonce, term);
+            }
+        }
+    }
+
+    fn observe_again(&mut self, now: Time) {
+        if self.orphan_checks > 0 {
+            self.timers.set(Timer::Observe, now + self.config.timing.retry_interval());
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The memory store: `memory:`, a table in this process, for tests, demonstrations and one-process programs.
+
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use futures_util::stream;
+use tenure_core::{Time, Timing};
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::slot::Change;
+use crate::{
+    Answers, Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseRecord, LeaseStore, LeaseTable, Released, Renewed,
+    StoreError, StoreInfo, Wake, WakeStream, check_batch, check_ttl,
+};
+
+/// Leases in this process's memory: shared by whoever holds the same `Arc`, gone with the process.
+///
+/// Its clock is tokio's, so that a paused runtime pauses it. That clock stands still while the machine sleeps, which
+/// only ever makes leases outlast their holders' own deadlines.
+pub struct MemoryStore {
+    table: Mutex<LeaseTable>,
+    origin: tokio::time::Instant,
+    wakes: broadcast::Sender<Wake>,
+}
+
+/// How many hints a slow watcher may be behind before they are replaced by one that names no key.
+const WAKES: usize = 1024;
+
+const INFO: StoreInfo = StoreInfo {
+    scheme: "memory",
+    min_ttl: Duration::from_millis(1),
+    max_ttl: Timing::MAX_TTL,
+    batch_limit: 100_000,
+    watch: true,
+    durable: false,
+    shared: false,
+    overlap_faults: &[],
+};
+
+impl MemoryStore {
+    /// A store without records.
+    pub fn new() -> Self {
+        MemoryStore {
+            table: Mutex::default(),
+            origin: tokio::time::Instant::now(),
+            wakes: broadcast::Sender::new(WAKES),
+        }
+    }
+
+    /// Does something to the table behind the store's back, at the store's present time: for tests and operators.
+    /// Watchers are told that something happened, not what.
+    pub fn with_table<R>(&self, act: impl FnOnce(&mut LeaseTable, Time) -> R) -> R {
+        let mut table = self.table();
+        let result = act(&mut table, self.now());
+        drop(table);
+        self.wake(None);
+        result
+    }
+
+    fn now(&self) -> Time {
+        Time::ZERO + self.origin.elapsed()
+    }
+
+    fn table(&self) -> MutexGuard<'_, LeaseTable> {
+        // Every step leaves the table whole, so a panic elsewhere under the lock does no harm to it.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake(&self, key: Option<LeaseKey>) {
+        // Nobody watching is not an error.
+        let _ = self.wakes.send(Wake { key });
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl LeaseStore for MemoryStore {
+    fn info(&self) -> StoreInfo {
+        INFO
+    }
+
+    async fn acquire(&self, claims: &[Claim]) -> Result<Answers<Claimed>, StoreError> {
+        check_batch(&INFO, claims.iter().map(|claim| &claim.key))?;
+        let (mut table, now, clock) = (self.table(), self.now(), clock_micros());
+        table.drop_unused_now_and_then(now);
+        let answers = claims.iter().map(|claim| {
+            check_ttl(&INFO, &claim.key, claim.ttl)?;
+            let (answer, change) = table.acquire_step(now, clock, claim)?;
+            if change == Change::ChangedHands {
+                self.wake(Some(claim.key.clone()));
+            }
+            Ok(answer)
+        });
+        Ok(answers.collect())
+    }
+
+    async fn renew(&self, held: &[Held]) -> Result<Answers<Renewed>, StoreError> {
+        check_batch(&INFO, held.iter().map(|held| &held.key))?;
+        let (mut table, now) = (self.table(), self.now());
+        let answers = held.iter().map(|held| {
+            check_ttl(&INFO, &held.key, held.ttl)?;
+            Ok(table.renew(now, held))
+        });
+        Ok(answers.collect())
+    }
+
+    async fn release(&self, held: &[Held]) -> Result<Answers<Released>, StoreError> {
+        check_batch(&INFO, held.iter().map(|held| &held.key))?;
+        let (mut table, now) = (self.table(), self.now());
+        let answers = held.iter().map(|held| {
+            let answer = table.release(now, held);
+            if answer == Released::Freed {
+                self.wake(Some(held.key.clone()));
+            }
+            Ok(answer)
+        });
+        Ok(answers.collect())
+    }
+
+    async fn list(&self, prefix: &KeyPrefix) -> Result<Vec<LeaseRecord>, StoreError> {
+        Ok(self.table().list(self.now(), prefix))
+    }
+
+    async fn watch(&self, prefix: &KeyPrefix) -> Result<WakeStream, StoreError> {
+        let start = (self.wakes.subscribe(), prefix.clone());
+        let wakes = stream::unfold(start, |(mut receiver, prefix)| async move {
+            loop {
+                let wake = match receiver.recv().await {
+                    Ok(wake) => wake,
+                    Err(RecvError::Lagged(_)) => Wake { key: None },
+                    Err(RecvError::Closed) => return None,
+                };
+                if wake.key.as_ref().is_none_or(|key| prefix.matches(key)) {
+                    return Some((wake, (receiver, prefix)));
+                }
+            }
+        });
+        Ok(wakes.boxed())
+    }
+}
+
+fn clock_micros() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(0))
+}

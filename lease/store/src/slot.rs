@@ -1,0 +1,194 @@
+//! The slot: what a store keeps for one key, and the one atomic step of each verb on it, as pure functions.
+//!
+//! The memory store and the simulator hold slots in a map; a database store may load a slot, take the step and write
+//! it back inside one transaction. `now` is a moment of the store's own monotonic clock.
+
+use std::time::Duration;
+
+use crate::{
+    Claim, Claimed, Held, HolderId, LeaseKey, LeaseRecord, Nonce, Note, RecordFormat, Released, Renewed, StoreError,
+    StoreErrorKind, Term,
+};
+use tenure_core::Time;
+
+/// What a store keeps for one key. The default is a key that was never held.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Slot {
+    /// Who holds the key, or held it last and neither released it nor lost it to somebody.
+    pub tenure: Occupant,
+    /// The term of the present tenure, or of the last one: the term record. It outlives release and expiry.
+    pub term: Option<Term>,
+    /// The note of the present tenure, or of the last one.
+    pub note: Option<Note>,
+    /// The last note of the tenure before that one, so that a repeated claim gets the same answer.
+    pub previous_note: Option<Note>,
+}
+
+/// Who is in a slot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Occupant {
+    /// Nobody: never held, or released.
+    #[default]
+    Nobody,
+    /// A tenure, which may have expired.
+    Tenure(Tenure),
+    /// A record that this code must not touch: of another program, or of a newer format. It counts as held.
+    Foreign {
+        /// Who holds it, as far as that can be read.
+        holder: HolderId,
+        /// What wrote it.
+        format: RecordFormat,
+    },
+}
+
+/// One tenure, as its record shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tenure {
+    /// Who holds.
+    pub holder: HolderId,
+    /// Under which nonce.
+    pub nonce: Nonce,
+    /// The lease's full duration.
+    pub ttl: Duration,
+    /// The moment from which on the lease is over.
+    pub expires: Time,
+    /// Somebody asked the holder to resign.
+    pub resign_requested: bool,
+}
+
+/// What a step did to the slot, for whoever must write it back or wake others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing.
+    Nothing,
+    /// The present tenure was extended; its ttl and note may have changed.
+    Extended,
+    /// A tenure began or ended.
+    ChangedHands,
+}
+
+impl Slot {
+    /// The step of [`crate::LeaseStore::acquire`].
+    ///
+    /// A free or expired slot is granted under a newly minted term. A claim that meets its own nonce in an unexpired
+    /// record extends the lease and gets the unchanged term, whatever its `above` says; it never shortens the lease
+    /// and leaves holder and note alone, so that a claim which arrives twice cannot undo a later renewal. A claim that
+    /// meets its own nonce in an expired record starts a new tenure: its old one is lost, as a renewal would be told.
+    /// Fails only where the terms are exhausted, and then changes nothing.
+    pub fn acquire(&mut self, now: Time, clock_micros: u64, claim: &Claim) -> Result<(Claimed, Change), StoreError> {
+        match &mut self.tenure {
+            Occupant::Foreign { holder, .. } => {
+                return Ok((Claimed::Held { by: holder.clone(), term: None, remaining: None }, Change::Nothing));
+            }
+            Occupant::Tenure(tenure) if now < tenure.expires => {
+                if tenure.nonce != claim.nonce {
+                    let by = tenure.holder.clone();
+                    let remaining = Some(tenure.expires.since(now));
+                    return Ok((Claimed::Held { by, term: self.term, remaining }, Change::Nothing));
+                }
+                // The term is there whenever a tenure is; a slot put together otherwise falls through to a new one.
+                if let Some(term) = self.term {
+                    if now + claim.ttl > tenure.expires {
+                        tenure.expires = now + claim.ttl;
+                        tenure.ttl = claim.ttl;
+                    }
+                    let last_note = self.previous_note.clone();
+                    return Ok((Claimed::Granted { term, last_note }, Change::Extended));
+                }
+            }
+            Occupant::Tenure(_) | Occupant::Nobody => {}
+        }
+        let Some(term) = Term::mint(self.term, claim.above, clock_micros) else {
+            return Err(StoreError::new(
+                StoreErrorKind::Invalid,
+                format!(
+                    "the terms of key {:?} are exhausted: none is left above {:?} or {:?}",
+                    claim.key, self.term, claim.above
+                ),
+            ));
+        };
+        self.previous_note = self.note.replace(claim.note.clone());
+        self.term = Some(term);
+        self.tenure = Occupant::Tenure(Tenure {
+            holder: claim.holder.clone(),
+            nonce: claim.nonce,
+            ttl: claim.ttl,
+            expires: now + claim.ttl,
+            resign_requested: false,
+        });
+        Ok((Claimed::Granted { term, last_note: self.previous_note.clone() }, Change::ChangedHands))
+    }
+
+    /// The step of [`crate::LeaseStore::renew`]: the lease lasts for `held.ttl` from now, which may be shorter than
+    /// what was left. An expired record is `Lost`, even if nobody took it.
+    pub fn renew(&mut self, now: Time, held: &Held) -> (Renewed, Change) {
+        let to = match &mut self.tenure {
+            Occupant::Nobody => None,
+            Occupant::Foreign { holder, .. } => Some(holder.clone()),
+            Occupant::Tenure(tenure) if now >= tenure.expires => None,
+            Occupant::Tenure(tenure) if tenure.nonce == held.nonce && self.term == Some(held.term) => {
+                tenure.expires = now + held.ttl;
+                tenure.ttl = held.ttl;
+                self.note = Some(held.note.clone());
+                return (Renewed::Extended { resign_requested: tenure.resign_requested }, Change::Extended);
+            }
+            Occupant::Tenure(tenure) => Some(tenure.holder.clone()),
+        };
+        (Renewed::Lost { to }, Change::Nothing)
+    }
+
+    /// The step of [`crate::LeaseStore::release`]. A record that has expired but still is that tenure's is freed too,
+    /// so that its last note is kept.
+    pub fn release(&mut self, held: &Held) -> (Released, Change) {
+        match &self.tenure {
+            Occupant::Tenure(tenure) if tenure.nonce == held.nonce && self.term == Some(held.term) => {
+                self.tenure = Occupant::Nobody;
+                self.note = Some(held.note.clone());
+                (Released::Freed, Change::ChangedHands)
+            }
+            _ => (Released::NotHeld, Change::Nothing),
+        }
+    }
+
+    /// Notes that the holder should resign; its next renewal is told. `false` where nobody holds the key.
+    pub fn request_resign(&mut self, now: Time) -> bool {
+        match &mut self.tenure {
+            Occupant::Tenure(tenure) if now < tenure.expires => {
+                tenure.resign_requested = true;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The record as [`crate::LeaseStore::list`] shows it; `None` where nobody holds the key.
+    pub fn record(&self, now: Time, key: &LeaseKey) -> Option<LeaseRecord> {
+        match &self.tenure {
+            Occupant::Nobody => None,
+            Occupant::Tenure(tenure) if now >= tenure.expires => None,
+            Occupant::Tenure(tenure) => Some(LeaseRecord {
+                key: key.clone(),
+                holder: tenure.holder.clone(),
+                nonce: Some(tenure.nonce),
+                term: self.term,
+                ttl: Some(tenure.ttl),
+                remaining: Some(tenure.expires.since(now)),
+                note: self.note.clone().unwrap_or_default(),
+                format: RecordFormat::Tenure(Slot::FORMAT),
+            }),
+            Occupant::Foreign { holder, format } => Some(LeaseRecord {
+                key: key.clone(),
+                holder: holder.clone(),
+                nonce: None,
+                term: None,
+                ttl: None,
+                remaining: None,
+                note: self.note.clone().unwrap_or_default(),
+                format: *format,
+            }),
+        }
+    }
+
+    /// The version of the record's format that this code writes.
+    pub const FORMAT: u32 = 1;
+}

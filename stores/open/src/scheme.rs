@@ -1,0 +1,55 @@
+//! The schemes of store URLs, compiled in or not.
+
+/// One kind of store, as its URLs begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scheme {
+    /// What stands before the colon.
+    pub name: &'static str,
+    /// Whether this binary can open it.
+    pub compiled: bool,
+    /// What such a URL looks like.
+    pub example: &'static str,
+}
+
+impl Scheme {
+    /// Whether `name` means this scheme: its own name, or another one that its servers go by.
+    pub(crate) fn names(&self, name: &str) -> bool {
+        self.name == name || ALIASES.contains(&(name, self.name))
+    }
+}
+
+/// Every scheme that there is, those that this binary can open first.
+pub fn schemes() -> &'static [Scheme] {
+    SCHEMES
+}
+
+const fn scheme(name: &'static str, compiled: bool, example: &'static str) -> Scheme {
+    Scheme { name, compiled, example }
+}
+
+const SCHEMES: &[Scheme] = &[
+    scheme("memory", true, "memory:NAME"),
+    scheme("sqlite", cfg!(feature = "sqlite"), "sqlite:PATH"),
+    scheme("redis", false, "redis://HOST:PORT/DB"),
+    scheme("postgres", false, "postgres://USER@HOST/DATABASE"),
+    scheme("mysql", false, "mysql://USER@HOST/DATABASE"),
+    scheme("sqlserver", false, "sqlserver://USER@HOST/DATABASE"),
+    scheme("kubernetes", false, "kubernetes:NAMESPACE"),
+    scheme("consul", false, "consul://HOST:PORT"),
+    scheme("etcd", false, "etcd://HOST:PORT"),
+    scheme("nats", false, "nats://HOST:PORT"),
+    scheme("firestore", false, "firestore://PROJECT"),
+    scheme("zookeeper", false, "zookeeper://HOST:PORT"),
+];
+
+const ALIASES: &[(&str, &str)] = &[("rediss", "redis"), ("postgresql", "postgres")];
+
+/// What may be repeated of an unknown scheme: only what looks like one, as anything else may be a secret.
+pub(crate) fn shown(name: &str) -> String {
+    let like_a_scheme = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    if !name.is_empty() && name.len() <= 20 && name.chars().all(like_a_scheme) {
+        name.to_owned()
+    } else {
+        String::new()
+    }
+}

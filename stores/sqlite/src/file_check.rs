@@ -1,0 +1,232 @@
+//! Refuses files that two machines, or two containers, would see differently: network file systems and lone file
+//! mounts. SQLite's locks and its shared memory only work where all openers share one kernel and one folder.
+
+use std::path::Path;
+
+use tenure_store::{StoreError, StoreErrorKind};
+
+/// Looks at the file system under `path`, which must exist.
+pub(crate) fn check(path: &Path) -> Result<(), StoreError> {
+    let shown = path.display();
+    let path = path.canonicalize().map_err(|error| {
+        StoreError::new(StoreErrorKind::Invalid, format!("sqlite:{shown}: cannot find the real path"))
+            .with_source(error)
+    })?;
+    // Where there is no /proc the magic number alone decides.
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    if let Some(reason) = refusal(magic(&path), fs_type(&mounts, &path)) {
+        return Err(StoreError::new(
+            StoreErrorKind::Unsupported,
+            format!("sqlite:{shown}: {reason}; put the file on a local disk, or use a store with a server"),
+        ));
+    }
+    if path.is_file() && is_mount_point(&mounts, &path) {
+        return Err(StoreError::new(
+            StoreErrorKind::Unsupported,
+            format!(
+                "sqlite:{shown} is mounted as a single file, so its companions -wal and -shm would not be shared; mount \
+                 its folder"
+            ),
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+fn magic(path: &Path) -> Option<u64> {
+    // The field is signed on some machines; the numbers have 32 bits.
+    rustix::fs::statfs(path).ok().map(|stat| u64::from(stat.f_type as u32))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn magic(_: &Path) -> Option<u64> {
+    None
+}
+
+/// File systems on other machines (or outside this kernel), by the magic numbers of statfs(2).
+const REMOTE_MAGIC: &[(u64, &str)] = &[
+    (0x0000_6969, "nfs"),
+    (0x0000_517b, "smb"),
+    (0xff53_4d42, "cifs"),
+    (0xfe53_4d42, "smb2"),
+    (0x0102_1997, "9p"),
+    (0x00c3_6400, "ceph"),
+    (0x0bd0_0bd0, "lustre"),
+    (0x5346_414f, "afs"),
+    (0x6b41_4653, "afs"),
+    (0x7375_7245, "coda"),
+    (0x0000_564c, "ncpfs"),
+    (0x0116_1970, "gfs2"),
+    (0x7461_636f, "ocfs2"),
+    (0x4750_4653, "gpfs"),
+    (0x1983_0326, "beegfs"),
+    (0x2003_0528, "pvfs2"),
+    (0x786f_4256, "vboxsf"),
+    (0xbacb_acbc, "vmhgfs"),
+];
+const FUSE_MAGIC: u64 = 0x6573_5546;
+
+/// The same by the names of mountinfo(5), for those that show another magic number.
+const REMOTE_TYPES: &[&str] = &[
+    "nfs",
+    "nfs4",
+    "smb3",
+    "smbfs",
+    "cifs",
+    "9p",
+    "ceph",
+    "lustre",
+    "afs",
+    "coda",
+    "ncpfs",
+    "gfs2",
+    "ocfs2",
+    "gpfs",
+    "beegfs",
+    "pvfs2",
+    "orangefs",
+    "virtiofs",
+    "vboxsf",
+    "vmhgfs",
+    "prl_fs",
+    "glusterfs",
+    "acfs",
+];
+
+/// File systems in user space that are known to be local; every other one may be anywhere.
+const LOCAL_FUSE: &[&str] = &[
+    "fuseblk",
+    "fuse.fuse-overlayfs",
+    "fuse.ntfs-3g",
+    "fuse.exfat",
+    "fuse.ext2",
+    "fuse.ext4",
+    "fuse.bindfs",
+    "fuse.gocryptfs",
+    "fuse.encfs",
+    "fuse.zfs",
+    "fuse.lxcfs",
+];
+
+/// Why a file system is refused, from its magic number and its type's name, as far as each is known.
+fn refusal(magic: Option<u64>, fs_type: Option<&str>) -> Option<String> {
+    let remote =
+        |name: &str| Some(format!("{name} is a network or shared file system, on which SQLite's locks do not hold"));
+    if let Some((_, name)) = REMOTE_MAGIC.iter().find(|(number, _)| Some(*number) == magic) {
+        return remote(name);
+    }
+    match fs_type {
+        Some(name) if REMOTE_TYPES.contains(&name) => remote(name),
+        Some(name) if name.starts_with("fuse") && LOCAL_FUSE.contains(&name) => None,
+        Some(name) if name.starts_with("fuse") || magic == Some(FUSE_MAGIC) => {
+            Some(format!("{name} is a file system in user space that may be on a network"))
+        }
+        None if magic == Some(FUSE_MAGIC) => Some("a file system in user space may be on a network".to_owned()),
+        _ => None,
+    }
+}
+
+/// The type of the file system that `path` is on: of the mount with the longest matching mount point, the last one
+/// where several cover each other.
+fn fs_type<'a>(mountinfo: &'a str, path: &Path) -> Option<&'a str> {
+    let mut best: Option<(usize, &str)> = None;
+    for (point, fs_type) in mounts(mountinfo) {
+        let length = point.len();
+        if path.starts_with(&point) && best.is_none_or(|(longest, _)| length >= longest) {
+            best = Some((length, fs_type));
+        }
+    }
+    best.map(|(_, fs_type)| fs_type)
+}
+
+fn is_mount_point(mountinfo: &str, path: &Path) -> bool {
+    mounts(mountinfo).any(|(point, _)| Path::new(&point) == path)
+}
+
+/// Mount points and types: the fifth word, and the first after the lone hyphen; see proc_pid_mountinfo(5).
+fn mounts(mountinfo: &str) -> impl Iterator<Item = (String, &str)> {
+    mountinfo.lines().filter_map(|line| {
+        let (fields, rest) = line.split_once(" - ")?;
+        Some((unescape(fields.split(' ').nth(4)?), rest.split(' ').next()?))
+    })
+}
+
+/// Spaces, tabs, line feeds and backslashes are written as a backslash and three octal digits.
+fn unescape(word: &str) -> String {
+    let mut out = String::with_capacity(word.len());
+    let mut rest = word;
+    while let Some((before, after)) = rest.split_once('\\') {
+        out.push_str(before);
+        let code = after.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        match code {
+            Some(code) if code.is_ascii() => {
+                out.push(char::from(code));
+                rest = &after[3..];
+            }
+            _ => {
+                out.push('\\');
+                rest = after;
+            }
+        }
+    }
+    out + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Network file systems are refused by number and by name; unknown ones in user space too; local ones pass.
+    #[test]
+    fn network_file_systems_are_refused() {
+        for (magic, name) in [(0x6969, "nfs4"), (0xff53_4d42, "cifs"), (0x0102_1997, "9p"), (0x0bd0_0bd0, "lustre")] {
+            assert!(refusal(Some(magic), None).is_some(), "{name} by number");
+            assert!(refusal(None, Some(name)).is_some(), "{name} by name");
+        }
+        for name in ["virtiofs", "fuse.sshfs", "fuse.gcsfuse", "fuse.glusterfs", "fuse.new", "fuse"] {
+            assert!(refusal(Some(FUSE_MAGIC), Some(name)).is_some(), "{name}");
+        }
+        assert!(refusal(Some(FUSE_MAGIC), None).is_some());
+        for (magic, name) in
+            [(0xef53, "ext4"), (0x9123_683e, "btrfs"), (0x0102_1994, "tmpfs"), (0x794c_7630, "overlay")]
+        {
+            assert_eq!(refusal(Some(magic), Some(name)), None, "{name}");
+        }
+        assert_eq!(refusal(Some(FUSE_MAGIC), Some("fuse.fuse-overlayfs")), None);
+        assert_eq!(refusal(Some(FUSE_MAGIC), Some("fuseblk")), None);
+        assert_eq!(refusal(None, None), None);
+    }
+
+    const MOUNTS: &str = "\
+22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
+30 22 0:40 / /mnt/my\\040share rw shared:1 master:2 - nfs4 server:/x rw
+31 22 0:41 / /srv rw - xfs /dev/vdb rw
+32 31 0:42 / /srv rw - fuse.sshfs host: rw
+33 22 254:0 /x/lease.db /data/lease.db rw - ext4 /dev/vda rw
+damaged line
+";
+
+    /// The longest mount point counts, the last of equals covers the others, and escapes are read.
+    #[test]
+    fn the_mount_that_covers_a_path_is_found() {
+        let found = |path: &str| fs_type(MOUNTS, Path::new(path));
+        assert_eq!(found("/var/lib/x.db"), Some("ext4"));
+        assert_eq!(found("/mnt/my share/x.db"), Some("nfs4"));
+        assert_eq!(found("/mnt/my sharing/x.db"), Some("ext4"));
+        assert_eq!(found("/srv/x.db"), Some("fuse.sshfs"));
+        assert_eq!(fs_type("", Path::new("/x")), None);
+    }
+
+    /// A file that is mounted alone is told from a folder that is.
+    #[test]
+    fn a_lone_file_mount_is_found() {
+        assert!(is_mount_point(MOUNTS, Path::new("/data/lease.db")));
+        assert!(!is_mount_point(MOUNTS, Path::new("/data/other.db")));
+    }
+
+    /// Backslashes that start no code stay.
+    #[test]
+    fn odd_escapes_survive() {
+        assert_eq!(unescape(r"a\134b\04é\"), r"a\b\04é\");
+    }
+}

@@ -1,0 +1,267 @@
+//! Slots as rows of the table `lease`, and the steps of the verbs on them.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use tenure_core::Time;
+use tenure_store::{
+    Answers, Change, Claim, Claimed, Held, HolderId, KeyPrefix, LeaseKey, LeaseRecord, LeaseTable, Note, Occupant,
+    RecordFormat, Released, Renewed, Slot, StoreInfo, Tenure, Term, check_ttl,
+};
+
+/// What a step needs to know besides its row: read once a transaction, after its lock was got.
+pub(crate) struct Moment<'a> {
+    /// Now, on the machine's clock.
+    pub(crate) now: Time,
+    /// The boot that clock counts from.
+    pub(crate) boot_id: &'a str,
+    /// The wall clock, for terms and housekeeping.
+    pub(crate) wall_micros: u64,
+    /// The store's limits.
+    pub(crate) info: &'a StoreInfo,
+}
+
+const COLUMNS: &str =
+    "key, format, holder, nonce, term, ttl_ns, expires_ns, boot_id, note, previous_note, resign_requested";
+
+/// The claims, each in its own step of one transaction.
+pub(crate) fn acquire(db: &Connection, at: &Moment<'_>, claims: &[Claim]) -> rusqlite::Result<Answers<Claimed>> {
+    each(claims, |claim| {
+        if let Err(error) = check_ttl(at.info, &claim.key, claim.ttl) {
+            return Ok(Err(error));
+        }
+        let mut slot = load(db, at, &claim.key)?.unwrap_or_default();
+        match slot.acquire(at.now, at.wall_micros, claim) {
+            Ok((answer, change)) => {
+                save(db, at, &claim.key, &slot, change)?;
+                Ok(Ok(answer))
+            }
+            Err(error) => Ok(Err(error)),
+        }
+    })
+}
+
+/// The renewals, each in its own step of one transaction.
+pub(crate) fn renew(db: &Connection, at: &Moment<'_>, held: &[Held]) -> rusqlite::Result<Answers<Renewed>> {
+    each(held, |held| {
+        if let Err(error) = check_ttl(at.info, &held.key, held.ttl) {
+            return Ok(Err(error));
+        }
+        let mut slot = load(db, at, &held.key)?.unwrap_or_default();
+        let (answer, change) = slot.renew(at.now, held);
+        save(db, at, &held.key, &slot, change)?;
+        Ok(Ok(answer))
+    })
+}
+
+/// The releases, each in its own step of one transaction.
+pub(crate) fn release(db: &Connection, at: &Moment<'_>, held: &[Held]) -> rusqlite::Result<Answers<Released>> {
+    each(held, |held| {
+        let mut slot = load(db, at, &held.key)?.unwrap_or_default();
+        let (answer, change) = slot.release(held);
+        save(db, at, &held.key, &slot, change)?;
+        Ok(Ok(answer))
+    })
+}
+
+/// The leases under a prefix that are held now, by key.
+pub(crate) fn list(db: &Connection, at: &Moment<'_>, prefix: &KeyPrefix) -> rusqlite::Result<Vec<LeaseRecord>> {
+    let mut records = Vec::new();
+    scan(db, COLUMNS, prefix, |row| {
+        // A key that cannot be read was not written by this code; nobody can name it.
+        if let Some(key) = text(row, "key").and_then(|key| LeaseKey::new(key).ok()) {
+            records.extend(slot(row, at)?.record(at.now, &key));
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(records)
+}
+
+/// Reads rows under a prefix, by key. A key range serves, as keys compare by their bytes; no byte of UTF-8 is 0xff, so
+/// the last byte of the prefix can be counted up.
+pub(crate) fn scan(
+    db: &Connection,
+    columns: &str,
+    prefix: &KeyPrefix,
+    mut visit: impl FnMut(&Row<'_>) -> rusqlite::Result<ControlFlow<()>>,
+) -> rusqlite::Result<()> {
+    let mut end = prefix.as_str().as_bytes().to_vec();
+    let bounded = end.last_mut().map(|last| *last += 1).is_some();
+    let upper = if bounded { "AND key < CAST(?2 AS TEXT)" } else { "AND ?2 IS NOT NULL" };
+    let sql = format!("SELECT {columns} FROM lease WHERE key >= ?1 {upper} ORDER BY key");
+    let mut statement = db.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![prefix.as_str(), end])?;
+    while let Some(row) = rows.next()? {
+        if visit(row)?.is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Asks the holder to resign; `false` where nobody holds the key.
+pub(crate) fn request_resign(db: &Connection, at: &Moment<'_>, key: &LeaseKey) -> rusqlite::Result<bool> {
+    let mut slot = load(db, at, key)?.unwrap_or_default();
+    let asked = slot.request_resign(at.now);
+    if asked {
+        save(db, at, key, &slot, Change::Extended)?;
+    }
+    Ok(asked)
+}
+
+/// Deletes a lease by force and keeps the term record; a foreign record goes altogether. `false` where there was none.
+pub(crate) fn remove(db: &Connection, at: &Moment<'_>, key: &LeaseKey) -> rusqlite::Result<bool> {
+    let Some(mut slot) = load(db, at, key)? else { return Ok(false) };
+    match std::mem::take(&mut slot.tenure) {
+        Occupant::Nobody => return Ok(false),
+        Occupant::Tenure(_) => save(db, at, key, &slot, Change::ChangedHands)?,
+        Occupant::Foreign { .. } => {
+            db.prepare_cached("DELETE FROM lease WHERE key = ?1")?.execute([key.as_str()])?;
+        }
+    }
+    Ok(true)
+}
+
+/// Drops the term records of keys that nobody holds and nobody used for seven days by the wall clock.
+pub(crate) fn drop_unused(db: &Connection, at: &Moment<'_>) -> rusqlite::Result<usize> {
+    let keep = u64::try_from(LeaseTable::KEEP_UNUSED.as_micros()).unwrap_or(u64::MAX);
+    let before = at.wall_micros.saturating_sub(keep);
+    db.execute(
+        "DELETE FROM lease WHERE format = ?1 AND touched_micros < ?2
+            AND (holder IS NULL OR boot_id <> ?3 OR expires_ns <= ?4)",
+        params![Slot::FORMAT, signed(before), at.boot_id, signed(at.now.as_nanos())],
+    )
+}
+
+fn each<I, T>(
+    items: &[I],
+    step: impl FnMut(&I) -> rusqlite::Result<Result<T, tenure_store::StoreError>>,
+) -> rusqlite::Result<Answers<T>> {
+    items.iter().map(step).collect()
+}
+
+fn load(db: &Connection, at: &Moment<'_>, key: &LeaseKey) -> rusqlite::Result<Option<Slot>> {
+    // The text is written out once, so that the statement is found in the cache.
+    const SQL: &str = "SELECT key, format, holder, nonce, term, ttl_ns, expires_ns, boot_id, note, previous_note,
+        resign_requested FROM lease WHERE key = ?1";
+    db.prepare_cached(SQL)?.query_row([key.as_str()], |row| slot(row, at)).optional()
+}
+
+/// Reads a row. What this code would not have written is foreign: it counts as held, and nothing touches it.
+fn slot(row: &Row<'_>, at: &Moment<'_>) -> rusqlite::Result<Slot> {
+    let format = row.get::<_, i64>("format").unwrap_or(0);
+    let holder = text(row, "holder").and_then(|holder| HolderId::new(holder).ok());
+    let note = text(row, "note").and_then(|note| Note::new(note).ok());
+    if let Some(slot) = readable(row, at, format, &holder, &note) {
+        return Ok(slot);
+    }
+    let format = match u32::try_from(format) {
+        Ok(version) if version > Slot::FORMAT => RecordFormat::Tenure(version),
+        _ => RecordFormat::Foreign,
+    };
+    let unknown = || HolderId::new("unknown").map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()));
+    let holder = holder.map_or_else(unknown, Ok)?;
+    Ok(Slot { tenure: Occupant::Foreign { holder, format }, note, ..Slot::default() })
+}
+
+fn readable(
+    row: &Row<'_>,
+    at: &Moment<'_>,
+    format: i64,
+    holder: &Option<HolderId>,
+    note: &Option<Note>,
+) -> Option<Slot> {
+    if format != i64::from(Slot::FORMAT) {
+        return None;
+    }
+    let nanos = |column| row.get::<_, i64>(column).ok().and_then(|nanos| u64::try_from(nanos).ok());
+    let tenure = if is_null(row, "holder") {
+        Occupant::Nobody
+    } else {
+        // Another boot's clock says nothing in this one: its leases are over.
+        let this_boot = text(row, "boot_id")? == at.boot_id;
+        let expires = nanos("expires_ns")?;
+        Occupant::Tenure(Tenure {
+            holder: holder.clone()?,
+            nonce: text(row, "nonce")?.parse().ok()?,
+            ttl: Duration::from_nanos(nanos("ttl_ns")?),
+            expires: if this_boot { Time::from_nanos(expires) } else { Time::ZERO },
+            resign_requested: row.get::<_, i64>("resign_requested").ok()? != 0,
+        })
+    };
+    let previous_note = if is_null(row, "previous_note") {
+        None
+    } else {
+        Some(text(row, "previous_note").and_then(|note| Note::new(note).ok())?)
+    };
+    Some(Slot { tenure, term: Some(nanos("term").and_then(Term::new)?), note: Some(note.clone()?), previous_note })
+}
+
+fn text<'a>(row: &'a Row<'_>, column: &str) -> Option<&'a str> {
+    row.get_ref(column).ok()?.as_str().ok()
+}
+
+fn is_null(row: &Row<'_>, column: &str) -> bool {
+    row.get_ref(column).is_ok_and(|value| value.data_type() == rusqlite::types::Type::Null)
+}
+
+fn save(db: &Connection, at: &Moment<'_>, key: &LeaseKey, slot: &Slot, change: Change) -> rusqlite::Result<()> {
+    let tenure = match &slot.tenure {
+        Occupant::Tenure(tenure) => Some(tenure),
+        Occupant::Nobody => None,
+        Occupant::Foreign { .. } => return Ok(()),
+    };
+    let note = slot.note.as_ref().map_or("", Note::as_str);
+    let ttl = tenure.map(|tenure| signed_nanos(tenure.ttl));
+    let expires = tenure.map(|tenure| signed(tenure.expires.as_nanos()));
+    match change {
+        Change::Nothing => {}
+        Change::Extended => {
+            // Does not name the nonce: see the triggers.
+            const SQL: &str = "UPDATE lease SET ttl_ns = ?2, expires_ns = ?3, note = ?4, resign_requested = ?5,
+                touched_micros = ?6 WHERE key = ?1";
+            let asked = tenure.is_some_and(|tenure| tenure.resign_requested);
+            db.prepare_cached(SQL)?.execute(params![
+                key.as_str(),
+                ttl,
+                expires,
+                note,
+                asked,
+                signed(at.wall_micros)
+            ])?;
+        }
+        Change::ChangedHands => {
+            const SQL: &str = "INSERT INTO lease (key, format, holder, nonce, term, ttl_ns, expires_ns, boot_id, note,
+                  previous_note, resign_requested, touched_micros)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, ?11)
+                ON CONFLICT (key) DO UPDATE SET format = excluded.format, holder = excluded.holder,
+                  nonce = excluded.nonce, term = excluded.term, ttl_ns = excluded.ttl_ns,
+                  expires_ns = excluded.expires_ns, boot_id = excluded.boot_id, note = excluded.note,
+                  previous_note = excluded.previous_note, resign_requested = 0,
+                  touched_micros = excluded.touched_micros";
+            db.prepare_cached(SQL)?.execute(params![
+                key.as_str(),
+                Slot::FORMAT,
+                tenure.map(|tenure| tenure.holder.as_str()),
+                tenure.map(|tenure| tenure.nonce.to_string()),
+                slot.term.map(Term::get).map(signed),
+                ttl,
+                expires,
+                tenure.map(|_| at.boot_id),
+                note,
+                slot.previous_note.as_ref().map(Note::as_str),
+                signed(at.wall_micros),
+            ])?;
+        }
+    }
+    Ok(())
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn signed_nanos(span: Duration) -> i64 {
+    i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,147 @@
+//! The store: each verb is one transaction on the store's thread.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tenure_core::Timing;
+use tenure_store::{
+    Answers, Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseRecord, LeaseStore, Released, Renewed, StoreError,
+    StoreInfo, WakeStream, check_batch,
+};
+
+use crate::config::SqliteConfig;
+use crate::database::Sync;
+use crate::rows;
+use crate::watch::Watches;
+use crate::worker::Worker;
+
+/// Leases in one SQLite file, shared by the processes and containers of one machine.
+///
+/// Claims and releases are on the disk before they are answered. A call that meets other writers waits for
+/// [`SqliteConfig::busy_timeout`], then fails as unavailable with nothing done; a disk that hangs makes it fail a second
+/// later with the outcome unknown. A process that is stopped in the middle of a write keeps everybody out until it
+/// goes on or is killed. Dropping the store ends its thread and closes the file.
+pub struct SqliteStore {
+    path: PathBuf,
+    worker: Worker,
+    watches: Watches,
+}
+
+static INFO: StoreInfo = StoreInfo {
+    scheme: "sqlite",
+    min_ttl: Duration::from_millis(10),
+    max_ttl: Timing::MAX_TTL,
+    batch_limit: 10_000,
+    watch: true,
+    durable: true,
+    shared: true,
+    overlap_faults: if cfg!(target_os = "linux") {
+        &[
+            "the file is replaced, deleted or restored from a backup while leases are held",
+            "the file is shared between machines through something that does not show itself as a network file system",
+            "containers that are shown boot ids of their own share the file",
+            "the machine is itself a virtual one and resumes from a snapshot or a long pause with its clock unmoved",
+        ]
+    } else {
+        &[
+            "the file is replaced, deleted or restored from a backup while leases are held",
+            "the file is on a network file system, which is only recognised on Linux",
+            "the wall clock is set, as there is no boottime clock here",
+        ]
+    },
+};
+
+impl SqliteStore {
+    /// Opens the file, and creates it where it is missing. Any number of processes may do so at the same moment.
+    ///
+    /// Fails where the folder is missing, the file is another program's or of a newer format, or the file system is one
+    /// on which SQLite's locks do not hold.
+    pub async fn open(config: SqliteConfig) -> Result<SqliteStore, StoreError> {
+        let path = config.path.clone();
+        let watches = Watches::new(config.clone());
+        let worker = Worker::start(config, &INFO).await?;
+        Ok(SqliteStore { path, worker, watches })
+    }
+
+    /// The database file, as it was given.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Asks the holder of `key`, through the record, to resign; its next renewal is told. `false` where nobody holds.
+    pub async fn request_resign(&self, key: &LeaseKey) -> Result<bool, StoreError> {
+        let key = key.clone();
+        self.worker
+            .call(move |database, until| database.write(until, |db, at| rows::request_resign(db, at, &key)))
+            .await
+    }
+
+    /// Deletes the lease of `key` by force and keeps its term record; `false` where there was none. The holder learns
+    /// of it with its next renewal, and may act until then.
+    pub async fn remove(&self, key: &LeaseKey) -> Result<bool, StoreError> {
+        let key = key.clone();
+        self.worker.call(move |database, until| database.write(until, |db, at| rows::remove(db, at, &key))).await
+    }
+
+    /// How many hints were replaced by ones that name no key, because a watcher did not read them in time.
+    pub fn overflowed_wakes(&self) -> u64 {
+        self.watches.overflowed()
+    }
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl LeaseStore for SqliteStore {
+    fn info(&self) -> StoreInfo {
+        INFO.clone()
+    }
+
+    async fn acquire(&self, claims: &[Claim]) -> Result<Answers<Claimed>, StoreError> {
+        check_batch(&INFO, claims.iter().map(|claim| &claim.key))?;
+        if claims.is_empty() {
+            return Ok(Vec::new());
+        }
+        let claims = claims.to_vec();
+        self.worker.call(move |database, until| database.write(until, |db, at| rows::acquire(db, at, &claims))).await
+    }
+
+    async fn renew(&self, held: &[Held]) -> Result<Answers<Renewed>, StoreError> {
+        check_batch(&INFO, held.iter().map(|held| &held.key))?;
+        if held.is_empty() {
+            return Ok(Vec::new());
+        }
+        let held = held.to_vec();
+        self.worker
+            .call(move |database, until| {
+                let answers = database.write_once(Sync::Normal, until, &mut |db, at| rows::renew(db, at, &held))?;
+                // Whoever looks at the path now sees another file: these tenures are over.
+                Ok(answers.unwrap_or_else(|| held.iter().map(|_| Ok(Renewed::Lost { to: None })).collect()))
+            })
+            .await
+    }
+
+    async fn release(&self, held: &[Held]) -> Result<Answers<Released>, StoreError> {
+        check_batch(&INFO, held.iter().map(|held| &held.key))?;
+        if held.is_empty() {
+            return Ok(Vec::new());
+        }
+        let held = held.to_vec();
+        self.worker.call(move |database, until| database.write(until, |db, at| rows::release(db, at, &held))).await
+    }
+
+    async fn list(&self, prefix: &KeyPrefix) -> Result<Vec<LeaseRecord>, StoreError> {
+        let prefix = prefix.clone();
+        self.worker.call(move |database, until| database.read(until, |db, at| rows::list(db, at, &prefix))).await
+    }
+
+    async fn watch(&self, prefix: &KeyPrefix) -> Result<WakeStream, StoreError> {
+        self.watches.start(prefix).await
+    }
+}

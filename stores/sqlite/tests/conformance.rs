@@ -1,0 +1,96 @@
+//! The SQLite store passes the suite; its file is stopped by a lock that another connection holds.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use rusqlite::Connection;
+use tenure_conformance::{BuildError, Records, Stoppable, StoreBuilder, suite};
+use tenure_sqlite::{SqliteConfig, SqliteStore};
+use tenure_store::{HolderId, LeaseKey, LeaseStore};
+
+struct File {
+    path: PathBuf,
+    operator: SqliteStore,
+    lock: Mutex<Option<Connection>>,
+}
+
+impl File {
+    /// Writes to the table by hand, as `sqlite3` would.
+    fn by_hand(&self, sql: &str, key: &LeaseKey, holder: &str) -> Result<(), BuildError> {
+        Connection::open(&self.path)?.execute(sql, [key.as_str(), holder])?;
+        Ok(())
+    }
+}
+
+impl StoreBuilder for File {
+    fn name(&self) -> &str {
+        "sqlite"
+    }
+
+    fn open(&self) -> BoxFuture<'_, Result<Arc<dyn LeaseStore>, BuildError>> {
+        async {
+            let store: Arc<dyn LeaseStore> = Arc::new(SqliteStore::open(SqliteConfig::new(&self.path)).await?);
+            Ok(store)
+        }
+        .boxed()
+    }
+
+    fn records(&self) -> Option<&dyn Records> {
+        Some(self)
+    }
+
+    fn stoppable(&self) -> Option<&dyn Stoppable> {
+        Some(self)
+    }
+}
+
+impl Records for File {
+    fn delete<'a>(&'a self, key: &'a LeaseKey) -> Option<BoxFuture<'a, Result<(), BuildError>>> {
+        Some(async { Ok(self.operator.remove(key).await.map(|_| ())?) }.boxed())
+    }
+
+    fn forget<'a>(&'a self, key: &'a LeaseKey) -> Option<BoxFuture<'a, Result<(), BuildError>>> {
+        Some(async { self.by_hand("DELETE FROM lease WHERE key = ?1 AND ?2 = ''", key, "") }.boxed())
+    }
+
+    fn plant<'a>(&'a self, key: &'a LeaseKey, holder: &'a HolderId) -> Option<BoxFuture<'a, Result<(), BuildError>>> {
+        let sql = "INSERT INTO lease (key, format, holder, term, note) VALUES (?1, 9, ?2, 7, '')";
+        Some(async { self.by_hand(sql, key, holder.as_str()) }.boxed())
+    }
+
+    fn request_resign<'a>(&'a self, key: &'a LeaseKey) -> Option<BoxFuture<'a, Result<(), BuildError>>> {
+        Some(async { Ok(self.operator.request_resign(key).await.map(|_| ())?) }.boxed())
+    }
+}
+
+impl Stoppable for File {
+    fn stop(&self) -> BoxFuture<'_, Result<(), BuildError>> {
+        async {
+            let connection = Connection::open(&self.path)?;
+            connection.execute_batch("BEGIN IMMEDIATE")?;
+            *self.lock.lock().unwrap() = Some(connection);
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn resume(&self) -> BoxFuture<'_, Result<(), BuildError>> {
+        async {
+            drop(self.lock.lock().unwrap().take());
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+/// The whole suite, over one file.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sqlite_passes_the_suite() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("leases.db");
+    let operator = SqliteStore::open(SqliteConfig::new(&path)).await.unwrap();
+    println!("{}", suite(&File { path, operator, lock: Mutex::new(None) }).await);
+}
