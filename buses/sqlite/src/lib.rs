@@ -1,1 +1,19 @@
-//! tenure-bus-sqlite
+//! The bus in one SQLite file: stored once, fenced, and open to anybody's `sqlite3`.
+//!
+//! ```text
+//! sqlite3 chat.db "SELECT pos, at, channel, kind, body ->> '$.payload.text' FROM chat ORDER BY pos DESC LIMIT 10"
+//! ```
+//!
+//! Every batch is one transaction that checks the fence, drops what is there already and counts both, so several
+//! processes on one host may publish to one file. `schema.rs` holds the tables.
+
+mod bus;
+mod config;
+mod failure;
+mod follow;
+mod retention;
+mod schema;
+mod writer;
+
+pub use bus::{Counters, SqliteBus};
+pub use config::{SqliteBusConfig, SyncMode};

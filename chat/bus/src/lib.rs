@@ -3,6 +3,8 @@
 mod error;
 mod info;
 mod message;
+mod stdout;
+mod subjects;
 
 use std::fmt;
 
@@ -11,7 +13,9 @@ use futures_util::stream::BoxStream;
 
 pub use error::{BusError, BusErrorKind};
 pub use info::BusInfo;
-pub use message::{Batch, Followed, FollowFrom, Message, Published, Refusal};
+pub use message::{Batch, FollowFrom, Followed, Message, Published, Refusal};
+pub use stdout::StdoutBus;
+pub use subjects::Subjects;
 
 /// What is on the bus, in its order. Ends with an error item when following has stopped; ask again from the last
 /// position.

@@ -1,5 +1,26 @@
-//! The envelope: one chat line, normalized.
+//! The envelope: one chat line, normalized to JSON bytes with an identity of its own.
+//!
+//! [`Builder::build`] turns a parsed line into the bytes that go onto the bus. Every reader of the same line makes the
+//! same id and, but for `payload.receivedAt`, the same bytes, so that a bus can drop what it has. The shape is fixed by
+//! `schema/envelope.v1.json`. The crate is `no_std` and reads no clock: when a line was received is an argument.
 
+#![no_std]
+
+extern crate alloc;
+
+mod anomaly;
+mod builder;
+mod emotes;
+mod gap;
+mod header;
 mod id;
+mod json;
+mod kind;
+mod payload;
+mod tags;
+mod time;
 
-pub use id::EnvelopeId;
+pub use builder::{Builder, Built, channel_of};
+pub use gap::Gap;
+pub use id::{EnvelopeId, NAMESPACE};
+pub use kind::{Identity, Kind};

@@ -1,1 +1,26 @@
-//! tenure-twitch
+//! Twitch chat over sockets: the thin loop around `tenure-irc`.
+//!
+//! [`Reader::start`] opens one connection per 90 channels, each in a task of its own, and gives what they read through
+//! one bounded channel. When that is full the sockets are not read; nothing else tells of slowness. Policy lives in
+//! `tenure-irc`; here are sockets, TLS, clocks and the order in which connections follow one another.
+
+mod clock;
+mod config;
+mod error;
+mod event;
+mod link;
+mod reader;
+mod seat;
+mod shared;
+mod socket;
+mod status;
+mod tls;
+mod url;
+
+pub use config::{Credentials, ReaderConfig};
+pub use error::ReaderError;
+pub use event::{LostReason, ReaderEvent};
+pub use reader::Reader;
+pub use status::{ConnectionState, ConnectionStatus, LastError, ReaderStatus};
+pub use tenure_irc::{LoginFailure, Secret, Timing, Verdict, is_channel_name};
+pub use url::IrcUrl;

@@ -1,0 +1,205 @@
+//! What a SQLite bus is told: where its file is, and how long it keeps what.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tenure_bus::{BusError, BusErrorKind};
+
+/// How a [`crate::SqliteBus`] is opened.
+///
+/// As a URL: `sqlite:PATH[?max_age=7d&max_bytes=1GB&sync=normal&poll_ms=10&busy_timeout=2s]`. The path is taken
+/// literally, up to the first `?`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SqliteBusConfig {
+    /// The database file; created where it is absent, in a directory that must exist. On a local file system.
+    pub path: PathBuf,
+    /// How long a call waits while another process writes, before it fails with `Unavailable`. Default 2 s.
+    pub busy_timeout: Duration,
+    /// Removes messages once they have been on the bus for so long. Default: kept for ever.
+    pub max_age: Option<Duration>,
+    /// Removes the oldest messages once all of them together take more than this many bytes. Counts the messages, not
+    /// the file: space that became free is used again, the file does not shrink. Default: unbounded.
+    pub max_bytes: Option<u64>,
+    /// When an answer is given. Default [`SyncMode::Full`].
+    pub sync: SyncMode,
+    /// How often a follower looks for new messages. Default 10 ms.
+    pub poll: Duration,
+}
+
+/// How durable a message is when `publish` answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SyncMode {
+    /// It survives a crash of the machine: one fsync per batch.
+    Full,
+    /// It survives a crash of the process. A crash of the machine may take the last batches, never half of one.
+    Normal,
+}
+
+impl SqliteBusConfig {
+    /// The bus in this file, with the defaults named above.
+    pub fn new(path: impl Into<PathBuf>) -> SqliteBusConfig {
+        SqliteBusConfig {
+            path: path.into(),
+            busy_timeout: Duration::from_secs(2),
+            max_age: None,
+            max_bytes: None,
+            sync: SyncMode::Full,
+            poll: Duration::from_millis(10),
+        }
+    }
+
+    /// Reads a `sqlite:` URL. The error names the part that is wrong and what is allowed there.
+    pub fn parse(url: &str) -> Result<SqliteBusConfig, BusError> {
+        let Some(rest) = url.strip_prefix("sqlite:") else {
+            return Err(invalid(format!(
+                "bus URL {url:?}: starts with something else than sqlite:, write sqlite:PATH"
+            )));
+        };
+        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let path = match path.strip_prefix("//") {
+            Some(absolute) if absolute.starts_with('/') => absolute,
+            Some(_) => {
+                let text = "names a host where a path belongs, write sqlite:PATH or sqlite:///PATH";
+                return Err(invalid(format!("bus URL {url:?}: {text}")));
+            }
+            None => path,
+        };
+        let mut config = SqliteBusConfig::new(path);
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            config.set(key, value).map_err(|text| invalid(format!("bus URL {url:?}: {key}={value}: {text}")))?;
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<(), &'static str> {
+        const DURATION: &str = "write a duration, such as 250ms, 90s, 15m, 12h or 7d";
+        match key {
+            "max_age" => self.max_age = Some(duration(value).ok_or(DURATION)?),
+            "busy_timeout" => self.busy_timeout = duration(value).ok_or(DURATION)?,
+            "max_bytes" => self.max_bytes = Some(bytes(value).ok_or("write a size, such as 500MB, 1GB or 2GiB")?),
+            "poll_ms" => {
+                let millis: u64 = value.parse().map_err(|_| "write a number of milliseconds")?;
+                self.poll = Duration::from_millis(millis);
+            }
+            "sync" => {
+                self.sync = match value {
+                    "full" => SyncMode::Full,
+                    "normal" => SyncMode::Normal,
+                    _ => return Err("write full or normal"),
+                }
+            }
+            _ => return Err("unknown option, there are max_age, max_bytes, sync, poll_ms and busy_timeout"),
+        }
+        Ok(())
+    }
+
+    /// Whether the values can work together; the error names the one that cannot.
+    pub(crate) fn check(&self) -> Result<(), BusError> {
+        let path = self.path.as_os_str();
+        if path.is_empty() || path.as_encoded_bytes().contains(&0) {
+            return Err(invalid("sqlite bus: no path to a file: write sqlite:PATH".into()));
+        }
+        if path == ":memory:" {
+            let text = "sqlite bus: :memory: cannot be shared between instances: name a file";
+            return Err(invalid(text.into()));
+        }
+        let hour = Duration::from_secs(3600);
+        let rules = [
+            ("poll", !self.poll.is_zero() && self.poll <= hour, "between 1 ms and 1 h"),
+            ("busy_timeout", self.busy_timeout <= hour, "at most 1 h"),
+            ("max_age", self.max_age.is_none_or(|age| age >= Duration::from_secs(1)), "at least 1 s"),
+            ("max_bytes", self.max_bytes.is_none_or(|bytes| bytes >= 64 * 1024), "at least 64 KiB"),
+        ];
+        for (name, holds, allowed) in rules {
+            if !holds {
+                return Err(invalid(format!("sqlite bus {}: {name} must be {allowed}", self.path.display())));
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn invalid(text: String) -> BusError {
+    BusError::new(BusErrorKind::Invalid, text)
+}
+
+/// A whole number and its unit.
+fn number_and_unit(text: &str) -> Option<(u64, &str)> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    Some((text[..digits].parse().ok()?, &text[digits..]))
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    let (number, unit) = number_and_unit(text)?;
+    let millis = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    number.checked_mul(millis).map(Duration::from_millis)
+}
+
+fn bytes(text: &str) -> Option<u64> {
+    let (number, unit) = number_and_unit(text)?;
+    let bytes = match unit {
+        "" | "B" => 1,
+        "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return None,
+    };
+    number.checked_mul(bytes).filter(|bytes| i64::try_from(*bytes).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every option of the URL reaches its field.
+    #[test]
+    fn url_sets_every_option() {
+        let url = "sqlite:/var/lib/chat.db?max_age=7d&max_bytes=1GB&sync=normal&poll_ms=25&busy_timeout=300ms";
+        let config = SqliteBusConfig::parse(url).unwrap();
+        assert_eq!(config.path, PathBuf::from("/var/lib/chat.db"));
+        assert_eq!(config.max_age, Some(Duration::from_secs(7 * 86_400)));
+        assert_eq!(config.max_bytes, Some(1_000_000_000));
+        assert_eq!(config.sync, SyncMode::Normal);
+        assert_eq!(config.poll, Duration::from_millis(25));
+        assert_eq!(config.busy_timeout, Duration::from_millis(300));
+        assert_eq!(SqliteBusConfig::parse("sqlite:bus.db").unwrap(), SqliteBusConfig::new("bus.db"));
+        assert_eq!(SqliteBusConfig::parse("sqlite:///a/b").unwrap(), SqliteBusConfig::new("/a/b"));
+    }
+
+    /// What cannot work is refused with the name of the part that is wrong.
+    #[test]
+    fn wrong_urls_are_refused_by_name() {
+        for (url, named) in [
+            ("nats://x", "sqlite:"),
+            ("sqlite:", "path"),
+            ("sqlite:?max_age=1d", "path"),
+            ("sqlite::memory:", ":memory:"),
+            ("sqlite://host/x", "host"),
+            ("sqlite:x?max_age=7", "max_age"),
+            ("sqlite:x?max_age=0s", "max_age"),
+            ("sqlite:x?max_age=99999999999999999999d", "max_age"),
+            ("sqlite:x?max_bytes=1TB", "max_bytes"),
+            ("sqlite:x?max_bytes=1", "max_bytes"),
+            ("sqlite:x?sync=off", "sync"),
+            ("sqlite:x?poll_ms=0", "poll"),
+            ("sqlite:x?busy_timeout=2000h", "busy_timeout"),
+            ("sqlite:x?maxage=1d", "unknown option"),
+        ] {
+            let error = SqliteBusConfig::parse(url).unwrap_err();
+            assert_eq!(error.kind(), BusErrorKind::Invalid, "{url}");
+            assert!(error.to_string().contains(named), "{url}: {error}");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Removing old messages, oldest first, a little at a time, without forgetting their ids too soon.
+
+use std::thread;
+use std::time::Duration;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use tenure_bus::{BusError, BusErrorKind};
+use tokio::sync::mpsc;
+
+use crate::config::{SqliteBusConfig, SyncMode};
+use crate::failure::is_busy;
+use crate::schema;
+use crate::writer::ROW_BYTES;
+
+/// For how long ids outlive messages that only the size bound removes.
+const REMEMBERED: Duration = Duration::from_secs(3600);
+/// How many rows one transaction removes: a publisher waits for no more than that.
+const ROWS: i64 = 500;
+/// How often the bounds are looked at.
+const INTERVAL: Duration = Duration::from_millis(500);
+/// The pause between two steps while there is more to remove, so that publishers get their turn.
+const BREATH: Duration = Duration::from_millis(2);
+
+/// For how long a second message with the same id is dropped.
+///
+/// For ever without a bound. With `max_age` for that long, also where the size bound removes the message earlier; with
+/// `max_bytes` alone for an hour after the message has been removed.
+pub(crate) fn dedupe(config: &SqliteBusConfig) -> Duration {
+    match (config.max_age, config.max_bytes) {
+        (None, None) => Duration::MAX,
+        (Some(age), _) => age,
+        (None, Some(_)) => REMEMBERED,
+    }
+}
+
+/// Ends the removing thread when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Retention {
+    _alive: mpsc::Sender<()>,
+}
+
+/// Starts the thread that keeps the bounds, where there is one.
+pub(crate) fn start(config: &SqliteBusConfig) -> Result<Option<Retention>, BusError> {
+    if config.max_age.is_none() && config.max_bytes.is_none() {
+        return Ok(None);
+    }
+    // What was removed comes back after a crash of the machine, and is removed again; no fsync for that.
+    let config = SqliteBusConfig { sync: SyncMode::Normal, ..config.clone() };
+    let connection = schema::open(&config, false)?;
+    let (alive, ended) = mpsc::channel(1);
+    thread::Builder::new().name("tenure-bus-trim".into()).spawn(move || keep(config, connection, ended)).map_err(
+        |error| BusError::new(BusErrorKind::Unavailable, "sqlite bus: no thread could be started").with_source(error),
+    )?;
+    Ok(Some(Retention { _alive: alive }))
+}
+
+fn keep(config: SqliteBusConfig, mut connection: Connection, ended: mpsc::Receiver<()>) {
+    let mut said = false;
+    let identity = schema::identity(&config.path);
+    while !ended.is_closed() && ended.sender_strong_count() > 0 {
+        match step(&mut connection, &config, schema::wall_clock_ms()) {
+            Ok(true) => thread::sleep(BREATH),
+            Ok(false) => thread::sleep(INTERVAL),
+            Err(error) => {
+                if !is_busy(&error) && !said {
+                    tracing::warn!(path = %config.path.display(), %error, "old messages could not be removed");
+                    said = true;
+                }
+                thread::sleep(INTERVAL);
+            }
+        }
+        if schema::identity(&config.path) != identity {
+            return tracing::warn!(path = %config.path.display(), "the bus file is gone: old messages stay");
+        }
+    }
+}
+
+/// One step in one transaction; whether there may be more to do.
+fn step(connection: &mut Connection, config: &SqliteBusConfig, now_ms: i64) -> rusqlite::Result<bool> {
+    if idle(connection, config, now_ms)? {
+        return Ok(false);
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let kept_ids = i64::try_from(dedupe(config).as_millis()).unwrap_or(i64::MAX);
+    let mut removed = 0;
+    if let Some(age) = config.max_age {
+        let cutoff = now_ms.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+        removed += remove(&transaction, cutoff, i64::MAX, None)?;
+    }
+    if let Some(most) = config.max_bytes {
+        let bytes: i64 = transaction.query_row("SELECT bytes FROM bus_state", [], |row| row.get(0))?;
+        let excess = bytes.saturating_sub(i64::try_from(most).unwrap_or(i64::MAX));
+        if excess > 0 {
+            removed += remove(&transaction, i64::MAX, excess, Some((now_ms, kept_ids)))?;
+        }
+    }
+    let forgotten = transaction
+        .prepare_cached(
+            "DELETE FROM bus_removed WHERE id IN (SELECT id FROM bus_removed WHERE gone_ms <= ?1 LIMIT ?2)",
+        )?
+        .execute(params![now_ms, ROWS])? as i64;
+    transaction.commit()?;
+    Ok(removed >= ROWS || forgotten >= ROWS)
+}
+
+/// Whether nothing is over a bound, asked without the write lock.
+fn idle(connection: &Connection, config: &SqliteBusConfig, now_ms: i64) -> rusqlite::Result<bool> {
+    let mut query = connection.prepare_cached(
+        "SELECT bytes, ifnull((SELECT at_ms FROM envelopes ORDER BY pos LIMIT 1), ?1),
+             EXISTS (SELECT 1 FROM bus_removed WHERE gone_ms <= ?1) FROM bus_state",
+    )?;
+    let (bytes, oldest, ids): (i64, i64, bool) =
+        query.query_row([now_ms], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let old = config.max_age.is_some_and(|age| now_ms.saturating_sub(oldest) as u128 >= age.as_millis());
+    let large = config.max_bytes.is_some_and(|most| u64::try_from(bytes).unwrap_or(0) > most);
+    Ok(!old && !large && !ids)
+}
+
+/// Removes of the oldest [`ROWS`] rows those up to the last one stored before `cutoff`, and no more than free `excess`
+/// bytes; their ids are remembered for the rest of the time given. Position is what "older" means, since clocks step.
+fn remove(
+    transaction: &Transaction<'_>,
+    cutoff_ms: i64,
+    excess: i64,
+    remember: Option<(i64, i64)>,
+) -> rusqlite::Result<i64> {
+    let mut query = transaction.prepare_cached(
+        "SELECT max(pos) FROM (
+             SELECT pos, at_ms, sum(octet_length(body) + ?3) OVER (ORDER BY pos) - octet_length(body) - ?3 AS freed
+             FROM (SELECT pos, at_ms, body FROM envelopes ORDER BY pos LIMIT ?4))
+         WHERE at_ms <= ?1 AND freed < ?2",
+    )?;
+    let last: Option<i64> = query.query_row(params![cutoff_ms, excess, ROW_BYTES, ROWS], |row| row.get(0))?;
+    let Some(last) = last else { return Ok(0) };
+    if let Some((now_ms, kept_ids)) = remember {
+        transaction
+            .prepare_cached(
+                "INSERT OR REPLACE INTO bus_removed SELECT id, pos, ?2 + ?3 FROM envelopes WHERE pos <= ?1",
+            )?
+            .execute(params![last, now_ms, kept_ids])?;
+    }
+    transaction
+        .prepare_cached(
+            "UPDATE bus_state SET bytes = max(0, bytes -
+                 (SELECT ifnull(sum(octet_length(body) + ?2), 0) FROM envelopes WHERE pos <= ?1))",
+        )?
+        .execute(params![last, ROW_BYTES])?;
+    let count = transaction.prepare_cached("DELETE FROM envelopes WHERE pos <= ?1")?.execute([last])?;
+    Ok(i64::try_from(count).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,164 @@
+//! The builder: one parsed line in, one envelope's bytes out.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use tenure_irc::Message;
+
+use crate::anomaly::{Anomalies, Anomaly};
+use crate::emotes::Occurrence;
+use crate::json::{self, Care};
+use crate::tags::{Key, Scratch, Values, parse_number};
+use crate::time::LATEST_MS;
+use crate::{EnvelopeId, Gap, Identity, Kind, header, payload};
+
+/// Makes envelopes. Keeps its buffers, so that after the first few lines it allocates nothing.
+#[derive(Debug, Default)]
+pub struct Builder {
+    scratch: Scratch,
+    emotes: Vec<Occurrence>,
+}
+
+/// What was appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Built {
+    /// The envelope's id, which is its correlation id too.
+    pub id: EnvelopeId,
+    /// Its type.
+    pub kind: Kind,
+    /// Where the id comes from.
+    pub identity: Identity,
+    /// The envelope's timestamp, in milliseconds since 1970: when Twitch sent the line, or else when it was received.
+    pub timestamp_ms: u64,
+}
+
+impl Builder {
+    /// A builder with empty buffers.
+    pub fn new() -> Builder {
+        Builder::default()
+    }
+
+    /// Appends the envelope of `line` to `out`, without a line end.
+    ///
+    /// `None`, with nothing appended, where the line is of no type that has an envelope (PING, JOIN, NOTICE, ...) or
+    /// names no channel. Never fails otherwise: what is odd is noted in `payload.anomalies`, and `payload.raw` has all
+    /// of it. Equal lines give equal bytes, except for `payload.receivedAt`, and for `id` and `timestamp` where the
+    /// line itself does not say when it was sent.
+    pub fn build(&mut self, line: &Message<'_>, received_at_ms: u64, out: &mut Vec<u8>) -> Option<Built> {
+        let kind = Kind::of_command(line.command())?;
+        let channel = line.channel()?.get(1..).filter(|channel| !channel.is_empty())?;
+        let mut anomalies = Anomalies::default();
+        let care = LineCare::of(line);
+        anomalies.add_if(care.line == Care::Repair, Anomaly::InvalidUtf8);
+        let values = Values::read(line.tags(), care.tags, &mut self.scratch);
+        anomalies.add_if(values.doubled, Anomaly::DuplicateTag);
+        let sent_ms = sent_ms(&values, kind, &mut anomalies);
+        let (id, identity) = identify(line, &values, sent_ms, received_at_ms);
+        anomalies
+            .add_if(identity != Identity::Derived && matches!(kind, Kind::Message | Kind::Notice), Anomaly::MissingId);
+        anomalies.add_if(values.get(Key::RoomId).is_none(), Anomaly::MissingRoomId);
+
+        let timestamp_ms = sent_ms.unwrap_or(received_at_ms);
+        out.reserve(3 * line.raw().len() + 1024);
+        header::begin(out, id, kind, timestamp_ms);
+        header::source(out, channel, care.rest, |out| values.write(Key::RoomId, out));
+        out.extend_from_slice(header::USER);
+        match kind {
+            Kind::Message | Kind::Notice => user(line, kind, &values, care.rest, out),
+            Kind::Moderation | Kind::Room | Kind::Gap => header::nobody(out),
+        }
+        out.extend_from_slice(header::PAYLOAD);
+        let mut parts = payload::Parts {
+            line,
+            values: &values,
+            care,
+            scratch: &self.scratch,
+            emotes: &mut self.emotes,
+            anomalies: &mut anomalies,
+        };
+        match kind {
+            Kind::Message => parts.message(out),
+            Kind::Notice => parts.notice(out),
+            Kind::Moderation => parts.moderation(out),
+            Kind::Room | Kind::Gap => parts.room(out),
+        }
+        parts.finish(received_at_ms, out);
+        Some(Built { id, kind, identity, timestamp_ms })
+    }
+
+    /// Appends the envelope of a gap to `out`, without a line end.
+    pub fn gap(&mut self, gap: &Gap<'_>, out: &mut Vec<u8>) -> Built {
+        gap.write(out)
+    }
+}
+
+/// The channel of a line, without `#`; empty where it names none. Copies only where it is not UTF-8.
+pub fn channel_of<'a>(line: &Message<'a>) -> Cow<'a, str> {
+    String::from_utf8_lossy(line.channel().and_then(|channel| channel.get(1..)).unwrap_or_default())
+}
+
+/// What the strings of a line need, by the part of it that they come from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LineCare {
+    pub(crate) tags: Care,
+    pub(crate) rest: Care,
+    pub(crate) line: Care,
+}
+
+impl LineCare {
+    fn of(line: &Message<'_>) -> LineCare {
+        let raw = line.raw();
+        let utf8 = core::str::from_utf8(raw).is_ok();
+        let section = line.tags().raw();
+        // The section follows the line's first byte, where there is one.
+        let rest = raw.get(section.len() + 1..).filter(|_| !section.is_empty()).unwrap_or(raw);
+        let (tags, rest) = (Care::of(section, utf8), Care::of(rest, utf8));
+        LineCare { tags, rest, line: tags.worse(rest) }
+    }
+}
+
+/// When Twitch sent the line.
+fn sent_ms(values: &Values<'_>, kind: Kind, anomalies: &mut Anomalies) -> Option<u64> {
+    let Some(digits) = values.get(Key::TmiSentTs) else {
+        anomalies.add_if(kind != Kind::Room, Anomaly::MissingTimestamp);
+        return None;
+    };
+    let sent = parse_number(digits).filter(|ms| *ms <= LATEST_MS);
+    anomalies.add_if(sent.is_none(), Anomaly::BadTimestamp);
+    sent
+}
+
+fn identify(
+    line: &Message<'_>,
+    values: &Values<'_>,
+    sent_ms: Option<u64>,
+    received_at_ms: u64,
+) -> (EnvelopeId, Identity) {
+    if let Some(id) = values.get(Key::Id) {
+        return (EnvelopeId::derive(&[b"twitch:", &tenure_irc::unescape(id)]), Identity::Derived);
+    }
+    if sent_ms.is_some() {
+        return (EnvelopeId::derive(&[line.raw()]), Identity::Line);
+    }
+    let mut digits = [0; 20];
+    let received = json::decimal(received_at_ms, &mut digits);
+    (EnvelopeId::derive(&[line.raw(), b"\0", received]), Identity::Live)
+}
+
+/// Writes who said it: the id, the login, and the display name, or the login where there is none.
+fn user(line: &Message<'_>, kind: Kind, values: &Values<'_>, rest: Care, out: &mut Vec<u8>) {
+    let nick = line.prefix().filter(|prefix| prefix.user.is_some() || kind == Kind::Message).map(|prefix| prefix.name);
+    let login = |out: &mut Vec<u8>| match (nick, values.get(Key::Login)) {
+        (Some(nick), _) if !nick.is_empty() => json::text(out, nick, rest),
+        _ => values.write(Key::Login, out),
+    };
+    values.write(Key::UserId, out);
+    out.extend_from_slice(b"\",\"name\":\"");
+    login(out);
+    out.extend_from_slice(b"\",\"displayName\":\"");
+    match values.get(Key::DisplayName) {
+        Some(_) => values.write(Key::DisplayName, out),
+        None => login(out),
+    }
+}

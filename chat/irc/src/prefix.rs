@@ -1,0 +1,32 @@
+//! Who sent a message.
+
+use memchr::{memchr, memrchr};
+
+/// The source of a message: `name[!user][@host]`, where the name is a nick or a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefix<'a> {
+    /// The whole of it, without the leading colon.
+    pub raw: &'a [u8],
+    /// The nick, or the server's name where there is neither user nor host.
+    pub name: &'a [u8],
+    /// What stands after the first `!`.
+    pub user: Option<&'a [u8]>,
+    /// What stands after the last `@`.
+    pub host: Option<&'a [u8]>,
+}
+
+impl<'a> Prefix<'a> {
+    /// Takes a source apart. Total: any bytes give a prefix.
+    #[inline]
+    pub fn new(raw: &'a [u8]) -> Self {
+        let (left, host) = match memrchr(b'@', raw) {
+            Some(at) => (&raw[..at], Some(&raw[at + 1..])),
+            None => (raw, None),
+        };
+        let (name, user) = match memchr(b'!', left) {
+            Some(at) => (&left[..at], Some(&left[at + 1..])),
+            None => (left, None),
+        };
+        Prefix { raw, name, user, host }
+    }
+}

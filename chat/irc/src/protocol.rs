@@ -1,0 +1,19 @@
+//! The protocol of one connection, as a pure state machine: inputs and a clock in, lines and events out.
+//!
+//! [`Connection`] logs in, joins within a [`Budget`], answers and sends PING, and says what it learned. Opening the
+//! next connection, when to, and with what overlap is the pool's; it has [`Backoff`] for that.
+
+mod backoff;
+mod budget;
+mod connection;
+mod join;
+mod login;
+mod ping;
+mod timers;
+
+pub use backoff::Backoff;
+pub use budget::Budget;
+pub use connection::{Connection, Disposition, Event, Input, LostBecause, Outgoing, Output, Settings};
+pub use join::{Verdict, is_channel_name};
+pub use login::{Login, LoginFailure, Secret};
+pub use timers::Timing;

@@ -1,0 +1,404 @@
+//! One connection from connected to closed.
+
+use alloc::collections::VecDeque;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+
+use tenure_core::Time;
+
+use super::join::Channels;
+use super::login::{LoginFailure, LoginState};
+use super::ping::{self, Silence};
+use super::timers::{Timer, TimerTable, Timing};
+use super::{Budget, Login, Verdict};
+use crate::{AssembleError, Message, assemble};
+
+/// What a connection is told at its making.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Who logs in.
+    pub login: Login,
+    /// How long it waits for what.
+    pub timing: Timing,
+    /// The most channels that it takes. Twitch says no number; 90 is what has proven itself.
+    pub channel_limit: usize,
+    /// Decides the anonymous nick and the jitter.
+    pub seed: u64,
+}
+
+impl Settings {
+    /// The default timing and limit.
+    pub fn new(login: Login, seed: u64) -> Self {
+        Settings { login, timing: Timing::default(), channel_limit: 90, seed }
+    }
+}
+
+/// What happens to a connection, but for lines (see [`Connection::receive`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input<'a> {
+    /// The socket is open (and its TLS session there): log in.
+    Connected,
+    /// Bytes came, whatever they are. Also right after a time in which the socket was not read: silence that nobody
+    /// listened to is none.
+    Heard,
+    /// The moment of [`Connection::poll_timeout`] has come; earlier does no harm.
+    Timeout,
+    /// This channel (a login, without `#`) is wanted.
+    Join(&'a str),
+    /// This channel is wanted no longer.
+    Part(&'a str),
+    /// The socket is closed or broken. Nothing comes out any more.
+    Closed,
+}
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Write this line.
+    Send(Outgoing),
+    /// Something became known.
+    Event(Event),
+    /// Close the socket; nothing follows.
+    Disconnect(LostBecause),
+}
+
+/// What became known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The server welcomed us under this nick.
+    LoggedIn {
+        /// The nick, as the server gave it.
+        nick: String,
+    },
+    /// The server did not take the login; [`Output::Disconnect`] follows.
+    LoginFailed(LoginFailure),
+    /// From now on the channel's lines come.
+    Joined {
+        /// The channel, without `#`.
+        channel: String,
+    },
+    /// The channel is not joined. It stays wanted and is tried again later, except after `BadName` and `Full`.
+    JoinFailed {
+        /// The channel, without `#`.
+        channel: String,
+        /// Why.
+        verdict: Verdict,
+    },
+    /// The server took us out of a channel. It stays wanted and is tried again later.
+    PutOut {
+        /// The channel, without `#`.
+        channel: String,
+    },
+    /// The server will close this connection soon: open another, join there, then close this one.
+    ReconnectRequested,
+}
+
+/// Why a connection ends by our decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LostBecause {
+    /// Silence, PING, and silence again.
+    Unresponsive,
+    /// The server did not finish the login in time; a network failure, not a refusal.
+    LoginTimeout,
+    /// The server refused the login.
+    LoginFailed(LoginFailure),
+}
+
+impl fmt::Display for LostBecause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LostBecause::Unresponsive => f.write_str("the server did not answer PING"),
+            LostBecause::LoginTimeout => f.write_str("the server did not finish the login in time"),
+            LostBecause::LoginFailed(failure) => failure.fmt(f),
+        }
+    }
+}
+
+/// What to do with a line that was received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disposition {
+    /// It is chat: hand it up.
+    Deliver,
+    /// It was the protocol's own.
+    Consumed,
+}
+
+/// One line to write, with its line end. Its debug output does not show what a PASS line carries.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    bytes: Vec<u8>,
+}
+
+impl Outgoing {
+    pub(super) fn new(command: &[u8], params: &[&[u8]]) -> Result<Self, AssembleError> {
+        let mut bytes = assemble(&[], None, command, params)?;
+        bytes.extend_from_slice(b"\r\n");
+        Ok(Outgoing { bytes })
+    }
+
+    /// What to write; secret where it is a PASS line.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown: &[u8] = if self.bytes.starts_with(b"PASS") { b"PASS ..\r\n" } else { &self.bytes };
+        write!(f, "Outgoing({})", shown.escape_ascii())
+    }
+}
+
+/// The state machine of one connection.
+///
+/// Feed it with [`Connection::handle`] and [`Connection::receive`], then call [`Connection::poll`] until it gives
+/// `None`, then wait for bytes or for [`Connection::poll_timeout`]. It logs in at once when it is connected, so who owns
+/// the budget of logins takes from it before connecting.
+#[derive(Debug)]
+pub struct Connection {
+    login: Login,
+    timing: Timing,
+    seed: u64,
+    stage: Stage,
+    channels: Channels,
+    timers: TimerTable,
+    /// What [`Connection::poll`] gives next. Bounded by the callers' discipline to poll after every input, and by the
+    /// number of channels: an input adds at most one output for each.
+    outputs: VecDeque<Output>,
+}
+
+#[derive(Clone, Debug)]
+enum Stage {
+    Connecting,
+    LoggingIn(LoginState),
+    Up { nick: Vec<u8> },
+    Closed,
+}
+
+impl Connection {
+    /// A connection that is not connected yet. Channels can be wanted already.
+    pub fn new(settings: Settings) -> Self {
+        let Settings { login, timing, channel_limit, seed } = settings;
+        Connection {
+            login,
+            timing,
+            seed,
+            stage: Stage::Connecting,
+            channels: Channels::new(channel_limit, seed),
+            timers: TimerTable::default(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Takes what happened at `now`.
+    pub fn handle(&mut self, now: Time, input: Input<'_>) {
+        match input {
+            Input::Connected => self.log_in(now),
+            Input::Heard => self.heard(now),
+            Input::Timeout => self.time_out(now),
+            Input::Join(channel) => {
+                if let Err(verdict) = self.channels.want(channel, &self.timing, now) {
+                    self.tell(Event::JoinFailed { channel: channel.to_string(), verdict });
+                }
+                self.look_at_joins(now);
+            }
+            Input::Part(channel) => {
+                if self.channels.forget(channel) && matches!(self.stage, Stage::Up { .. }) {
+                    self.send(b"PART", &[&room(channel)]);
+                }
+            }
+            Input::Closed => {
+                self.stage = Stage::Closed;
+                self.outputs.clear();
+                self.timers = TimerTable::default();
+            }
+        }
+    }
+
+    /// Takes one line that came at `now`, and says whether it is chat. Call [`Connection::handle`] with
+    /// [`Input::Heard`] once for the bytes that brought it.
+    pub fn receive(&mut self, now: Time, message: &Message<'_>) -> Disposition {
+        match &mut self.stage {
+            Stage::Connecting | Stage::Closed => Disposition::Consumed,
+            Stage::LoggingIn(state) => {
+                if message.command() == b"PING" {
+                    self.answer(message);
+                } else {
+                    match state.take(message) {
+                        Some(Ok(nick)) => self.welcome(now, nick),
+                        Some(Err(failure)) => self.fail_login(failure),
+                        None => {}
+                    }
+                }
+                Disposition::Consumed
+            }
+            Stage::Up { .. } => match message.command() {
+                b"PRIVMSG" | b"USERNOTICE" | b"CLEARCHAT" | b"CLEARMSG" => Disposition::Deliver,
+                _ => self.receive_other(now, message),
+            },
+        }
+    }
+
+    /// What to do next; `None` until something else happens. JOINs come out as the budget allows.
+    pub fn poll(&mut self, now: Time, joins: &mut Budget) -> Option<Output> {
+        if let Some(output) = self.poll_queued(now) {
+            return Some(output);
+        }
+        if !matches!(self.stage, Stage::Up { .. }) || !self.timers.is_due(Timer::Join, now) {
+            return None;
+        }
+        let (line, at) = match self.channels.next_join(joins, &self.timing, now) {
+            Ok(channel) => (Outgoing::new(b"JOIN", &[&room(channel)]).ok(), Some(now)),
+            Err(at) => (None, at),
+        };
+        // Until the next turn of a JOIN, or the moment when silence is a verdict, whichever is sooner.
+        self.timers.set_or_stop(Timer::Join, at.into_iter().chain(self.channels.next_silence()).min());
+        line.map(Output::Send)
+    }
+
+    /// The same without new JOINs: what the lines received so far led to. For use between the lines of one piece, so
+    /// that events keep their place among the lines.
+    pub fn poll_queued(&mut self, now: Time) -> Option<Output> {
+        let output = self.outputs.pop_front()?;
+        if matches!(output, Output::Disconnect(_)) {
+            self.handle(now, Input::Closed);
+        }
+        Some(output)
+    }
+
+    /// When [`Input::Timeout`] is due, if nothing happens before.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        self.timers.next()
+    }
+
+    /// Whether the login is done and every wanted channel was joined or has had a verdict.
+    pub fn is_settled(&self) -> bool {
+        matches!(self.stage, Stage::Up { .. }) && self.channels.are_settled()
+    }
+
+    /// The joined channels, by name.
+    pub fn joined(&self) -> impl Iterator<Item = &str> {
+        self.channels.joined()
+    }
+
+    /// How many channels are wanted here, joined or not.
+    pub fn wanted(&self) -> usize {
+        self.channels.wanted()
+    }
+
+    fn log_in(&mut self, now: Time) {
+        if !matches!(self.stage, Stage::Connecting) {
+            return;
+        }
+        self.stage = Stage::LoggingIn(LoginState::default());
+        self.timers.set(Timer::Login, now + self.timing.login_within);
+        match self.login.lines(self.seed) {
+            Ok(lines) => self.outputs.extend(lines.into_iter().map(Output::Send)),
+            Err(failure) => self.fail_login(failure),
+        }
+    }
+
+    fn welcome(&mut self, now: Time, nick: Vec<u8>) {
+        self.timers.stop(Timer::Login);
+        self.tell(Event::LoggedIn { nick: String::from_utf8_lossy(&nick).into_owned() });
+        self.stage = Stage::Up { nick };
+        ping::heard(&mut self.timers, &self.timing, now);
+        self.look_at_joins(now);
+    }
+
+    /// Something changed that may ask for a JOIN: the next poll looks.
+    fn look_at_joins(&mut self, now: Time) {
+        if matches!(self.stage, Stage::Up { .. }) {
+            self.timers.set(Timer::Join, now);
+        }
+    }
+
+    fn fail_login(&mut self, failure: LoginFailure) {
+        self.tell(Event::LoginFailed(failure));
+        self.disconnect(LostBecause::LoginFailed(failure));
+    }
+
+    fn heard(&mut self, now: Time) {
+        if matches!(self.stage, Stage::Up { .. }) {
+            ping::heard(&mut self.timers, &self.timing, now);
+        }
+    }
+
+    /// The lines that are not pure chat.
+    fn receive_other(&mut self, now: Time, message: &Message<'_>) -> Disposition {
+        let Stage::Up { nick } = &self.stage else { return Disposition::Consumed };
+        match message.command() {
+            b"PING" => self.answer(message),
+            b"RECONNECT" => self.tell(Event::ReconnectRequested),
+            b"NOTICE" => {
+                if let Some((channel, verdict)) = self.channels.refused(message, now) {
+                    self.look_at_joins(now);
+                    self.tell(Event::JoinFailed { channel, verdict });
+                }
+                if message.channel().is_some() {
+                    return Disposition::Deliver;
+                }
+            }
+            b"PART" => {
+                if let Some(channel) = self.channels.put_out(message, nick, now) {
+                    self.look_at_joins(now);
+                    self.tell(Event::PutOut { channel });
+                }
+            }
+            b"JOIN" | b"366" | b"ROOMSTATE" => {
+                if let Some(channel) = self.channels.confirmed(message, nick) {
+                    self.tell(Event::Joined { channel });
+                }
+                if message.command() == b"ROOMSTATE" {
+                    return Disposition::Deliver;
+                }
+            }
+            _ => {}
+        }
+        Disposition::Consumed
+    }
+
+    fn time_out(&mut self, now: Time) {
+        if self.timers.fired(Timer::Login, now) {
+            self.disconnect(LostBecause::LoginTimeout);
+        }
+        match ping::silence(&mut self.timers, &self.timing, now) {
+            Some(Silence::Ask) => self.send(b"PING", &[b"tenure"]),
+            Some(Silence::Dead) => self.disconnect(LostBecause::Unresponsive),
+            None => {}
+        }
+        if self.timers.is_due(Timer::Join, now) {
+            for channel in self.channels.silent(now) {
+                self.tell(Event::JoinFailed { channel, verdict: Verdict::Silent });
+            }
+        }
+    }
+
+    fn answer(&mut self, message: &Message<'_>) {
+        match message.text() {
+            Some(text) => self.send(b"PONG", &[text]),
+            None => self.send(b"PONG", &[]),
+        }
+    }
+
+    /// Queues a line; one that cannot be written (a PING with NUL in it) is dropped, as nothing else could be sent.
+    fn send(&mut self, command: &[u8], params: &[&[u8]]) {
+        if let Ok(line) = Outgoing::new(command, params) {
+            self.outputs.push_back(Output::Send(line));
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    fn disconnect(&mut self, because: LostBecause) {
+        self.outputs.push_back(Output::Disconnect(because));
+    }
+}
+
+fn room(channel: &str) -> Vec<u8> {
+    [b"#", channel.as_bytes()].concat()
+}

@@ -1,0 +1,43 @@
+//! Why a reader cannot start.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// What is wrong with a reader's configuration. Found before anything is connected, and never mended by waiting.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ReaderError {
+    /// The server's URL is none.
+    #[error("the IRC URL is not ircs://host[:port] or irc://host[:port]: {why}")]
+    Url {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A channel's name is none.
+    #[error("`{channel}` is no channel: give a login in lower case, of letters, digits and underscores, without #")]
+    Channel {
+        /// The name that was given.
+        channel: String,
+    },
+    /// The account's login or token cannot be sent.
+    #[error("the account's {what}: give the login name in lower case and an access token without spaces")]
+    Credentials {
+        /// Which of them, and how it is wrong; never the value.
+        what: &'static str,
+    },
+    /// The CA file cannot be used.
+    #[error("the CA file {path} cannot be used: {why}", path = path.display())]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// TLS cannot be set up, most often because the system has no CA certificates.
+    #[error("TLS cannot be set up: {why}; install the system's CA certificates, or name your server's with --irc-ca")]
+    Tls {
+        /// What the TLS library says.
+        why: String,
+    },
+}

@@ -1,0 +1,73 @@
+//! The reader: its start, its status, its end.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use crate::seat::Seat;
+use crate::shared::Shared;
+use crate::{ReaderConfig, ReaderError, ReaderEvent, ReaderStatus, tls};
+
+/// How long a stop waits for its tasks; they have nothing to wait for, so this only bounds the unforeseen.
+const STOP_WITHIN: Duration = Duration::from_secs(2);
+
+/// Reads chat until it is stopped or dropped.
+pub struct Reader {
+    shared: Arc<Shared>,
+    seats: JoinSet<()>,
+}
+
+impl Reader {
+    /// Checks the configuration and begins to read; must be called within a tokio runtime. An unreachable server is no
+    /// error here: it is tried again for as long as the reader lives, and said through events and status.
+    ///
+    /// The receiver is the only way that slowness is felt: while it is full no socket is read. Dropping it ends the
+    /// reading.
+    pub fn start(config: ReaderConfig) -> Result<(Reader, mpsc::Receiver<ReaderEvent>), ReaderError> {
+        let channels = config.checked_channels()?;
+        let login = config.checked_login()?;
+        let tls = match config.url.is_tls() {
+            true => Some(TlsConnector::from(tls::client_config(config.ca_file.as_deref())?)),
+            false => None,
+        };
+        let (events, receiver) = mpsc::channel(config.queue.max(1));
+        let shared = Arc::new(Shared::new(config, tls, login, events));
+        let mut seats = JoinSet::new();
+        for (number, channels) in (0..).zip(channels.chunks(shared.settings.channel_limit)) {
+            seats.spawn(Seat::run(Arc::clone(&shared), channels.to_vec(), number));
+        }
+        Ok((Reader { shared, seats }, receiver))
+    }
+
+    /// What it is doing now; cheap.
+    pub fn status(&self) -> ReaderStatus {
+        self.shared.status()
+    }
+
+    /// Closes every connection and ends every task. Events that were not taken yet stay in the receiver; nothing says
+    /// what was lost by the stop itself. The last [`ReaderEvent::Alive`] says until when everything was given.
+    pub async fn stop(mut self) {
+        self.shared.stop.cancel();
+        let ended = async { while self.seats.join_next().await.is_some() {} };
+        if timeout(STOP_WITHIN, ended).await.is_err() {
+            tracing::warn!("irc reader's tasks did not end in time");
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.shared.stop.cancel();
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").field("url", &self.shared.url.to_string()).finish_non_exhaustive()
+    }
+}

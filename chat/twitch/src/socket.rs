@@ -1,0 +1,101 @@
+//! Opening a socket, plain or TLS.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::IrcUrl;
+
+/// For the name, for each address, and for the TLS handshake: each must be done within this.
+const STEP_WITHIN: Duration = Duration::from_secs(5);
+/// The most addresses of a name that are tried.
+const ADDRESSES: usize = 4;
+
+/// An open connection to the server.
+#[derive(Debug)]
+pub(crate) enum Socket {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Socket {
+    /// Opens one; the error says which step failed.
+    pub(crate) async fn open(url: &IrcUrl, tls: Option<&TlsConnector>) -> Result<Socket, String> {
+        let tcp = connect(url).await?;
+        // Lines are small and PING is timed.
+        tcp.set_nodelay(true).map_err(|error| format!("cannot set up the socket: {error}"))?;
+        let Some(tls) = tls else { return Ok(Socket::Plain(tcp)) };
+        let name = ServerName::try_from(url.host().to_owned())
+            .map_err(|_| format!("`{}` is no name that a certificate can be for", url.host()))?;
+        match timeout(STEP_WITHIN, tls.connect(name, tcp)).await {
+            Ok(Ok(stream)) => Ok(Socket::Tls(Box::new(stream))),
+            Ok(Err(error)) => Err(format!("TLS with {url} failed: {error}")),
+            Err(_) => Err(format!("TLS with {url} was not there within {STEP_WITHIN:?}")),
+        }
+    }
+
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Socket::Plain(tcp) => tcp.local_addr().ok(),
+            Socket::Tls(tls) => tls.get_ref().0.local_addr().ok(),
+        }
+    }
+}
+
+async fn connect(url: &IrcUrl) -> Result<TcpStream, String> {
+    let addresses = match timeout(STEP_WITHIN, lookup_host((url.host(), url.port()))).await {
+        Ok(Ok(addresses)) => addresses,
+        Ok(Err(error)) => return Err(format!("cannot find {}: {error}", url.host())),
+        Err(_) => return Err(format!("cannot find {}: no answer within {STEP_WITHIN:?}", url.host())),
+    };
+    let mut last = format!("{} has no address", url.host());
+    for address in addresses.take(ADDRESSES) {
+        match timeout(STEP_WITHIN, TcpStream::connect(address)).await {
+            Ok(Ok(tcp)) => return Ok(tcp),
+            Ok(Err(error)) => last = format!("cannot connect to {address}: {error}"),
+            Err(_) => last = format!("cannot connect to {address}: no answer within {STEP_WITHIN:?}"),
+        }
+    }
+    Err(last)
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Socket::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
+            Socket::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Socket::Plain(tcp) => Pin::new(tcp).poll_write(cx, buf),
+            Socket::Tls(tls) => Pin::new(tls).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Socket::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
+            Socket::Tls(tls) => Pin::new(tls).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Socket::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Socket::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+        }
+    }
+}
