@@ -1,0 +1,118 @@
+//! What the demo has shown, in numbers.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use tenure_twitch_sim::Verdict;
+
+use super::script::Timeline;
+
+/// The numbers of one demo.
+#[derive(Debug)]
+pub(crate) struct Summary {
+    verdict: Verdict,
+    deduplicated: u64,
+    refused: u64,
+    terms: u64,
+    timeline: Timeline,
+    folder: PathBuf,
+    seconds: f64,
+}
+
+impl Summary {
+    /// Reads the bus's own counters beside the checker's verdict.
+    pub(crate) fn new(
+        verdict: Verdict,
+        timeline: &Mutex<Timeline>,
+        chat: &Path,
+        folder: &Path,
+        seconds: f64,
+    ) -> Result<Summary> {
+        let connection = rusqlite::Connection::open(chat).context("cannot read the demo's bus")?;
+        let counter = |sql: &str| -> Result<u64> {
+            let count: i64 = connection.query_row(sql, [], |row| row.get(0))?;
+            Ok(u64::try_from(count).unwrap_or(0))
+        };
+        Ok(Summary {
+            verdict,
+            deduplicated: counter("SELECT deduplicated FROM bus_state")?,
+            refused: counter("SELECT refused FROM bus_state")?,
+            terms: counter("SELECT count(DISTINCT term) FROM envelopes")?,
+            timeline: timeline.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            folder: folder.to_owned(),
+            seconds,
+        })
+    }
+
+    /// Whether nothing was lost, doubled, altered or made up.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.verdict.is_clean()
+    }
+
+    pub(crate) fn to_json(&self) -> Value {
+        json!({
+            "sent": self.verdict.sent,
+            "published": self.verdict.published,
+            "deduplicated": self.deduplicated,
+            "lost": self.verdict.lost.count,
+            "doubled": self.verdict.doubled.count,
+            "refused": self.refused,
+            "takeovers": self.timeline.takeovers,
+            "faults": self.timeline.faults,
+            "altered": self.verdict.altered.count,
+            "unknown": self.verdict.unknown.count,
+            "gaps": self.verdict.gaps,
+            "terms": self.terms,
+            "seconds": (self.seconds * 10.0).round() / 10.0,
+            "files": self.folder.to_string_lossy(),
+        })
+    }
+
+    pub(crate) fn to_text(&self) -> String {
+        let verdict = &self.verdict;
+        let mut text = String::from("\n  fault                                                     at        lasted    takeover\n");
+        for fault in &self.timeline.faults {
+            let takeover = self.timeline.takeovers.iter().find(|takeover| takeover.cause == fault.kind);
+            let takeover = takeover.map_or_else(|| "-".to_owned(), |takeover| format!("{} ms", takeover.ms));
+            text.push_str(&format!(
+                "  {:<55} {:>6.1} s  {:>8} ms  {takeover:>9}\n",
+                fault.text,
+                fault.at_ms as f64 / 1000.0,
+                fault.lasted_ms
+            ));
+        }
+        text.push_str(&format!(
+            "\n  sent by the simulated Twitch  {:>9}   in {:.0} s, to three readers each\n  on the bus                    {:>9}   \
+             under {} terms\n  dropped as second copies      {:>9}\n  refused by the fence          {:>9}\n  gaps reported                 \
+             {:>9}\n  lost                          {:>9}\n  doubled                       {:>9}\n",
+            verdict.sent,
+            self.seconds,
+            verdict.published,
+            self.terms,
+            self.deduplicated,
+            self.refused,
+            verdict.gaps,
+            verdict.lost.count,
+            verdict.doubled.count,
+        ));
+        if verdict.altered.count + verdict.unknown.count > 0 {
+            text.push_str(&format!(
+                "  altered                       {:>9}\n  unknown                       {:>9}   {:?}\n",
+                verdict.altered.count, verdict.unknown.count, verdict.unknown.first
+            ));
+        }
+        let chat = self.folder.join("chat.db");
+        text.push_str(&format!(
+            "\n  The counts of lost and doubled compare the simulator's ledger with the file, nothing else. See for yourself:\n    \
+             sqlite3 {chat} \"SELECT count(*), count(DISTINCT id) FROM envelopes\"\n    \
+             sqlite3 {chat} \"SELECT term, count(*), min(at), max(at) FROM chat GROUP BY term\"\n    \
+             ls {folder}   # leases.db, chat.db, a log for each instance\n\n  {}",
+            if self.is_clean() { "Nothing lost, nothing twice." } else { "FAILED: something was lost or doubled." },
+            chat = chat.display(),
+            folder = self.folder.display(),
+        ));
+        text
+    }
+}

@@ -1,0 +1,199 @@
+//! The live view: who leads, what flows, what has happened. On a terminal a screen, elsewhere a line a second on stderr.
+
+use std::io::{IsTerminal, Stderr};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Result;
+use ratatui::backend::CrosstermBackend;
+use ratatui::layout::{Constraint, Layout};
+use ratatui::style::{Color, Modifier, Style, Stylize};
+use ratatui::text::Line;
+use ratatui::widgets::{Block, Paragraph, Row, Table};
+use ratatui::{Frame, Terminal, TerminalOptions, Viewport};
+use serde_json::Value;
+use tenure_core::Time;
+use tenure_twitch_sim::Sim;
+use tokio_util::sync::CancellationToken;
+
+use super::instance::Probe;
+use super::leaders::{Leaders, Seen};
+use super::script::{Stage, Timeline};
+
+/// How often the screen is drawn.
+const FRAME: Duration = Duration::from_millis(250);
+/// How many lines the screen takes.
+const HEIGHT: u16 = 24;
+
+/// A running view.
+pub(crate) struct View {
+    stop: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+}
+
+struct Scene {
+    probes: Vec<Probe>,
+    leaders: Leaders,
+    sim: Arc<Sim>,
+    timeline: Arc<Mutex<Timeline>>,
+    began: Time,
+    span: Duration,
+    folder: PathBuf,
+}
+
+/// What one drawing shows.
+struct Shot {
+    seen: Seen,
+    rows: Vec<[String; 6]>,
+    sent: u64,
+    rate: f64,
+    timeline: Timeline,
+    elapsed: Duration,
+}
+
+impl View {
+    /// Shows the stage until stopped.
+    pub(crate) fn start(json: bool, stage: &Stage, span: Duration, folder: PathBuf) -> Result<View> {
+        let scene = Scene {
+            probes: stage.instances.iter().map(super::Instance::probe).collect(),
+            leaders: stage.leaders.clone(),
+            sim: Arc::clone(&stage.sim),
+            timeline: Arc::clone(&stage.timeline),
+            began: stage.began,
+            span,
+            folder,
+        };
+        let screen = !json && std::io::stderr().is_terminal() && std::io::stdout().is_terminal();
+        let terminal = if screen {
+            let options = TerminalOptions { viewport: Viewport::Inline(HEIGHT) };
+            Some(Terminal::with_options(CrosstermBackend::new(std::io::stderr()), options)?)
+        } else {
+            None
+        };
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(show(scene, terminal, stop.clone()));
+        Ok(View { stop, task })
+    }
+
+    /// Ends the view, leaving its last picture.
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        // A view that panicked must not spoil the verdict.
+        let _ = self.task.await;
+    }
+}
+
+async fn show(scene: Scene, mut terminal: Option<Terminal<CrosstermBackend<Stderr>>>, stop: CancellationToken) {
+    let mut told = (0, 0);
+    let mut last = (tenure::now(), scene.sim.stats().chat.lines as u64);
+    let mut frames = 0_u32;
+    while !stop.is_cancelled() {
+        let shot = scene.shoot(&mut last).await;
+        match &mut terminal {
+            Some(terminal) => {
+                // A terminal that has gone away shows nothing; the demo goes on.
+                let _ = terminal.draw(|frame| draw(frame, &scene, &shot));
+            }
+            None => tell(&shot, &mut told, frames.is_multiple_of(8)),
+        }
+        frames += 1;
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(FRAME) => {}
+        }
+    }
+    if terminal.is_some() {
+        eprintln!();
+    }
+}
+
+impl Scene {
+    async fn shoot(&self, last: &mut (Time, u64)) -> Shot {
+        let mut rows = Vec::new();
+        let seen = self.leaders.now();
+        let leader = seen.leader.as_ref().map(|leader| leader.name.clone());
+        for probe in &self.probes {
+            let vars = probe.vars().await.ok();
+            let number = |pointer: &str| vars.as_ref().and_then(|vars| vars.pointer(pointer)).and_then(Value::as_u64);
+            let show = |pointer: &str| number(pointer).map_or_else(|| "-".to_owned(), |number| number.to_string());
+            let role = match (&vars, leader.as_deref() == Some(probe.name.as_str())) {
+                (None, _) => "gone or stopped",
+                (Some(_), true) => "LEADER",
+                (Some(_), false) => "standby, reading",
+            };
+            rows.push([
+                probe.name.clone(),
+                role.to_owned(),
+                show("/ingest/received"),
+                show("/ingest/published"),
+                show("/ingest/repaired"),
+                show("/ingest/ringEntries"),
+            ]);
+        }
+        let (now, sent) = (tenure::now(), self.sim.stats().chat.lines as u64);
+        let span = now.since(last.0).as_secs_f64();
+        let rate = if span > 0.0 { (sent.saturating_sub(last.1)) as f64 / span } else { 0.0 };
+        *last = (now, sent);
+        let timeline = self.timeline.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Shot { seen, rows, sent, rate, timeline, elapsed: now.since(self.began) }
+    }
+}
+
+fn draw(frame: &mut Frame<'_>, scene: &Scene, shot: &Shot) {
+    let areas = Layout::vertical([Constraint::Length(3), Constraint::Length(6), Constraint::Min(3)]).split(frame.area());
+    let leader = shot.seen.leader.as_ref();
+    let who = leader.map_or_else(|| "nobody".to_owned(), |leader| format!("{}, term {}", leader.name, leader.term));
+    let head = format!(
+        "leader: {who}    sent: {} lines, {:.0}/s    {} of {} s",
+        shot.sent,
+        shot.rate,
+        shot.elapsed.as_secs(),
+        scene.span.as_secs()
+    );
+    frame.render_widget(Paragraph::new(head).block(Block::bordered().title(" tenure demo ")), areas[0]);
+    let rows = shot.rows.iter().map(|cells| {
+        let style = match cells[1].as_str() {
+            "LEADER" => Style::new().fg(Color::Green).add_modifier(Modifier::BOLD),
+            "gone or stopped" => Style::new().fg(Color::Red),
+            _ => Style::new(),
+        };
+        Row::new(cells.iter().map(String::as_str)).style(style)
+    });
+    let widths = [10, 18, 12, 12, 10, 8].map(Constraint::Length);
+    let header = Row::new(["instance", "role", "read", "published", "repaired", "held"]).bold();
+    frame.render_widget(Table::new(rows, widths).header(header).block(Block::bordered().title(" instances ")), areas[1]);
+    let mut lines = history(&shot.timeline);
+    if !shot.timeline.doing.is_empty() {
+        lines.push(Line::styled(format!("  now: {}", shot.timeline.doing), Style::new().fg(Color::Yellow)));
+    }
+    let title = format!(" what happened (files: {}) ", scene.folder.display());
+    frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(title)), areas[2]);
+}
+
+fn history(timeline: &Timeline) -> Vec<Line<'static>> {
+    let mut lines = Vec::new();
+    for fault in &timeline.faults {
+        lines.push(Line::from(format!("{:>6.1} s  {}", fault.at_ms as f64 / 1000.0, fault.text)));
+        for takeover in timeline.takeovers.iter().filter(|takeover| takeover.cause == fault.kind) {
+            let text = format!("          {} after {} ms", takeover.text, takeover.ms);
+            lines.push(Line::styled(text, Style::new().fg(Color::Green)));
+        }
+    }
+    lines
+}
+
+/// Plain progress: each fault and takeover once, and the state every two seconds.
+fn tell(shot: &Shot, told: &mut (usize, usize), state: bool) {
+    for fault in shot.timeline.faults.iter().skip(told.0) {
+        eprintln!("{:>6.1} s  {} (took {} ms)", fault.at_ms as f64 / 1000.0, fault.text, fault.lasted_ms);
+    }
+    for takeover in shot.timeline.takeovers.iter().skip(told.1) {
+        eprintln!("          takeover ({}): {} after {} ms", takeover.cause, takeover.text, takeover.ms);
+    }
+    *told = (shot.timeline.faults.len(), shot.timeline.takeovers.len());
+    if state {
+        let leader = shot.seen.leader.as_ref().map_or("nobody", |leader| leader.name.as_str());
+        eprintln!("{:>6.1} s  leader {leader}, {} lines sent, {:.0}/s", shot.elapsed.as_secs_f64(), shot.sent, shot.rate);
+    }
+}

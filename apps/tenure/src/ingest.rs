@@ -1,0 +1,173 @@
+//! `tenure ingest`: the chat daemon, as a small supervisor and a worker.
+
+mod config;
+mod http;
+pub(crate) mod settings;
+mod supervisor;
+mod worker;
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+
+use config::Config;
+use settings::Settings;
+
+/// Flags of `tenure ingest`. Each can also be given in the environment or in a TOML file (see --check for names).
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Precedence: flag, then environment, then file, then default; `--check` shows each value with its source.
+
+Examples:
+  tenure ingest --channel forsen --bus stdout:
+  tenure ingest --config ingest.toml --http :8080
+  TWITCH_CHANNELS=a,b tenure ingest --store sqlite:leases.db --bus sqlite:chat.db
+  tenure ingest --config ingest.toml --check")]
+pub(crate) struct Args {
+    /// TOML file with settings; its keys are the flags' names with underscores
+    #[arg(long, value_name = "FILE")]
+    config: Option<String>,
+    /// Channel to read, without #; may be repeated [env: TWITCH_CHANNELS, separated by commas]
+    #[arg(long = "channel", value_name = "NAME")]
+    channels: Vec<String>,
+    /// Store of the lease: sqlite:PATH or memory: [env: TENURE_STORE] [default: sqlite: in the state folder]
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+    /// Bus to publish to: sqlite:PATH or stdout: [env: TENURE_BUS, MESSAGE_BUS_DRIVER] [default: sqlite: in the state
+    /// folder]
+    #[arg(long, value_name = "URL")]
+    bus: Option<String>,
+    /// Put before every subject [env: BUS_PREFIX]
+    #[arg(long, value_name = "PREFIX")]
+    bus_prefix: Option<String>,
+    /// Where Twitch is: ircs://HOST:PORT or irc://HOST:PORT [env: TENURE_IRC_URL] [default: Twitch]
+    #[arg(long, value_name = "URL")]
+    irc_url: Option<String>,
+    /// PEM file with the authority that signed your own server's certificate [env: TENURE_IRC_CA]
+    #[arg(long, value_name = "FILE")]
+    irc_ca: Option<String>,
+    /// Lease to contend for [env: TENURE_LEASE] [default: system/ircLeader]
+    #[arg(long, value_name = "KEY")]
+    lease: Option<String>,
+    /// How long the lease lasts without renewal [env: TENURE_TTL] [default: 15s]
+    #[arg(long, value_name = "DURATION")]
+    ttl: Option<String>,
+    /// Whether standbys read: warm or cold [env: TENURE_STANDBY] [default: warm]
+    #[arg(long, value_name = "KIND")]
+    standby: Option<String>,
+    /// Endpoints for operators: HOST:PORT, or :PORT on loopback [env: TENURE_HTTP]
+    #[arg(long, value_name = "ADDR")]
+    http: Option<String>,
+    /// This instance's name [env: TENURE_INSTANCE] [default: host and a random suffix]
+    #[arg(long, value_name = "NAME")]
+    instance: Option<String>,
+    /// Development mode: no election [env: NODE_ENV=development]
+    #[arg(long)]
+    dev: bool,
+    /// How long a message may be missing on the bus before a standby publishes it [env: TENURE_REPAIR_AFTER] [default:
+    /// 5s]
+    #[arg(long, value_name = "DURATION")]
+    repair_after: Option<String>,
+    /// The most bytes an instance holds for the bus [env: TENURE_RING_BYTES] [default: 67108864]
+    #[arg(long, value_name = "BYTES")]
+    ring_bytes: Option<String>,
+    /// The longest an instance holds a message for the bus [env: TENURE_RING_AGE] [default: 10m]
+    #[arg(long, value_name = "DURATION")]
+    ring_age: Option<String>,
+    /// JOINs per time, COUNT/DURATION, for servers of one's own [env: TENURE_JOIN_BUDGET] [default: 20/10s]
+    #[arg(long, value_name = "BUDGET")]
+    join_budget: Option<String>,
+    /// How long SIGTERM may take to publish what was read [env: TENURE_DRAIN_TIMEOUT] [default: 10s]
+    #[arg(long, value_name = "DURATION")]
+    drain_timeout: Option<String>,
+    /// What is logged: a level or a filter [env: TENURE_LOG] [default: info]
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+    /// How: auto, json or text [env: TENURE_LOG_FORMAT] [default: auto]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// Any other setting as KEY=VALUE, with the keys of the file; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Print the effective configuration, without secrets, and exit
+    #[arg(long)]
+    check: bool,
+    /// With --check: as JSON
+    #[arg(long, requires = "check")]
+    json: bool,
+}
+
+/// Runs `tenure ingest`.
+pub(crate) fn run(args: Args) -> Result<ExitCode> {
+    let supervised = std::env::var(supervisor::SUPERVISED).ok();
+    let process = match &supervised {
+        Some(text) => Some(u64::from_str_radix(text, 16).context("TENURE_SUPERVISED is not a number")?),
+        None => None,
+    };
+    let settings = Settings::merge(args.flags()?, |name| std::env::var(name).ok(), args.config.as_deref())?;
+    let config = Config::new(settings, process, std::env::var(supervisor::INSTANCE).ok())?;
+    config.check_files()?;
+    if args.check {
+        if args.json {
+            println!("{}", config.settings.to_json());
+        } else {
+            print!("{}", config.settings.to_toml());
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let format = match config.settings.get("log_format") {
+        "json" => crate::logs::Format::Json,
+        "text" => crate::logs::Format::Text,
+        _ => crate::logs::Format::Auto,
+    };
+    crate::logs::start(config.settings.get("log"), format, "tenure-ingest");
+    if supervised.is_some() {
+        return worker::run(config, true).map(|()| ExitCode::SUCCESS);
+    }
+    supervisor::run(config)
+}
+
+impl Args {
+    fn flags(&self) -> Result<BTreeMap<&'static str, String>> {
+        let mut flags = BTreeMap::new();
+        if !self.channels.is_empty() {
+            flags.insert("channels", self.channels.join(","));
+        }
+        for (key, value) in [
+            ("store", &self.store),
+            ("bus", &self.bus),
+            ("bus_prefix", &self.bus_prefix),
+            ("irc_url", &self.irc_url),
+            ("irc_ca", &self.irc_ca),
+            ("lease", &self.lease),
+            ("ttl", &self.ttl),
+            ("standby", &self.standby),
+            ("http", &self.http),
+            ("instance", &self.instance),
+            ("repair_after", &self.repair_after),
+            ("ring_bytes", &self.ring_bytes),
+            ("ring_age", &self.ring_age),
+            ("join_budget", &self.join_budget),
+            ("drain_timeout", &self.drain_timeout),
+            ("log", &self.log),
+            ("log_format", &self.log_format),
+        ] {
+            if let Some(value) = value {
+                flags.insert(key, value.clone());
+            }
+        }
+        if self.dev {
+            flags.insert("dev", "true".to_owned());
+        }
+        for pair in &self.set {
+            let (key, value) = pair
+                .split_once('=')
+                .with_context(|| format!("--set {pair:?}: write KEY=VALUE"))
+                .map_err(crate::exit::Exit::usage)?;
+            let known = settings::known(key).map_err(crate::exit::Exit::usage)?;
+            flags.insert(known, value.to_owned());
+        }
+        Ok(flags)
+    }
+}

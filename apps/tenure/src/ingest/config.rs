@@ -1,0 +1,161 @@
+//! From settings to a configuration that cannot be wrong.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tenure::{HolderId, LeaseKey, TimingOptions};
+use tenure_bus::Subjects;
+use tenure_ingest::{IngestConfig, RingLimits, Standby};
+use tenure_twitch::{Credentials, IrcUrl, ReaderConfig};
+
+use super::settings::Settings;
+use crate::{durations, exit::Exit, identity, places};
+
+/// Everything that the daemon's process needs to know.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) settings: Settings,
+    pub(crate) store: String,
+    pub(crate) bus: String,
+    pub(crate) http: Option<std::net::SocketAddr>,
+    pub(crate) ingest: IngestConfig,
+}
+
+impl Config {
+    /// Reads the settings; every error names the setting, its value and its source.
+    pub(crate) fn new(mut settings: Settings, process: Option<u64>, instance: Option<String>) -> Result<Config> {
+        settings.fill("store", places::default_store()?);
+        settings.fill("bus", places::default_bus()?);
+        settings.fill("instance", instance.unwrap_or_else(identity::instance));
+        let channels = settings.read("channels", channels)?;
+        let development = settings.read("dev", boolean)?;
+        let timing = TimingOptions {
+            ttl: Some(settings.read("ttl", durations::parse)?),
+            renew_interval: settings.read_some("renew_interval", durations::parse)?,
+            margin: settings.read_some("margin", durations::parse)?,
+            stop_timeout: settings.read_some("stop_timeout", durations::parse)?,
+            retry_interval: settings.read_some("retry_interval", durations::parse)?,
+            grace_period: settings.read_some("grace_period", durations::parse)?,
+            claim_delay: settings.read_some("claim_delay", durations::parse)?,
+        };
+        timing.resolve().map_err(Exit::usage)?;
+        let url: IrcUrl = settings.read("irc_url", |text| text.parse().map_err(|why| format!("{why}")))?;
+        let mut reader = ReaderConfig { url, channels, seed: identity::random(), ..ReaderConfig::default() };
+        reader.ca_file = settings.read_some("irc_ca", |text| Ok(PathBuf::from(text)))?;
+        reader.credentials = Credentials::Anonymous;
+        reader.join_budget = settings.read("join_budget", budget)?;
+        reader.auth_budget = settings.read("auth_budget", budget)?;
+        reader.backoff_initial = Duration::from_millis(settings.read("irc_reconnect_initial_ms", number)?);
+        reader.backoff_max = Duration::from_millis(settings.read("irc_reconnect_max_ms", number)?);
+        if reader.backoff_initial.is_zero() || reader.backoff_initial > reader.backoff_max {
+            return Err(Exit::usage(anyhow::anyhow!(
+                "irc_reconnect_initial_ms must lie between 1 and irc_reconnect_max_ms"
+            )));
+        }
+        reader.channels_per_connection = settings.read("channels_per_connection", |text| match number(text)? {
+            per @ 1..=100 => Ok(usize::try_from(per).unwrap_or(90)),
+            other => Err(format!("{other} is not within 1 to 100")),
+        })?;
+        let ingest = IngestConfig {
+            lease: settings.read("lease", |text| LeaseKey::new(text).map_err(|why| why.to_string()))?,
+            instance: settings.read("instance", |text| HolderId::new(text).map_err(|why| why.to_string()))?,
+            timing,
+            process,
+            standby: settings.read("standby", |text| match text {
+                "warm" => Ok(Standby::Warm),
+                "cold" => Ok(Standby::Cold),
+                other => Err(format!("{other:?} is neither \"warm\" nor \"cold\"")),
+            })?,
+            development,
+            reader,
+            subjects: Subjects::new(settings.get("bus_prefix")),
+            repair_after: settings.read("repair_after", durations::parse)?,
+            ring: RingLimits {
+                bytes: usize::try_from(settings.read("ring_bytes", number)?).unwrap_or(usize::MAX),
+                age: settings.read("ring_age", durations::parse)?,
+            },
+            max_retries: u32::try_from(settings.read("publish_max_retries", number)?).unwrap_or(u32::MAX),
+            drain_timeout: settings.read("drain_timeout", durations::parse)?,
+        };
+        let http = settings.read_some("http", |text| {
+            let full = if text.starts_with(':') { format!("127.0.0.1{text}") } else { text.to_owned() };
+            full.parse().map_err(|_| format!("{text:?} is not an address: write HOST:PORT or :PORT"))
+        })?;
+        let (store, bus) = (settings.get("store").to_owned(), settings.get("bus").to_owned());
+        let config = Config { store, bus, http, ingest, settings };
+        config.settings.read("log_format", |text| match text {
+            "auto" | "json" | "text" => Ok(()),
+            other => Err(format!("{other:?} is not auto, json or text")),
+        })?;
+        Ok(config)
+    }
+
+    /// Checks what needs a look at the machine.
+    pub(crate) fn check_files(&self) -> Result<()> {
+        if let Some(file) = &self.ingest.reader.ca_file {
+            std::fs::metadata(file).with_context(|| format!("irc_ca: cannot read {}", file.display())).map_err(Exit::usage)?;
+        }
+        Ok(())
+    }
+}
+
+/// Channel logins, separated by commas; `#` and case do not matter.
+fn channels(text: &str) -> Result<Vec<String>, String> {
+    let mut channels = Vec::new();
+    for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        let login = name.trim_start_matches('#').to_ascii_lowercase();
+        let valid = (1..=50).contains(&login.len()) && login.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if !valid {
+            return Err(format!("{name:?} is not a channel: a login has 1 to 50 letters, digits or underscores"));
+        }
+        if !channels.contains(&login) {
+            channels.push(login);
+        }
+    }
+    if channels.is_empty() {
+        return Err("no channel is given: use --channel NAME, TWITCH_CHANNELS or channels = [..] in the file".into());
+    }
+    Ok(channels)
+}
+
+fn number(text: &str) -> Result<u64, String> {
+    text.replace('_', "").parse().map_err(|_| format!("{text:?} is not a whole number"))
+}
+
+fn boolean(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" | "" => Ok(false),
+        _ => Err(format!("{text:?} is neither true nor false")),
+    }
+}
+
+/// A budget: `COUNT/DURATION`.
+fn budget(text: &str) -> Result<(u32, Duration), String> {
+    let wrong = || format!("{text:?} is not a budget: write COUNT/DURATION, as 20/10s");
+    let (count, window) = text.split_once('/').ok_or_else(wrong)?;
+    let count = count.parse().ok().filter(|count| *count > 0).ok_or_else(wrong)?;
+    let window = durations::parse(window).ok().filter(|window| !window.is_zero()).ok_or_else(wrong)?;
+    Ok((count, window))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Channel names are cleaned, checked and counted once.
+    #[test]
+    fn channels_are_cleaned_and_checked() {
+        assert_eq!(channels("#Forsen, nymn,forsen,").unwrap(), ["forsen", "nymn"]);
+        assert!(channels(" , ").unwrap_err().contains("--channel"));
+        assert!(channels("a b").is_err());
+    }
+
+    /// Budgets are counts over durations.
+    #[test]
+    fn budgets_are_counts_over_durations() {
+        assert_eq!(budget("20/10s").unwrap(), (20, Duration::from_secs(10)));
+        assert!(budget("20").is_err() && budget("0/10s").is_err() && budget("5/0s").is_err());
+    }
+}

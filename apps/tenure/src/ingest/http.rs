@@ -1,0 +1,277 @@
+//! Endpoints for operators: health, readiness, status, metrics. They answer before anything else is started.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use serde_json::{Value, json};
+use tenure::Status;
+use tenure_core::{HolderId, KeyPrefix};
+use tenure_ingest::{Standby, View};
+use tenure_store::LeaseStore;
+use tenure_twitch::{ConnectionState, ReaderStatus};
+
+/// The endpoints of a daemon that may not have started yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Endpoints {
+    shown: Arc<OnceLock<(View, Arc<dyn LeaseStore>)>>,
+}
+
+#[derive(Clone)]
+struct Site {
+    shown: Arc<OnceLock<(View, Arc<dyn LeaseStore>)>>,
+    metrics: PrometheusHandle,
+    store: String,
+}
+
+impl Endpoints {
+    /// Shows this daemon from now on.
+    pub(crate) fn show(&self, view: View, store: Arc<dyn LeaseStore>) {
+        // Set once per process.
+        let _ = self.shown.set((view, store));
+    }
+}
+
+/// Listens and serves; tells the address on stderr, so that port 0 can be used.
+pub(crate) async fn start(address: SocketAddr, store: String) -> Result<Endpoints> {
+    let metrics = PrometheusBuilder::new().install_recorder().context("cannot start the metrics")?;
+    let listener = listen(address).await.with_context(|| format!("http: cannot listen on {address}"))?;
+    let address = listener.local_addr()?;
+    tracing::info!(component = "http", %address, "listening");
+    if !address.ip().is_loopback() {
+        tracing::warn!(component = "http", %address, "the endpoints are reachable from other machines and ask no password");
+    }
+    let endpoints = Endpoints { shown: Arc::default() };
+    let site = Site { shown: Arc::clone(&endpoints.shown), metrics, store };
+    let router = Router::new()
+        .route("/healthz", get(|| async { Json(json!({ "status": "ok" })) }))
+        .route("/livez", get(|| async { Json(json!({ "status": "ok" })) }))
+        .route("/readyz", get(readyz))
+        .route("/leader", get(leader))
+        .route("/_debug/twitch", get(debug_twitch))
+        .route("/debug/vars", get(debug_vars))
+        .route("/metrics", get(render_metrics))
+        .with_state(site);
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            tracing::error!(component = "http", %error, "the endpoints have ended");
+        }
+    });
+    Ok(endpoints)
+}
+
+/// A worker that was just killed may still hold the port for a moment.
+async fn listen(address: SocketAddr) -> std::io::Result<tokio::net::TcpListener> {
+    let mut tries = 0;
+    loop {
+        match tokio::net::TcpListener::bind(address).await {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && tries < 10 => {
+                tries += 1;
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// 200 where this instance fulfils its role, else 503 with the reasons.
+async fn readyz(State(site): State<Site>) -> Response {
+    let Some((view, _)) = site.shown.get() else { return not_ready(&["starting".to_owned()], "starting") };
+    let snapshot = view.snapshot();
+    let (role, leads) = role(view);
+    let reads = leads || view.config().standby == Standby::Warm;
+    let mut reasons = Vec::new();
+    if reads && !snapshot.covers_all {
+        reasons.push("not every channel is joined".to_owned());
+    }
+    if leads && let Some(error) = snapshot.last_error {
+        reasons.push(format!("bus: {error}"));
+    }
+    if reasons.is_empty() { Json(json!({ "status": "ready", "role": role })).into_response() } else { not_ready(&reasons, role) }
+}
+
+fn not_ready(reasons: &[String], role: &str) -> Response {
+    let body = Json(json!({ "status": "not_ready", "role": role, "reasons": reasons }));
+    (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
+}
+
+fn role(view: &View) -> (&'static str, bool) {
+    match view.election() {
+        None => ("leader", true),
+        Some(status) if status.is_leader() => ("leader", true),
+        Some(_) => ("standby", false),
+    }
+}
+
+/// `{key, leader, term, is_self, remaining_ms}`: 200 where this instance leads, else 503.
+async fn leader(State(site): State<Site>) -> Response {
+    let Some((view, store)) = site.shown.get() else {
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "error": "starting" }))).into_response();
+    };
+    let Some(status) = view.election() else {
+        let instance = view.config().instance.as_str();
+        return Json(json!({
+            "key": view.config().lease.as_str(), "leader": instance, "term": null, "is_self": true, "remaining_ms": null
+        }))
+        .into_response();
+    };
+    let is_self = status.is_leader();
+    let (leader, term, remaining) = match status.remaining().filter(|_| is_self) {
+        Some(remaining) => (Some(status.holder.clone()), status.term, Some(remaining)),
+        None => observed(&status, store).await,
+    };
+    let body = Json(json!({
+        "key": status.key.as_str(),
+        "leader": leader.as_ref().map(HolderId::as_str),
+        "term": term.map(|term| term.get()),
+        "is_self": is_self,
+        "remaining_ms": remaining.map(|span| span.as_millis() as u64),
+    }));
+    let code = if is_self { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, body).into_response()
+}
+
+/// Who leads by the store's word; by what was last observed where the store does not answer in time.
+async fn observed(
+    status: &Status,
+    store: &Arc<dyn LeaseStore>,
+) -> (Option<HolderId>, Option<tenure_core::Term>, Option<Duration>) {
+    let prefix = KeyPrefix::from(&status.key);
+    match tokio::time::timeout(Duration::from_millis(500), store.list(&prefix)).await {
+        Ok(Ok(records)) => match records.into_iter().find(|record| record.key == status.key) {
+            Some(record) => (Some(record.holder), record.term, record.remaining),
+            None => (None, None, None),
+        },
+        _ => (status.leader.clone(), status.term, None),
+    }
+}
+
+/// The state of the chat connection, in the shape of seed 002.
+async fn debug_twitch(State(site): State<Site>) -> Json<Value> {
+    let Some((view, _)) = site.shown.get() else { return Json(json!({ "state": "DISCONNECTED" })) };
+    let snapshot = view.snapshot();
+    let counters =
+        json!({ "received": snapshot.received, "published": snapshot.published, "failed": snapshot.failed });
+    let at = |ms: u64| i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    let Some(reader) = view.reader() else {
+        return Json(json!({
+            "state": "DISCONNECTED", "userId": null, "displayName": null, "joinedChannels": [], "lastMessageAt": null,
+            "lastReconnectAt": null, "lastError": null, "reconnects": 0, "counters": counters, "connections": [],
+            "pipeline": snapshot,
+        }));
+    };
+    let connections: Vec<Value> = reader
+        .connections
+        .iter()
+        .map(|connection| {
+            json!({
+                "id": connection.id,
+                "state": format!("{:?}", connection.state),
+                "nick": connection.nick,
+                "localAddress": connection.local_addr.map(|address| address.to_string()),
+                "channels": connection.channels,
+            })
+        })
+        .collect();
+    Json(json!({
+        "state": state(&reader),
+        "userId": null,
+        "displayName": reader.connections.iter().find_map(|connection| connection.nick.clone()),
+        "joinedChannels": reader.joined_channels(),
+        "lastMessageAt": snapshot.last_line_at_ms.and_then(at).map(|at| at.to_string()),
+        "lastReconnectAt": snapshot.last_reconnect_at_ms.and_then(at).map(|at| at.to_string()),
+        "lastError": reader.last_error.as_ref().map(|error| json!({ "code": error.code, "message": error.message })),
+        "reconnects": reader.reconnects,
+        "counters": counters,
+        "connections": connections,
+        "pipeline": snapshot,
+    }))
+}
+
+/// The state in the words of seed 002.
+fn state(reader: &ReaderStatus) -> &'static str {
+    let up = |connection: &tenure_twitch::ConnectionStatus| {
+        matches!(connection.state, ConnectionState::Up | ConnectionState::Retiring)
+    };
+    if reader.connections.iter().any(up) {
+        "CONNECTED"
+    } else if reader.reconnects > 0 {
+        "RECONNECTING"
+    } else if reader.last_error.is_some() {
+        "ERROR"
+    } else {
+        "CONNECTING"
+    }
+}
+
+/// The election and the pipeline, in the shape of seed 004.
+async fn debug_vars(State(site): State<Site>) -> Json<Value> {
+    let Some((view, _)) = site.shown.get() else { return Json(json!({ "starting": true })) };
+    let election = match view.election() {
+        None => json!({ "enabled": false, "is_leader": true, "identity": view.config().instance.as_str() }),
+        Some(status) => json!({
+            "enabled": true,
+            "is_leader": status.is_leader(),
+            "identity": status.holder.as_str(),
+            "lease": status.key.as_str(),
+            "lease_holder": status.leader.as_ref().map(HolderId::as_str),
+            "term": status.term.map(|term| term.get()),
+            "time_as_leader": crate::durations::show(Duration::from_secs(status.led_in_all().as_secs())),
+            "transitions": status.transitions,
+            "tenures": status.tenures,
+            "healthy": status.healthy,
+        }),
+    };
+    let store = super::settings::without_secrets(&site.store);
+    Json(json!({
+        "leader_election": election,
+        "ingest": view.snapshot(),
+        "pid": std::process::id(),
+        "version": env!("CARGO_PKG_VERSION"),
+        "store": store,
+    }))
+}
+
+/// Prometheus text: the counters of the seeds under `tenure_`.
+async fn render_metrics(State(site): State<Site>) -> String {
+    if let Some((view, _)) = site.shown.get() {
+        publish_metrics(view);
+    }
+    site.metrics.render()
+}
+
+fn publish_metrics(view: &View) {
+    let snapshot = view.snapshot();
+    for (name, value) in [
+        ("tenure_messages_received_total", snapshot.received),
+        ("tenure_messages_published_total", snapshot.published),
+        ("tenure_messages_deduplicated_total", snapshot.deduplicated),
+        ("tenure_messages_failed_total", snapshot.failed),
+        ("tenure_messages_repaired_total", snapshot.repaired),
+        ("tenure_messages_malformed_total", snapshot.malformed),
+        ("tenure_gaps_total", snapshot.gaps),
+        ("tenure_ring_forced_out_total", snapshot.forced_out),
+        ("tenure_batches_fenced_total", snapshot.fenced),
+        ("tenure_bus_failures_total", snapshot.bus_failures),
+    ] {
+        metrics::counter!(name).absolute(value);
+    }
+    metrics::gauge!("tenure_ring_entries").set(snapshot.ring_entries as f64);
+    metrics::gauge!("tenure_ring_bytes").set(snapshot.ring_bytes as f64);
+    if let Some(status) = view.election() {
+        let lease = status.key.to_string();
+        metrics::counter!("tenure_time_as_leader_seconds", "lease" => lease).absolute(status.led_in_all().as_secs());
+    }
+    let reader = view.reader();
+    let joined = reader.as_ref().map_or(0, |reader| reader.joined_channels().len());
+    metrics::gauge!("tenure_irc_channels_joined").set(joined as f64);
+    metrics::gauge!("tenure_irc_connected").set(if reader.as_ref().is_some_and(|reader| state(reader) == "CONNECTED") { 1.0 } else { 0.0 });
+    metrics::counter!("tenure_irc_reconnects_total").absolute(reader.map_or(0, |reader| reader.reconnects));
+}

@@ -1,0 +1,292 @@
+//! Every setting of `tenure ingest`, in one table: its name in a file, in the environment, its default, its meaning.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use anyhow::{Context, Result, bail};
+
+use crate::exit::Exit;
+
+/// One setting.
+#[derive(Debug)]
+pub(crate) struct Setting {
+    /// Its key in a TOML file; its flag is the same with hyphens.
+    pub(crate) key: &'static str,
+    /// Its name in the environment.
+    pub(crate) env: &'static str,
+    /// Its value where nobody gives one; empty for none.
+    pub(crate) default: &'static str,
+}
+
+const fn setting(key: &'static str, env: &'static str, default: &'static str) -> Setting {
+    Setting { key, env, default }
+}
+
+/// All settings. Environment names are those of seed 002 where it has one.
+pub(crate) const SETTINGS: &[Setting] = &[
+    setting("channels", "TWITCH_CHANNELS", ""),
+    setting("store", "TENURE_STORE", ""),
+    setting("bus", "TENURE_BUS", ""),
+    setting("bus_prefix", "BUS_PREFIX", ""),
+    setting("lease", "TENURE_LEASE", "system/ircLeader"),
+    setting("ttl", "TENURE_TTL", "15s"),
+    setting("renew_interval", "TENURE_RENEW_INTERVAL", ""),
+    setting("margin", "TENURE_MARGIN", ""),
+    setting("stop_timeout", "TENURE_STOP_TIMEOUT", ""),
+    setting("retry_interval", "TENURE_RETRY_INTERVAL", ""),
+    setting("grace_period", "TENURE_GRACE_PERIOD", ""),
+    setting("claim_delay", "TENURE_CLAIM_DELAY", ""),
+    setting("instance", "TENURE_INSTANCE", ""),
+    setting("standby", "TENURE_STANDBY", "warm"),
+    setting("dev", "TENURE_DEV", "false"),
+    setting("http", "TENURE_HTTP", ""),
+    setting("irc_url", "TENURE_IRC_URL", "ircs://irc.chat.twitch.tv:6697"),
+    setting("irc_ca", "TENURE_IRC_CA", ""),
+    setting("irc_reconnect_initial_ms", "IRC_RECONNECT_INITIAL_MS", "1000"),
+    setting("irc_reconnect_max_ms", "IRC_RECONNECT_MAX_MS", "30000"),
+    setting("join_budget", "TENURE_JOIN_BUDGET", "20/10s"),
+    setting("auth_budget", "TENURE_AUTH_BUDGET", "20/10s"),
+    setting("channels_per_connection", "TENURE_CHANNELS_PER_CONNECTION", "90"),
+    setting("publish_max_retries", "PUBLISH_MAX_RETRIES", "5"),
+    setting("repair_after", "TENURE_REPAIR_AFTER", "5s"),
+    setting("ring_bytes", "TENURE_RING_BYTES", "67108864"),
+    setting("ring_age", "TENURE_RING_AGE", "10m"),
+    setting("drain_timeout", "TENURE_DRAIN_TIMEOUT", "10s"),
+    setting("log", "TENURE_LOG", "info"),
+    setting("log_format", "TENURE_LOG_FORMAT", "auto"),
+];
+
+/// Where a value came from: the first that gives one wins, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The command line.
+    Flag,
+    /// The environment, under this name.
+    Environment(&'static str),
+    /// The configuration file.
+    File(String),
+    /// Nobody.
+    Default,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Flag => f.write_str("flag"),
+            Source::Environment(name) => write!(f, "environment {name}"),
+            Source::File(path) => write!(f, "file {path}"),
+            Source::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// The values of all settings, each with its source.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    values: BTreeMap<&'static str, (String, Source)>,
+}
+
+impl Settings {
+    /// Merges flags over environment over file over defaults. Unknown keys in the file are refused, with the nearest
+    /// known one.
+    pub(crate) fn merge(
+        flags: BTreeMap<&'static str, String>,
+        env: impl Fn(&str) -> Option<String>,
+        file: Option<&str>,
+    ) -> Result<Settings> {
+        let from_file = match file {
+            Some(path) => read_file(path).map_err(Exit::usage)?,
+            None => BTreeMap::new(),
+        };
+        let mut values = BTreeMap::new();
+        for setting in SETTINGS {
+            let environment = || env(setting.env).filter(|value| !value.is_empty());
+            let value = if let Some(value) = flags.get(setting.key) {
+                (value.clone(), Source::Flag)
+            } else if let Some(value) = environment() {
+                (value, Source::Environment(setting.env))
+            } else if let Some(found) = fallback(setting.key, &env)? {
+                found
+            } else if let Some(value) = from_file.get(setting.key) {
+                (value.clone(), Source::File(file.unwrap_or_default().to_owned()))
+            } else {
+                (setting.default.to_owned(), Source::Default)
+            };
+            values.insert(setting.key, value);
+        }
+        Ok(Settings { values })
+    }
+
+    /// The value of a setting; empty where it has none.
+    pub(crate) fn get(&self, key: &str) -> &str {
+        self.values.get(key).map_or("", |(value, _)| value)
+    }
+
+    /// Puts a value that was derived in place of an empty one.
+    pub(crate) fn fill(&mut self, key: &'static str, value: String) {
+        if let Some(entry) = self.values.get_mut(key)
+            && entry.0.is_empty()
+        {
+            entry.0 = value;
+        }
+    }
+
+    /// Reads a setting with `read`; an error names the setting, its value and where that came from.
+    pub(crate) fn read<T>(&self, key: &str, read: impl Fn(&str) -> Result<T, String>) -> Result<T> {
+        let (value, source) =
+            self.values.get(key).map_or(("", &Source::Default), |(value, source)| (value.as_str(), source));
+        read(value).map_err(|why| Exit::usage(anyhow::anyhow!("{key}: {why} (from {source})")))
+    }
+
+    /// Like [`Settings::read`]; nothing where the value is empty.
+    pub(crate) fn read_some<T>(&self, key: &str, read: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>> {
+        if self.get(key).is_empty() { Ok(None) } else { self.read(key, read).map(Some) }
+    }
+
+    /// The effective configuration as TOML that reads back, each line with its source.
+    pub(crate) fn to_toml(&self) -> String {
+        let mut text = String::new();
+        for (key, (value, source)) in &self.values {
+            let value = without_secrets(value);
+            let shown = toml::Value::String(value).to_string();
+            text.push_str(&format!("{key} = {shown}  # {source}\n"));
+        }
+        text
+    }
+
+    /// The effective configuration as JSON: `{key: {value, source}}`.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        let entry = |(value, source): &(String, Source)| {
+            serde_json::json!({ "value": without_secrets(value), "source": source.to_string() })
+        };
+        self.values.iter().map(|(key, value)| ((*key).to_owned(), entry(value))).collect()
+    }
+}
+
+/// Values that other names of the environment stand for.
+fn fallback(key: &str, env: &impl Fn(&str) -> Option<String>) -> Result<Option<(String, Source)>> {
+    let given = |name: &str| env(name).filter(|value| !value.is_empty());
+    Ok(match key {
+        "bus" => match given("MESSAGE_BUS_DRIVER").as_deref() {
+            None => None,
+            Some("sqlite") => Some((crate::places::default_bus()?, Source::Environment("MESSAGE_BUS_DRIVER"))),
+            Some("stdout") => Some(("stdout:".to_owned(), Source::Environment("MESSAGE_BUS_DRIVER"))),
+            Some("nats") => {
+                let url = given("NATS_URL").unwrap_or_else(|| "nats://127.0.0.1:4222".to_owned());
+                Some((url, Source::Environment("NATS_URL")))
+            }
+            Some(other) => {
+                return Err(Exit::usage(anyhow::anyhow!(
+                    "MESSAGE_BUS_DRIVER={other:?} is not known; known are sqlite, stdout and nats"
+                )));
+            }
+        },
+        "dev" => given("NODE_ENV")
+            .filter(|value| value == "development")
+            .map(|_| ("true".to_owned(), Source::Environment("NODE_ENV"))),
+        _ => None,
+    })
+}
+
+fn read_file(path: &str) -> Result<BTreeMap<String, String>> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the configuration {path}"))?;
+    let table: toml::Table = text.parse().with_context(|| format!("the configuration {path} is not TOML"))?;
+    let mut values = BTreeMap::new();
+    for (key, value) in table {
+        known(&key).with_context(|| format!("the configuration {path}"))?;
+        values.insert(key.clone(), scalar(&value).with_context(|| format!("the configuration {path}, key {key:?}"))?);
+    }
+    Ok(values)
+}
+
+/// The setting of this name; where there is none, the error names the nearest one.
+pub(crate) fn known(key: &str) -> Result<&'static str> {
+    if let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) {
+        return Ok(setting.key);
+    }
+    let distance = |setting: &Setting| (strsim::damerau_levenshtein(setting.key, key), setting.key);
+    let nearest = SETTINGS.iter().map(distance).min().map_or("", |(_, nearest)| nearest);
+    bail!("unknown key {key:?}; the nearest known one is {nearest:?}")
+}
+
+fn scalar(value: &toml::Value) -> Result<String> {
+    Ok(match value {
+        toml::Value::String(text) => text.clone(),
+        toml::Value::Integer(number) => number.to_string(),
+        toml::Value::Boolean(flag) => flag.to_string(),
+        toml::Value::Array(items) => items.iter().map(scalar).collect::<Result<Vec<_>>>()?.join(","),
+        other => bail!("a {} is not expected here: write a string, number, boolean or list", other.type_str()),
+    })
+}
+
+/// Replaces the password of a URL.
+pub(crate) fn without_secrets(value: &str) -> String {
+    match url::Url::parse(value) {
+        Ok(mut url) if url.password().is_some() => {
+            // Only URLs that cannot have a password refuse a new one.
+            let _ = url.set_password(Some("***"));
+            url.to_string()
+        }
+        _ => value.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn merge(flags: &[(&'static str, &str)], env: &[(&str, &str)], file: Option<&str>) -> Result<Settings> {
+        let env: BTreeMap<String, String> = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let flags = flags.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
+        Settings::merge(flags, |name| env.get(name).cloned(), file)
+    }
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        file
+    }
+
+    /// Flags win over the environment, that over the file, that over the default.
+    #[test]
+    fn precedence_is_flag_environment_file_default() {
+        let file = file("ttl = \"3s\"\nlease = \"from/file\"\nchannels = [\"a\", \"b\"]");
+        let path = file.path().to_str();
+        let settings = merge(&[("ttl", "1s")], &[("TENURE_TTL", "2s"), ("BUS_PREFIX", "p.")], path).unwrap();
+        assert_eq!(settings.get("ttl"), "1s");
+        assert_eq!(settings.get("bus_prefix"), "p.");
+        assert_eq!(settings.get("lease"), "from/file");
+        assert_eq!(settings.get("channels"), "a,b");
+        assert_eq!(settings.get("publish_max_retries"), "5");
+        let settings = merge(&[], &[("TENURE_TTL", "2s")], path).unwrap();
+        assert_eq!(settings.get("ttl"), "2s");
+    }
+
+    /// An unknown key is refused with the nearest known one.
+    #[test]
+    fn unknown_keys_are_refused_with_the_nearest_known_one() {
+        let file = file("chanels = [\"a\"]");
+        let error = merge(&[], &[], file.path().to_str()).unwrap_err();
+        let error = format!("{error:#}");
+        assert!(error.contains("\"chanels\"") && error.contains("\"channels\""), "{error}");
+    }
+
+    /// The names of seed 002's environment work.
+    #[test]
+    fn the_seeds_environment_names_work() {
+        let env = [("TWITCH_CHANNELS", "x,y"), ("MESSAGE_BUS_DRIVER", "stdout"), ("NODE_ENV", "development")];
+        let settings = merge(&[], &env, None).unwrap();
+        assert_eq!((settings.get("channels"), settings.get("bus"), settings.get("dev")), ("x,y", "stdout:", "true"));
+        assert!(merge(&[], &[("MESSAGE_BUS_DRIVER", "kafka")], None).is_err());
+    }
+
+    /// A shown configuration reads back, and holds no password.
+    #[test]
+    fn what_is_shown_has_no_secrets_and_reads_back() {
+        let settings = merge(&[("store", "redis://me:hunter2@host/0")], &[], None).unwrap();
+        let text = settings.to_toml();
+        assert!(!text.contains("hunter2") && text.contains("redis://me:***@host/0"));
+        let again = file(&text);
+        assert!(merge(&[], &[], again.path().to_str()).is_ok());
+    }
+}

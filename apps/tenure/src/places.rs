@@ -1,0 +1,42 @@
+//! Where things are kept when nobody says where.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+/// The state folder: `${XDG_STATE_HOME:-~/.local/state}/tenure`.
+pub(crate) fn state_folder() -> Result<PathBuf> {
+    let base = match std::env::var_os("XDG_STATE_HOME").filter(|value| !value.is_empty()) {
+        Some(folder) => PathBuf::from(folder),
+        None => {
+            let home = std::env::var_os("HOME").filter(|value| !value.is_empty()).context(
+                "neither XDG_STATE_HOME nor HOME is set, so there is no default place for leases: name one with --store",
+            )?;
+            PathBuf::from(home).join(".local/state")
+        }
+    };
+    Ok(base.join("tenure"))
+}
+
+/// The default store: `sqlite:` in the state folder.
+pub(crate) fn default_store() -> Result<String> {
+    Ok(format!("sqlite:{}", state_folder()?.join("leases.db").display()))
+}
+
+/// The default bus: `sqlite:` in the state folder.
+pub(crate) fn default_bus() -> Result<String> {
+    Ok(format!("sqlite:{}", state_folder()?.join("bus.db").display()))
+}
+
+/// Makes the state folder where a URL points into it, so that the defaults work on a fresh machine. Other folders are
+/// not made: a mistyped path should be an error.
+pub(crate) fn prepare(url: &str) -> Result<()> {
+    let folder = match state_folder() {
+        Ok(folder) => folder,
+        Err(_) => return Ok(()),
+    };
+    if url.strip_prefix("sqlite:").is_some_and(|path| path.starts_with(&*folder.to_string_lossy())) {
+        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! Configuration: precedence, clear refusals, exit codes.
+
+use crate::fleet::tenure;
+
+fn run(args: &[&str], env: &[(&str, &str)]) -> (Option<i32>, String, String) {
+    let output = tenure().args(args).envs(env.iter().copied()).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+/// `--check` shows each value with its source, and no secret.
+#[test]
+fn check_shows_the_effective_configuration() {
+    let env = [("TWITCH_CHANNELS", "x"), ("TENURE_STORE", "redis://u:hunter2@h/0"), ("PUBLISH_MAX_RETRIES", "7")];
+    let (code, out, err) = run(&["ingest", "--check", "--ttl", "3s"], &env);
+    assert_eq!(code, Some(0), "{err}");
+    assert!(out.contains("ttl = \"3s\"  # flag"), "{out}");
+    assert!(out.contains("publish_max_retries = \"7\"  # environment PUBLISH_MAX_RETRIES"), "{out}");
+    assert!(!out.contains("hunter2") && !err.contains("hunter2"));
+}
+
+/// What is wrong is named, with its source and the way to mend it, and the exit code says usage.
+#[test]
+fn mistakes_are_named() {
+    for (args, words) in [
+        (&["ingest"][..], "no channel is given"),
+        (&["ingest", "--channel", "x", "--ttl", "15"], "ttl"),
+        (&["ingest", "--channel", "x", "--ttl", "15"], "15s"),
+        (&["ingest", "--channel", "x", "--set", "stop_timout=3s"], "\"stop_timeout\""),
+        (&["ingest", "--channel", "x", "--set", "stop_timeout=14s"], "ttl > renew_interval + stop_timeout + margin"),
+        (&["ingest", "--channel", "x", "--standby", "tepid"], "tepid"),
+        (&["ingest", "--channel", "x", "--irc-url", "http://x"], "irc_url"),
+        (&["no-such-command"], "no-such-command"),
+    ] {
+        let (code, _, err) = run(args, &[]);
+        assert_eq!(code, Some(64), "{args:?}: {err}");
+        assert!(err.contains(words), "{args:?}: {words:?} not in {err}");
+    }
+}
+
+/// A store or bus that cannot be reached at the start ends with 69.
+#[test]
+fn an_unreachable_store_ends_with_69() {
+    for (store, bus) in [("sqlite:/no/such/folder/l.db", "stdout:"), ("memory:", "sqlite:/no/such/folder/b.db")] {
+        let args = ["ingest", "--channel", "x", "--store", store, "--bus", bus, "--irc-url", "irc://127.0.0.1:9"];
+        let (code, _, err) = run(&args, &[]);
+        assert_eq!(code, Some(69), "{store} {bus}: {err}");
+        assert!(err.contains("/no/such/folder"), "{err}");
+    }
+}
+
+/// Help has examples; the list of stores says what is built in.
+#[test]
+fn help_and_stores_orient() {
+    let (code, out, _) = run(&["ingest", "--help"], &[]);
+    assert!(code == Some(0) && out.contains("Examples:"));
+    let (code, out, _) = run(&["stores", "--json"], &[]);
+    assert!(code == Some(0) && out.lines().any(|line| line.contains("\"sqlite\"") && line.contains("true")));
+}

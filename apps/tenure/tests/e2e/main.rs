@@ -1,0 +1,12 @@
+//! End to end: the built binary, real processes, the simulated Twitch, and a checker that trusts none of them.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod config;
+mod coverage;
+mod demo;
+mod endpoints;
+mod fleet;
+mod replay;
+mod signals;
+mod stdout;
+mod takeover;

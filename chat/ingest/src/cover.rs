@@ -1,0 +1,249 @@
+//! What this instance covers: per channel, since when it has been reading without interruption, and until when.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// One interval of one channel, in Unix milliseconds, that this instance did not read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interruption {
+    /// The channel, without `#`.
+    pub channel: String,
+    /// The last moment at which reading was seen alive.
+    pub from_ms: u64,
+    /// The first moment at which it was again.
+    pub until_ms: u64,
+    /// Why, in a word.
+    pub reason: String,
+}
+
+/// The coverage of all channels.
+#[derive(Debug, Default)]
+pub struct Cover {
+    channels: BTreeMap<String, Channel>,
+    alive: BTreeMap<u32, u64>,
+}
+
+#[derive(Debug, Default)]
+struct Channel {
+    connections: Vec<u32>,
+    since_ms: Option<u64>,
+    lost: Option<(u64, String)>,
+}
+
+impl Cover {
+    /// Coverage of these channels, none of them read yet.
+    pub fn new<'a>(channels: impl IntoIterator<Item = &'a str>) -> Self {
+        let channels = channels.into_iter().map(|name| (name.to_owned(), Channel::default())).collect();
+        Cover { channels, alive: BTreeMap::new() }
+    }
+
+    /// The connection reads the channel from now on. Answers the interruption that ends by this, if there was one.
+    pub fn joined(&mut self, connection: u32, channel: &str, at_ms: u64) -> Option<Interruption> {
+        self.alive(connection, at_ms);
+        let state = self.channels.entry(channel.to_owned()).or_default();
+        if !state.connections.contains(&connection) {
+            state.connections.push(connection);
+        }
+        if state.since_ms.is_some() {
+            return None;
+        }
+        state.since_ms = Some(at_ms);
+        let (from_ms, reason) = state.lost.take()?;
+        Some(Interruption { channel: channel.to_owned(), from_ms, until_ms: at_ms, reason })
+    }
+
+    /// The connection reads the channel no longer; it was last seen alive at `since_ms`.
+    pub fn lost(&mut self, connection: u32, channel: &str, since_ms: u64, reason: &str) {
+        let Some(state) = self.channels.get_mut(channel) else { return };
+        let before = state.connections.len();
+        state.connections.retain(|other| *other != connection);
+        if before != state.connections.len() && state.connections.is_empty() {
+            state.since_ms = None;
+            state.lost = Some((since_ms, reason.to_owned()));
+        }
+    }
+
+    /// The connection has gone; it was last seen alive at `since_ms`.
+    pub fn disconnected(&mut self, connection: u32, since_ms: u64, reason: &str) {
+        self.alive.remove(&connection);
+        let channels: Vec<String> = self.channels.keys().cloned().collect();
+        for channel in channels {
+            self.lost(connection, &channel, since_ms, reason);
+        }
+    }
+
+    /// The connection was seen alive.
+    pub fn alive(&mut self, connection: u32, at_ms: u64) {
+        let last = self.alive.entry(connection).or_insert(at_ms);
+        *last = (*last).max(at_ms);
+    }
+
+    /// Whether at least one channel is read now.
+    pub fn any(&self) -> bool {
+        self.channels.values().any(|channel| channel.since_ms.is_some())
+    }
+
+    /// Whether every channel is read now.
+    pub fn all(&self) -> bool {
+        self.channels.values().all(|channel| channel.since_ms.is_some())
+    }
+
+    /// Since when the channel is read without interruption; `None` while it is not read.
+    pub fn since_ms(&self, channel: &str) -> Option<u64> {
+        self.channels.get(channel).and_then(|state| state.since_ms)
+    }
+
+    /// The channels.
+    pub fn channels(&self) -> impl Iterator<Item = &str> {
+        self.channels.keys().map(String::as_str)
+    }
+
+    /// What to write into a lease's note: what is covered, and since when. `oldest_unpublished_ms` bounds it for one who
+    /// answers for publication too; `pending` are channels whose earlier interval is still undecided.
+    pub fn note(&self, oldest_unpublished_ms: Option<u64>, pending: &BTreeMap<String, u64>) -> CoverNote {
+        let mut note = CoverNote::default();
+        let limit = oldest_unpublished_ms.map_or(u64::MAX, |at| at.saturating_sub(1));
+        let mut spans: Vec<(&str, Span)> = Vec::new();
+        for (name, state) in &self.channels {
+            let alive = state.connections.iter().filter_map(|id| self.alive.get(id)).max().copied();
+            let until = match (&state.lost, alive) {
+                (None, Some(alive)) => Some(alive),
+                (Some((lost, _)), _) => Some(*lost),
+                (None, None) => None,
+            };
+            let until = until.map(|at| at.min(limit)).map(|at| pending.get(name).map_or(at, |from| at.min(*from)));
+            spans.push((name, Span { since: state.since_ms, until }));
+        }
+        // Most channels share the oldest connection's times; only what differs is written out.
+        note.all = Span {
+            since: spans.iter().filter_map(|(_, span)| span.since).max(),
+            until: spans.iter().filter_map(|(_, span)| span.until).min(),
+        };
+        let odd = |span: &Span| span.since.is_none() || span.until.is_none() || Some(0) == span.until;
+        for (name, span) in &spans {
+            if odd(span) && note.except.len() < MOST_EXCEPTIONS {
+                note.except.insert((*name).to_owned(), *span);
+            }
+        }
+        // Where channels lag, the others need not: the common moment is that of the covered ones.
+        let covered = spans.iter().filter(|(name, _)| {
+            self.channels.get(*name).is_some_and(|state| state.since_ms.is_some()) && !pending.contains_key(*name)
+        });
+        if let Some(until) = covered.filter_map(|(_, span)| span.until).min() {
+            let lagging: Vec<_> = spans.iter().filter(|(_, span)| span.until.is_none_or(|at| at < until)).collect();
+            if lagging.len() <= MOST_EXCEPTIONS {
+                note.all.until = Some(until);
+                note.except.extend(lagging.into_iter().map(|(name, span)| ((*name).to_owned(), *span)));
+            }
+        }
+        note
+    }
+}
+
+/// The most channels that a note names one by one; beyond that the earliest moment stands for all, which can only make
+/// a reported gap longer.
+const MOST_EXCEPTIONS: usize = 100;
+
+/// Coverage as written into a lease's note.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CoverNote {
+    /// Holds for every channel that is not an exception.
+    pub all: Span,
+    /// Channels for which something else holds.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub except: BTreeMap<String, Span>,
+}
+
+/// Since when, and until when, something was covered, in Unix milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    /// The start of the uninterrupted reading; absent while there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<u64>,
+    /// `covered_until`: the last moment that is known to be covered; absent where there never was one.
+    #[serde(rename = "covered_until", default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
+}
+
+impl CoverNote {
+    /// Reads a note; `None` where it is not one of ours.
+    pub fn parse(text: &str) -> Option<CoverNote> {
+        serde_json::from_str(text).ok()
+    }
+
+    /// What holds for this channel.
+    pub fn channel(&self, channel: &str) -> Span {
+        self.except.get(channel).copied().unwrap_or(self.all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pending() -> BTreeMap<String, u64> {
+        BTreeMap::new()
+    }
+
+    /// A channel is covered from its join on, and an interruption spans from the last life sign to the next join.
+    #[test]
+    fn interruptions_span_from_last_alive_to_rejoin() {
+        let mut cover = Cover::new(["a", "b"]);
+        assert_eq!(cover.joined(1, "a", 100), None);
+        assert!(cover.any() && !cover.all());
+        cover.joined(1, "b", 110);
+        cover.alive(1, 500);
+        cover.disconnected(1, 500, "closed");
+        assert_eq!(cover.since_ms("a"), None);
+        let ended = cover.joined(2, "a", 900).unwrap();
+        assert_eq!((ended.from_ms, ended.until_ms, ended.reason.as_str()), (500, 900, "closed"));
+        assert_eq!(cover.since_ms("a"), Some(900));
+    }
+
+    /// Two connections that overlap leave no interruption when the first one goes.
+    #[test]
+    fn overlapping_connections_leave_no_interruption() {
+        let mut cover = Cover::new(["a"]);
+        cover.joined(1, "a", 100);
+        cover.joined(2, "a", 200);
+        cover.disconnected(1, 150, "reconnect");
+        assert_eq!(cover.since_ms("a"), Some(100));
+        assert_eq!(cover.joined(3, "a", 300), None);
+    }
+
+    /// The note says until when everything was read and published, with exceptions where a channel lags.
+    #[test]
+    fn the_note_is_bounded_by_the_oldest_unpublished_line() {
+        let mut cover = Cover::new(["a", "b"]);
+        cover.joined(1, "a", 100);
+        cover.joined(2, "b", 120);
+        cover.alive(1, 1_000);
+        cover.alive(2, 900);
+        let note = cover.note(None, &pending());
+        assert_eq!(note.channel("a").until, Some(900));
+        assert_eq!(note.channel("b"), Span { since: Some(120), until: Some(900) });
+        assert_eq!(cover.note(Some(500), &pending()).channel("a").until, Some(499));
+        cover.disconnected(2, 900, "closed");
+        cover.alive(1, 2_000);
+        let note = cover.note(None, &pending());
+        assert_eq!(note.channel("a").until, Some(2_000));
+        assert_eq!(note.channel("b"), Span { since: None, until: Some(900) });
+        let text = serde_json::to_string(&note).unwrap();
+        assert!(text.contains("covered_until"));
+        assert_eq!(CoverNote::parse(&text), Some(note));
+    }
+
+    /// A channel whose last interval is undecided holds back its own moment only.
+    #[test]
+    fn pending_gaps_hold_back_their_channel() {
+        let mut cover = Cover::new(["a", "b"]);
+        cover.joined(1, "a", 100);
+        cover.joined(1, "b", 100);
+        cover.alive(1, 1_000);
+        let pending = BTreeMap::from([("b".to_owned(), 700)]);
+        let note = cover.note(None, &pending);
+        assert_eq!(note.channel("a").until, Some(1_000));
+        assert_eq!(note.channel("b").until, Some(700));
+    }
+}

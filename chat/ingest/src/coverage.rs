@@ -1,0 +1,388 @@
+//! Coverage: what is published, by whom and when, so that whatever any surviving instance read is on the bus, once.
+//!
+//! A state machine without a clock or a socket. Lines that were read go in with [`Coverage::read`], what is seen on the
+//! bus with [`Coverage::appeared`]; [`Coverage::hand_out`] says what to publish next. The leader publishes at once. A
+//! standby holds what it reads until it appears on the bus, and publishes by itself, under the term that it observes,
+//! what has not appeared within `repair_after`. Ids are derived from the lines, so the bus drops the second one.
+
+use std::time::Duration;
+
+use tenure_bus::Message;
+use tenure_core::{Term, Time};
+use tenure_envelope::EnvelopeId;
+
+use crate::ring::{Entry, Inserted, Ring, RingLimits};
+use crate::seen::Seen;
+
+/// How coverage is configured.
+#[derive(Clone, Copy, Debug)]
+pub struct CoverageConfig {
+    /// What the ring may hold.
+    pub ring: RingLimits,
+    /// How long an entry may be missing on the bus before a standby publishes it.
+    pub repair_after: Duration,
+    /// The bus drops second messages and can be followed. Where it does not, only the leader publishes.
+    pub repairs: bool,
+    /// The most messages handed out at once.
+    pub batch: usize,
+    /// The most bytes handed out at once.
+    pub batch_bytes: usize,
+}
+
+/// This instance's part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Somebody else leads, or nobody. `observed` is the highest term that was seen to lead.
+    Standby {
+        /// The term to repair under; without one nothing can be repaired.
+        observed: Option<Term>,
+    },
+    /// This instance leads, under this term; without one where elections are switched off.
+    Leader {
+        /// The term to publish under.
+        term: Option<Term>,
+    },
+}
+
+/// What to publish next, under which term.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Handout {
+    /// The term that fences the batch.
+    pub term: Option<Term>,
+    /// Whether a standby publishes what the leader did not.
+    pub repair: bool,
+    /// The messages, in the order in which they were read.
+    pub messages: Vec<Message>,
+}
+
+/// The counters of one instance's coverage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Lines that became entries.
+    pub read: u64,
+    /// Lines that were read again, or after they had appeared on the bus.
+    pub known: u64,
+    /// Entries that appeared on the bus, whoever published them.
+    pub appeared: u64,
+    /// Entries that the limits forced out.
+    pub forced_out: u64,
+    /// Entries without identity that were dropped because this instance does not lead.
+    pub live_dropped: u64,
+    /// Messages handed out as repairs.
+    pub repaired: u64,
+}
+
+/// The state machine; see the module's own words.
+#[derive(Debug)]
+pub struct Coverage {
+    config: CoverageConfig,
+    ring: Ring,
+    seen: Seen,
+    role: Role,
+    counts: Counts,
+}
+
+/// How many ids seen on the bus are remembered; at 2,000 messages a second half a minute's worth.
+const SEEN: usize = 65_536;
+
+impl Coverage {
+    /// A standby that has read nothing.
+    pub fn new(config: CoverageConfig) -> Self {
+        Coverage {
+            config,
+            ring: Ring::new(config.ring),
+            seen: Seen::new(SEEN),
+            role: Role::Standby { observed: None },
+            counts: Counts::default(),
+        }
+    }
+
+    /// This instance's part.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// The counters.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// What is held, for status pages.
+    pub fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
+    /// Takes this instance's part. Who becomes leader publishes its ring first; who stops leading drops what only a
+    /// leader may publish. `covered_until_ms` is what the leader before is known to have published: on a bus that does
+    /// not drop second messages, the ring up to there must not be published again.
+    pub fn take_role(&mut self, role: Role, covered_until_ms: Option<u64>) {
+        match role {
+            Role::Leader { .. } if !self.config.repairs => {
+                if let (Role::Standby { .. }, Some(until)) = (self.role, covered_until_ms) {
+                    self.ring.drop_until(until);
+                }
+            }
+            Role::Leader { .. } => {}
+            Role::Standby { .. } => self.counts.live_dropped += self.ring.drop_live() as u64,
+        }
+        self.role = role;
+    }
+
+    /// A higher term was seen to lead, on the bus or in the store. A leader's own term is not touched.
+    pub fn observe(&mut self, term: Term) {
+        if let Role::Standby { observed } = &mut self.role {
+            *observed = (*observed).max(Some(term));
+        }
+    }
+
+    /// A line was read. Answers what the limits force out for it.
+    pub fn read(&mut self, now: Time, entry: Entry) -> Vec<Entry> {
+        if entry.live && !matches!(self.role, Role::Leader { .. }) {
+            self.counts.live_dropped += 1;
+            return Vec::new();
+        }
+        if self.seen.contains(&entry.message.id) {
+            self.counts.known += 1;
+            return Vec::new();
+        }
+        match self.ring.insert(entry) {
+            Inserted::Known => self.counts.known += 1,
+            Inserted::New => self.counts.read += 1,
+        }
+        self.force_out(now)
+    }
+
+    /// What the limits force out now. Where the bus cannot be followed, a standby's entries leave by age without being
+    /// lost: the leader has published them.
+    pub fn force_out(&mut self, now: Time) -> Vec<Entry> {
+        let out = self.ring.force_out(now);
+        if !self.config.repairs && matches!(self.role, Role::Standby { .. }) {
+            return Vec::new();
+        }
+        self.counts.forced_out += out.len() as u64;
+        out
+    }
+
+    /// The id is on the bus: seen there, or acknowledged.
+    pub fn appeared(&mut self, id: EnvelopeId) {
+        self.seen.insert(id);
+        if self.ring.remove(id).is_some() {
+            self.counts.appeared += 1;
+        }
+    }
+
+    /// The message was not published; it goes out again.
+    pub fn give_back(&mut self, id: EnvelopeId) {
+        self.ring.give_back(id);
+    }
+
+    /// The message will never be published here: it went to the finalizer.
+    pub fn give_up(&mut self, id: EnvelopeId) {
+        self.ring.remove(id);
+        self.seen.insert(id);
+    }
+
+    /// What to publish now, if anything: everything for a leader, what is overdue for a standby.
+    pub fn hand_out(&mut self, now: Time) -> Option<Handout> {
+        let (term, repair, until) = match self.role {
+            Role::Leader { term } => (term, false, Time::MAX),
+            Role::Standby { observed: Some(term) } if self.config.repairs => {
+                if now < Time::ZERO + self.config.repair_after {
+                    return None;
+                }
+                (Some(term), true, now - self.config.repair_after)
+            }
+            Role::Standby { .. } => return None,
+        };
+        let messages = self.ring.take(until, self.config.batch, self.config.batch_bytes);
+        if messages.is_empty() {
+            return None;
+        }
+        if repair {
+            self.counts.repaired += messages.len() as u64;
+        }
+        Some(Handout { term, repair, messages })
+    }
+
+    /// When to ask [`Coverage::hand_out`] again, where nothing else happens.
+    pub fn due(&self) -> Option<Time> {
+        let oldest = self.ring.oldest_waiting()?;
+        match self.role {
+            Role::Leader { .. } => Some(oldest),
+            Role::Standby { observed: Some(_) } if self.config.repairs => Some(oldest + self.config.repair_after),
+            Role::Standby { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use std::collections::BTreeSet;
+
+    fn coverage(repairs: bool) -> Coverage {
+        Coverage::new(CoverageConfig {
+            ring: RingLimits { bytes: 100_000, age: Duration::from_secs(600) },
+            repair_after: Duration::from_secs(5),
+            repairs,
+            batch: 100,
+            batch_bytes: usize::MAX,
+        })
+    }
+
+    fn entry(n: u8, at_ms: u64) -> Entry {
+        let message = Message {
+            id: EnvelopeId([n; 16]),
+            kind: "external.chat.message.v1",
+            channel: "c".into(),
+            body: Bytes::from_static(b"{}"),
+        };
+        Entry { message, read_at: Time::from_millis(at_ms), read_at_ms: at_ms, live: false }
+    }
+
+    fn at(ms: u64) -> Time {
+        Time::from_millis(ms)
+    }
+
+    fn term(n: u64) -> Term {
+        Term::new(n).unwrap()
+    }
+
+    fn ids(handout: Option<Handout>) -> Vec<u8> {
+        handout.map_or_else(Vec::new, |handout| handout.messages.iter().map(|message| message.id.0[0]).collect())
+    }
+
+    /// The leader publishes at once, in order, each line once.
+    #[test]
+    fn the_leader_publishes_at_once() {
+        let mut leader = coverage(true);
+        leader.take_role(Role::Leader { term: Some(term(7)) }, None);
+        leader.read(at(1), entry(1, 1));
+        leader.read(at(1), entry(2, 1));
+        leader.read(at(2), entry(1, 2));
+        let handout = leader.hand_out(at(2)).unwrap();
+        assert_eq!((handout.term, handout.repair), (Some(term(7)), false));
+        assert_eq!(ids(Some(handout)), [1, 2]);
+        leader.appeared(EnvelopeId([1; 16]));
+        leader.read(at(3), entry(1, 3));
+        assert_eq!(leader.hand_out(at(3)), None);
+        leader.give_back(EnvelopeId([2; 16]));
+        assert_eq!(ids(leader.hand_out(at(3))), [2]);
+    }
+
+    /// A standby's ring holds what has not appeared; who becomes leader publishes it first.
+    #[test]
+    fn who_becomes_leader_publishes_its_ring_first() {
+        let mut standby = coverage(true);
+        for n in 1..=3 {
+            standby.read(at(u64::from(n)), entry(n, u64::from(n)));
+        }
+        standby.appeared(EnvelopeId([2; 16]));
+        assert_eq!(standby.hand_out(at(4)), None);
+        standby.take_role(Role::Leader { term: Some(term(9)) }, None);
+        standby.read(at(4), entry(4, 4));
+        assert_eq!(ids(standby.hand_out(at(4))), [1, 3, 4]);
+    }
+
+    /// A standby publishes, under the observed term, what has not appeared within `repair_after`; nothing sooner.
+    #[test]
+    fn a_standby_repairs_what_does_not_appear() {
+        let mut standby = coverage(true);
+        standby.read(at(1_000), entry(1, 1_000));
+        standby.read(at(1_500), entry(2, 1_500));
+        standby.read(at(4_000), entry(3, 4_000));
+        standby.appeared(EnvelopeId([1; 16]));
+        assert_eq!(standby.hand_out(at(7_000)), None, "no term observed yet");
+        standby.observe(term(7));
+        standby.observe(term(6));
+        assert_eq!(standby.due(), Some(at(6_500)));
+        assert_eq!(standby.hand_out(at(6_499)), None);
+        let handout = standby.hand_out(at(6_500)).unwrap();
+        assert_eq!((handout.term, handout.repair), (Some(term(7)), true));
+        assert_eq!(ids(Some(handout)), [2]);
+    }
+
+    /// A line that appeared before this instance read it is not held.
+    #[test]
+    fn what_appeared_first_is_not_held() {
+        let mut standby = coverage(true);
+        standby.appeared(EnvelopeId([1; 16]));
+        standby.read(at(1), entry(1, 1));
+        assert!(standby.ring().is_empty());
+        assert_eq!(standby.counts().known, 1);
+    }
+
+    /// Two readers that each miss different lines give their union, once, whoever leads.
+    #[test]
+    fn two_readers_give_the_union() {
+        let mut leader = coverage(true);
+        let mut standby = coverage(true);
+        leader.take_role(Role::Leader { term: Some(term(7)) }, None);
+        standby.observe(term(7));
+        for n in 1..=60 {
+            if n % 3 != 0 {
+                leader.read(at(u64::from(n)), entry(n, u64::from(n)));
+            }
+            if n % 5 != 0 {
+                standby.read(at(u64::from(n)), entry(n, u64::from(n)));
+            }
+        }
+        let mut bus = Vec::new();
+        for now in [at(61), at(6_000)] {
+            for instance in [&mut leader, &mut standby] {
+                for id in ids(instance.hand_out(now)) {
+                    bus.push(id);
+                    instance.appeared(EnvelopeId([id; 16]));
+                }
+            }
+            for id in &bus {
+                standby.appeared(EnvelopeId([*id; 16]));
+            }
+        }
+        let union: BTreeSet<u8> = (1..=60).filter(|n| n % 3 != 0 || n % 5 != 0).collect();
+        assert_eq!(bus.len(), union.len(), "each once");
+        assert_eq!(bus.into_iter().collect::<BTreeSet<_>>(), union);
+    }
+
+    /// Lines without identity are published live by the leader only, and never from a ring.
+    #[test]
+    fn lines_without_identity_are_the_leaders_alone() {
+        let mut instance = coverage(true);
+        instance.read(at(1), Entry { live: true, ..entry(1, 1) });
+        instance.take_role(Role::Leader { term: None }, None);
+        assert_eq!(instance.hand_out(at(1)), None);
+        instance.read(at(2), Entry { live: true, ..entry(2, 2) });
+        instance.take_role(Role::Standby { observed: None }, None);
+        instance.take_role(Role::Leader { term: None }, None);
+        assert_eq!(instance.hand_out(at(3)), None);
+        assert_eq!(instance.counts().live_dropped, 2);
+    }
+
+    /// On a bus that drops nothing, a standby never publishes, and a new leader leaves out what is known to be covered.
+    #[test]
+    fn without_deduplication_only_the_leader_publishes() {
+        let mut standby = coverage(false);
+        standby.observe(term(7));
+        for n in 1..=4 {
+            standby.read(at(1_000 * u64::from(n)), entry(n, 1_000 * u64::from(n)));
+        }
+        assert_eq!(standby.hand_out(at(60_000)), None);
+        standby.take_role(Role::Leader { term: Some(term(8)) }, Some(2_000));
+        assert_eq!(ids(standby.hand_out(at(60_000))), [3, 4]);
+    }
+
+    /// What the byte bound forces out is reported, so that it becomes a gap.
+    #[test]
+    fn the_byte_bound_reports_what_it_forces_out() {
+        let mut standby = Coverage::new(CoverageConfig {
+            ring: RingLimits { bytes: 600, age: Duration::from_secs(600) },
+            ..coverage(true).config
+        });
+        assert!(standby.read(at(1), entry(1, 1)).is_empty());
+        assert!(standby.read(at(2), entry(2, 2)).is_empty());
+        let out = standby.read(at(3), entry(3, 3));
+        assert_eq!(out.iter().map(|entry| entry.read_at_ms).collect::<Vec<_>>(), [1]);
+        assert_eq!(standby.counts().forced_out, 1);
+    }
+}

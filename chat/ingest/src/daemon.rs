@@ -1,0 +1,335 @@
+//! The daemon: leadership starts and stops the chat subsystem; a standby stays up.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tenure::{Election, ElectionConfig, ElectionError, Leadership, OnOverrun, Status};
+use tenure_bus::Bus;
+use tenure_core::{NameError, Note};
+use tenure_store::LeaseStore;
+use tenure_twitch::{Reader, ReaderError, ReaderStatus};
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{DedupeTooShort, IngestConfig, Standby};
+use crate::cover::CoverNote;
+use crate::fleet::Fleet;
+use crate::pipeline::{self, Command, Handle, PipelineConfig};
+use crate::shutdown::Shutdown;
+use crate::snapshot::Snapshot;
+
+/// Why the daemon could not be started, or ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DaemonError {
+    /// The bus cannot carry the configuration.
+    #[error(transparent)]
+    Bus(#[from] DedupeTooShort),
+    /// The election could not be made or went away.
+    #[error(transparent)]
+    Election(#[from] ElectionError),
+    /// The reader could not be made.
+    #[error(transparent)]
+    Reader(#[from] ReaderError),
+    /// A name is not valid.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The pipeline ended by itself.
+    #[error("the pipeline has ended")]
+    Pipeline,
+}
+
+/// What can be seen of a running daemon; for endpoints.
+#[derive(Clone, Debug)]
+pub struct View {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    config: IngestConfig,
+    snapshot: watch::Receiver<Snapshot>,
+    election: Option<watch::Receiver<Status>>,
+    reader: watch::Receiver<Option<ReaderStatus>>,
+}
+
+/// A daemon that is ready to run.
+#[derive(Debug)]
+pub struct Daemon {
+    config: IngestConfig,
+    pipeline: Handle,
+    election: Option<Arc<Election>>,
+    announcement: Option<Election>,
+    reader_status: watch::Sender<Option<ReaderStatus>>,
+    reading: Mutex<Option<Reading>>,
+    view: View,
+}
+
+impl Daemon {
+    /// Puts the parts together; nothing is read or published before [`Daemon::run`]. Needs a tokio runtime.
+    pub fn new(config: IngestConfig, store: Arc<dyn LeaseStore>, bus: Arc<dyn Bus>) -> Result<Daemon, DaemonError> {
+        let guarantees = config.check(&bus.info())?;
+        for sentence in &guarantees.weakened {
+            tracing::warn!(component = "ingest", "{sentence}");
+        }
+        let elects = !config.development;
+        // The lease that elects is told of; the one that announces this reader is not an election.
+        let election_config = |on_overrun| ElectionConfig {
+            holder: Some(config.instance.clone()),
+            timing: config.timing,
+            note: Note::default(),
+            on_overrun,
+            process: config.process,
+            silent: on_overrun == OnOverrun::Report,
+        };
+        let (mut election, mut announcement, mut fleet) = (None, None, None);
+        if elects {
+            // A worker that does not stop in time is aborted: its supervisor then proves its death and releases.
+            let builder =
+                Election::new(Arc::clone(&store), config.lease.as_str(), election_config(OnOverrun::Abort))?;
+            election = Some(Arc::new(builder.start()));
+            if config.standby == Standby::Warm {
+                let members = Fleet::new(Arc::clone(&store), &config.lease, config.instance.as_str())?;
+                let key = members.own_key().as_str().to_owned();
+                announcement = Some(Election::new(store, key, election_config(OnOverrun::Report))?.start());
+                fleet = Some(members);
+            }
+        }
+        let pipeline_config = PipelineConfig {
+            coverage: config.coverage(&guarantees),
+            subjects: config.subjects.clone(),
+            fence: config.lease.to_string(),
+            channels: config.reader.channels.clone(),
+            max_retries: config.max_retries,
+            instance: config.instance.to_string(),
+            ttl: config.timing.ttl.unwrap_or(tenure::Timing::DEFAULT_TTL),
+        };
+        let pipeline = pipeline::start(pipeline_config, bus, fleet);
+        let (reader_status, reader) = watch::channel(None);
+        let view = View {
+            inner: Arc::new(Inner {
+                config: config.clone(),
+                snapshot: pipeline.snapshot.clone(),
+                election: election.as_ref().map(|election| election.observe()),
+                reader,
+            }),
+        };
+        Ok(Daemon { config, pipeline, election, announcement, reader_status, reading: Mutex::new(None), view })
+    }
+
+    /// What can be seen of it.
+    pub fn view(&self) -> View {
+        self.view.clone()
+    }
+
+    /// Runs until `shutdown`; then publishes what is held, releases, and returns.
+    pub async fn run(self, shutdown: Shutdown) -> Result<(), DaemonError> {
+        let warm = self.config.standby == Standby::Warm || self.config.development;
+        if warm {
+            self.start_reading().await?;
+        }
+        let outcome = match &self.election {
+            None => self.lead_without_election(&shutdown).await,
+            Some(election) => {
+                let watching = self.mind(Arc::clone(election));
+                let announcing = self.announce();
+                tokio::select! {
+                    outcome = self.contend(election, &shutdown) => outcome,
+                    never = watching => never,
+                    never = announcing => never,
+                }
+            }
+        };
+        self.stop_reading().await;
+        if let Some(announcement) = self.announcement {
+            announcement.stop().await;
+        }
+        if let Some(election) = self.election.and_then(Arc::into_inner) {
+            election.stop().await;
+        }
+        outcome
+    }
+
+    async fn lead_without_election(&self, shutdown: &Shutdown) -> Result<(), DaemonError> {
+        tracing::info!(component = "ingest", "Tenure: Starting IRC subsystem (development mode, no election)");
+        self.tell(Command::Lead { mandate: None, last_note: None }).await?;
+        shutdown.asked().await;
+        self.stop_reading().await;
+        self.stand_by(self.drain_bound(shutdown), true).await?;
+        Ok(())
+    }
+
+    /// Campaigns, leads, stands by, again and again.
+    async fn contend(&self, election: &Election, shutdown: &Shutdown) -> Result<(), DaemonError> {
+        loop {
+            let leadership = tokio::select! {
+                biased;
+                () = shutdown.asked() => return Ok(()),
+                leadership = election.campaign() => leadership?,
+            };
+            self.lead(leadership, shutdown).await?;
+        }
+    }
+
+    async fn lead(&self, leadership: Leadership, shutdown: &Shutdown) -> Result<(), DaemonError> {
+        let (lease, term) = (leadership.key().as_str().to_owned(), leadership.term());
+        tracing::info!(component = "ingest", lease, term = term.get(), "Tenure: Starting IRC subsystem (leader acquired)");
+        let command =
+            Command::Lead { mandate: Some(leadership.mandate()), last_note: leadership.last_note().cloned() };
+        self.tell(command).await?;
+        if self.config.standby == Standby::Cold {
+            self.start_reading().await?;
+        }
+        let mut notes = self.pipeline.notes.clone();
+        let (within, ends) = loop {
+            tokio::select! {
+                biased;
+                reason = leadership.lost() => {
+                    tracing::info!(component = "ingest", lease, %reason, "Tenure: Stopping IRC subsystem (leadership lost)");
+                    break (leadership.deadline().since(tenure::now()), self.config.standby == Standby::Cold);
+                }
+                () = shutdown.asked() => {
+                    tracing::info!(component = "ingest", lease, "Tenure: Stopping IRC subsystem (shutting down)");
+                    break (self.drain_bound(shutdown), true);
+                }
+                changed = notes.changed() => {
+                    changed.map_err(|_| DaemonError::Pipeline)?;
+                    leadership.set_note(encode(&notes.borrow_and_update().leader));
+                }
+            }
+        };
+        // Stop, drain, then release: what was read is published while the lease is still renewed.
+        if ends {
+            self.stop_reading().await;
+        }
+        let held = self.stand_by(within, ends).await?;
+        leadership.set_note(encode(&notes.borrow().leader));
+        tracing::info!(component = "ingest", lease, held, "Tenure: IRC subsystem stopped; releasing");
+        leadership.resign().await?;
+        Ok(())
+    }
+
+    /// Closes the health gate while this instance is without chat, and passes on the terms that are observed.
+    async fn mind(&self, election: Arc<Election>) -> Result<(), DaemonError> {
+        let (mut snapshot, mut status) = (self.pipeline.snapshot.clone(), election.observe());
+        let mut healthy = true;
+        loop {
+            tokio::select! {
+                changed = snapshot.changed() => {
+                    changed.map_err(|_| DaemonError::Pipeline)?;
+                    let now = snapshot.borrow_and_update().healthy;
+                    if now != healthy {
+                        tracing::info!(component = "ingest", healthy = now, "health changed");
+                        healthy = now;
+                        election.set_healthy(now);
+                    }
+                }
+                changed = status.changed() => {
+                    changed.map_err(|_| DaemonError::Election(ElectionError::Stopped))?;
+                    let term = status.borrow_and_update().term;
+                    if let Some(term) = term {
+                        self.tell(Command::Observe(term)).await?;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Holds this reader's own lease, whose note says what it covers.
+    async fn announce(&self) -> Result<(), DaemonError> {
+        let Some(announcement) = &self.announcement else { return std::future::pending().await };
+        let mut notes = self.pipeline.notes.clone();
+        loop {
+            let presence = announcement.campaign().await?;
+            loop {
+                tokio::select! {
+                    _ = presence.lost() => break,
+                    changed = notes.changed() => {
+                        changed.map_err(|_| DaemonError::Pipeline)?;
+                        presence.set_note(encode(&notes.borrow_and_update().reader));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn start_reading(&self) -> Result<(), DaemonError> {
+        let (reader, lines) = Reader::start(self.config.reader.clone())?;
+        self.tell(Command::Read(lines)).await?;
+        let stop = CancellationToken::new();
+        let status = self.reader_status.clone();
+        let stopped = stop.clone();
+        let task = tokio::spawn(async move {
+            while !stopped.is_cancelled() {
+                status.send_replace(Some(reader.status()));
+                tokio::select! {
+                    () = stopped.cancelled() => {}
+                    () = tokio::time::sleep(Duration::from_millis(100)) => {}
+                }
+            }
+            reader.stop().await;
+            status.send_replace(None);
+        });
+        *self.reading.lock().unwrap_or_else(PoisonError::into_inner) = Some(Reading { stop, task });
+        Ok(())
+    }
+
+    /// Closes the connections. Lines that were read already still reach the pipeline.
+    async fn stop_reading(&self) {
+        let reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Reading { stop, task }) = reading {
+            stop.cancel();
+            if task.await.is_err() {
+                tracing::error!(component = "reader", "the reader panicked while stopping");
+            }
+        }
+    }
+
+    async fn stand_by(&self, within: Duration, reading_ends: bool) -> Result<usize, DaemonError> {
+        let (done, standing_by) = oneshot::channel();
+        self.tell(Command::StandBy { within, reading_ends, done }).await?;
+        standing_by.await.map_err(|_| DaemonError::Pipeline)
+    }
+
+    fn drain_bound(&self, shutdown: &Shutdown) -> Duration {
+        if shutdown.is_hurried() { Duration::ZERO } else { self.config.drain_timeout }
+    }
+
+    async fn tell(&self, command: Command) -> Result<(), DaemonError> {
+        self.pipeline.commands.send(command).await.map_err(|_| DaemonError::Pipeline)
+    }
+}
+
+impl View {
+    /// The configuration.
+    pub fn config(&self) -> &IngestConfig {
+        &self.inner.config
+    }
+
+    /// The pipeline's latest counters.
+    pub fn snapshot(&self) -> Snapshot {
+        self.inner.snapshot.borrow().clone()
+    }
+
+    /// Where the election stands; `None` where there is none.
+    pub fn election(&self) -> Option<Status> {
+        self.inner.election.as_ref().map(|status| status.borrow().clone())
+    }
+
+    /// The reader's state; `None` while this instance does not read.
+    pub fn reader(&self) -> Option<ReaderStatus> {
+        self.inner.reader.borrow().clone()
+    }
+}
+
+/// A reader that feeds the pipeline.
+#[derive(Debug)]
+struct Reading {
+    stop: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+}
+
+/// A coverage note as the text of a lease's note; empty where it would be too long, which no bounded note is.
+fn encode(note: &CoverNote) -> Note {
+    serde_json::to_string(note).ok().and_then(|text| Note::new(text).ok()).unwrap_or_default()
+}

@@ -1,0 +1,51 @@
+//! The fleet: each reader announces what it covers in the note of a lease of its own, so that a leader can tell what
+//! somebody read from what nobody did.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tenure_core::{KeyPrefix, LeaseKey, NameError};
+use tenure_store::LeaseStore;
+
+use crate::cover::CoverNote;
+
+/// The readers beside this one.
+#[derive(Clone, Debug)]
+pub struct Fleet {
+    store: Arc<dyn LeaseStore>,
+    prefix: KeyPrefix,
+    own: LeaseKey,
+}
+
+impl Fleet {
+    /// The fleet that contends for `lease`, seen by `instance`.
+    pub fn new(store: Arc<dyn LeaseStore>, lease: &LeaseKey, instance: &str) -> Result<Self, NameError> {
+        let prefix = format!("{lease}/readers/");
+        let own = LeaseKey::new(format!("{prefix}{instance}"))?;
+        Ok(Fleet { store, prefix: KeyPrefix::new(prefix)?, own })
+    }
+
+    /// The key of this reader's own lease.
+    pub fn own_key(&self) -> &LeaseKey {
+        &self.own
+    }
+
+    /// What the other living readers say they cover; `None` where the store did not answer (after a pause, so that
+    /// asking again at once is no storm).
+    pub(crate) async fn others(self) -> Option<Vec<CoverNote>> {
+        match self.store.list(&self.prefix).await {
+            Ok(records) => Some(
+                records
+                    .iter()
+                    .filter(|record| record.key != self.own)
+                    .filter_map(|record| CoverNote::parse(record.note.as_str()))
+                    .collect(),
+            ),
+            Err(error) => {
+                tracing::debug!(component = "coverage", %error, "the fleet could not be listed");
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                None
+            }
+        }
+    }
+}

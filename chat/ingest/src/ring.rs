@@ -1,0 +1,265 @@
+//! The ring: what this instance has read and has not yet seen on the bus. Bounded by bytes and by age.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use tenure_bus::Message;
+use tenure_core::Time;
+use tenure_envelope::EnvelopeId;
+
+/// One line that was read, as the message it becomes.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// What goes onto the bus.
+    pub message: Message,
+    /// When it was read, on the boottime clock: counts its age.
+    pub read_at: Time,
+    /// When it was read, in Unix milliseconds: names a gap's interval.
+    pub read_at_ms: u64,
+    /// It has neither id nor sent time, so that two readers cannot agree on its identity: published live by the leader
+    /// or not at all.
+    pub live: bool,
+}
+
+/// How much a ring holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RingLimits {
+    /// The most bytes of envelopes.
+    pub bytes: usize,
+    /// The longest an entry stays.
+    pub age: Duration,
+}
+
+/// What an insertion did.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Inserted {
+    /// The entry is in the ring.
+    New,
+    /// An entry with this id was there already.
+    Known,
+}
+
+/// Entries in the order in which they were read.
+#[derive(Debug)]
+pub struct Ring {
+    limits: RingLimits,
+    entries: BTreeMap<u64, Slot>,
+    by_id: HashMap<EnvelopeId, u64>,
+    next: u64,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Slot {
+    entry: Entry,
+    in_flight: bool,
+}
+
+/// What an entry costs beside its body: keys, index and bookkeeping, roughly.
+const OVERHEAD: usize = 256;
+
+impl Ring {
+    /// An empty ring.
+    pub fn new(limits: RingLimits) -> Self {
+        Ring { limits, entries: BTreeMap::new(), by_id: HashMap::new(), next: 0, bytes: 0 }
+    }
+
+    /// How many entries it holds.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// How many bytes its entries take.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Appends an entry, unless its id is there already.
+    pub fn insert(&mut self, entry: Entry) -> Inserted {
+        if self.by_id.contains_key(&entry.message.id) {
+            return Inserted::Known;
+        }
+        let at = self.next;
+        self.next += 1;
+        self.bytes += cost(&entry);
+        self.by_id.insert(entry.message.id, at);
+        self.entries.insert(at, Slot { entry, in_flight: false });
+        Inserted::New
+    }
+
+    /// Removes the entry with this id: it is on the bus.
+    pub fn remove(&mut self, id: EnvelopeId) -> Option<Entry> {
+        let at = self.by_id.remove(&id)?;
+        let slot = self.entries.remove(&at)?;
+        self.bytes -= cost(&slot.entry);
+        Some(slot.entry)
+    }
+
+    /// Takes out what the limits force out, oldest first. What is in flight stays: its answer is on the way.
+    pub fn force_out(&mut self, now: Time) -> Vec<Entry> {
+        let mut out = Vec::new();
+        let mut from = 0;
+        while let Some((&at, slot)) = self.entries.range(from..).next() {
+            let aged = now.since(slot.entry.read_at) > self.limits.age;
+            if self.bytes <= self.limits.bytes && !aged {
+                break;
+            }
+            from = at + 1;
+            if !slot.in_flight {
+                let id = slot.entry.message.id;
+                out.extend(self.remove(id));
+            }
+        }
+        out
+    }
+
+    /// Hands out, in order, entries that are not in flight and were read at or before `until`; they are in flight
+    /// until removed or given back.
+    pub fn take(&mut self, until: Time, most: usize, most_bytes: usize) -> Vec<Message> {
+        let mut taken = Vec::new();
+        let mut bytes = 0;
+        for slot in self.entries.values_mut() {
+            if slot.entry.read_at > until || taken.len() == most {
+                break;
+            }
+            if slot.in_flight {
+                continue;
+            }
+            bytes += slot.entry.message.body.len();
+            if bytes > most_bytes && !taken.is_empty() {
+                break;
+            }
+            slot.in_flight = true;
+            taken.push(slot.entry.message.clone());
+        }
+        taken
+    }
+
+    /// Takes entries back that could not be published: they go out again, in their old order.
+    pub fn give_back(&mut self, id: EnvelopeId) {
+        if let Some(slot) = self.by_id.get(&id).and_then(|at| self.entries.get_mut(at)) {
+            slot.in_flight = false;
+        }
+    }
+
+    /// Drops the entries that only a leader may publish, live; answers how many.
+    pub fn drop_live(&mut self) -> usize {
+        self.drop_where(|entry| entry.live)
+    }
+
+    /// Drops the entries read at or before this Unix time, in milliseconds; answers how many.
+    pub fn drop_until(&mut self, until_ms: u64) -> usize {
+        self.drop_where(|entry| entry.read_at_ms <= until_ms)
+    }
+
+    /// When the oldest entry was read, in Unix milliseconds.
+    pub fn oldest_ms(&self) -> Option<u64> {
+        self.entries.values().next().map(|slot| slot.entry.read_at_ms)
+    }
+
+    /// When the oldest entry was read.
+    pub fn oldest(&self) -> Option<Time> {
+        self.entries.values().next().map(|slot| slot.entry.read_at)
+    }
+
+    /// When the oldest entry that is not in flight was read.
+    pub fn oldest_waiting(&self) -> Option<Time> {
+        self.entries.values().find(|slot| !slot.in_flight).map(|slot| slot.entry.read_at)
+    }
+
+    fn drop_where(&mut self, unwanted: impl Fn(&Entry) -> bool) -> usize {
+        let ids: Vec<EnvelopeId> = self
+            .entries
+            .values()
+            .filter(|slot| !slot.in_flight && unwanted(&slot.entry))
+            .map(|slot| slot.entry.message.id)
+            .collect();
+        ids.iter().filter(|id| self.remove(**id).is_some()).count()
+    }
+}
+
+fn cost(entry: &Entry) -> usize {
+    entry.message.body.len() + OVERHEAD
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn entry(n: u8, at: u64) -> Entry {
+        let message = Message {
+            id: EnvelopeId([n; 16]),
+            kind: "external.chat.message.v1",
+            channel: "c".into(),
+            body: Bytes::from(vec![b'x'; 100]),
+        };
+        Entry { message, read_at: Time::from_millis(at), read_at_ms: at, live: false }
+    }
+
+    fn ids(messages: &[Message]) -> Vec<u8> {
+        messages.iter().map(|message| message.id.0[0]).collect()
+    }
+
+    fn ring(bytes: usize) -> Ring {
+        Ring::new(RingLimits { bytes, age: Duration::from_secs(60) })
+    }
+
+    /// Entries leave in the order they were read, once, and come back to their old place.
+    #[test]
+    fn entries_are_handed_out_in_order_and_once() {
+        let mut ring = ring(usize::MAX);
+        for n in 1..=4 {
+            assert_eq!(ring.insert(entry(n, u64::from(n))), Inserted::New);
+        }
+        assert_eq!(ring.insert(entry(2, 9)), Inserted::Known);
+        assert_eq!(ids(&ring.take(Time::MAX, 2, usize::MAX)), [1, 2]);
+        ring.give_back(EnvelopeId([1; 16]));
+        assert_eq!(ids(&ring.take(Time::MAX, 9, usize::MAX)), [1, 3, 4]);
+        assert!(ring.take(Time::MAX, 9, usize::MAX).is_empty());
+    }
+
+    /// Only what is old enough is handed out, and a batch is bounded by bytes but never empty for it.
+    #[test]
+    fn batches_are_bounded_by_age_and_bytes() {
+        let mut ring = ring(usize::MAX);
+        for n in 1..=4 {
+            ring.insert(entry(n, u64::from(n)));
+        }
+        assert_eq!(ids(&ring.take(Time::from_millis(3), 9, 250)), [1, 2]);
+        assert_eq!(ids(&ring.take(Time::from_millis(3), 9, 1)), [3]);
+        assert!(ring.take(Time::from_millis(3), 9, usize::MAX).is_empty());
+    }
+
+    /// The bounds force out the oldest, but never what is in flight.
+    #[test]
+    fn bounds_force_out_the_oldest_that_is_not_in_flight() {
+        let mut ring = ring(2 * (100 + OVERHEAD));
+        for n in 1..=4 {
+            ring.insert(entry(n, u64::from(n)));
+        }
+        ring.take(Time::MAX, 1, usize::MAX);
+        let out: Vec<u8> = ring.force_out(Time::from_millis(5)).iter().map(|entry| entry.message.id.0[0]).collect();
+        assert_eq!(out, [2, 3]);
+        assert_eq!(ring.bytes(), 2 * (100 + OVERHEAD));
+        let out: Vec<u8> = ring.force_out(Time::from_millis(90_000)).iter().map(|e| e.message.id.0[0]).collect();
+        assert_eq!(out, [4]);
+    }
+
+    /// Live entries and covered entries can be dropped without the others.
+    #[test]
+    fn live_and_covered_entries_can_be_dropped() {
+        let mut ring = ring(usize::MAX);
+        ring.insert(Entry { live: true, ..entry(1, 1) });
+        ring.insert(entry(2, 2));
+        ring.insert(entry(3, 3));
+        assert_eq!(ring.drop_live(), 1);
+        assert_eq!(ring.drop_until(2), 1);
+        assert_eq!(ring.oldest_ms(), Some(3));
+    }
+}

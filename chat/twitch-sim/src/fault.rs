@@ -1,0 +1,315 @@
+//! What can go wrong, as data: from code, from the command line and from `POST /fault`.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// Which connections a fault is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Select {
+    /// All.
+    #[default]
+    All,
+    /// The one of this number; see `/stats`.
+    Id(u64),
+    /// Those that gave this nick.
+    Nick(String),
+    /// The one from this address.
+    Peer(SocketAddr),
+    /// Those whose client has this local port.
+    Port(u16),
+}
+
+/// How a connection is cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cut {
+    /// TCP reset: what the kernel had not sent is gone.
+    #[default]
+    Rst,
+    /// An orderly end, after what was queued.
+    Fin,
+}
+
+/// How writes are cut into pieces; each piece is its own TCP segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Split {
+    /// Each line in two pieces, the cut one byte further on with each line: every offset comes.
+    Walking,
+    /// Pieces of so many bytes, at least 1.
+    Pieces(usize),
+}
+
+/// A line that a reader must survive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OddLine {
+    /// A message whose text is not UTF-8.
+    InvalidUtf8,
+    /// A message of so many bytes, line end not counted; at most [`OddLine::LONGEST`].
+    OverLong(usize),
+    /// A message with a NUL in its text.
+    Nul,
+    /// A command that nobody knows.
+    UnknownCommand,
+    /// A message with tags that nobody knows.
+    UnknownTag,
+}
+
+impl OddLine {
+    /// The longest line that is sent.
+    pub const LONGEST: usize = 1 << 20;
+}
+
+/// A fault. Those with `for_ms` stand: they hold for later connections that match too, until the time is over or
+/// [`Fault::Heal`]; without `for_ms` they stand until healed. The others happen once, to the connections open now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "fault", rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Fault {
+    /// Ends connections.
+    Cut {
+        /// Which.
+        #[serde(default)]
+        select: Select,
+        /// How.
+        #[serde(default)]
+        how: Cut,
+    },
+    /// Stops reading and sending but keeps the socket: no FIN, no RST. After `for_ms` the socket is reset.
+    HalfOpen {
+        /// Which.
+        #[serde(default)]
+        select: Select,
+        /// For how long; for ever where not given.
+        #[serde(default)]
+        for_ms: Option<u64>,
+    },
+    /// No chat while PINGs and PONGs still flow. The lines are lost to these connections.
+    Stall {
+        /// Which.
+        #[serde(default)]
+        select: Select,
+        /// For how long.
+        #[serde(default)]
+        for_ms: Option<u64>,
+    },
+    /// The reverse: chat flows, PINGs of the client stay unanswered.
+    MutePongs {
+        /// Which.
+        #[serde(default)]
+        select: Select,
+        /// For how long.
+        #[serde(default)]
+        for_ms: Option<u64>,
+    },
+    /// Sends RECONNECT, and cuts in an orderly way after the grace.
+    Reconnect {
+        /// Which.
+        #[serde(default)]
+        select: Select,
+        /// How long the connection still lives.
+        #[serde(default)]
+        grace_ms: u64,
+    },
+    /// Cuts what is written into pieces.
+    Split {
+        /// Which.
+        #[serde(default)]
+        select: Select,
+        /// How.
+        how: Split,
+        /// The pause between two pieces; without one the kernel may join them again.
+        #[serde(default = "one")]
+        pause_ms: u64,
+        /// For how long.
+        #[serde(default)]
+        for_ms: Option<u64>,
+    },
+    /// Sends lines `first, first + every, ...` twice.
+    Duplicate {
+        /// Which.
+        #[serde(default)]
+        select: Select,
+        /// Every so-many-th line, by its number in the ledger.
+        every: u32,
+        /// For how long.
+        #[serde(default)]
+        for_ms: Option<u64>,
+    },
+    /// Sends every so-many-th line of the connection after the one that follows it (or 200 ms later where none does).
+    Reorder {
+        /// Which.
+        #[serde(default)]
+        select: Select,
+        /// Every so-many-th line.
+        every: u32,
+        /// For how long.
+        #[serde(default)]
+        for_ms: Option<u64>,
+    },
+    /// Never sends the lines whose number in the ledger is `offset` modulo `every`. Without an offset it is the
+    /// connection's own number, so that two readers miss different lines.
+    Drop {
+        /// Which.
+        #[serde(default)]
+        select: Select,
+        /// Every so-many-th line.
+        every: u32,
+        /// Which of them.
+        #[serde(default)]
+        offset: Option<u32>,
+        /// For how long.
+        #[serde(default)]
+        for_ms: Option<u64>,
+    },
+    /// Ignores every so-many-th room that a connection asks to join, without a word.
+    PartialJoin {
+        /// Which.
+        #[serde(default)]
+        select: Select,
+        /// Every so-many-th; 1 ignores all.
+        every: u32,
+        /// For how long.
+        #[serde(default)]
+        for_ms: Option<u64>,
+    },
+    /// Puts connections out of a room, as a ban does.
+    Part {
+        /// Which.
+        #[serde(default)]
+        select: Select,
+        /// The room, without `#`.
+        channel: String,
+    },
+    /// Sends an odd line to a room. It is in the ledger.
+    Odd {
+        /// The room, without `#`.
+        channel: String,
+        /// What is odd.
+        line: OddLine,
+    },
+    /// Resets new connections at once.
+    Refuse {
+        /// For how long.
+        for_ms: u64,
+    },
+    /// Accepts new TLS connections and never answers the handshake; they are reset when the time is over.
+    TlsStall {
+        /// For how long.
+        for_ms: u64,
+    },
+    /// The account can no longer log in; open connections stay.
+    ExpireLogin {
+        /// Its login.
+        nick: String,
+    },
+    /// Moves `tmi-sent-ts` of all that is made from now on away from the true time; 0 heals.
+    ClockSkew {
+        /// So far, forwards where positive.
+        ms: i64,
+    },
+    /// Ends the standing faults of these connections, and all faults that are not about connections where it is for
+    /// all. Half-open connections stay so.
+    Heal {
+        /// Which; a standing fault ends where its own selection is the same.
+        #[serde(default)]
+        select: Select,
+    },
+}
+
+fn one() -> u64 {
+    1
+}
+
+impl Fault {
+    /// What is wrong with its numbers, in words.
+    pub fn check(&self) -> Result<(), String> {
+        let every = match self {
+            Fault::Duplicate { every, .. }
+            | Fault::Reorder { every, .. }
+            | Fault::Drop { every, .. }
+            | Fault::PartialJoin { every, .. } => *every,
+            Fault::Split { how: Split::Pieces(0), .. } => return Err("pieces: must be at least 1 byte".to_owned()),
+            Fault::Odd { line: OddLine::OverLong(bytes), .. } if !(600..=OddLine::LONGEST).contains(bytes) => {
+                return Err(format!("over_long: must be 600 to {} bytes", OddLine::LONGEST));
+            }
+            _ => 1,
+        };
+        if every == 0 { Err("every: must be at least 1".to_owned()) } else { Ok(()) }
+    }
+}
+
+/// What a fault did at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct FaultOutcome {
+    /// So many open connections are concerned.
+    pub matched: usize,
+}
+
+/// The standing faults of one connection, put together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Effects {
+    pub(crate) stalled: bool,
+    pub(crate) mute_pongs: bool,
+    pub(crate) split: Option<(Split, u64)>,
+    pub(crate) duplicate_every: Option<u32>,
+    pub(crate) reorder_every: Option<u32>,
+    /// Every, offset.
+    pub(crate) drop: Vec<(u32, u32)>,
+    pub(crate) partial_join_every: Option<u32>,
+}
+
+impl Effects {
+    /// Adds a standing fault for the connection of this number.
+    pub(crate) fn add(&mut self, fault: &Fault, connection: u64) {
+        match fault {
+            Fault::Stall { .. } => self.stalled = true,
+            Fault::MutePongs { .. } => self.mute_pongs = true,
+            Fault::Split { how, pause_ms, .. } => self.split = Some((*how, *pause_ms)),
+            Fault::Duplicate { every, .. } => self.duplicate_every = Some(*every),
+            Fault::Reorder { every, .. } => self.reorder_every = Some(*every),
+            Fault::Drop { every, offset, .. } => {
+                let own = (connection % u64::from((*every).max(1))) as u32;
+                self.drop.push((*every, offset.unwrap_or(own) % (*every).max(1)));
+            }
+            Fault::PartialJoin { every, .. } => self.partial_join_every = Some(*every),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The JSON of the documentation is understood, defaults and all; what is misspelt is refused.
+    #[test]
+    fn faults_read_from_json() {
+        let read = |text| serde_json::from_str::<Fault>(text);
+        assert_eq!(read(r#"{"fault":"cut"}"#).unwrap(), Fault::Cut { select: Select::All, how: Cut::Rst });
+        assert_eq!(
+            read(r#"{"fault":"drop","select":{"nick":"justinfan7"},"every":5}"#).unwrap(),
+            Fault::Drop { select: Select::Nick("justinfan7".into()), every: 5, offset: None, for_ms: None }
+        );
+        assert_eq!(
+            read(r#"{"fault":"odd","channel":"c","line":{"over_long":20000}}"#).unwrap(),
+            Fault::Odd { channel: "c".into(), line: OddLine::OverLong(20_000) }
+        );
+        assert!(read(r#"{"fault":"cut","hwo":"rst"}"#).is_err());
+        assert!(read(r#"{"fault":"nothing"}"#).is_err());
+        assert!(read(r#"{"fault":"drop","every":0}"#).unwrap().check().is_err());
+    }
+
+    /// Two connections miss different lines where no offset is given.
+    #[test]
+    fn readers_miss_different_lines() {
+        let fault = Fault::Drop { select: Select::All, every: 5, offset: None, for_ms: None };
+        let (mut first, mut second) = (Effects::default(), Effects::default());
+        first.add(&fault, 1);
+        second.add(&fault, 2);
+        assert_eq!((first.drop, second.drop), (vec![(5, 1)], vec![(5, 2)]));
+    }
+}

@@ -1,0 +1,297 @@
+//! The simulator: listeners, tasks, and the handle that steers them.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{sleep, timeout};
+
+use crate::chat::Chat;
+use crate::config::SimConfig;
+use crate::connection::{Connection, serve};
+use crate::error::SimError;
+use crate::fault::{Fault, FaultOutcome};
+use crate::feed::{self, ChatState, Source};
+use crate::ledger::{Ledger, Recorder};
+use crate::lock;
+use crate::outbox::Close;
+use crate::replay::Replay;
+use crate::room::RoomName;
+use crate::shared::Shared;
+use crate::stats::{self, Stats};
+use crate::tls::Tls;
+use crate::world::World;
+
+/// A running simulated Twitch. Dropping it ends it without waiting; [`Sim::shutdown`] waits.
+#[derive(Debug)]
+pub struct Sim {
+    shared: Arc<Shared>,
+    addresses: Addresses,
+    ca_pem: Option<Arc<str>>,
+}
+
+/// Where it listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// IRC.
+    pub irc: SocketAddr,
+    /// IRC with TLS.
+    pub ircs: Option<SocketAddr>,
+    /// `/stats` and the others.
+    pub http: Option<SocketAddr>,
+}
+
+impl Sim {
+    /// Listens, and starts the chat as the start rule says. Needs a tokio runtime.
+    pub async fn start(config: SimConfig) -> Result<Sim, SimError> {
+        let mut config = config.checked()?;
+        let replay = config.replay.as_deref().map(Replay::read).transpose()?;
+        if let Some(replay) = &replay {
+            config.channels.extend(replay.rooms());
+        }
+        let suspended = |name: &String| config.suspended.contains(name);
+        let mut seen = std::collections::HashSet::new();
+        let names: Vec<_> =
+            config.channels.iter().filter(|name| !suspended(name) && seen.insert(name.as_str())).collect();
+        let rooms: Arc<[RoomName]> = names.into_iter().map(|name| RoomName::new(name)).collect();
+        let config = Arc::new(config);
+        let recorder = Arc::new(Recorder::new(config.ledger_bytes));
+        let world = World::new(config.clone(), &rooms, recorder.clone());
+
+        let (irc, irc_addr) = listen("IRC", config.listen).await?;
+        let tls = match config.tls_listen {
+            Some(addr) => {
+                let tls = Tls::new(addr.ip())?;
+                write_ca(config.tls_ca_file.as_deref(), &tls.ca_pem)?;
+                Some((listen("IRC with TLS", addr).await?, tls))
+            }
+            None => None,
+        };
+        let http = match config.http_listen {
+            Some(addr) => Some(listen("HTTP", addr).await?),
+            None => None,
+        };
+        let addresses = Addresses {
+            irc: irc_addr,
+            ircs: tls.as_ref().map(|((_, addr), _)| *addr),
+            http: http.as_ref().map(|(_, addr)| *addr),
+        };
+        let ca_pem = tls.as_ref().map(|(_, tls)| tls.ca_pem.clone());
+
+        let source = match replay {
+            Some(replay) => {
+                let skipped = replay.skipped as u64;
+                let source = Source::replayed(replay, |name| world.room_number(name));
+                (source, skipped)
+            }
+            None => (Source::Generated(Box::new(Chat::new(config.seed, rooms, config.people))), 0),
+        };
+        let shared = Arc::new(Shared::new(config.clone(), world, recorder));
+        shared.counts.replay_skipped.store(source.1, Ordering::Relaxed);
+        let sim = Sim { shared: shared.clone(), addresses, ca_pem: ca_pem.clone() };
+        sim.schedule_faults()?;
+        let next_id = Arc::new(AtomicU64::new(1));
+        shared.tasks.spawn(accept(irc, None, shared.clone(), next_id.clone()));
+        if let Some(((listener, _), tls)) = tls {
+            shared.tasks.spawn(accept(listener, Some(tls), shared.clone(), next_id));
+        }
+        if let Some((listener, _)) = http {
+            shared.tasks.spawn(crate::http::serve(listener, shared.clone(), ca_pem));
+        }
+        shared.tasks.spawn(feed::run(shared.clone(), source.0));
+        shared.tasks.spawn(feed::tell_membership(shared.clone()));
+        Ok(sim)
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// The certificate that clients of the TLS listener must trust.
+    pub fn ca_pem(&self) -> Option<&str> {
+        self.ca_pem.as_deref()
+    }
+
+    /// Makes something go wrong now.
+    pub fn fault(&self, fault: Fault) -> Result<FaultOutcome, SimError> {
+        self.shared.fault(fault).map_err(SimError::Config)
+    }
+
+    /// The ledger as it is now.
+    pub fn ledger(&self) -> Ledger {
+        self.shared.recorder.snapshot()
+    }
+
+    /// The counts as they are now.
+    pub fn stats(&self) -> Stats {
+        stats::read(&self.shared)
+    }
+
+    /// How far the chat is.
+    pub fn chat_state(&self) -> ChatState {
+        *self.shared.chat.borrow()
+    }
+
+    /// Waits until no further line will come; for ever where there is neither a file nor a limit.
+    pub async fn chat_over(&self) -> ChatState {
+        let mut state = self.shared.chat.subscribe();
+        // The sender lives as long as `self`, so this only ends with the state.
+        state.wait_for(|state| state.is_over()).await.map_or(ChatState::Stopped, |state| *state)
+    }
+
+    /// Ends the chat; connections stay. Every line that there was is in the ledger when this returns, though perhaps
+    /// not yet written: see [`Sim::drained`].
+    pub async fn stop_chat(&self) -> ChatState {
+        self.shared.stop_chat.cancel();
+        self.chat_over().await
+    }
+
+    /// Waits until every open connection was sent all that is queued for it, for at most so long. Says whether it
+    /// came to that.
+    pub async fn drained(&self, at_most: Duration) -> bool {
+        let empty = async {
+            loop {
+                let all = lock(&self.shared.world).selected(&crate::fault::Select::All);
+                if all.iter().all(|connection| connection.outbox.is_empty()) {
+                    return;
+                }
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(at_most, empty).await.is_ok()
+    }
+
+    /// Ends everything and waits for it. The ledger returned is final.
+    pub async fn shutdown(self) -> Ledger {
+        let shared = &self.shared;
+        shared.shutdown.cancel();
+        lock(&shared.world).close_all(Close::Shutdown);
+        shared.tasks.close();
+        // Connections end within a second or two; one that does not is left to the runtime.
+        if timeout(Duration::from_secs(5), shared.tasks.wait()).await.is_err() {
+            tracing::warn!(tasks = shared.tasks.len(), "some connections did not end in time");
+        }
+        shared.recorder.snapshot()
+    }
+
+    fn schedule_faults(&self) -> Result<(), SimError> {
+        for timed in self.shared.config.faults.clone() {
+            let Some(after) = timed.after else {
+                self.fault(timed.fault)?;
+                continue;
+            };
+            let shared = self.shared.clone();
+            self.shared.tasks.spawn(async move {
+                let mut chat = shared.chat.subscribe();
+                let due = async {
+                    // The sender lives in `shared`; an error cannot come while this runs.
+                    let _ = chat.wait_for(|state| *state != ChatState::Waiting).await;
+                    sleep(after).await;
+                };
+                tokio::select! {
+                    () = due => if let Err(problem) = shared.fault(timed.fault) {
+                        tracing::warn!(problem, "a planned fault did not happen");
+                    },
+                    () = shared.shutdown.cancelled() => {}
+                }
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Sim {
+    fn drop(&mut self) {
+        self.shared.shutdown.cancel();
+        lock(&self.shared.world).close_all(Close::Shutdown);
+    }
+}
+
+async fn listen(what: &'static str, addr: SocketAddr) -> Result<(TcpListener, SocketAddr), SimError> {
+    let failed = |source| SimError::Listen { what, addr, source };
+    let listener = TcpListener::bind(addr).await.map_err(failed)?;
+    let addr = listener.local_addr().map_err(failed)?;
+    Ok((listener, addr))
+}
+
+fn write_ca(path: Option<&Path>, pem: &str) -> Result<(), SimError> {
+    let Some(path) = path else { return Ok(()) };
+    std::fs::write(path, pem).map_err(|source| SimError::Write {
+        what: "the certificate of the authority",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+async fn accept(listener: TcpListener, tls: Option<Tls>, shared: Arc<Shared>, next_id: Arc<AtomicU64>) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = shared.shutdown.cancelled() => return,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors, most likely; those that end will free some.
+                tracing::warn!(%error, "cannot accept a connection");
+                sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        if shared.refuses() {
+            shared.counts.refused.fetch_add(1, Ordering::Relaxed);
+            let _ = stream.set_zero_linger();
+            continue;
+        }
+        let id = next_id.fetch_add(1, Ordering::Relaxed);
+        shared.tasks.spawn(run_connection(stream, peer, id, tls.clone(), shared.clone()));
+    }
+}
+
+/// How long a client may take for the handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+async fn run_connection(stream: TcpStream, peer: SocketAddr, id: u64, tls: Option<Tls>, shared: Arc<Shared>) {
+    // Pieces of a split line must leave as they are written.
+    let _ = stream.set_nodelay(true);
+    if let (Some(_), Some(stall)) = (&tls, shared.tls_stall()) {
+        shared.counts.tls_stalled.fetch_add(1, Ordering::Relaxed);
+        tokio::select! {
+            () = sleep(stall) => {}
+            () = shared.shutdown.cancelled() => {}
+        }
+        let _ = stream.set_zero_linger();
+        return;
+    }
+    let connect = || {
+        let record = shared.recorder.connect(id, peer, shared.now().unix_ms);
+        let connection = Connection::new(id, peer, tls.is_some(), shared.config.queue_bytes, record);
+        let connection = Arc::new(connection);
+        lock(&shared.connections).push(connection.clone());
+        lock(&shared.world).connect(&connection);
+        if shared.shutdown.is_cancelled() {
+            connection.signal(crate::connection::Signal::Close(Close::Shutdown));
+        }
+        connection
+    };
+    match &tls {
+        None => {
+            let connection = connect();
+            serve(stream, connection, shared.clone()).await;
+        }
+        Some(tls) => match timeout(HANDSHAKE, tls.acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => {
+                let connection = connect();
+                serve(stream, connection, shared.clone()).await;
+            }
+            failed => {
+                shared.counts.tls_failed.fetch_add(1, Ordering::Relaxed);
+                tracing::debug!(%peer, ?failed, "TLS handshake failed");
+            }
+        },
+    }
+}

@@ -1,0 +1,32 @@
+//! How an election is configured.
+
+use tenure_core::{HolderId, Note, TimingOptions};
+
+/// What to do with work that has not ended at its deadline: a task that never yields, a thread that is not asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnOverrun {
+    /// Log an error and count `tenure_overruns_total`. From then on only the term protects.
+    #[default]
+    Report,
+    /// Abort the process, so that nothing of the work can act any longer.
+    Abort,
+}
+
+/// How an election is configured; every field has a default.
+#[derive(Clone, Debug, Default)]
+pub struct ElectionConfig {
+    /// This candidate's name; by default host name, process id and a random suffix.
+    pub holder: Option<HolderId>,
+    /// The durations; what is not given derives from the ttl.
+    pub timing: TimingOptions,
+    /// The note to begin with.
+    pub note: Note,
+    /// What to do with work that outlives its deadline.
+    pub on_overrun: OnOverrun,
+    /// The first half of every nonce; by default random, drawn for each election. A supervisor that releases for a dead
+    /// process hands it the number to use, so that it can recognise what the dead one held; elections that share a
+    /// number must be for different keys.
+    pub process: Option<u64>,
+    /// No logs above debug and no metrics: for leases that announce something rather than elect a leader.
+    pub silent: bool,
+}

@@ -1,0 +1,36 @@
+//! How an election fails.
+
+use tenure_core::{LossReason, NameError, TimingError};
+
+/// Why an election could not be made, or a campaign ended without leadership.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ElectionError {
+    /// The key or the holder's name is not valid.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The durations conflict.
+    #[error(transparent)]
+    Timing(#[from] TimingError),
+    /// The ttl is outside of what the store honours.
+    #[error("the store {scheme}: honours a ttl of {min:?} to {max:?}, not {ttl:?}")]
+    StoreTtl {
+        /// The store's scheme.
+        scheme: &'static str,
+        /// The shortest ttl.
+        min: std::time::Duration,
+        /// The longest ttl.
+        max: std::time::Duration,
+        /// What was asked for.
+        ttl: std::time::Duration,
+    },
+    /// The election was stopped.
+    #[error("the election was stopped")]
+    Stopped,
+    /// Leadership was lost before the work had ended.
+    #[error("leadership was lost: {0}")]
+    Lost(LossReason),
+    /// The deadline thread could not be started.
+    #[error("cannot start the deadline thread: {0}")]
+    Thread(#[from] std::io::Error),
+}

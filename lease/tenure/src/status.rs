@@ -1,0 +1,68 @@
+//! Where an election stands: the latest only, for observers and status pages.
+
+use std::time::Duration;
+
+use tenure_core::{HolderId, LeaseKey, Standing, Term, Time};
+
+use crate::clock;
+
+/// Where an election stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// What is contended for.
+    pub key: LeaseKey,
+    /// This candidate's name.
+    pub holder: HolderId,
+    /// Where this candidate stands.
+    pub standing: Standing,
+    /// Who leads, as far as this candidate knows; `None` where nobody was seen to.
+    pub leader: Option<HolderId>,
+    /// Under which term, where known.
+    pub term: Option<Term>,
+    /// Whether the health gate is open.
+    pub healthy: bool,
+    /// How many tenures this candidate had.
+    pub tenures: u64,
+    /// How often the leader was seen to change.
+    pub transitions: u64,
+    /// When the current tenure began, on the boottime clock.
+    pub led_since: Option<Time>,
+    /// How long the tenures before the current one lasted together.
+    pub led_before: Duration,
+    /// False from a definite loss on, while the work is still being cleared away.
+    pub(crate) current: bool,
+}
+
+impl Status {
+    /// Whether this candidate leads and may act now.
+    pub fn is_leader(&self) -> bool {
+        self.current && matches!(self.standing, Standing::Leader { deadline, .. } if clock::now() < deadline)
+    }
+
+    /// What is left of this candidate's own right to act; `None` where it does not lead.
+    pub fn remaining(&self) -> Option<Duration> {
+        match self.standing {
+            Standing::Leader { deadline, .. } => Some(deadline.since(clock::now())),
+            _ => None,
+        }
+    }
+
+    /// How long the current tenure has lasted.
+    pub fn led_for(&self) -> Option<Duration> {
+        self.led_since.map(|since| clock::now().since(since))
+    }
+
+    /// How long this candidate has led in all.
+    pub fn led_in_all(&self) -> Duration {
+        self.led_before + self.led_for().unwrap_or_default()
+    }
+
+    /// Whether the tenure of this term still holds the lease: led, draining or being released.
+    pub(crate) fn holds(&self, held: Term) -> bool {
+        match self.standing {
+            Standing::Leader { term, .. } => term == held,
+            Standing::Releasing => true,
+            Standing::Idle | Standing::Candidate => false,
+        }
+    }
+}

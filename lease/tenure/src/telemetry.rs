@@ -1,0 +1,60 @@
+//! Turns an election's events into logs and metrics. The election itself knows nothing of either.
+
+use tenure_core::{Event, HolderId, LeaseKey};
+
+/// Logs and counts the events of one election, under the names of seed 004 and the lines of seed 000.
+#[derive(Debug)]
+pub(crate) struct Telemetry {
+    lease: String,
+    identity: String,
+    silent: bool,
+}
+
+impl Telemetry {
+    pub(crate) fn new(key: &LeaseKey, holder: &HolderId, silent: bool) -> Self {
+        let telemetry = Telemetry { lease: key.to_string(), identity: holder.to_string(), silent };
+        if silent {
+            return telemetry;
+        }
+        metrics::gauge!("tenure_is_leader", "lease" => telemetry.lease.clone()).set(0.0);
+        metrics::counter!("tenure_leader_transitions_total", "lease" => telemetry.lease.clone()).absolute(0);
+        telemetry
+    }
+
+    pub(crate) fn tell(&self, event: &Event) {
+        let (lease, identity) = (self.lease.as_str(), self.identity.as_str());
+        let label = || self.lease.clone();
+        if self.silent {
+            tracing::debug!(lease, identity, ?event, "LeaderElection: event of a silent election");
+            return;
+        }
+        match event {
+            Event::LeaderElectionStarted => {
+                tracing::info!(lease, identity, "LeaderElection: Starting leader election loop");
+            }
+            Event::BecameLeader { term } => {
+                metrics::gauge!("tenure_is_leader", "lease" => label()).set(1.0);
+                tracing::info!(lease, identity, term = term.get(), "LeaderElection: Acquired leadership");
+            }
+            Event::Renewed => {
+                metrics::counter!("tenure_renewals_total", "lease" => label()).increment(1);
+                tracing::trace!(lease, identity, "LeaderElection: Renewed");
+            }
+            Event::LostLeadership { reason, led_for } => {
+                metrics::gauge!("tenure_is_leader", "lease" => label()).set(0.0);
+                tracing::warn!(lease, identity, %reason, time_as_leader = ?led_for, "LeaderElection: Lost leadership");
+            }
+            Event::LeaderChanged { leader, term, is_self } => {
+                metrics::counter!("tenure_leader_transitions_total", "lease" => label()).increment(1);
+                let new_leader = leader.as_ref().map_or("", HolderId::as_str);
+                let term = term.map(|term| term.get());
+                tracing::info!(lease, identity, new_leader, term, is_self, "LeaderElection: New leader observed");
+            }
+            Event::StoreFailed { verb, message, outcome_unknown } => {
+                metrics::counter!("tenure_store_failures_total", "lease" => label(), "verb" => *verb).increment(1);
+                tracing::warn!(lease, identity, verb, outcome_unknown, error = %message, "LeaderElection: Store failed");
+            }
+            _ => {}
+        }
+    }
+}

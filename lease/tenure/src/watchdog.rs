@@ -1,0 +1,196 @@
+//! The thread that enforces deadlines, whatever the async runtime is doing.
+//!
+//! One thread per process on a boottime timer. A tokio timer alone would not do: a runtime that is starved, blocked or
+//! was suspended with the machine fires late, and late is when another holder may already act.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tenure_core::{LossReason, Time};
+
+use crate::OnOverrun;
+use crate::clock;
+use crate::tenure::Tenure;
+
+/// A tenure under the watchdog's eye; leaves it when dropped.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    id: u64,
+}
+
+/// Enforces `tenure`'s deadline from now on: kills it `kill_lead` before, and applies `on_overrun` where the work has
+/// not ended at the deadline itself.
+pub(crate) fn watch(key: &str, tenure: Arc<Tenure>, kill_lead: Duration, on_overrun: OnOverrun) -> io::Result<Watched> {
+    let watchdog = watchdog()?;
+    let due = tenure.deadline() - kill_lead;
+    let mut entries = watchdog.lock();
+    entries.last_id += 1;
+    let id = entries.last_id;
+    entries.by_id.insert(id, Entry { tenure, kill_lead, on_overrun, key: key.to_owned(), killed_at: None, reported: false });
+    // Deadlines move only later afterwards, so this is the one moment at which the thread may have to look sooner.
+    if due < entries.next {
+        entries.next = due;
+        watchdog.timer.set(due);
+    }
+    Ok(Watched { id })
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if let Some(watchdog) = WATCHDOG.get() {
+            watchdog.lock().by_id.remove(&self.id);
+        }
+    }
+}
+
+static WATCHDOG: OnceLock<Arc<Watchdog>> = OnceLock::new();
+
+struct Watchdog {
+    entries: Mutex<Entries>,
+    timer: Timer,
+}
+
+struct Entries {
+    last_id: u64,
+    by_id: HashMap<u64, Entry>,
+    next: Time,
+}
+
+struct Entry {
+    tenure: Arc<Tenure>,
+    kill_lead: Duration,
+    on_overrun: OnOverrun,
+    key: String,
+    killed_at: Option<Time>,
+    reported: bool,
+}
+
+fn watchdog() -> io::Result<&'static Arc<Watchdog>> {
+    static STARTING: Mutex<()> = Mutex::new(());
+    let _one = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(watchdog) = WATCHDOG.get() {
+        return Ok(watchdog);
+    }
+    let entries = Mutex::new(Entries { last_id: 0, by_id: HashMap::new(), next: Time::MAX });
+    let watchdog = Arc::new(Watchdog { entries, timer: Timer::new()? });
+    let theirs = Arc::clone(&watchdog);
+    std::thread::Builder::new().name("tenure-deadline".into()).spawn(move || theirs.run())?;
+    Ok(WATCHDOG.get_or_init(|| watchdog))
+}
+
+impl Watchdog {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self) {
+        loop {
+            self.timer.wait();
+            let mut entries = self.lock();
+            let now = clock::now();
+            let next = entries.by_id.values_mut().filter_map(|entry| entry.enforce(now)).min().unwrap_or(Time::MAX);
+            entries.next = next;
+            self.timer.set(next);
+        }
+    }
+}
+
+impl Entry {
+    /// Does what is due at `now`; answers when to look again.
+    fn enforce(&mut self, now: Time) -> Option<Time> {
+        if self.tenure.has_ended() || self.reported {
+            return None;
+        }
+        let deadline = self.tenure.deadline();
+        let kill_at = deadline - self.kill_lead;
+        if now < kill_at {
+            return Some(kill_at);
+        }
+        self.tenure.kill(LossReason::Expired);
+        // A process that was paused past its deadline learns of it only now: its work gets the same last moment to end
+        // as any other, with its right to act gone already.
+        let killed_at = *self.killed_at.get_or_insert(now);
+        let overrun_at = deadline.max(killed_at + self.kill_lead);
+        if now < overrun_at {
+            return Some(overrun_at);
+        }
+        self.reported = true;
+        match self.on_overrun {
+            OnOverrun::Report => {
+                metrics::counter!("tenure_overruns_total", "lease" => self.key.clone()).increment(1);
+                tracing::error!(
+                    lease = %self.key,
+                    term = %self.tenure.term,
+                    "work outlived its deadline: only its term protects now"
+                );
+            }
+            OnOverrun::Abort => {
+                eprintln!("tenure: work under lease {:?} outlived its deadline; aborting the process", self.key);
+                std::process::abort();
+            }
+        }
+        None
+    }
+}
+
+/// A timer that another thread may set while this one waits.
+#[cfg(target_os = "linux")]
+struct Timer(std::os::fd::OwnedFd);
+
+#[cfg(target_os = "linux")]
+impl Timer {
+    fn new() -> io::Result<Timer> {
+        use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
+        Ok(Timer(timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC)?))
+    }
+
+    /// Fires at `at`; an earlier setting is forgotten. `Time::MAX` never fires.
+    fn set(&self, at: Time) {
+        use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
+        let at = if at == Time::MAX { 0 } else { at.as_nanos().max(1) };
+        let value = Timespec {
+            tv_sec: i64::try_from(at / 1_000_000_000).unwrap_or(i64::MAX),
+            tv_nsec: i64::try_from(at % 1_000_000_000).unwrap_or(0),
+        };
+        let spec = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
+        if let Err(error) = timerfd_settime(&self.0, TimerfdTimerFlags::ABSTIME, &spec) {
+            // Cannot happen with a valid descriptor and a valid time; without its timer the thread protects nobody.
+            tracing::error!(%error, "the deadline timer could not be set");
+        }
+    }
+
+    fn wait(&self) {
+        let mut count = [0; 8];
+        while let Err(error) = rustix::io::read(&self.0, &mut count) {
+            if error != rustix::io::Errno::INTR {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+struct Timer(Mutex<Time>, std::sync::Condvar);
+
+#[cfg(not(target_os = "linux"))]
+impl Timer {
+    fn new() -> io::Result<Timer> {
+        Ok(Timer(Mutex::new(Time::MAX), std::sync::Condvar::new()))
+    }
+
+    fn set(&self, at: Time) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = at;
+        self.1.notify_one();
+    }
+
+    fn wait(&self) {
+        let mut at = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while clock::now() < *at {
+            let span = at.since(clock::now()).min(Duration::from_secs(3600));
+            at = self.1.wait_timeout(at, span).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        *at = Time::MAX;
+    }
+}
