@@ -101,46 +101,49 @@ impl Cover {
 
     /// What to write into a lease's note: what is covered, and since when. `oldest_unpublished_ms` bounds it for one who
     /// answers for publication too; `pending` are channels whose earlier interval is still undecided.
+    ///
+    /// Channels share one span as far as that claims too little rather than too much; those that differ are exceptions.
     pub fn note(&self, oldest_unpublished_ms: Option<u64>, pending: &BTreeMap<String, u64>) -> CoverNote {
-        let mut note = CoverNote::default();
         let limit = oldest_unpublished_ms.map_or(u64::MAX, |at| at.saturating_sub(1));
-        let mut spans: Vec<(&str, Span)> = Vec::new();
-        for (name, state) in &self.channels {
-            let alive = state.connections.iter().filter_map(|id| self.alive.get(id)).max().copied();
-            let until = match (&state.lost, alive) {
-                (None, Some(alive)) => Some(alive),
-                (Some((lost, _)), _) => Some(*lost),
-                (None, None) => None,
-            };
-            let until = until.map(|at| at.min(limit)).map(|at| pending.get(name).map_or(at, |from| at.min(*from)));
-            spans.push((name, Span { since: state.since_ms, until }));
-        }
-        // Most channels share the oldest connection's times; only what differs is written out.
-        note.all = Span {
-            since: spans.iter().filter_map(|(_, span)| span.since).max(),
-            until: spans.iter().filter_map(|(_, span)| span.until).min(),
+        let spans: Vec<(&String, Span)> = self
+            .channels
+            .iter()
+            .map(|(name, state)| {
+                let alive = state.connections.iter().filter_map(|id| self.alive.get(id)).max().copied();
+                let read = state.lost.as_ref().map(|(lost, _)| *lost).or(alive).map(|at| at.min(limit));
+                let undecided = pending.get(name).copied();
+                let until = [read, undecided].into_iter().flatten().min();
+                (name, Span { since: state.since_ms, until })
+            })
+            .collect();
+        // The span of the channels that are read now and have nothing behind them; latecomers are exceptions.
+        let mut sinces: Vec<u64> =
+            spans.iter().filter(|(name, _)| !pending.contains_key(*name)).filter_map(|(_, span)| span.since).collect();
+        sinces.sort_unstable();
+        let latest = sinces.get(sinces.len() / 2).map(|median| median.saturating_add(LATECOMER_MS));
+        let regular = |(name, span): &&(&String, Span)| {
+            !pending.contains_key(*name) && span.until.is_some() && span.since.is_some_and(|at| Some(at) <= latest)
         };
-        let odd = |span: &Span| span.since.is_none() || span.until.is_none() || Some(0) == span.until;
-        for (name, span) in &spans {
-            if odd(span) && note.except.len() < MOST_EXCEPTIONS {
-                note.except.insert((*name).to_owned(), *span);
-            }
+        let all = Span {
+            since: spans.iter().filter(regular).filter_map(|(_, span)| span.since).max(),
+            until: spans.iter().filter(regular).filter_map(|(_, span)| span.until).min(),
+        };
+        let except: BTreeMap<String, Span> = spans
+            .iter()
+            .filter(|channel| !regular(channel))
+            .map(|(name, span)| ((*name).clone(), *span))
+            .collect();
+        if except.len() <= MOST_EXCEPTIONS {
+            return CoverNote { all, except };
         }
-        // Where channels lag, the others need not: the common moment is that of the covered ones.
-        let covered = spans.iter().filter(|(name, _)| {
-            self.channels.get(*name).is_some_and(|state| state.since_ms.is_some()) && !pending.contains_key(*name)
-        });
-        if let Some(until) = covered.filter_map(|(_, span)| span.until).min() {
-            let lagging: Vec<_> = spans.iter().filter(|(_, span)| span.until.is_none_or(|at| at < until)).collect();
-            if lagging.len() <= MOST_EXCEPTIONS {
-                note.all.until = Some(until);
-                note.except.extend(lagging.into_iter().map(|(name, span)| ((*name).to_owned(), *span)));
-            }
-        }
-        note
+        let every = |pick: fn(&Span) -> Option<u64>| spans.iter().filter_map(move |(_, span)| pick(span));
+        let all = Span { since: every(|span| span.since).max(), until: every(|span| span.until).min() };
+        CoverNote { all, except: BTreeMap::new() }
     }
 }
 
+/// How much later than most a channel may have been joined to share their span.
+const LATECOMER_MS: u64 = 30_000;
 /// The most channels that a note names one by one; beyond that the earliest moment stands for all, which can only make
 /// a reported gap longer.
 const MOST_EXCEPTIONS: usize = 100;
@@ -170,6 +173,11 @@ impl CoverNote {
     /// Reads a note; `None` where it is not one of ours.
     pub fn parse(text: &str) -> Option<CoverNote> {
         serde_json::from_str(text).ok()
+    }
+
+    /// Whether it says of any channel until when it is covered.
+    pub fn covers_anything(&self) -> bool {
+        self.all.until.is_some() || self.except.values().any(|span| span.until.is_some())
     }
 
     /// What holds for this channel.

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{DedupeTooShort, IngestConfig, Standby};
 use crate::cover::CoverNote;
 use crate::fleet::Fleet;
-use crate::pipeline::{self, Command, Handle, PipelineConfig};
+use crate::pipeline::{self, Command, Handle, PipelineConfig, StoodBy};
 use crate::shutdown::Shutdown;
 use crate::snapshot::Snapshot;
 
@@ -167,11 +167,16 @@ impl Daemon {
                 () = shutdown.asked() => return Ok(()),
                 leadership = election.campaign() => leadership?,
             };
-            self.lead(leadership, shutdown).await?;
+            self.lead(election, leadership, shutdown).await?;
         }
     }
 
-    async fn lead(&self, leadership: Leadership, shutdown: &Shutdown) -> Result<(), DaemonError> {
+    async fn lead(
+        &self,
+        election: &Election,
+        leadership: Leadership,
+        shutdown: &Shutdown,
+    ) -> Result<(), DaemonError> {
         let (lease, term) = (leadership.key().as_str().to_owned(), leadership.term());
         tracing::info!(component = "ingest", lease, term = term.get(), "Tenure: Starting IRC subsystem (leader acquired)");
         let command =
@@ -194,7 +199,9 @@ impl Daemon {
                 }
                 changed = notes.changed() => {
                     changed.map_err(|_| DaemonError::Pipeline)?;
-                    leadership.set_note(encode(&notes.borrow_and_update().leader));
+                    if let Some(note) = &notes.borrow_and_update().leader {
+                        leadership.set_note(encode(note));
+                    }
                 }
             }
         };
@@ -202,10 +209,13 @@ impl Daemon {
         if ends {
             self.stop_reading().await;
         }
-        let held = self.stand_by(within, ends).await?;
-        leadership.set_note(encode(&notes.borrow().leader));
+        let StoodBy { held, note } = self.stand_by(within, ends).await?;
+        leadership.set_note(encode(&note));
         tracing::info!(component = "ingest", lease, held, "Tenure: IRC subsystem stopped; releasing");
         leadership.resign().await?;
+        // The next claim is made without a note: what this instance can answer for is known only once it leads, and an
+        // empty note hides no earlier one.
+        election.set_note(Note::default());
         Ok(())
     }
 
@@ -285,7 +295,7 @@ impl Daemon {
         }
     }
 
-    async fn stand_by(&self, within: Duration, reading_ends: bool) -> Result<usize, DaemonError> {
+    async fn stand_by(&self, within: Duration, reading_ends: bool) -> Result<StoodBy, DaemonError> {
         let (done, standing_by) = oneshot::channel();
         self.tell(Command::StandBy { within, reading_ends, done }).await?;
         standing_by.await.map_err(|_| DaemonError::Pipeline)
@@ -329,7 +339,11 @@ struct Reading {
     task: tokio::task::JoinHandle<()>,
 }
 
-/// A coverage note as the text of a lease's note; empty where it would be too long, which no bounded note is.
+/// A coverage note as the text of a lease's note; empty where nothing is covered yet, or where it would be too long, which
+/// no bounded note is.
 fn encode(note: &CoverNote) -> Note {
+    if !note.covers_anything() {
+        return Note::default();
+    }
     serde_json::to_string(note).ok().and_then(|text| Note::new(text).ok()).unwrap_or_default()
 }

@@ -59,8 +59,8 @@ pub enum Command {
         within: Duration,
         /// The reader was stopped: whatever it has still delivered is published too.
         reading_ends: bool,
-        /// Answered when standing by; the number says how many entries are still held.
-        done: oneshot::Sender<usize>,
+        /// Answered when standing by.
+        done: oneshot::Sender<StoodBy>,
     },
     /// A term was seen to lead.
     Observe(Term),
@@ -68,11 +68,20 @@ pub enum Command {
     Read(mpsc::Receiver<ReaderEvent>),
 }
 
+/// How a leader's part ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoodBy {
+    /// How many entries are still held.
+    pub held: usize,
+    /// What was covered at the end.
+    pub note: CoverNote,
+}
+
 /// What the pipeline wants written into notes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notes {
-    /// For the leader's lease: what is read and published.
-    pub leader: CoverNote,
+    /// For the leader's lease: what is read and published; nothing where this instance does not lead.
+    pub leader: Option<CoverNote>,
     /// For the reader's own lease: what is read.
     pub reader: CoverNote,
 }
@@ -226,6 +235,8 @@ impl Pipeline {
                 let term = mandate.as_ref().map(Mandate::term);
                 self.mandate = mandate;
                 self.coverage.take_role(Role::Leader { term }, covered);
+                // The note goes into the lease as soon as there is one: a successor computes gaps from it.
+                self.renew_notes();
             }
             Command::StandBy { within, reading_ends, done } => {
                 self.standing_by = Some(StandingBy { asked: now, until: now + within, reading_ends, done });
@@ -275,7 +286,7 @@ impl Pipeline {
         if in_time && !all_out || !idle && !all_out {
             return;
         }
-        self.renew_notes();
+        let note = self.leader_note();
         let observed = match self.coverage.role() {
             Role::Leader { term } => term,
             Role::Standby { observed } => observed,
@@ -286,7 +297,7 @@ impl Pipeline {
         self.awaiting.clear();
         if let Some(ends) = self.standing_by.take() {
             // Whoever asked may have gone.
-            let _ = ends.done.send(self.coverage.ring().len());
+            let _ = ends.done.send(StoodBy { held: self.coverage.ring().len(), note });
         }
     }
 
@@ -505,13 +516,8 @@ impl Pipeline {
     }
 
     fn renew_notes(&mut self) {
-        let mut pending = self.gaps.pending();
-        for (channel, from_ms) in &self.awaiting {
-            let held = pending.entry(channel.clone()).or_insert(*from_ms);
-            *held = (*held).min(*from_ms);
-        }
         let notes = Notes {
-            leader: self.cover.note(self.coverage.ring().oldest_ms(), &pending),
+            leader: self.is_leader().then(|| self.leader_note()),
             reader: self.cover.note(None, &BTreeMap::new()),
         };
         self.notes_sender.send_if_modified(|shown| {
@@ -522,6 +528,16 @@ impl Pipeline {
             differs
         });
     }
+
+    /// What this leader answers for: read, published, and nothing undecided before it.
+    fn leader_note(&self) -> CoverNote {
+        let mut pending = self.gaps.pending();
+        for (channel, from_ms) in &self.awaiting {
+            let held = pending.entry(channel.clone()).or_insert(*from_ms);
+            *held = (*held).min(*from_ms);
+        }
+        self.cover.note(self.coverage.ring().oldest_ms(), &pending)
+    }
 }
 
 /// A leader that was asked to stand by.
@@ -529,7 +545,7 @@ struct StandingBy {
     asked: Time,
     until: Time,
     reading_ends: bool,
-    done: oneshot::Sender<usize>,
+    done: oneshot::Sender<StoodBy>,
 }
 
 /// The next events; never returns while there is no reader.

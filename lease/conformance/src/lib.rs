@@ -123,6 +123,7 @@ const CASES: &[(&str, Run)] = cases![
     notes::a_renewal_replaces_the_note,
     notes::the_last_note_reaches_the_next_holder,
     notes::a_repeated_claim_gets_the_same_last_note,
+    notes::an_empty_note_hides_no_earlier_one,
     watch::a_release_wakes_within_a_deadline,
     watch::every_watcher_is_woken,
     watch::a_deleted_lease_wakes,

@@ -90,3 +90,19 @@ pub(crate) async fn a_repeated_claim_gets_the_same_last_note(kit: &Kit<'_>) -> V
     demand!(seen == Some(note("newer")), "the renewal's note to stay, got {seen:?}");
     PASSED
 }
+
+/// A tenure that wrote nothing does not hide the note of the one before it.
+pub(crate) async fn an_empty_note_hides_no_earlier_one(kit: &Kit<'_>) -> Verdict {
+    let store = kit.client().await?;
+    let key = kit.key("k");
+    let first = Claim { note: note("covered"), ..kit.claim(&key) };
+    let term = granted(&store, &first).await?;
+    freed(&store, &held(&first, term)).await?;
+    for _ in 0..2 {
+        let silent = Claim { note: note(""), ..kit.claim(&key) };
+        let (term, last) = granted_with_note(&store, &silent).await?;
+        demand!(last == Some(note("covered")), "the last note that was not empty, got {last:?}");
+        freed(&store, &held(&silent, term)).await?;
+    }
+    PASSED
+}

@@ -21,7 +21,7 @@ use alloc::string::String;
 
 pub use face::{Answer, ElectorConfig, Failure, Input, Observed, Order, Output, Request, RequestId, Standing};
 
-use crate::{Event, Held, HolderId, LossReason, Nonce, Term, Time};
+use crate::{Event, Held, HolderId, LossReason, Nonce, Note, Term, Time};
 use jitter::Jitter;
 use release::Releases;
 use requests::{Asked, Requests};
@@ -97,7 +97,7 @@ impl Elector {
             Input::Wake => self.wake(now),
             Input::Answer(id, answer) => self.answer(now, id, answer),
             Input::Fenced(seen) => self.fenced(now, seen),
-            Input::Note(note) => self.config.note = note,
+            Input::Note(note) => self.note(now, note),
         }
         if self.timers.is_due(Timer::Request, now) {
             self.fail(now, true, String::from("no answer in time"));
@@ -269,6 +269,21 @@ impl Elector {
 
     fn order(&mut self, order: Order) {
         self.outputs.push_back(Output::Work(order));
+    }
+
+    /// Takes the note for what is written next. The first one of a lease that was written without goes out at once: a
+    /// successor must find something, however soon this tenure ends.
+    fn note(&mut self, now: Time, note: Note) {
+        let first = self.config.note.is_empty() && !note.is_empty();
+        self.config.note = note;
+        if let State::Leading(tenure) = &mut self.state
+            && first
+            && !tenure.lost
+        {
+            // Where a renewal is in flight, the next one follows its answer.
+            tenure.note_due = true;
+            self.timers.advance(Timer::Renew, now);
+        }
     }
 
     /// Notes who leads, and tells where that changed.

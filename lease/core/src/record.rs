@@ -44,7 +44,7 @@ pub enum Claimed {
     Granted {
         /// The tenure's term.
         term: Term,
-        /// The last note of the tenure before this one, where the store still has it.
+        /// The last note of the tenures before this one that was not empty, where the store still has it.
         last_note: Option<Note>,
     },
     /// Somebody holds the key.

@@ -20,7 +20,7 @@ pub struct Slot {
     pub term: Option<Term>,
     /// The note of the present tenure, or of the last one.
     pub note: Option<Note>,
-    /// The last note of the tenure before that one, so that a repeated claim gets the same answer.
+    /// The last note of the tenures before that one that was not empty; empty where none of them wrote any.
     pub previous_note: Option<Note>,
 }
 
@@ -107,7 +107,11 @@ impl Slot {
                 ),
             ));
         };
-        self.previous_note = self.note.replace(claim.note.clone());
+        // A tenure that wrote nothing does not hide what the one before it wrote.
+        let last = self.note.replace(claim.note.clone());
+        if last.as_ref().is_some_and(|note| !note.is_empty()) || self.previous_note.is_none() {
+            self.previous_note = last;
+        }
         self.term = Some(term);
         self.tenure = Occupant::Tenure(Tenure {
             holder: claim.holder.clone(),

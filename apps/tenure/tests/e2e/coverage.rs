@@ -99,7 +99,8 @@ async fn a_cold_standby_connects_only_when_it_leads() {
     let mut a = fleet.instance("a");
     a.ready().await;
     fleet.leader().await;
-    until("some chat", async || fleet.bodies().len() > 50).await;
+    let noted = async || fleet.lease().await.is_some_and(|record| record.note.as_str().contains("covered_until"));
+    until("the leader's note", noted).await;
     let b = fleet.instance("b");
     b.ready().await;
     assert_eq!(fleet.sim.stats().connections.len(), 1, "a cold standby has connected");

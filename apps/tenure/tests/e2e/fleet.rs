@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tenure_core::{KeyPrefix, LeaseRecord};
 use tenure_store::LeaseStore;
-use tenure_twitch_sim::{Checker, Ledger, Sim, SimConfig, Verdict};
+use tenure_twitch_sim::{Checker, Sim, SimConfig, Verdict};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// The longest that anything may take here.
@@ -133,14 +133,6 @@ impl Fleet {
     /// The checker's verdict now.
     pub(crate) fn verdict(&self) -> Verdict {
         Checker::judge(&self.sim.ledger(), self.bodies())
-    }
-
-    /// The verdict by the lines for which `counts` says yes.
-    pub(crate) fn verdict_where(&self, ledger: &Ledger, counts: impl FnMut(u32) -> bool) -> Verdict {
-        let mut counts = counts;
-        let mut checker = Checker::with_filter(ledger, |line| counts(line.index));
-        self.bodies().iter().for_each(|body| checker.envelope(body));
-        checker.verdict()
     }
 
     /// Waits until nothing that was written to a socket is missing on the bus; answers the verdict.

@@ -181,6 +181,7 @@ impl Elector {
             deadline,
             last_sent: at,
             failed: None,
+            note_due: false,
             lost: false,
             phase: Phase::Working,
         });

@@ -46,7 +46,7 @@ pub enum Input {
     Answer(RequestId, Answer),
     /// A sink refused this candidate's term and has seen this one.
     Fenced(Term),
-    /// Replace the note; written with the next renewal.
+    /// Replace the note; written with the next renewal, which comes at once where the note was empty before.
     Note(Note),
 }
 

@@ -14,6 +14,7 @@ impl Elector {
     pub(super) fn send_renewal(&mut self, now: Time) {
         let State::Leading(tenure) = &mut self.state else { return };
         tenure.last_sent = now;
+        tenure.note_due = false;
         let (nonce, term) = (tenure.nonce, tenure.term);
         let held = self.name(nonce, term);
         self.timers.clear(Timer::Renew);
@@ -28,10 +29,10 @@ impl Elector {
         (nonce, term): (Nonce, Term),
         renewed: Renewed,
     ) {
-        match &self.state {
-            State::Leading(tenure) if (tenure.nonce, tenure.term) == (nonce, term) && !tenure.lost => {}
+        let note_due = match &self.state {
+            State::Leading(tenure) if (tenure.nonce, tenure.term) == (nonce, term) && !tenure.lost => tenure.note_due,
             _ => return,
-        }
+        };
         match renewed {
             Renewed::Lost { to } => {
                 self.leader_is(to.clone(), None, false);
@@ -40,7 +41,8 @@ impl Elector {
             Renewed::Extended { resign_requested } => {
                 self.extend(at);
                 if waited_for {
-                    self.timers.set(Timer::Renew, at + self.config.timing.renew_interval());
+                    let next = if note_due { now } else { at + self.config.timing.renew_interval() };
+                    self.timers.set(Timer::Renew, next);
                 }
                 if resign_requested {
                     self.drain(now, LossReason::ResignRequested);

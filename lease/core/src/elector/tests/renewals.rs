@@ -149,17 +149,33 @@ fn nothing_is_released_before_the_work_has_ended() {
     assert!(matches!(outputs[..], [_, Output::Send(_, Request::Release(_))]), "{outputs:?}");
 }
 
-/// A new note goes out with the next renewal, and with the release.
+/// The first note goes out at once, a new one with the next renewal, and with the release.
 #[test]
 fn the_latest_note_is_written() {
     let mut h = Harness::leader();
-    h.at(1, Input::Note(Note::new("a").unwrap()));
-    assert_eq!(h.at(5_000, Input::Timeout), [Output::Send(RequestId(2), Request::Renew(held(1, 10, "a")))]);
-    h.extended(5_001, 2);
+    let outputs = h.at(1, Input::Note(Note::new("0").unwrap()));
+    assert_eq!(outputs, [Output::Send(RequestId(2), Request::Renew(held(1, 10, "0")))]);
+    h.extended(2, 2);
+    assert_eq!(h.at(3, Input::Note(Note::new("a").unwrap())), []);
+    assert_eq!(h.at(5_001, Input::Timeout), [Output::Send(RequestId(3), Request::Renew(held(1, 10, "a")))]);
+    h.extended(5_001, 3);
     h.at(5_002, Input::Note(Note::new("b").unwrap()));
     h.at(5_003, Input::Resign);
     let outputs = h.at(5_004, Input::WorkEnded);
-    assert_eq!(outputs, [no_leader(), Output::Send(RequestId(3), Request::Release(held(1, 10, "b")))]);
+    assert_eq!(outputs, [no_leader(), Output::Send(RequestId(4), Request::Release(held(1, 10, "b")))]);
+}
+
+/// The first note is written at once; where a renewal is in flight, right after its answer.
+#[test]
+fn the_first_note_follows_the_renewal_in_flight() {
+    let mut h = Harness::leader();
+    h.at(5_000, Input::Timeout);
+    assert_eq!(h.at(5_001, Input::Note(Note::new("a").unwrap())), []);
+    let mut expected = extend(18_000);
+    expected.push(Output::Send(RequestId(3), Request::Renew(held(1, 10, "a"))));
+    assert_eq!(h.extended(5_002, 2), expected);
+    h.extended(5_003, 3);
+    assert_eq!(h.due_ms(), Some(10_002));
 }
 
 /// With a grace period the deadline is the renew interval plus that period.
