@@ -49,7 +49,7 @@ impl SqliteBus {
         let connection = schema::open(&config, true)?;
         let retention = retention::start(&config)?.map(Arc::new);
         let commands = writer::start(config.clone(), connection)?;
-        Ok(SqliteBus { config: Arc::new(config), commands, retention: retention })
+        Ok(SqliteBus { config: Arc::new(config), commands, retention })
     }
 
     /// What the file has counted since it was made, over all processes that publish to it.

@@ -9,6 +9,7 @@ mod config;
 mod error;
 mod event;
 mod link;
+mod pool;
 mod reader;
 mod seat;
 mod shared;

@@ -25,7 +25,7 @@ const WRITE_WITHIN: Duration = Duration::from_secs(10);
 /// At most one [`ReaderEvent::Alive`] in this time.
 const ALIVE_EVERY_MS: u64 = 1_000;
 
-/// What a connection tells its seat.
+/// What a connection tells the pool.
 #[derive(Debug)]
 pub(crate) enum Report {
     /// Every channel was joined or has had its verdict.
@@ -113,13 +113,13 @@ impl Link {
         self.shared.update(self.id, |_| ());
         let end = tokio::select! {
             () = stop.cancelled() => End::Gone,
-            end = Box::pin(self.live()) => end,
+            end = self.live() => end,
         };
         self.shared.forget(self.id);
         let End::Lost(reason) = end else { return };
         tokio::select! {
             () = stop.cancelled() => (),
-            _ = self.tell_loss(reason) => (),
+            _ = Box::pin(self.tell_loss(reason)) => (),
         }
     }
 
@@ -151,7 +151,8 @@ impl Link {
     /// The loop: do what the protocol says, then wait for bytes, a timer, or retirement.
     async fn talk(&mut self) -> Result<std::convert::Infallible, End> {
         let lost = |words| End::Lost(LostReason::Network(words));
-        let mut socket = Socket::open(&self.shared.url, self.shared.tls.as_ref()).await.map_err(lost)?;
+        // Boxed, as are all the rare parts, so that an idle connection does not hold room for a handshake.
+        let mut socket = Box::pin(Socket::open(&self.shared.url, self.shared.tls.as_ref())).await.map_err(lost)?;
         let local_addr = socket.local_addr();
         self.shared.update(self.id, |status| {
             status.state = ConnectionState::LoggingIn;
@@ -262,7 +263,7 @@ impl Link {
         match output {
             Output::Send(line) => self.out.extend_from_slice(line.as_bytes()),
             Output::Disconnect(because) => return Ok(Some(because)),
-            Output::Event(event) => self.tell(event, at_ms).await?,
+            Output::Event(event) => Box::pin(self.tell(event, at_ms)).await?,
         }
         Ok(None)
     }

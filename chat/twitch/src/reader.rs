@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use crate::seat::Seat;
+use crate::pool::Pool;
 use crate::shared::Shared;
 use crate::{ReaderConfig, ReaderError, ReaderEvent, ReaderStatus, tls};
 
@@ -19,7 +19,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(2);
 /// Reads chat until it is stopped or dropped.
 pub struct Reader {
     shared: Arc<Shared>,
-    seats: JoinSet<()>,
+    pool: JoinHandle<()>,
 }
 
 impl Reader {
@@ -37,11 +37,8 @@ impl Reader {
         };
         let (events, receiver) = mpsc::channel(config.queue.max(1));
         let shared = Arc::new(Shared::new(config, tls, login, events));
-        let mut seats = JoinSet::new();
-        for (number, channels) in (0..).zip(channels.chunks(shared.settings.channel_limit)) {
-            seats.spawn(Seat::run(Arc::clone(&shared), channels.to_vec(), number));
-        }
-        Ok((Reader { shared, seats }, receiver))
+        let pool = tokio::spawn(Pool::run(Arc::clone(&shared), channels));
+        Ok((Reader { shared, pool }, receiver))
     }
 
     /// What it is doing now; cheap.
@@ -53,8 +50,7 @@ impl Reader {
     /// what was lost by the stop itself. The last [`ReaderEvent::Alive`] says until when everything was given.
     pub async fn stop(mut self) {
         self.shared.stop.cancel();
-        let ended = async { while self.seats.join_next().await.is_some() {} };
-        if timeout(STOP_WITHIN, ended).await.is_err() {
+        if timeout(STOP_WITHIN, &mut self.pool).await.is_err() {
             tracing::warn!("irc reader's tasks did not end in time");
         }
     }

@@ -1,130 +1,116 @@
-//! A seat: up to 90 channels, and the connections that read them one after another.
+//! A seat: up to 90 channels, and when which connection reads them.
 //!
 //! Always wanted is one connection that the server has not asked to be replaced. When the server asks, a second one is
 //! opened and joins there; when it has settled, the first is left. When a connection is lost, the next is opened after a
 //! wait.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tenure_irc::Backoff;
-use tokio::sync::mpsc;
-use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::task;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::link::{Ended, Link, Report};
-use crate::shared::{Shared, lock};
+use crate::link::Ended;
 
 /// A connection that was logged in for this long was a success: waits start anew.
 const PROVEN_AFTER: Duration = Duration::from_secs(10);
 /// How long the replaced connection still reads after the new one has joined: lines that were on their way to both.
 const OVERLAP: Duration = Duration::from_millis(1_000);
 
-/// One seat; run it as a task.
+/// One seat.
+#[derive(Debug)]
 pub(crate) struct Seat {
-    shared: Arc<Shared>,
-    channels: Vec<String>,
+    pub(crate) channels: Vec<String>,
+    /// When to open the next connection, if one is wanted.
+    pub(crate) open_at: Option<Instant>,
     /// The waits after losses, and after refused logins: those take longer, since only a person mends them.
     backoff: Backoff,
     login_backoff: Backoff,
     links: Vec<Running>,
-    /// When to open the next connection, if one is wanted.
-    open_at: Option<Instant>,
-    opened: u64,
-    reports: mpsc::Sender<Report>,
-    tasks: JoinSet<()>,
+    was_opened: bool,
 }
 
-struct Running {
-    id: u32,
-    task: tokio::task::Id,
-    since: Instant,
+/// A connection of the seat.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) id: u32,
+    pub(crate) task: task::Id,
+    pub(crate) since: Instant,
+    pub(crate) retire: CancellationToken,
     /// The server asked for another.
     asked_to_leave: bool,
-    retire: CancellationToken,
+    /// When to leave it, once another has taken over.
+    leave_at: Option<Instant>,
+}
+
+impl Running {
+    pub(crate) fn new(id: u32, task: task::Id, retire: CancellationToken) -> Self {
+        Running { id, task, since: Instant::now(), retire, asked_to_leave: false, leave_at: None }
+    }
 }
 
 impl Seat {
-    /// Runs until the reader stops.
-    pub(crate) async fn run(shared: Arc<Shared>, channels: Vec<String>, number: u64) {
-        let seed = shared.settings.seed.rotate_left(32).wrapping_add(number);
-        let (initial, max) = shared.backoff;
-        let (reports, mut inbox) = mpsc::channel(8);
-        let mut seat = Seat {
-            channels,
+    /// A seat that wants its first connection now.
+    pub(crate) fn new(channels: &[String], (initial, max): (Duration, Duration), seed: u64) -> Self {
+        Seat {
+            channels: channels.to_vec(),
+            open_at: Some(Instant::now()),
             backoff: Backoff::new(initial, max, seed),
             login_backoff: Backoff::new(max, max.saturating_mul(10), !seed),
             links: Vec::new(),
-            open_at: Some(Instant::now()),
-            opened: 0,
-            reports,
-            tasks: JoinSet::new(),
-            shared,
-        };
-        let stop = seat.shared.stop.clone();
-        loop {
-            let open_at = seat.open_at;
-            tokio::select! {
-                () = stop.cancelled() => break,
-                Some(report) = inbox.recv() => seat.take(report),
-                () = sleep_until(open_at.unwrap_or_else(Instant::now)), if open_at.is_some() => seat.open(),
-                Some(ended) = seat.tasks.join_next(), if !seat.tasks.is_empty() => {
-                    if let Err(panic) = ended {
-                        seat.replace_panicked(&panic);
-                    }
-                }
-            }
+            was_opened: false,
         }
-        while seat.tasks.join_next().await.is_some() {}
     }
 
-    /// Opens a connection, or waits for the budget of logins.
-    fn open(&mut self) {
-        let clock = self.shared.clock;
-        if let Err(at) = lock(&self.shared.logins).take(clock.now()) {
-            self.open_at = Some(clock.instant(at));
-            return;
-        }
+    /// A connection is being opened; says whether it is a reconnect.
+    pub(crate) fn opened(&mut self, link: Running) -> bool {
         self.open_at = None;
-        if self.opened > 0 {
-            self.shared.counters.reconnects.fetch_add(1, Ordering::Relaxed);
-        }
-        self.opened += 1;
-        let (id, retire) = (self.shared.next_id(), CancellationToken::new());
-        let link = Link::new(id, Arc::clone(&self.shared), &self.channels, self.reports.clone(), retire.clone());
-        let task = self.tasks.spawn(link.run()).id();
-        self.links.push(Running { id, task, since: Instant::now(), asked_to_leave: false, retire });
+        self.links.push(link);
+        std::mem::replace(&mut self.was_opened, true)
     }
 
-    /// A task that panicked reports nothing: its seat must not stay empty.
-    fn replace_panicked(&mut self, panic: &JoinError) {
-        tracing::error!(%panic, "irc connection's task failed");
-        let Some(link) = self.links.iter().find(|link| link.task == panic.id()) else { return };
-        let id = link.id;
-        self.shared.forget(id);
-        self.take(Report::Ended(id, Ended { login_failure: None, up_for: Duration::ZERO }));
+    /// The connection that runs in this task.
+    pub(crate) fn link_of_task(&self, task: task::Id) -> Option<u32> {
+        self.links.iter().find(|link| link.task == task).map(|link| link.id)
     }
 
-    fn take(&mut self, report: Report) {
-        match report {
-            Report::Settled(id) => self.retire_others(id),
-            Report::ReconnectAsked(id) => {
-                let Some(link) = self.links.iter_mut().find(|link| link.id == id) else { return };
-                let proven = link.since.elapsed() >= PROVEN_AFTER;
-                if !std::mem::replace(&mut link.asked_to_leave, true) {
-                    // A server that sends every new connection away again gets the waits of one that drops them.
-                    let wait = if proven { Duration::ZERO } else { self.backoff.wait() };
-                    self.want_another(wait);
-                }
-            }
-            Report::Ended(id, ended) => {
-                self.links.retain(|link| link.id != id);
-                let wait = self.wait_after(&ended);
-                self.want_another(wait);
-            }
+    /// The server wants this connection replaced.
+    pub(crate) fn asked_to_leave(&mut self, id: u32) {
+        let Some(link) = self.links.iter_mut().find(|link| link.id == id) else { return };
+        let proven = link.since.elapsed() >= PROVEN_AFTER;
+        if !std::mem::replace(&mut link.asked_to_leave, true) {
+            // A server that sends every new connection away again gets the waits of one that drops them.
+            let wait = if proven { Duration::ZERO } else { self.backoff.wait() };
+            self.want_another(wait);
         }
+    }
+
+    /// This connection has joined: those that were asked to leave go, a little later.
+    pub(crate) fn settled(&mut self, id: u32) {
+        for link in self.links.iter_mut().filter(|link| link.asked_to_leave && link.id != id) {
+            link.leave_at.get_or_insert(Instant::now() + OVERLAP);
+        }
+    }
+
+    /// This connection is over; the next one may be wanted.
+    pub(crate) fn ended(&mut self, id: u32, ended: &Ended) {
+        self.links.retain(|link| link.id != id);
+        let wait = self.wait_after(ended);
+        self.want_another(wait);
+    }
+
+    /// Leaves the connections whose time has come.
+    pub(crate) fn leave(&mut self, now: Instant) {
+        for link in self.links.iter_mut().filter(|link| link.leave_at.is_some_and(|at| at <= now)) {
+            link.leave_at = None;
+            link.retire.cancel();
+        }
+    }
+
+    /// When something is to be done next, by [`Seat::leave`] or by opening.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.links.iter().filter_map(|link| link.leave_at).chain(self.open_at).min()
     }
 
     fn wait_after(&mut self, ended: &Ended) -> Duration {
@@ -146,19 +132,6 @@ impl Seat {
         let stays = self.links.iter().any(|link| !link.asked_to_leave);
         if !stays && self.open_at.is_none() {
             self.open_at = Some(Instant::now() + wait);
-        }
-    }
-
-    /// The new connection has joined: those that were asked to leave go, a little later.
-    fn retire_others(&mut self, settled: u32) {
-        for link in self.links.iter().filter(|link| link.asked_to_leave && link.id != settled) {
-            let (retire, stop) = (link.retire.clone(), self.shared.stop.clone());
-            self.tasks.spawn(async move {
-                tokio::select! {
-                    () = sleep(OVERLAP) => retire.cancel(),
-                    () = stop.cancelled() => (),
-                }
-            });
         }
     }
 }

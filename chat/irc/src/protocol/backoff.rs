@@ -24,26 +24,31 @@ impl Backoff {
     pub fn wait(&mut self) -> Duration {
         let bound = self.bound();
         self.attempt = self.attempt.saturating_add(1);
-        let nanos = u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX);
-        // The high half of the product is an even draw from 0 to nanos.
-        Duration::from_nanos(((u128::from(next(&mut self.random)) * (u128::from(nanos) + 1)) >> 64) as u64)
+        draw(bound, &mut self.random)
     }
 
     /// The longest that the next wait can be.
     pub fn bound(&self) -> Duration {
-        let factor = 1_u32.checked_shl(self.attempt).unwrap_or(u32::MAX);
-        self.initial.checked_mul(factor).unwrap_or(self.max).min(self.max)
-    }
-
-    /// Whether a wait was drawn since the last success.
-    pub fn has_waited(&self) -> bool {
-        self.attempt > 0
+        bound((self.initial, self.max), self.attempt)
     }
 
     /// Starts again with `initial`: the last attempt was a success.
     pub fn reset(&mut self) {
         self.attempt = 0;
     }
+}
+
+/// `initial x 2^attempt`, never more than `max`.
+pub(super) fn bound((initial, max): (Duration, Duration), attempt: u32) -> Duration {
+    let factor = 1_u32.checked_shl(attempt).unwrap_or(u32::MAX);
+    initial.checked_mul(factor).unwrap_or(max).min(max)
+}
+
+/// Evenly from zero to `bound`.
+pub(super) fn draw(bound: Duration, random: &mut u64) -> Duration {
+    let nanos = u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX);
+    // The high half of the product is an even draw from 0 to nanos.
+    Duration::from_nanos(((u128::from(next(random)) * (u128::from(nanos) + 1)) >> 64) as u64)
 }
 
 /// The next number of a splitmix64 sequence.

@@ -199,7 +199,7 @@ impl Connection {
             Input::Heard => self.heard(now),
             Input::Timeout => self.time_out(now),
             Input::Join(channel) => {
-                if let Err(verdict) = self.channels.want(channel, &self.timing, now) {
+                if let Err(verdict) = self.channels.want(channel, now) {
                     self.tell(Event::JoinFailed { channel: channel.to_string(), verdict });
                 }
                 self.look_at_joins(now);
@@ -333,7 +333,7 @@ impl Connection {
             b"PING" => self.answer(message),
             b"RECONNECT" => self.tell(Event::ReconnectRequested),
             b"NOTICE" => {
-                if let Some((channel, verdict)) = self.channels.refused(message, now) {
+                if let Some((channel, verdict)) = self.channels.refused(message, &self.timing, now) {
                     self.look_at_joins(now);
                     self.tell(Event::JoinFailed { channel, verdict });
                 }
@@ -342,7 +342,7 @@ impl Connection {
                 }
             }
             b"PART" => {
-                if let Some(channel) = self.channels.put_out(message, nick, now) {
+                if let Some(channel) = self.channels.put_out(message, nick, &self.timing, now) {
                     self.look_at_joins(now);
                     self.tell(Event::PutOut { channel });
                 }
@@ -370,7 +370,7 @@ impl Connection {
             None => {}
         }
         if self.timers.is_due(Timer::Join, now) {
-            for channel in self.channels.silent(now) {
+            for channel in self.channels.silent(&self.timing, now) {
                 self.tell(Event::JoinFailed { channel, verdict: Verdict::Silent });
             }
         }

@@ -1,6 +1,6 @@
 //! The channels of one connection: which are wanted, asked for, joined, refused.
 
-use alloc::collections::BTreeMap;
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
@@ -9,7 +9,7 @@ use core::time::Duration;
 use tenure_core::Time;
 
 use super::timers::Timing;
-use super::{Backoff, Budget};
+use super::{Budget, backoff};
 use crate::Message;
 
 /// Why a channel could not be joined.
@@ -54,11 +54,13 @@ pub fn is_channel_name(name: &str) -> bool {
 }
 
 /// What is known of one wanted channel.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Wanted {
+    name: Box<str>,
     state: State,
-    silent: Backoff,
-    refused: Backoff,
+    /// How many JOINs in a row met silence, and how many a refusal.
+    silences: u8,
+    refusals: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,50 +72,44 @@ enum State {
     Joined,
 }
 
-/// The channels of one connection.
+/// The channels of one connection. They are few, and looked up only for lines that tell of joining.
 #[derive(Debug)]
 pub(super) struct Channels {
     limit: usize,
-    wanted: BTreeMap<String, Wanted>,
-    seed: u64,
+    /// By name.
+    wanted: Vec<Wanted>,
+    random: u64,
 }
 
 impl Channels {
     pub(super) fn new(limit: usize, seed: u64) -> Self {
-        Channels { limit, wanted: BTreeMap::new(), seed }
+        Channels { limit, wanted: Vec::new(), random: seed }
     }
 
     /// Wants a channel from now on; asking twice changes nothing.
-    pub(super) fn want(&mut self, channel: &str, timing: &Timing, now: Time) -> Result<(), Verdict> {
+    pub(super) fn want(&mut self, channel: &str, now: Time) -> Result<(), Verdict> {
         if !is_channel_name(channel) {
             return Err(Verdict::BadName);
         }
-        if self.wanted.contains_key(channel) {
-            return Ok(());
-        }
+        let Err(at) = self.find(channel.as_bytes()) else { return Ok(()) };
         if self.wanted.len() >= self.limit {
             return Err(Verdict::Full);
         }
-        self.seed = self.seed.wrapping_add(2);
-        let backoff = |bounds: (_, _), seed| Backoff::new(bounds.0, bounds.1, seed);
-        let wanted = Wanted {
-            state: State::Waiting(now),
-            silent: backoff(timing.rejoin_silent, self.seed),
-            refused: backoff(timing.rejoin_refused, self.seed.wrapping_add(1)),
-        };
-        self.wanted.insert(channel.to_string(), wanted);
+        let wanted = Wanted { name: channel.into(), state: State::Waiting(now), silences: 0, refusals: 0 };
+        self.wanted.insert(at, wanted);
         Ok(())
     }
 
     /// Wants it no longer; whether there is something to part from.
     pub(super) fn forget(&mut self, channel: &str) -> bool {
-        let gone = self.wanted.remove(channel);
-        gone.is_some_and(|wanted| !matches!(wanted.state, State::Waiting(_)))
+        match self.find(channel.as_bytes()) {
+            Ok(at) => !matches!(self.wanted.remove(at).state, State::Waiting(_)),
+            Err(_) => false,
+        }
     }
 
     pub(super) fn joined(&self) -> impl Iterator<Item = &str> {
-        let joined = self.wanted.iter().filter(|(_, wanted)| wanted.state == State::Joined);
-        joined.map(|(channel, _)| channel.as_str())
+        self.wanted.iter().filter(|wanted| wanted.state == State::Joined).map(|wanted| &*wanted.name)
     }
 
     pub(super) fn wanted(&self) -> usize {
@@ -122,32 +118,28 @@ impl Channels {
 
     /// Every wanted channel was joined or has had a verdict.
     pub(super) fn are_settled(&self) -> bool {
-        self.wanted.values().all(|wanted| match wanted.state {
-            State::Joined => true,
-            State::Waiting(_) | State::Asked(_) => wanted.has_verdict(),
-        })
+        self.wanted.iter().all(|wanted| wanted.state == State::Joined || wanted.silences + wanted.refusals > 0)
     }
 
-    /// The next channel to send JOIN for, if one is due and the budget has room.
+    /// The next channel to send JOIN for, if one is due and the budget has room; else when to look again.
     pub(super) fn next_join(&mut self, budget: &mut Budget, timing: &Timing, now: Time) -> Result<&str, Option<Time>> {
-        let due = |wanted: &Wanted| match wanted.state {
-            State::Waiting(at) => Some(at),
+        let waiting = self.wanted.iter_mut().filter_map(|wanted| match wanted.state {
+            State::Waiting(at) => Some((at, wanted)),
             State::Asked(_) | State::Joined => None,
-        };
+        });
         // The one that has waited longest comes first; of those that were wanted together, the first by name.
-        let next = self.wanted.iter_mut().filter_map(|(name, wanted)| Some((due(wanted)?, name, wanted)));
-        let Some((at, name, wanted)) = next.min_by_key(|(at, ..)| *at) else { return Err(None) };
+        let Some((at, wanted)) = waiting.min_by_key(|(at, _)| *at) else { return Err(None) };
         if at > now {
             return Err(Some(at));
         }
         budget.take(now).map_err(Some)?;
         wanted.state = State::Asked(now + timing.join_within);
-        Ok(name)
+        Ok(&wanted.name)
     }
 
     /// When the next unanswered JOIN becomes a verdict.
     pub(super) fn next_silence(&self) -> Option<Time> {
-        let asked = self.wanted.values().filter_map(|wanted| match wanted.state {
+        let asked = self.wanted.iter().filter_map(|wanted| match wanted.state {
             State::Asked(until) => Some(until),
             State::Waiting(_) | State::Joined => None,
         });
@@ -155,37 +147,39 @@ impl Channels {
     }
 
     /// The channels whose JOIN met silence; they wait for their next turn.
-    pub(super) fn silent(&mut self, now: Time) -> Vec<String> {
-        let silent = self.wanted.iter_mut().filter(|(_, wanted)| matches!(wanted.state, State::Asked(at) if at <= now));
+    pub(super) fn silent(&mut self, timing: &Timing, now: Time) -> Vec<String> {
+        let mut silent = Vec::new();
+        for wanted in &mut self.wanted {
+            if matches!(wanted.state, State::Asked(until) if until <= now) {
+                let pause = pause(timing.rejoin_silent, &mut wanted.silences, &mut self.random);
+                wanted.state = State::Waiting(now + pause);
+                silent.push(wanted.name.to_string());
+            }
+        }
         silent
-            .map(|(channel, wanted)| {
-                wanted.state = State::Waiting(now + pause(&mut wanted.silent));
-                channel.clone()
-            })
-            .collect()
     }
 
-    /// The channel that this line confirms, if it was asked for: our own JOIN, the end of names, or the room's state.
+    /// The channel that this line confirms, if that is news: our own JOIN, the end of names, or the room's state. A
+    /// confirmation that comes after the JOIN was given up still is one.
     pub(super) fn confirmed(&mut self, message: &Message<'_>, nick: &[u8]) -> Option<String> {
         let channel = match message.command() {
             b"JOIN" if message.prefix()?.name == nick => message.channel()?,
-            b"366" => message.params().nth(1)?.get(..)?,
+            b"366" => message.params().nth(1)?,
             b"ROOMSTATE" => message.channel()?,
             _ => return None,
         };
-        let (name, wanted) = self.entry(channel)?;
-        // A JOIN whose confirmation comes after its time is still a JOIN.
+        let at = self.find(channel.strip_prefix(b"#")?).ok()?;
+        let wanted = &mut self.wanted[at];
         if wanted.state == State::Joined {
             return None;
         }
         wanted.state = State::Joined;
-        wanted.silent.reset();
-        wanted.refused.reset();
-        Some(name)
+        (wanted.silences, wanted.refusals) = (0, 0);
+        Some(wanted.name.to_string())
     }
 
     /// The channel that this NOTICE refuses, if its answer was awaited.
-    pub(super) fn refused(&mut self, message: &Message<'_>, now: Time) -> Option<(String, Verdict)> {
+    pub(super) fn refused(&mut self, message: &Message<'_>, timing: &Timing, now: Time) -> Option<(String, Verdict)> {
         let verdict = match message.tags().get(b"msg-id")? {
             b"msg_channel_suspended" | b"tos_ban" => Verdict::Suspended,
             b"msg_banned" => Verdict::Banned,
@@ -193,43 +187,46 @@ impl Channels {
             b"msg_room_not_found" => Verdict::NotFound,
             _ => return None,
         };
-        let (name, wanted) = self.entry(message.channel()?)?;
-        if !matches!(wanted.state, State::Asked(_)) {
-            return None;
-        }
-        wanted.state = State::Waiting(now + pause(&mut wanted.refused));
-        Some((name, verdict))
+        let awaited = |state: State| matches!(state, State::Asked(_));
+        Some((self.refuse(message, timing, now, awaited)?, verdict))
     }
 
     /// The channel that we were put out of by this PART.
-    pub(super) fn put_out(&mut self, message: &Message<'_>, nick: &[u8], now: Time) -> Option<String> {
+    pub(super) fn put_out(&mut self, message: &Message<'_>, nick: &[u8], timing: &Timing, now: Time) -> Option<String> {
         if message.prefix()?.name != nick {
             return None;
         }
-        let (name, wanted) = self.entry(message.channel()?)?;
-        if wanted.state != State::Joined {
+        self.refuse(message, timing, now, |state| state == State::Joined)
+    }
+
+    fn refuse(
+        &mut self,
+        message: &Message<'_>,
+        timing: &Timing,
+        now: Time,
+        concerns: impl Fn(State) -> bool,
+    ) -> Option<String> {
+        let at = self.find(message.channel()?.strip_prefix(b"#")?).ok()?;
+        let wanted = &mut self.wanted[at];
+        if !concerns(wanted.state) {
             return None;
         }
-        wanted.state = State::Waiting(now + pause(&mut wanted.refused));
-        Some(name)
+        let pause = pause(timing.rejoin_refused, &mut wanted.refusals, &mut self.random);
+        wanted.state = State::Waiting(now + pause);
+        Some(wanted.name.to_string())
     }
 
-    fn entry(&mut self, channel: &[u8]) -> Option<(String, &mut Wanted)> {
-        let name = core::str::from_utf8(channel.strip_prefix(b"#")?).ok()?;
-        let wanted = self.wanted.get_mut(name)?;
-        Some((name.to_string(), wanted))
-    }
-}
-
-impl Wanted {
-    /// Whether a verdict was given since the last success: a backoff was drawn from.
-    fn has_verdict(&self) -> bool {
-        self.silent.has_waited() || self.refused.has_waited()
+    /// Where the channel is, or where it would be.
+    fn find(&self, channel: &[u8]) -> Result<usize, usize> {
+        self.wanted.binary_search_by(|wanted| wanted.name.as_bytes().cmp(channel))
     }
 }
 
-/// A wait of at least half its bound: a channel that refused us is not asked again at once.
-fn pause(backoff: &mut Backoff) -> Duration {
-    let half = backoff.bound() / 2;
-    half + backoff.wait() / 2
+/// The wait before the next JOIN, after one more that failed: at least half its bound, so that a channel that refused us
+/// is not asked again at once.
+fn pause(bounds: (Duration, Duration), failures: &mut u8, random: &mut u64) -> Duration {
+    let half = backoff::bound(bounds, u32::from(*failures)) / 2;
+    // Beyond some dozen doublings the bound is long reached; both counts together must fit their type.
+    *failures = (*failures + 1).min(100);
+    half + backoff::draw(half, random)
 }
