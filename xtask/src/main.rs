@@ -1,1 +1,116 @@
-fn main() {}
+//! The project's own tasks: `cargo xtask test`, `tidy`, `bench` and `sim`.
+
+mod bench;
+mod clock;
+mod outcome;
+mod report;
+mod root;
+mod setup;
+mod step;
+mod suites;
+mod tidy;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// The project's own tasks. Logs go to target/xtask/.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, arg_required_else_help = true)]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Runs every check of the project and closes with one table
+    ///
+    /// Sets up what it needs first (as root on Debian it installs the packages, and says so; elsewhere it names what is
+    /// missing), then: format, clippy with warnings as errors, all tests of all crates, doc tests, the tidy rules, the
+    /// simulator and the documentation. With CI=true a missing tool is a failure, not a skip. Exit status 1 when anything
+    /// failed.
+    Test {
+        /// A tenth of the simulator's seeds, and no documentation build
+        #[arg(long)]
+        quick: bool,
+        /// How many seeds the simulator plays
+        #[arg(long, default_value_t = 20_000)]
+        seeds: u64,
+    },
+    /// Checks the rules that hold for the source itself
+    Tidy {
+        /// Prints what the rules are and checks nothing
+        #[arg(long)]
+        list: bool,
+    },
+    /// Measures the product beside its peers and prints the table of BENCHMARKS.md
+    ///
+    /// Builds in release, measures in alternating pairs of CPU time, and writes target/xtask/bench.json. The peer on
+    /// Node needs `node` 20 and `npm`; without them its rows are left out, and the table says so.
+    Bench {
+        /// Three short pairs in place of nine: shows that it works, measures nothing
+        #[arg(long)]
+        quick: bool,
+        /// Only the groups whose name contains this: parse, envelope, sqlite, memory, channels
+        #[arg(long, value_name = "GROUP")]
+        only: Option<String>,
+        /// Puts the results into BENCHMARKS.md, between its markers
+        #[arg(long)]
+        write: bool,
+    },
+    /// Plays the simulator in release: `cargo xtask sim --seeds 1000000`
+    Sim {
+        /// How many seeds
+        #[arg(long, default_value_t = 20_000)]
+        seeds: u64,
+        /// Further arguments for the simulator, such as `--seed 42 --trace`
+        #[arg(last = true)]
+        rest: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Args::parse().task {
+        Task::Test { quick, seeds } => {
+            suites::test(&suites::Plan { quick, seeds: if quick { seeds / 10 } else { seeds } })
+        }
+        Task::Tidy { list } => tidy_alone(list),
+        Task::Bench { quick, only, write } => bench::run(&bench::Options { quick, only, write }),
+        Task::Sim { seeds, rest } => suites::simulate(seeds, &rest),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("cargo xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `cargo xtask tidy`: every finding on a line of its own; true when there is none.
+fn tidy_alone(list: bool) -> Result<bool> {
+    if list {
+        for rule in tidy::RULES {
+            println!("{:<12} {}", rule.name, rule.what);
+        }
+        return Ok(true);
+    }
+    let mut clean = true;
+    for verdict in tidy::run()? {
+        match verdict.outcome {
+            tidy::Verdict::Kept => {}
+            tidy::Verdict::NotChecked(reason) => println!("SKIPPED: tidy {}: {reason}", verdict.rule.name),
+            tidy::Verdict::Broken(findings) => {
+                clean = false;
+                for finding in findings {
+                    println!("{finding}  [{}]", verdict.rule.name);
+                }
+            }
+        }
+    }
+    println!("{}", if clean { "tidy: every rule kept" } else { "tidy: broken, see above" });
+    Ok(clean)
+}

@@ -1,0 +1,139 @@
+//! Measures Tenure beside its peers, in alternating pairs of CPU time.
+
+mod channels;
+mod clock;
+mod corpus;
+mod envelope;
+mod memory;
+mod node;
+mod pairs;
+mod parse;
+mod report;
+mod sqlite;
+mod tmi_envelope;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{fs, thread};
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+use crate::pairs::Effort;
+use crate::report::Report;
+
+/// Measures Tenure beside its peers.
+#[derive(Debug, Parser)]
+#[command(name = "tenure-benches", version)]
+struct Args {
+    /// Three short pairs in place of nine
+    #[arg(long)]
+    quick: bool,
+    /// Only groups whose name contains this: parse, envelope, sqlite, memory, channels
+    #[arg(long, value_name = "GROUP", default_value = "")]
+    only: String,
+    /// Where the results go as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Where the results go as Markdown
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+    /// The folder with peer.mjs and its packages; without it the rows beside Node are left out
+    #[arg(long, value_name = "FOLDER")]
+    node: Option<PathBuf>,
+    #[command(subcommand)]
+    part: Option<Part>,
+}
+
+/// What this program starts itself as.
+#[derive(Debug, Subcommand)]
+enum Part {
+    #[command(hide = true)]
+    ServeTls { folder: PathBuf },
+    #[command(hide = true)]
+    IdleBare { port: u16, ca: PathBuf, connections: usize },
+    #[command(hide = true)]
+    IdleOurs { port: u16, ca: PathBuf, connections: usize },
+    #[command(hide = true)]
+    Listen { port: u16, ca: PathBuf, channels: usize, lines_each: u64 },
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    match &args.part {
+        None => measure(&args),
+        Some(Part::ServeTls { folder }) => {
+            memory::raise_open_files();
+            memory::server::serve(folder)
+        }
+        Some(Part::IdleBare { port, ca, connections }) => answer(&memory::bare::hold(*port, ca, *connections)?),
+        Some(Part::IdleOurs { port, ca, connections }) => answer(&memory::ours::hold(*port, ca, *connections)?),
+        Some(Part::Listen { port, ca, channels, lines_each }) => {
+            answer(&memory::ours::listen(*port, ca, *channels, *lines_each)?)
+        }
+    }
+}
+
+fn measure(args: &Args) -> Result<()> {
+    let effort = if args.quick { Effort::QUICK } else { Effort::FULL };
+    let lines = corpus::distinct_lines()?;
+    let circumstances = vec![
+        format!("{} CPUs, {}", thread::available_parallelism().map_or(0, usize::from), cpu_name()),
+        format!("{} pairs, CPU time, at least {} ms a batch", effort.pairs, effort.batch.as_millis()),
+        format!("{}, node {}", version_of("rustc"), version_of("node")),
+    ];
+    let mut report = Report { circumstances, ..Report::default() };
+    let wanted = |group: &str| {
+        let wanted = group.contains(&args.only);
+        if wanted {
+            eprintln!("measuring: {group}");
+        }
+        wanted
+    };
+    if wanted(parse::GROUP) {
+        parse::measure(&mut report, effort, &lines)?;
+    }
+    if wanted(envelope::GROUP) {
+        envelope::measure(&mut report, effort, &lines, args.node.as_deref())?;
+    }
+    if wanted(sqlite::GROUP) {
+        sqlite::measure(&mut report, effort, &lines)?;
+    }
+    if wanted(memory::GROUP) {
+        memory::measure(&mut report, effort, if args.quick { 50 } else { 500 })?;
+    }
+    if wanted(channels::GROUP) {
+        channels::measure(&mut report, effort, &lines)?;
+    }
+    print!("{}", report.markdown());
+    if let Some(path) = &args.json {
+        write(path, &(serde_json::to_string_pretty(&report)? + "\n"))?;
+    }
+    if let Some(path) = &args.markdown {
+        write(path, &report.markdown())?;
+    }
+    Ok(())
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// What a part tells the process that started it.
+fn answer<T: serde::Serialize>(value: &T) -> Result<()> {
+    println!("{}", serde_json::to_string(value)?);
+    Ok(())
+}
+
+/// What a program says to `--version`.
+fn version_of(program: &str) -> String {
+    let output = Command::new(program).arg("--version").output();
+    output.map_or_else(|_| "not there".to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn cpu_name() -> String {
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name =
+        info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ").map(|(_, name)| name.trim()));
+    name.unwrap_or("unnamed").to_owned()
+}

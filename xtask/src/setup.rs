@@ -1,0 +1,103 @@
+//! What the checks need on this machine: found, installed, or named.
+
+use std::path::Path;
+
+use crate::root;
+
+/// A program that the checks call.
+struct Tool {
+    /// What it is needed for.
+    wanted_by: &'static str,
+    /// A call that succeeds when it is there.
+    probe: (&'static str, &'static [&'static str]),
+    /// The Debian packages that bring it; empty where Debian's version would not fit the toolchain.
+    packages: &'static [&'static str],
+    /// The rustup component that brings it.
+    component: Option<&'static str>,
+    /// How to get it by hand.
+    by_hand: &'static str,
+}
+
+const TOOLS: &[Tool] = &[
+    Tool {
+        wanted_by: "the bundled SQLite and TLS",
+        probe: ("cc", &["--version"]),
+        packages: &["gcc", "libc6-dev"],
+        component: None,
+        by_hand: "install a C compiler, such as the package gcc",
+    },
+    Tool {
+        wanted_by: "tidy, to know which files are the project's",
+        probe: ("git", &["--version"]),
+        packages: &["git"],
+        component: None,
+        by_hand: "install git",
+    },
+    Tool {
+        wanted_by: "format",
+        probe: ("cargo", &["fmt", "--version"]),
+        packages: &[],
+        component: Some("rustfmt"),
+        by_hand: "rustup component add rustfmt",
+    },
+    Tool {
+        wanted_by: "clippy",
+        probe: ("cargo", &["clippy", "--version"]),
+        packages: &[],
+        component: Some("clippy"),
+        by_hand: "rustup component add clippy",
+    },
+];
+
+/// Sees to every tool; what is still missing comes back as one line each, with how to get it.
+pub(crate) fn prepare() -> Vec<String> {
+    let mut missing = Vec::new();
+    let mut fresh_lists = false;
+    for tool in TOOLS {
+        if is_there(tool) {
+            continue;
+        }
+        if !tool.packages.is_empty() && may_install_packages() {
+            println!("setup: installing the Debian packages {} (for {})", tool.packages.join(", "), tool.wanted_by);
+            if !fresh_lists {
+                fresh_lists = apt(&["update", "-qq"]);
+            }
+            let mut install = vec!["install", "-y", "-qq", "--no-install-recommends"];
+            install.extend(tool.packages);
+            apt(&install);
+        } else if let Some(component) = tool.component
+            && root::answers("rustup", &["--version"])
+        {
+            println!("setup: adding the toolchain's component {component} (for {})", tool.wanted_by);
+            _ = root::command("rustup").args(["component", "add", component]).status();
+        }
+        if !is_there(tool) {
+            missing.push(format!("{} (for {}): {}", tool.probe.0, tool.wanted_by, tool.by_hand));
+        }
+    }
+    missing
+}
+
+/// Whether nextest is installed; without it the tests run under `cargo test`.
+pub(crate) fn has_nextest() -> bool {
+    root::answers("cargo", &["nextest", "--version"])
+}
+
+fn is_there(tool: &Tool) -> bool {
+    root::answers(tool.probe.0, tool.probe.1)
+}
+
+/// Root on Debian, or on a system that descends from it.
+fn may_install_packages() -> bool {
+    let is_root = root::command("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0");
+    is_root && Path::new("/etc/debian_version").exists() && root::answers("apt-get", &["--version"])
+}
+
+fn apt(args: &[&str]) -> bool {
+    root::command("apt-get")
+        .args(["-o", "DPkg::Lock::Timeout=300"])
+        .args(args)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .status()
+        .is_ok_and(|status| status.success())
+}

@@ -1,0 +1,134 @@
+//! Arrows point down only: each package may depend on those that its layer allows, and on no others of ours.
+
+use std::collections::BTreeMap;
+
+use super::{Finding, Rule, Tree, Verdict};
+
+pub(super) const RULE: Rule = Rule {
+    name: "arrows",
+    what: "packages depend downwards only: apps -> ingest -> tenure -> store -> core, chat the same",
+    check,
+};
+
+/// A folder (`stores/*` stands for each folder in it) and the folders that its packages may depend on.
+///
+/// Dependencies of tests may also point at the conformance suites and at the simulated Twitch, which nothing else but the
+/// application ships.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("lease/core", &[]),
+    ("lease/store", &["lease/core"]),
+    ("lease/conformance", &["lease/core", "lease/store"]),
+    ("lease/sim", &["lease/core", "lease/store"]),
+    ("lease/tenure", &["lease/core", "lease/store"]),
+    ("stores/open", &["lease/core", "lease/store", "stores/*"]),
+    ("stores/*", &["lease/core", "lease/store"]),
+    ("chat/irc", &["lease/core"]),
+    ("chat/envelope", &["chat/irc"]),
+    ("chat/bus", &["lease/core", "chat/envelope"]),
+    ("chat/bus-conformance", &["lease/core", "chat/envelope", "chat/bus"]),
+    ("buses/*", &["lease/core", "chat/envelope", "chat/bus"]),
+    ("chat/twitch", &["chat/irc", "lease/core"]),
+    ("chat/twitch-sim", &["chat/irc"]),
+    (
+        "chat/ingest",
+        &["lease/core", "lease/store", "lease/tenure", "chat/irc", "chat/envelope", "chat/bus", "chat/twitch"],
+    ),
+    ("apps/*", &["lease/core", "lease/store", "lease/tenure", "stores/*", "chat/*", "buses/*"]),
+    ("benches", &["lease/core", "lease/store", "lease/tenure", "stores/*", "chat/*", "buses/*"]),
+    ("xtask", &[]),
+];
+
+/// What tests may use besides.
+const FOR_TESTS: &[&str] = &["lease/conformance", "chat/bus-conformance", "chat/twitch-sim", "lease/store", "chat/irc"];
+
+/// What tests of the layers above the stores may use besides: a real store and a real bus.
+const FOR_UPPER_TESTS: &[(&str, &[&str])] = &[
+    ("lease/conformance", &["lease/sim"]),
+    ("lease/sim", &["lease/conformance"]),
+    ("lease/tenure", &["stores/*"]),
+    ("chat/ingest", &["stores/*", "buses/*"]),
+    ("apps/*", &["lease/conformance", "chat/*"]),
+];
+
+fn check(tree: &Tree) -> Verdict {
+    let folders: BTreeMap<&str, &str> = tree
+        .packages
+        .iter()
+        .filter_map(|package| Some((package["name"].as_str()?, package["folder"].as_str()?)))
+        .collect();
+    let mut findings = Vec::new();
+    for package in &tree.packages {
+        let folder = package["folder"].as_str().unwrap_or_default();
+        let manifest = format!("{folder}/Cargo.toml");
+        let Some((_, allowed)) = LAYERS.iter().find(|(pattern, _)| matches(pattern, folder)) else {
+            findings.push(Finding::new(&manifest, 0, "has no layer: give its folder one in xtask/src/tidy/arrows.rs"));
+            continue;
+        };
+        for dependency in package["dependencies"].as_array().into_iter().flatten() {
+            let name = dependency["name"].as_str().unwrap_or_default();
+            let Some(target) = folders.get(name).filter(|target| **target != folder) else { continue };
+            let mut is_allowed = allowed.iter().any(|pattern| matches(pattern, target));
+            if dependency["kind"] == "dev" {
+                let upper = FOR_UPPER_TESTS.iter().find(|(pattern, _)| matches(pattern, folder));
+                let further = FOR_TESTS.iter().chain(upper.into_iter().flat_map(|(_, patterns)| *patterns));
+                is_allowed |= further.into_iter().any(|pattern| matches(pattern, target));
+            }
+            if !is_allowed {
+                findings.push(Finding::new(
+                    &manifest,
+                    0,
+                    format!("may not depend on {name} ({target}): it lies above or beside"),
+                ));
+            }
+        }
+    }
+    Verdict::of(findings)
+}
+
+/// Whether a folder is meant by a pattern.
+fn matches(pattern: &str, folder: &str) -> bool {
+    match pattern.strip_suffix("/*") {
+        Some(parent) => folder.strip_prefix(parent).is_some_and(|rest| rest.starts_with('/')),
+        None => pattern == folder,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn tree(kind: Option<&str>, from: (&str, &str), to: (&str, &str)) -> Tree {
+        let packages = vec![
+            json!({"name": from.0, "folder": from.1, "dependencies": [{"name": to.0, "kind": kind}]}),
+            json!({"name": to.0, "folder": to.1, "dependencies": []}),
+        ];
+        Tree { packages, ..Tree::default() }
+    }
+
+    /// Down is allowed, up is not, beside is not.
+    #[test]
+    fn an_arrow_up_is_found() {
+        let (core, store) = (("tenure-core", "lease/core"), ("tenure-store", "lease/store"));
+        assert_eq!(check(&tree(None, store, core)), Verdict::Kept);
+        assert!(matches!(check(&tree(None, core, store)), Verdict::Broken(_)));
+        let (one, other) = (("tenure-sqlite", "stores/sqlite"), ("tenure-redis", "stores/redis"));
+        assert!(matches!(check(&tree(None, one, other)), Verdict::Broken(_)));
+    }
+
+    /// A suite is for tests: the same arrow is refused where it would be shipped.
+    #[test]
+    fn a_suite_is_for_tests_only() {
+        let (store, suite) = (("tenure-sqlite", "stores/sqlite"), ("tenure-conformance", "lease/conformance"));
+        assert_eq!(check(&tree(Some("dev"), store, suite)), Verdict::Kept);
+        assert!(matches!(check(&tree(None, store, suite)), Verdict::Broken(_)));
+    }
+
+    /// A package outside the known folders is asked for its layer.
+    #[test]
+    fn a_package_without_a_layer_is_found() {
+        let packages = vec![json!({"name": "x", "folder": "misc/x", "dependencies": []})];
+        assert!(matches!(check(&Tree { packages, ..Tree::default() }), Verdict::Broken(_)));
+    }
+}

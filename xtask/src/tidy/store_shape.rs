@@ -1,0 +1,68 @@
+//! Who knows one store's folder knows them all.
+
+use std::collections::BTreeSet;
+
+use super::{Finding, Rule, Tree, Verdict};
+
+pub(super) const RULE: Rule = Rule {
+    name: "store shape",
+    what: "every store has lib.rs, config.rs, store.rs, watch.rs and a tests/conformance.rs that is one test",
+    check,
+};
+
+const FILES: &[&str] = &["src/lib.rs", "src/config.rs", "src/store.rs", "src/watch.rs", "tests/conformance.rs"];
+/// A conformance test is a builder, the faults that it can cause, and one call.
+const CONFORMANCE_LINES: usize = 120;
+
+fn check(tree: &Tree) -> Verdict {
+    let stores: BTreeSet<&str> = tree
+        .files
+        .iter()
+        .filter_map(|file| file.path.strip_prefix("stores/")?.split_once('/').map(|(store, _)| store))
+        .filter(|store| *store != "open")
+        .collect();
+    let mut findings = Vec::new();
+    for store in stores {
+        for name in FILES {
+            let path = format!("stores/{store}/{name}");
+            if !tree.has(&path) {
+                findings.push(Finding::new(&path, 0, "is missing: every store has it"));
+            }
+        }
+        let conformance = format!("stores/{store}/tests/conformance.rs");
+        let Some(file) = tree.files.iter().find(|file| file.path == conformance) else { continue };
+        let lines = file.text.lines().count();
+        let tests = file.text.lines().filter(|line| is_test(line.trim())).count();
+        if lines > CONFORMANCE_LINES || tests > 1 {
+            let what =
+                format!("{lines} lines, {tests} tests: the rest belongs into the suite, or into a file beside it");
+            findings.push(Finding::new(&conformance, 0, what));
+        }
+    }
+    Verdict::of(findings)
+}
+
+fn is_test(line: &str) -> bool {
+    line.starts_with("#[test]") || (line.starts_with("#[tokio::test") && line.ends_with(']'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A store without its watch is found, and so is a suite of its own.
+    #[test]
+    fn a_store_of_another_shape_is_found() {
+        let paths: Vec<String> = FILES.iter().map(|name| format!("stores/x/{name}")).collect();
+        let files: Vec<(&str, &str)> = paths.iter().map(|path| (path.as_str(), "")).collect();
+        assert_eq!(check(&Tree::of(&files)), Verdict::Kept);
+        assert!(matches!(check(&Tree::of(&files[1..])), Verdict::Broken(_)));
+        let long = "x\n".repeat(CONFORMANCE_LINES + 1);
+        let mut files = files;
+        for text in [long.as_str(), "#[test]\nfn a() {}\n#[tokio::test(flavor = \"multi_thread\")]\nasync fn b() {}\n"]
+        {
+            files[4].1 = text;
+            assert!(matches!(check(&Tree::of(&files)), Verdict::Broken(_)));
+        }
+    }
+}
