@@ -1,0 +1,120 @@
+//! A candidate: a host with its clock, and the process on it that drives an elector.
+//!
+//! The driver's part that a real process does with an OS thread, the watchdog, is an event of the world: it strikes even
+//! while the elector's loop stands still, and only a suspended host stops it.
+
+use tenure_core::{Elector, Held, HolderId, Input, Output, Standing, Term, Time};
+
+use crate::Nanos;
+use crate::clock::Clock;
+use crate::invariants::requests_are_bounded::RequestsAreBounded;
+use crate::world::Event;
+
+/// The elector's face, as the simulator drives it; mutants stand before the real one.
+pub trait Face {
+    /// See [`Elector::handle`].
+    fn handle(&mut self, now: Time, input: Input);
+    /// See [`Elector::poll`].
+    fn poll(&mut self) -> Option<Output>;
+    /// See [`Elector::poll_timeout`].
+    fn poll_timeout(&self) -> Option<Time>;
+    /// See [`Elector::is_current`].
+    fn is_current(&self, now: Time) -> bool;
+    /// See [`Elector::held`].
+    fn held(&self) -> Option<Held>;
+    /// See [`Elector::standing`].
+    fn standing(&self) -> Standing;
+}
+
+impl Face for Elector {
+    fn handle(&mut self, now: Time, input: Input) {
+        Elector::handle(self, now, input);
+    }
+
+    fn poll(&mut self) -> Option<Output> {
+        Elector::poll(self)
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        Elector::poll_timeout(self)
+    }
+
+    fn is_current(&self, now: Time) -> bool {
+        Elector::is_current(self, now)
+    }
+
+    fn held(&self) -> Option<Held> {
+        Elector::held(self)
+    }
+
+    fn standing(&self) -> Standing {
+        Elector::standing(self)
+    }
+}
+
+/// A machine that candidates run on, one process after the other, always under the same holder name.
+pub struct Host {
+    /// The name that every process of this host campaigns under.
+    pub holder: HolderId,
+    /// Its clock; it outlives processes.
+    pub clock: Clock,
+    /// How many suspensions are in force: nothing on this host moves.
+    pub suspended: u32,
+    /// When it last woke up.
+    pub resumed_at: Nanos,
+    /// How many stalls of the elector's loop are in force: worker and watchdog go on.
+    pub stalled: u32,
+    /// What waits for the host to wake up.
+    pub waiting: Vec<Event>,
+    /// What waits for the loop.
+    pub waiting_loop: Vec<Event>,
+    /// How many partitions keep its messages from the store.
+    pub cut_out: u32,
+    /// How many partitions keep the store's messages from it.
+    pub cut_in: u32,
+    /// How many processes have been started.
+    pub starts: u64,
+    /// The process that runs now.
+    pub process: Option<Process>,
+}
+
+impl Host {
+    /// A host on which nothing runs yet.
+    pub fn new(holder: HolderId, clock: Clock) -> Self {
+        Host {
+            holder,
+            clock,
+            suspended: 0,
+            resumed_at: 0,
+            stalled: 0,
+            waiting: Vec::new(),
+            waiting_loop: Vec::new(),
+            cut_out: 0,
+            cut_in: 0,
+            starts: 0,
+            process: None,
+        }
+    }
+}
+
+/// One process: an elector and what its driver must remember.
+pub struct Process {
+    /// Distinguishes processes in the simulation; electors do not see it.
+    pub id: u64,
+    /// The elector, or a mutant before it.
+    pub elector: Box<dyn Face>,
+    /// When the elector is called next at the latest; `Nanos::MAX` for never.
+    pub armed: Nanos,
+    /// The latest term that was announced by `BecameLeader`.
+    pub announced: Option<Term>,
+    /// The highest term under which this process started work.
+    pub highest_started: Option<Term>,
+    /// What the health gate was told last.
+    pub healthy: bool,
+    /// Whether the latest wish was to campaign, not to resign.
+    pub wanted: bool,
+    /// When its latest claim was sent.
+    pub claimed_at: Nanos,
+    /// Its latest requests.
+    pub requests: RequestsAreBounded,
+}

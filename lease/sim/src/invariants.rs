@@ -1,0 +1,20 @@
+//! The invariants: what must hold after every event, one file each.
+//!
+//! Each file says what is promised, where the promise is made, and in which mode it is asked.
+
+pub mod bounded_overlap;
+pub mod candidates_take_part;
+pub mod dead_by_deadline;
+pub mod events_in_order;
+pub mod leads_after_faults_stop;
+pub mod loss_stops_work;
+pub mod one_actor;
+pub mod release_after_work;
+pub mod requests_are_bounded;
+pub mod sink_never_goes_back;
+pub mod terms_grow;
+pub mod wakes_are_hints;
+pub mod work_is_wanted;
+
+/// What an invariant says: nothing, or the sentence that tells how it was broken.
+pub type Verdict = Result<(), String>;

@@ -1,0 +1,25 @@
+//! Once the faults have stopped, every candidate that does not lead goes on claiming. Asked in both modes.
+//!
+//! Somebody else leading hides a candidate that is stuck. A key that is held can be free again after a ttl, so whoever
+//! waits for it must have asked within the last stretch of the simulation, which is three ttls long.
+
+use super::Verdict;
+use crate::Nanos;
+use crate::candidate::Host;
+
+/// The invariant's name.
+pub const NAME: &str = "candidates_take_part";
+
+/// Asks it at the end; `leader` is the process that leads.
+pub fn check(hosts: &[Host], leader: Option<u64>, since: Nanos) -> Verdict {
+    for host in hosts {
+        match &host.process {
+            None => return Err(format!("{} does not run", host.holder)),
+            Some(process) if Some(process.id) != leader && process.claimed_at < since => {
+                return Err(format!("{} is {:?} and does not claim", host.holder, process.elector.standing()));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}

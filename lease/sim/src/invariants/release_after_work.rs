@@ -1,0 +1,23 @@
+//! A release is written only after the work has ended. Asked in both modes, when it is sent and when it arrives.
+//!
+//! DESIGN rule 6: stop, drain, then release. The bug that it stands against: client-go with ReleaseOnCancel.
+
+use tenure_core::Held;
+
+use super::Verdict;
+use crate::worker::Worker;
+
+/// The invariant's name.
+pub const NAME: &str = "release_after_work";
+
+/// Asks it of one release.
+pub fn check(held: &Held, workers: &[Worker], alive: &[usize]) -> Verdict {
+    let mut alive = alive.iter().map(|worker| &workers[*worker]);
+    let left = alive.find(|worker| (worker.nonce, worker.term) == (held.nonce, held.term));
+    match left {
+        Some(worker) => {
+            Err(format!("term {} is released while its work on host {} is {:?}", held.term, worker.host, worker.phase))
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,100 @@
+//! The mutants: known bugs, put around elector, store model, clock or worker, one file each.
+//!
+//! The core holds no switch for them. Each is a bug that somebody shipped, or one that this design must not have; each
+//! must be caught by some invariant, or the invariants prove nothing.
+
+mod cancels_after_release;
+mod claims_without_compare;
+mod clock_stops_in_suspend;
+mod deadline_from_the_reply;
+mod flag_not_deadline;
+mod force_release;
+mod ignores_definite_loss;
+mod innocent;
+mod no_watchdog;
+mod nonce_per_host;
+mod parts;
+mod phantom_leadership;
+mod release_before_the_end;
+mod retry_does_not_extend;
+mod term_read_before_claim;
+mod token_inversion;
+
+use tenure_core::Timing;
+
+use crate::candidate::Face;
+use crate::clock::Clock;
+use crate::store_model::{Store, StoreModel};
+
+/// A set of parts of which at most one is wrong.
+pub trait Mutant: Sync {
+    /// Its name on the command line.
+    fn name(&self) -> &'static str;
+
+    /// The bug, in a sentence.
+    fn bug(&self) -> &'static str;
+
+    /// The elector, or something before it.
+    fn elector(&self, elector: Box<dyn Face>, _timing: Timing) -> Box<dyn Face> {
+        elector
+    }
+
+    /// The store.
+    fn store(&self) -> Box<dyn Store> {
+        Box::new(StoreModel::default())
+    }
+
+    /// A host's clock.
+    fn clock(&self, clock: Clock) -> Clock {
+        clock
+    }
+
+    /// The first half of the nonces of a process that starts on `host`; `random` was drawn for it.
+    fn process(&self, _host: usize, random: u64) -> u64 {
+        random
+    }
+
+    /// Whether an independent thread kills the work at its deadline.
+    fn has_watchdog(&self) -> bool {
+        true
+    }
+}
+
+/// No mutant at all.
+#[derive(Debug)]
+pub struct Honest;
+
+impl Mutant for Honest {
+    fn name(&self) -> &'static str {
+        "none"
+    }
+
+    fn bug(&self) -> &'static str {
+        "none"
+    }
+}
+
+/// All mutants.
+pub fn all() -> Vec<Box<dyn Mutant>> {
+    vec![
+        Box::new(token_inversion::TokenInversion),
+        Box::new(term_read_before_claim::TermReadBeforeClaim),
+        Box::new(flag_not_deadline::FlagNotDeadline),
+        Box::new(ignores_definite_loss::IgnoresDefiniteLoss),
+        Box::new(cancels_after_release::CancelsAfterRelease),
+        Box::new(release_before_the_end::ReleaseBeforeTheEnd),
+        Box::new(claims_without_compare::ClaimsWithoutCompare),
+        Box::new(force_release::ForceRelease),
+        Box::new(clock_stops_in_suspend::ClockStopsInSuspend),
+        Box::new(phantom_leadership::PhantomLeadership),
+        Box::new(deadline_from_the_reply::DeadlineFromTheReply),
+        Box::new(retry_does_not_extend::RetryDoesNotExtend),
+        Box::new(nonce_per_host::NoncePerHost),
+        Box::new(no_watchdog::NoWatchdog),
+    ]
+}
+
+/// The parts of mutants without any bug; nothing may catch it.
+pub fn innocent() -> Box<dyn Mutant> {
+    Box::new(innocent::Innocent)
+}

@@ -1,0 +1,35 @@
+//! The release is written when the work is told to stop, not when it has ended.
+
+use tenure_core::{Input, Order, Output, Time, Timing};
+
+use super::Mutant;
+use super::parts::{Frame, Inner, Twist};
+use crate::candidate::Face;
+
+pub(super) struct ReleaseBeforeTheEnd;
+
+impl Mutant for ReleaseBeforeTheEnd {
+    fn name(&self) -> &'static str {
+        "release_before_the_end"
+    }
+
+    fn bug(&self) -> &'static str {
+        "the release is written when the work is told to stop, not when it has ended"
+    }
+
+    fn elector(&self, elector: Box<dyn Face>, _timing: Timing) -> Box<dyn Face> {
+        Frame::around(elector, Hasty)
+    }
+}
+
+struct Hasty;
+
+impl Twist for Hasty {
+    fn output(&mut self, now: Time, output: Output, frame: &mut Inner) {
+        let stops = matches!(output, Output::Work(Order::Stop { .. } | Order::Kill { .. }));
+        frame.out.push_back(output);
+        if stops {
+            frame.handle(now, Input::WorkEnded);
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! The plan: everything that a seed decides before the first event.
+
+use std::fmt;
+use std::time::Duration;
+
+use tenure_core::{Timing, TimingOptions};
+
+use crate::faults::{Fault, Target, Way};
+use crate::network::Network;
+use crate::rng::Rng;
+use crate::{MS, Nanos, SECOND};
+
+/// Which faults may happen, and so which promises must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Only faults that the fault model covers.
+    Inside,
+    /// Also those that it does not: a store that forgets, a clock that steps, drift beyond the bound.
+    Outside,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Mode::Inside => "inside the fault model",
+            Mode::Outside => "outside the fault model",
+        })
+    }
+}
+
+/// What one candidate is like.
+#[derive(Clone, Debug)]
+pub struct CandidatePlan {
+    /// Its durations.
+    pub timing: Timing,
+    /// How fast its clock is, in parts per million.
+    pub drift_ppm: i64,
+    /// Where its clock starts.
+    pub origin: i64,
+}
+
+/// What one seed plays.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The seed.
+    pub seed: u64,
+    /// The mode.
+    pub mode: Mode,
+    /// The candidates, at least three.
+    pub candidates: Vec<CandidatePlan>,
+    /// How fast the store's clock is, in parts per million.
+    pub store_drift_ppm: i64,
+    /// The network's manners.
+    pub network: Network,
+    /// How many of a thousand requests the store fails.
+    pub store_fails: u64,
+    /// How often a worker acts.
+    pub act_every: Nanos,
+    /// How many of a thousand workers do not stop when told to.
+    pub stubborn: u64,
+    /// Whether an independent thread kills the work at its deadline. Where it does not, the elector's loop never stalls,
+    /// and has to do it alone.
+    pub watchdog: bool,
+    /// What goes wrong when.
+    pub faults: Vec<(Nanos, Fault)>,
+    /// From here on nothing goes wrong any more.
+    pub calm_from: Nanos,
+    /// By then somebody must lead, and lead on.
+    pub leads_by: Nanos,
+    /// The end of the simulation, at least 60 s.
+    pub end: Nanos,
+}
+
+impl Plan {
+    /// The plan of `seed`.
+    pub fn new(seed: u64, mode: Mode) -> Plan {
+        let mut rng = Rng::new(seed, if mode == Mode::Inside { 1 } else { 2 });
+        let count = rng.range(3, 6) as usize;
+        let same = timing(&mut rng);
+        let differ = rng.chance(150);
+        let timings: Vec<Timing> = (0..count).map(|_| if differ { timing(&mut rng) } else { same }).collect();
+        let ttl = timings.iter().map(|timing| nanos(timing.ttl())).max().unwrap_or(SECOND);
+
+        let answer_within = timings.iter().map(|timing| nanos(timing.request_timeout())).min().unwrap_or(SECOND);
+
+        let drift_most = match mode {
+            // Two clocks, each off by half the bound, never differ by more than the bound.
+            Mode::Inside => timings.iter().map(half_bound_ppm).min().unwrap_or(0),
+            Mode::Outside => 300_000,
+        };
+        let drift = |rng: &mut Rng| match rng.below(3) {
+            0 => 0,
+            1 if rng.chance(500) => drift_most,
+            1 => -drift_most,
+            _ => rng.range(0, 2 * drift_most as u64 + 1) as i64 - drift_most,
+        };
+        let store_drift_ppm = drift(&mut rng);
+        let candidates = timings
+            .into_iter()
+            .map(|timing| CandidatePlan { timing, drift_ppm: drift(&mut rng), origin: rng.below(100 * SECOND) as i64 })
+            .collect();
+
+        // A network whose ordinary round trip outlasts the request timeout elects nobody, and rightly so.
+        let slowest = if rng.chance(700) { rng.range(MS / 2, 5 * MS) } else { rng.range(5 * MS, 100 * MS) };
+        let slowest = slowest.min(answer_within / 3);
+        let network = Network {
+            fastest: slowest / 5,
+            slowest,
+            lost: rng.below(2) * rng.below(120),
+            late: rng.below(2) * rng.below(150),
+            latest: rng.range(100 * MS, ttl * 3 / 2),
+            doubled: rng.below(2) * rng.below(100),
+        };
+        let patience = match mode {
+            Mode::Inside => 4 * ttl + 4 * SECOND,
+            Mode::Outside => 7 * ttl + 6 * SECOND,
+        };
+        let end = (60 * SECOND).max(35 * SECOND + patience + 3 * ttl);
+        let leads_by = end - 3 * ttl;
+        let calm_from = leads_by - patience;
+        let mut faults = faults(&mut rng, mode, count, ttl, calm_from);
+        let watchdog = rng.chance(800);
+        if !watchdog {
+            faults.retain(|(_, fault)| !matches!(fault, Fault::Stall { .. }));
+        }
+        Plan {
+            seed,
+            mode,
+            candidates,
+            store_drift_ppm,
+            network,
+            store_fails: rng.below(3) / 2 * rng.below(60),
+            act_every: rng.range(ttl / 20, ttl / 5),
+            stubborn: rng.below(3) / 2 * 500,
+            watchdog,
+            faults,
+            calm_from,
+            leads_by,
+            end,
+        }
+    }
+
+    /// The longest ttl of any candidate.
+    pub fn ttl(&self) -> Nanos {
+        self.candidates.iter().map(|candidate| nanos(candidate.timing.ttl())).max().unwrap_or(SECOND)
+    }
+}
+
+/// `span` in nanoseconds.
+pub fn nanos(span: Duration) -> Nanos {
+    span.as_nanos() as Nanos
+}
+
+fn half_bound_ppm(timing: &Timing) -> i64 {
+    (nanos(timing.margin()) * 1_000_000 / nanos(timing.ttl()) / 2 * 999 / 1_000) as i64
+}
+
+/// Durations with a ttl of 1 to 5 s: mostly the derived ones, now and then others that are allowed.
+fn timing(rng: &mut Rng) -> Timing {
+    let ttl = Duration::from_nanos(rng.range(SECOND, 5 * SECOND + 1));
+    let mut options = TimingOptions { ttl: Some(ttl), ..TimingOptions::default() };
+    if rng.chance(300) {
+        let mut some = |least: u32, most: u32| {
+            let part = rng.range(u64::from(least), u64::from(most)) as u32;
+            rng.chance(500).then(|| ttl * part / 1_000)
+        };
+        options.renew_interval = some(100, 400);
+        options.stop_timeout = some(50, 400);
+        options.margin = some(60, 200);
+        options.retry_interval = some(50, 300);
+        options.grace_period = some(150, 500);
+        options.claim_delay = some(0, 300);
+    }
+    let derived = TimingOptions { ttl: Some(ttl), ..TimingOptions::default() };
+    options.resolve().or_else(|_| derived.resolve()).unwrap_or_else(|_| unreachable!("derived values never conflict"))
+}
+
+fn faults(rng: &mut Rng, mode: Mode, hosts: usize, ttl: Nanos, calm_from: Nanos) -> Vec<(Nanos, Fault)> {
+    let kinds = if mode == Mode::Outside { 15 } else { 12 };
+    // A few kinds per seed, so that each is seen alone too.
+    let enabled: Vec<u64> = (0..kinds).filter(|_| rng.chance(400)).collect();
+    let count = if enabled.is_empty() { 0 } else { rng.range(2, 24) };
+    let mut planned: Vec<(Nanos, Fault)> = Vec::with_capacity(count as usize);
+    // Every step back makes the record live longer: their sum is part of what recovery may take.
+    let mut back_left = 2 * ttl;
+    for _ in 0..count {
+        let at = rng.range(ttl / 10, calm_from - ttl / 10);
+        let target = if rng.chance(600) { Target::Leader } else { Target::Host(rng.below(hosts as u64) as usize) };
+        // Short ones, and ones that outlast a lease; none outlasts the faults' time.
+        let most = if rng.chance(500) { ttl / 2 } else { ttl * 5 / 2 };
+        let lasts = rng.range(MS, most).min(calm_from - at);
+        let fault = match enabled[rng.below(enabled.len() as u64) as usize] {
+            0 => Fault::Suspend { target, lasts },
+            1 => Fault::Stall { target, lasts },
+            2 => Fault::Crash { target, lasts, reaped: false },
+            3 => Fault::Crash { target, lasts: lasts / 4, reaped: true },
+            4 => {
+                let way = [Way::Requests, Way::Replies, Way::Both][rng.below(3) as usize];
+                Fault::Partition { target, way, lasts }
+            }
+            5 => Fault::Partition { target, way: Way::Both, lasts },
+            6 => Fault::StoreRestart { lasts: lasts / 2 },
+            7 => Fault::Resign { target },
+            8 => Fault::Unhealthy { target, lasts },
+            9 => Fault::WorkEnds,
+            10 => Fault::FalseWakes { count: rng.range(1, 20) },
+            11 => Fault::WallClockSteps { by: rng.below(7_200_000_000) as i64 - 3_600_000_000 },
+            12 => Fault::StoreForgets,
+            13 => Fault::StoreClockSteps { by: rng.below(3 * ttl) as i64 },
+            _ => {
+                let by = rng.below(back_left);
+                back_left -= by;
+                Fault::StoreClockSteps { by: -(by as i64) }
+            }
+        };
+        planned.push((at, fault));
+    }
+    planned.sort_by_key(|(at, _)| *at);
+    planned
+}

@@ -1,0 +1,215 @@
+//! The store model: a pure table with an injected clock, and the same table as a store that the suite can run.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tenure_core::{Answer, Claimed, Failure, KeyPrefix, Nonce, Request, Term, Time, Timing};
+use tenure_store::{
+    Answers, Claim, Held, LeaseRecord, LeaseStore, LeaseTable, Released, Renewed, StoreError, StoreErrorKind,
+    StoreInfo, WakeStream, check_batch, check_ttl,
+};
+
+use crate::Nanos;
+
+/// A moment on the store's clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreTime {
+    /// Monotonic: judges expiry.
+    pub now: Time,
+    /// Wall clock, microseconds since 1970: seeds terms.
+    pub micros: u64,
+}
+
+/// Something for the store to do, in one atomic step.
+#[derive(Clone, Debug)]
+pub struct Op {
+    /// What was asked.
+    pub request: Request,
+    /// Zero for a fresh request. Only mutants use others: they need several steps for one request.
+    pub stage: u8,
+    /// What a mutant remembers between its steps.
+    pub carry: u64,
+}
+
+impl Op {
+    /// A fresh request.
+    pub fn new(request: Request) -> Self {
+        Op { request, stage: 0, carry: 0 }
+    }
+}
+
+/// What one atomic step led to.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// The answer to the request.
+    Answer(Answer),
+    /// The request is not done: the store goes on with this after that time. Only mutants do.
+    Later(Nanos, Op),
+}
+
+/// A store, as the simulator sees it.
+pub trait Store {
+    /// Performs one atomic step.
+    fn step(&mut self, at: StoreTime, op: Op) -> Step;
+    /// Loses every record.
+    fn forget(&mut self);
+    /// The place in the order of tenures of the tenure that was granted last: counts the moments at which a record
+    /// changed hands, not the moments at which terms were minted.
+    fn last_grant(&self) -> u64;
+}
+
+/// The honest store: tenure-store's own table.
+#[derive(Clone, Debug, Default)]
+pub struct StoreModel {
+    pub(crate) table: LeaseTable,
+    last: Option<(Nonce, Term)>,
+    grants: u64,
+}
+
+impl Store for StoreModel {
+    fn step(&mut self, at: StoreTime, op: Op) -> Step {
+        let answer = match op.request {
+            Request::Acquire(claim) => match self.table.acquire(at.now, at.micros, &claim) {
+                Ok(claimed) => {
+                    if let Claimed::Granted { term, .. } = claimed
+                        && self.last != Some((claim.nonce, term))
+                    {
+                        self.last = Some((claim.nonce, term));
+                        self.grants += 1;
+                    }
+                    Answer::Claimed(claimed)
+                }
+                Err(error) => failed(&error),
+            },
+            Request::Renew(held) => Answer::Renewed(self.table.renew(at.now, &held)),
+            Request::Release(held) => Answer::Released(self.table.release(at.now, &held)),
+            Request::Observe(key) => {
+                let records = self.table.list(at.now, &KeyPrefix::from(&key));
+                Answer::Observed(records.into_iter().find(|record| record.key == key))
+            }
+        };
+        Step::Answer(answer)
+    }
+
+    fn forget(&mut self) {
+        self.table.forget_all();
+    }
+
+    fn last_grant(&self) -> u64 {
+        self.grants
+    }
+}
+
+fn failed(error: &StoreError) -> Answer {
+    Answer::Failed(Failure { outcome_unknown: error.is_outcome_unknown(), message: error.to_string() })
+}
+
+/// The store model behind the trait that real stores implement, so that the conformance suite can run it.
+#[derive(Debug)]
+pub struct ModelStore {
+    model: Mutex<StoreModel>,
+    origin: tokio::time::Instant,
+}
+
+const INFO: StoreInfo = StoreInfo {
+    scheme: "model",
+    min_ttl: Duration::from_millis(1),
+    max_ttl: Timing::MAX_TTL,
+    batch_limit: 100_000,
+    watch: false,
+    durable: false,
+    shared: false,
+    overlap_faults: &[],
+};
+
+impl ModelStore {
+    /// A store without records, on tokio's clock.
+    pub fn new() -> Self {
+        ModelStore { model: Mutex::default(), origin: tokio::time::Instant::now() }
+    }
+
+    /// Does something to the table behind the store's back, at the store's present time.
+    pub fn with_table<R>(&self, act: impl FnOnce(&mut LeaseTable, Time) -> R) -> R {
+        let now = self.time().now;
+        act(&mut self.model.lock().unwrap_or_else(PoisonError::into_inner).table, now)
+    }
+
+    fn time(&self) -> StoreTime {
+        let elapsed = self.origin.elapsed();
+        // Any seed of terms will do here: the suite brings `above` where it needs growth.
+        StoreTime { now: Time::ZERO + elapsed, micros: 1_700_000_000_000_000 + elapsed.as_micros() as u64 }
+    }
+
+    fn ask(&self, request: Request) -> Answer {
+        match self.model.lock().unwrap_or_else(PoisonError::into_inner).step(self.time(), Op::new(request)) {
+            Step::Answer(answer) => answer,
+            Step::Later(..) => unfit(),
+        }
+    }
+}
+
+impl Default for ModelStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn unfit() -> Answer {
+    Answer::Failed(Failure { outcome_unknown: false, message: "the model gave no fitting answer".into() })
+}
+
+fn error(answer: Answer) -> StoreError {
+    match answer {
+        Answer::Failed(failure) => StoreError::new(StoreErrorKind::Invalid, failure.message),
+        other => StoreError::new(StoreErrorKind::Corrupt, format!("the model answered {other:?}")),
+    }
+}
+
+#[async_trait]
+impl LeaseStore for ModelStore {
+    fn info(&self) -> StoreInfo {
+        INFO
+    }
+
+    async fn acquire(&self, claims: &[Claim]) -> Result<Answers<Claimed>, StoreError> {
+        check_batch(&INFO, claims.iter().map(|claim| &claim.key))?;
+        let one = |claim: &Claim| {
+            check_ttl(&INFO, &claim.key, claim.ttl)?;
+            match self.ask(Request::Acquire(claim.clone())) {
+                Answer::Claimed(claimed) => Ok(claimed),
+                other => Err(error(other)),
+            }
+        };
+        Ok(claims.iter().map(one).collect())
+    }
+
+    async fn renew(&self, held: &[Held]) -> Result<Answers<Renewed>, StoreError> {
+        check_batch(&INFO, held.iter().map(|held| &held.key))?;
+        let one = |held: &Held| {
+            check_ttl(&INFO, &held.key, held.ttl)?;
+            match self.ask(Request::Renew(held.clone())) {
+                Answer::Renewed(renewed) => Ok(renewed),
+                other => Err(error(other)),
+            }
+        };
+        Ok(held.iter().map(one).collect())
+    }
+
+    async fn release(&self, held: &[Held]) -> Result<Answers<Released>, StoreError> {
+        check_batch(&INFO, held.iter().map(|held| &held.key))?;
+        let one = |held: &Held| match self.ask(Request::Release(held.clone())) {
+            Answer::Released(released) => Ok(released),
+            other => Err(error(other)),
+        };
+        Ok(held.iter().map(one).collect())
+    }
+
+    async fn list(&self, prefix: &KeyPrefix) -> Result<Vec<LeaseRecord>, StoreError> {
+        Ok(self.with_table(|table, now| table.list(now, prefix)))
+    }
+
+    async fn watch(&self, _prefix: &KeyPrefix) -> Result<WakeStream, StoreError> {
+        Err(StoreError::new(StoreErrorKind::Unsupported, "model: has no hints; candidates go by their timers"))
+    }
+}

@@ -1,0 +1,322 @@
+//! The hosts' side of the world: processes, their electors, and the faults that strike them.
+
+use tenure_core::{Answer, Elector, ElectorConfig, Event as Told, Input, Note, Order, Output, Renewed, Request};
+use tenure_core::{RequestId, Time};
+
+use super::{Event, ForElector, Name, World};
+use crate::candidate::Process;
+use crate::faults::Way;
+use crate::invariants::requests_are_bounded::{self, RequestsAreBounded};
+use crate::invariants::{events_in_order, loss_stops_work, work_is_wanted};
+use crate::plan::nanos;
+use crate::store_model::Op;
+use crate::{MS, Nanos};
+
+/// How long after waking up a host's events are spread: the scheduler decides what runs first.
+const WAKING: Nanos = 3 * MS;
+
+impl World<'_> {
+    /// Starts a process under the host's name, which campaigns.
+    pub(super) fn start(&mut self, host: usize) {
+        if self.hosts[host].process.is_some() {
+            return;
+        }
+        self.processes += 1;
+        let id = self.processes;
+        let starts = self.hosts[host].starts + 1;
+        self.hosts[host].starts = starts;
+        let config = ElectorConfig {
+            key: self.key.clone(),
+            holder: self.hosts[host].holder.clone(),
+            process: self.mutant.process(host, self.rng.next()),
+            timing: self.plan.candidates[host].timing,
+            note: Note::default(),
+            seed: self.rng.next(),
+        };
+        let timing = config.timing;
+        let elector = self.mutant.elector(Box::new(Elector::new(config)), timing);
+        self.hosts[host].process = Some(Process {
+            id,
+            elector,
+            armed: Nanos::MAX,
+            announced: None,
+            highest_started: None,
+            healthy: true,
+            wanted: false,
+            claimed_at: 0,
+            requests: RequestsAreBounded::default(),
+        });
+        self.trace.line(self.now, Name(host), format_args!("process {id} starts"));
+        self.tell(host, 0, Input::Campaign);
+    }
+
+    /// The process dies with all its work; `reaped`: somebody proved it and releases the lease.
+    pub(super) fn crash(&mut self, host: usize, reaped: bool) {
+        let Some(process) = self.hosts[host].process.take() else { return };
+        for worker in self.alive.clone() {
+            if self.workers[worker].process == process.id {
+                self.bury(worker);
+            }
+        }
+        if let (true, Some(held)) = (reaped, process.elector.held()) {
+            self.send(host, process.id, RequestId(0), Request::Release(held));
+        }
+    }
+
+    pub(super) fn suspend(&mut self, host: usize) {
+        let host = &mut self.hosts[host];
+        host.suspended += 1;
+        if host.suspended == 1 {
+            host.clock.suspend(self.now);
+        }
+    }
+
+    pub(super) fn resume(&mut self, host: usize) {
+        let sleeper = &mut self.hosts[host];
+        sleeper.suspended -= 1;
+        if sleeper.suspended > 0 {
+            return;
+        }
+        sleeper.clock.resume(self.now);
+        sleeper.resumed_at = self.now;
+        self.trace.line(self.now, Name(host), "wakes up");
+        let waiting = std::mem::take(&mut self.hosts[host].waiting);
+        self.go_on(waiting);
+        self.check_actors();
+    }
+
+    pub(super) fn unstall(&mut self, host: usize) {
+        self.hosts[host].stalled -= 1;
+        if self.hosts[host].stalled > 0 {
+            return;
+        }
+        self.trace.line(self.now, Name(host), "elector's loop goes on");
+        let waiting = std::mem::take(&mut self.hosts[host].waiting_loop);
+        self.go_on(waiting);
+    }
+
+    /// Plans what had to wait: the loop's events in their order, the work's in any.
+    fn go_on(&mut self, waiting: Vec<Event>) {
+        let mut loops = self.now;
+        for event in waiting {
+            let at = if matches!(event, Event::Elector { .. }) {
+                loops = loops.max(self.now + self.rng.below(WAKING));
+                loops
+            } else {
+                self.now + self.rng.below(WAKING)
+            };
+            self.queue.push(at, event);
+        }
+    }
+
+    pub(super) fn cut(&mut self, host: usize, way: Way, cut: bool) {
+        let host = &mut self.hosts[host];
+        let change = |count: &mut u32| *count = if cut { *count + 1 } else { *count - 1 };
+        if way != Way::Replies {
+            change(&mut host.cut_out);
+        }
+        if way != Way::Requests {
+            change(&mut host.cut_in);
+        }
+    }
+
+    /// Hands `input` to the process that runs on `host` now, `after` that time.
+    pub(super) fn tell(&mut self, host: usize, after: Nanos, input: Input) {
+        if let Some(process) = &self.hosts[host].process {
+            let event = Event::Elector { host, process: process.id, what: ForElector::Tell(input) };
+            self.queue.push(self.now + after, event);
+        }
+    }
+
+    pub(super) fn reach_elector(&mut self, host: usize, process: u64, what: ForElector) {
+        let at = &mut self.hosts[host];
+        if at.process.as_ref().is_none_or(|running| running.id != process) {
+            return;
+        }
+        if at.suspended > 0 {
+            return at.waiting.push(Event::Elector { host, process, what });
+        }
+        if at.stalled > 0 {
+            return at.waiting_loop.push(Event::Elector { host, process, what });
+        }
+        match what {
+            ForElector::Timer(armed) => self.timer(host, armed),
+            ForElector::Answer(id, answer, about) => {
+                if self.trace.wanted() {
+                    self.trace.line(self.now, Name(host), format_args!("<- {} {answer:?}", id.0));
+                }
+                let lost = about.filter(|_| matches!(answer, Answer::Renewed(Renewed::Lost { .. })));
+                self.call(host, Input::Answer(id, answer));
+                if let Some(lost) = lost
+                    && let Some(process) = &self.hosts[host].process
+                {
+                    let current = process.elector.is_current(self.hosts[host].clock.read(self.now))
+                        && process.elector.held().is_some_and(|held| (held.nonce, held.term) == lost);
+                    let verdict = loss_stops_work::check(process.id, lost, current, &self.workers, &self.alive);
+                    self.judge(loss_stops_work::NAME, verdict);
+                }
+            }
+            ForElector::Tell(input) => {
+                if self.trace.wanted() {
+                    self.trace.line(self.now, Name(host), format_args!("told {input:?}"));
+                }
+                if let Some(process) = &mut self.hosts[host].process {
+                    match &input {
+                        Input::Health(healthy) => process.healthy = *healthy,
+                        Input::Campaign => process.wanted = true,
+                        Input::Resign => process.wanted = false,
+                        _ => {}
+                    }
+                }
+                let stops = matches!(input, Input::Resign | Input::Health(false));
+                self.call(host, input);
+                if stops {
+                    self.judge(work_is_wanted::NAME, work_is_wanted::told(process, &self.workers, &self.alive));
+                }
+            }
+        }
+    }
+
+    fn timer(&mut self, host: usize, armed: Nanos) {
+        let local = self.hosts[host].clock.read(self.now);
+        let Some(process) = &mut self.hosts[host].process else { return };
+        if process.armed != armed {
+            return;
+        }
+        process.armed = Nanos::MAX;
+        match process.elector.poll_timeout() {
+            Some(due) if due <= local => self.call(host, Input::Timeout),
+            // What it was armed for was put off meanwhile.
+            due => self.arm(host, due),
+        }
+    }
+
+    /// Calls the elector and carries out what it says.
+    fn call(&mut self, host: usize, input: Input) {
+        let local = self.hosts[host].clock.read(self.now);
+        let Some(process) = &mut self.hosts[host].process else { return };
+        let id = process.id;
+        let mut outputs = std::mem::take(&mut self.outputs);
+        process.elector.handle(local, input);
+        while let Some(output) = process.elector.poll() {
+            outputs.push(output);
+        }
+        let due = process.elector.poll_timeout();
+        for output in outputs.drain(..) {
+            self.perform(host, id, output);
+        }
+        self.outputs = outputs;
+        self.arm(host, due);
+    }
+
+    fn arm(&mut self, host: usize, due: Option<Time>) {
+        let Some(due) = due else { return };
+        let at = self.hosts[host].clock.when(due, self.now);
+        // A mutant may want to be called at once for ever; time must go on.
+        let at = if at == self.now { at + MS / 10 } else { at };
+        let Some(process) = &mut self.hosts[host].process else { return };
+        if at < process.armed {
+            process.armed = at;
+            let event = Event::Elector { host, process: process.id, what: ForElector::Timer(at) };
+            self.queue.push(at, event);
+        }
+    }
+
+    fn perform(&mut self, host: usize, process: u64, output: Output) {
+        match output {
+            Output::Send(id, request) => {
+                if self.trace.wanted() {
+                    self.trace.line(self.now, Name(host), format_args!("-> {} {}", id.0, Short(&request)));
+                }
+                self.note_request(host, &request);
+                self.send(host, process, id, request);
+            }
+            Output::Work(order) => {
+                if self.trace.wanted() {
+                    self.trace.line(self.now, Name(host), format_args!("work: {order:?}"));
+                }
+                match order {
+                    Order::Start { term, nonce, deadline, .. } => self.start_work(host, process, term, nonce, deadline),
+                    Order::Extend { deadline } => self.extend_work(process, deadline),
+                    Order::Stop { .. } => self.stop_work(host, process),
+                    Order::Kill { .. } => self.kill_work(process),
+                }
+            }
+            Output::Event(told) => {
+                if self.trace.wanted() && !matches!(told, Told::StoreFailed { .. } | Told::Renewed) {
+                    self.trace.line(self.now, Name(host), format_args!("event: {told:?}"));
+                }
+                self.told(host, process, &told);
+            }
+        }
+    }
+
+    fn told(&mut self, host: usize, process: u64, told: &Told) {
+        match told {
+            Told::BecameLeader { term } => {
+                if let Some(process) = &mut self.hosts[host].process {
+                    process.announced = Some(*term);
+                }
+            }
+            Told::LostLeadership { .. } => {
+                let last = self.workers.iter().rev().find(|worker| worker.process == process);
+                let verdict = events_in_order::lost(last);
+                self.judge(events_in_order::NAME, verdict);
+                // As a program that wants to lead again does.
+                let again = self.rng.below(500 * MS);
+                self.tell(host, again, Input::Campaign);
+            }
+            _ => {}
+        }
+    }
+
+    fn note_request(&mut self, host: usize, request: &Request) {
+        let (now, retry) = (self.now, nanos(self.plan.candidates[host].timing.retry_interval()));
+        let Some(process) = &mut self.hosts[host].process else { return };
+        if matches!(request, Request::Acquire(_)) {
+            process.claimed_at = now;
+        }
+        let verdict = process.requests.sent(now, retry);
+        self.judge(requests_are_bounded::NAME, verdict);
+    }
+
+    /// Hands a request to the network.
+    pub(super) fn send(&mut self, host: usize, process: u64, id: RequestId, request: Request) {
+        if let Request::Release(held) = &request {
+            self.check_release(held);
+        }
+        if self.hosts[host].cut_out > 0 {
+            return;
+        }
+        let faulty = self.faulty();
+        let [first, second] = self.plan.network.arrivals(&mut self.rng, faulty, &mut self.counts);
+        if let Some(after) = second {
+            let op = Op::new(request.clone());
+            self.queue.push(self.now + after, Event::AtStore { host, process, id, op });
+        }
+        if let Some(after) = first {
+            self.queue.push(self.now + after, Event::AtStore { host, process, id, op: Op::new(request) });
+        }
+    }
+
+    /// Delivers a hint, unless none are delivered.
+    pub(super) fn hint(&mut self, host: usize, after: Nanos) {
+        if self.wakes {
+            self.tell(host, after, Input::Wake);
+        }
+    }
+}
+
+/// A request on one short line.
+struct Short<'a>(&'a Request);
+
+impl std::fmt::Display for Short<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Request::Acquire(claim) => write!(f, "acquire {:?} above {:?}", claim.nonce, claim.above),
+            Request::Renew(held) => write!(f, "renew {:?} {}", held.nonce, held.term),
+            Request::Release(held) => write!(f, "release {:?} {}", held.nonce, held.term),
+            Request::Observe(_) => f.write_str("observe"),
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Every known bug is caught within 1,000 seeds, and the table says by what.
+
+use tenure_sim::mutants::{Mutant, all, innocent};
+use tenure_sim::report::Failure;
+use tenure_sim::run::{BOTH, Run, run_mutant};
+
+const SEEDS: u64 = 1_000;
+
+fn caught(mutant: &dyn Mutant, seeds: u64) -> Option<Failure> {
+    let run = Run { start: 0, seeds, modes: BOTH, threads: 1 };
+    run_mutant(run, mutant, |_| {}).1
+}
+
+/// Prints mutant, invariant and seeds; one that is not caught fails the test.
+#[test]
+fn every_mutant_is_caught() {
+    println!("{:<26} {:<28} {:>5}  bug", "mutant", "caught by", "seeds");
+    let mut missed = Vec::new();
+    for mutant in all() {
+        match caught(mutant.as_ref(), SEEDS) {
+            Some(failure) => {
+                let by = match failure.violation.through {
+                    Some(other) => format!("{other} (no wake-ups)"),
+                    None => failure.violation.invariant.to_owned(),
+                };
+                println!("{:<26} {by:<28} {:>5}  {}", mutant.name(), failure.seed + 1, mutant.bug());
+            }
+            None => {
+                println!("{:<26} {:<28} {SEEDS:>5}  {}", mutant.name(), "NOTHING", mutant.bug());
+                missed.push(mutant.name());
+            }
+        }
+    }
+    assert!(missed.is_empty(), "not caught: {missed:?}");
+}
+
+/// What the mutants are made of is caught by nothing while no bug is in it.
+#[test]
+fn the_mutants_parts_are_innocent() {
+    if let Some(failure) = caught(innocent().as_ref(), 100) {
+        panic!("{failure}");
+    }
+}

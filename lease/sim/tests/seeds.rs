@@ -1,0 +1,54 @@
+//! The electors as they are: some seeds in each mode, and the promise that a seed repeats itself.
+
+use tenure_sim::mutants::{Honest, all};
+use tenure_sim::plan::Mode;
+use tenure_sim::run::{BOTH, Run, run, trace};
+
+/// 300 seeds in each mode break nothing. Far more are played by the binary.
+#[test]
+fn seeds_pass() {
+    let (counts, failure) = run(Run { start: 1_000_000, seeds: 300, modes: BOTH, threads: 2 }, |_| {});
+    println!("{counts}");
+    if let Some(failure) = failure {
+        panic!("{failure}");
+    }
+    assert_eq!(counts.runs, 1_200);
+    assert!(counts.simulated >= 1_200 * 60_000_000_000);
+    assert!(counts.faults.iter().all(|count| *count > 0), "{counts}");
+    assert!(counts.lost > 0 && counts.late > 0 && counts.doubled > 0, "{counts}");
+}
+
+/// Inside the fault model nothing ever overlaps; outside it does, or the second mode would show nothing.
+#[test]
+fn overlaps_happen_outside_the_fault_model_only() {
+    let longest =
+        |mode: &'static [Mode]| run(Run { start: 0, seeds: 150, modes: mode, threads: 2 }, |_| {}).0.longest_overlap;
+    assert_eq!(longest(&[Mode::Inside]), 0);
+    assert!(longest(&[Mode::Outside]) > 0);
+}
+
+/// A seed tells the same story twice, word for word, and other seeds tell others.
+#[test]
+fn a_seed_repeats_itself() {
+    for mode in BOTH {
+        let (first, _) = trace(7, *mode, &Honest);
+        assert!(first.len() > 100);
+        assert_eq!(first, trace(7, *mode, &Honest).0);
+        assert_ne!(first, trace(8, *mode, &Honest).0);
+    }
+}
+
+/// The trace that a failing run prints is the one that its seed prints alone, broken promise and all.
+#[test]
+fn a_failure_repeats_itself() {
+    let mutants = all();
+    let mutant = mutants.iter().find(|mutant| mutant.name() == "flag_not_deadline").expect("it is in the list");
+    let many = Run { start: 0, seeds: 100, modes: BOTH, threads: 2 };
+    let (_, failure) = tenure_sim::run::run_mutant(many, mutant.as_ref(), |_| {});
+    let failure = failure.expect("this mutant is caught");
+    let (lines, again) = trace(failure.seed, failure.mode, mutant.as_ref());
+    assert_eq!(lines, failure.trace);
+    let again = again.expect("a seed that failed fails again");
+    assert_eq!(again.violation, failure.violation);
+    assert!(lines.last().is_some_and(|line| line.contains("broken at")), "{:?}", lines.last());
+}
