@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::config::{SqliteBusConfig, invalid};
+use crate::counters::Counters;
 use crate::retention::{self, Retention};
 use crate::writer::{self, Command, OwnedBatch};
 use crate::{follow, schema};
@@ -28,18 +29,7 @@ pub struct SqliteBus {
     config: Arc<SqliteBusConfig>,
     commands: mpsc::Sender<Command>,
     /// Ends the thread that removes old messages when the last handle goes.
-    retention: Option<Arc<Retention>>,
-}
-
-/// What the file has counted since it was made, over all processes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Messages put onto the bus.
-    pub stored: u64,
-    /// Messages dropped because their id was there already.
-    pub deduplicated: u64,
-    /// Messages refused: by the fence, or as too large or not text.
-    pub refused: u64,
+    _retention: Option<Arc<Retention>>,
 }
 
 impl SqliteBus {
@@ -49,7 +39,7 @@ impl SqliteBus {
         let connection = schema::open(&config, true)?;
         let retention = retention::start(&config)?.map(Arc::new);
         let commands = writer::start(config.clone(), connection)?;
-        Ok(SqliteBus { config: Arc::new(config), commands, retention })
+        Ok(SqliteBus { config: Arc::new(config), commands, _retention: retention })
     }
 
     /// What the file has counted since it was made, over all processes that publish to it.
@@ -108,7 +98,6 @@ impl Bus for SqliteBus {
             subject: batch.subject.to_owned(),
             fence: batch.fence.map(|(key, term)| (key.to_owned(), term)),
             messages: batch.messages.to_vec(),
-            retention: self.retention.is_some(),
         };
         self.ask(|answer| Command::Publish { batch, answer }).await
     }

@@ -9,11 +9,13 @@
 
 mod bus;
 mod config;
+mod counters;
 mod failure;
 mod follow;
 mod retention;
 mod schema;
 mod writer;
 
-pub use bus::{Counters, SqliteBus};
+pub use bus::SqliteBus;
 pub use config::{SqliteBusConfig, SyncMode};
+pub use counters::Counters;

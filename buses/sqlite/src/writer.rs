@@ -10,7 +10,7 @@ use tenure_core::Term;
 use tenure_envelope::EnvelopeId;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::bus::Counters;
+use crate::counters::Counters;
 use crate::config::SqliteBusConfig;
 use crate::failure::failure;
 use crate::schema;
@@ -33,8 +33,6 @@ pub(crate) struct OwnedBatch {
     pub(crate) subject: String,
     pub(crate) fence: Option<(String, Term)>,
     pub(crate) messages: Vec<Message>,
-    /// Whether ids of removed rows have to be asked about too.
-    pub(crate) retention: bool,
 }
 
 /// Starts the thread; it ends when every sender is gone.
@@ -182,6 +180,9 @@ fn insert(connection: &Connection, batch: &OwnedBatch, tally: &mut Tally) -> rus
     )?;
     let mut find = connection.prepare_cached("SELECT pos FROM envelopes WHERE id = ?1")?;
     let mut removed = connection.prepare_cached("SELECT pos FROM bus_removed WHERE id = ?1")?;
+    // Whoever keeps the bounds may be another process.
+    let any_removed: bool =
+        connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM bus_removed)")?.query_row([], |row| row.get(0))?;
     let term = batch.fence.as_ref().map(|(_, term)| number(*term));
     let at_ms = schema::wall_clock_ms();
     insert.raw_bind_parameter(3, batch.subject.as_str())?;
@@ -195,7 +196,7 @@ fn insert(connection: &Connection, batch: &OwnedBatch, tally: &mut Tally) -> rus
             continue;
         }
         let id = IdText::of(message.id);
-        if batch.retention {
+        if any_removed {
             let pos: Option<i64> = removed.query_row([id.as_str()], |row| row.get(0)).optional()?;
             if let Some(pos) = pos {
                 tally.deduplicated += 1;

@@ -143,6 +143,8 @@ impl Args {
 
 /// Runs until a signal: prints the addresses, serves, writes the ledger. Needs a tokio runtime with its drivers on.
 pub async fn run(args: Args) -> Result<(), SimError> {
+    // Before the first line is told, so that whoever reads it may end the process at once.
+    let end = asked_to_end()?;
     let sim = Sim::start(args.config()).await?;
     let addresses = sim.addresses();
     let hello = Hello {
@@ -153,7 +155,7 @@ pub async fn run(args: Args) -> Result<(), SimError> {
         http: addresses.http.map(|addr| format!("http://{addr}")).unwrap_or_default(),
     };
     print_line(&hello)?;
-    asked_to_end().await?;
+    end.await?;
     let ledger = sim.shutdown().await;
     match &args.ledger {
         Some(path) => write_ledger(&ledger, path),
@@ -182,18 +184,22 @@ struct Hello<'a> {
     http: String,
 }
 
-async fn asked_to_end() -> std::io::Result<()> {
+/// Listens for the signals that end a process from now on; the answer waits for one.
+fn asked_to_end() -> std::io::Result<impl Future<Output = std::io::Result<()>>> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate())?;
-        tokio::select! {
-            ended = tokio::signal::ctrl_c() => ended,
-            _ = terminate.recv() => Ok(()),
-        }
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        Ok(async move {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            Ok(())
+        })
     }
     #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await
+    Ok(tokio::signal::ctrl_c())
 }
 
 /// Writes beside the file and renames, so that nobody reads half a ledger.
