@@ -73,6 +73,31 @@ impl Cover {
         }
     }
 
+    /// Reading was ended here: what was read up to the last life signs stays covered.
+    pub fn stopped(&mut self) {
+        for (connection, at_ms) in std::mem::take(&mut self.alive) {
+            self.disconnected(connection, at_ms, "stopped");
+        }
+    }
+
+    /// What was read of the channel until `at_ms` is not held any more: this reader answers for it from then on only.
+    pub fn let_go(&mut self, channel: &str, at_ms: u64) {
+        if let Some(state) = self.channels.get_mut(channel) {
+            state.since_ms = state.since_ms.map(|since| since.max(at_ms.saturating_add(1)));
+        }
+    }
+
+    /// The reader has ended: every channel was read until its connections were last seen alive.
+    pub fn ended(&mut self) {
+        for state in self.channels.values_mut() {
+            let alive = state.connections.drain(..).filter_map(|connection| self.alive.get(&connection)).max();
+            if let (Some(_), Some(alive)) = (state.since_ms.take(), alive) {
+                state.lost = Some((*alive, "reader_stopped".to_owned()));
+            }
+        }
+        self.alive.clear();
+    }
+
     /// The connection was seen alive.
     pub fn alive(&mut self, connection: u32, at_ms: u64) {
         let last = self.alive.entry(connection).or_insert(at_ms);
@@ -128,16 +153,16 @@ impl Cover {
             since: spans.iter().filter(regular).filter_map(|(_, span)| span.since).max(),
             until: spans.iter().filter(regular).filter_map(|(_, span)| span.until).min(),
         };
-        let except: BTreeMap<String, Span> = spans
-            .iter()
-            .filter(|channel| !regular(channel))
-            .map(|(name, span)| ((*name).clone(), *span))
-            .collect();
+        let except: BTreeMap<String, Span> =
+            spans.iter().filter(|channel| !regular(channel)).map(|(name, span)| ((*name).clone(), *span)).collect();
         if except.len() <= MOST_EXCEPTIONS {
             return CoverNote { all, except };
         }
         let every = |pick: fn(&Span) -> Option<u64>| spans.iter().filter_map(move |(_, span)| pick(span));
-        let all = Span { since: every(|span| span.since).max(), until: every(|span| span.until).min() };
+        // A channel that is not read must not seem read because most others are.
+        let whole = spans.iter().all(|(_, span)| span.since.is_some());
+        let since = every(|span| span.since).max().filter(|_| whole);
+        let all = Span { since, until: every(|span| span.until).min() };
         CoverNote { all, except: BTreeMap::new() }
     }
 }
@@ -209,6 +234,17 @@ mod tests {
         assert_eq!(cover.since_ms("a"), Some(900));
     }
 
+    /// What was read before reading was ended stays covered: the last note says so.
+    #[test]
+    fn what_was_read_before_the_end_stays_covered() {
+        let mut cover = Cover::new(["a"]);
+        cover.joined(1, "a", 100);
+        cover.alive(1, 700);
+        cover.stopped();
+        assert!(!cover.any());
+        assert_eq!(cover.note(None, &pending()).channel("a"), Span { since: None, until: Some(700) });
+    }
+
     /// Two connections that overlap leave no interruption when the first one goes.
     #[test]
     fn overlapping_connections_leave_no_interruption() {
@@ -240,6 +276,35 @@ mod tests {
         let text = serde_json::to_string(&note).unwrap();
         assert!(text.contains("covered_until"));
         assert_eq!(CoverNote::parse(&text), Some(note));
+    }
+
+    /// Where too many channels differ for a note to name them, it vouches for nothing rather than for one that is not
+    /// read.
+    #[test]
+    fn a_note_that_cannot_name_all_vouches_for_none() {
+        let names: Vec<String> = (0..300).map(|n| format!("c{n}")).collect();
+        let mut cover = Cover::new(names.iter().map(String::as_str));
+        for name in &names[..150] {
+            cover.joined(1, name, 100);
+        }
+        cover.alive(1, 1_000);
+        let note = cover.note(None, &pending());
+        assert_eq!(note.channel("c299").since, None);
+        assert_eq!(note.channel("c0").until, Some(1_000));
+    }
+
+    /// What was let go unpublished, or not read because the reader ended, is not vouched for.
+    #[test]
+    fn coverage_ends_with_the_reader_and_begins_after_what_was_let_go() {
+        let mut cover = Cover::new(["a"]);
+        cover.joined(1, "a", 100);
+        cover.alive(1, 1_000);
+        cover.let_go("a", 400);
+        cover.let_go("a", 300);
+        assert_eq!(cover.since_ms("a"), Some(401));
+        cover.ended();
+        assert!(!cover.any());
+        assert_eq!(cover.note(None, &pending()).channel("a"), Span { since: None, until: Some(1_000) });
     }
 
     /// A channel whose last interval is undecided holds back its own moment only.

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use tenure_bus::Message;
 use tenure_core::{Term, Time};
-use tenure_envelope::EnvelopeId;
+use tenure_envelope::{EnvelopeId, Kind};
 
+use crate::cover::CoverNote;
 use crate::ring::{Entry, Inserted, Ring, RingLimits};
 use crate::seen::Seen;
 
@@ -112,20 +113,35 @@ impl Coverage {
         &self.ring
     }
 
-    /// Takes this instance's part. Who becomes leader publishes its ring first; who stops leading drops what only a
-    /// leader may publish. `covered_until_ms` is what the leader before is known to have published: on a bus that does
-    /// not drop second messages, the ring up to there must not be published again.
-    pub fn take_role(&mut self, role: Role, covered_until_ms: Option<u64>) {
+    /// Takes this instance's part. Who becomes leader publishes its ring first; who stops leading takes back what is in
+    /// flight and drops what only a leader may publish: lines without identity, and gaps, which the next leader finds
+    /// again. `covered` is what the leader before is known to have published: on a bus that does not drop second
+    /// messages, each channel's ring up to there must not be published again.
+    pub fn take_role(&mut self, role: Role, covered: Option<&CoverNote>) {
         match role {
             Role::Leader { .. } if !self.config.repairs => {
-                if let (Role::Standby { .. }, Some(until)) = (self.role, covered_until_ms) {
-                    self.ring.drop_until(until);
+                if let (Role::Standby { .. }, Some(note)) = (self.role, covered) {
+                    self.ring.drop_where(|entry| {
+                        note.channel(&entry.message.channel).until.is_some_and(|until| entry.read_at_ms <= until)
+                    });
                 }
             }
             Role::Leader { .. } => {}
-            Role::Standby { .. } => self.counts.live_dropped += self.ring.drop_live() as u64,
+            Role::Standby { .. } => {
+                self.ring.give_back_all();
+                self.counts.live_dropped += self.ring.drop_where(|entry| entry.live) as u64;
+                self.ring.drop_where(|entry| entry.message.kind == Kind::Gap.as_str());
+            }
         }
         self.role = role;
+    }
+
+    /// Whether anything could be handed out now: by a leader, or by a standby that knows a term to repair under.
+    pub fn may_publish(&self) -> bool {
+        match self.role {
+            Role::Leader { .. } => true,
+            Role::Standby { observed } => self.config.repairs && observed.is_some(),
+        }
     }
 
     /// A higher term was seen to lead, on the bus or in the store. A leader's own term is not touched.
@@ -152,14 +168,13 @@ impl Coverage {
         self.force_out(now)
     }
 
-    /// What the limits force out now. Where the bus cannot be followed, a standby's entries leave by age without being
-    /// lost: the leader has published them.
+    /// What the limits force out now. Where the bus cannot be followed, a standby's entries leave by age and are not
+    /// counted: a leader that lives has published them.
     pub fn force_out(&mut self, now: Time) -> Vec<Entry> {
         let out = self.ring.force_out(now);
-        if !self.config.repairs && matches!(self.role, Role::Standby { .. }) {
-            return Vec::new();
+        if self.config.repairs || matches!(self.role, Role::Leader { .. }) {
+            self.counts.forced_out += out.len() as u64;
         }
-        self.counts.forced_out += out.len() as u64;
         out
     }
 
@@ -176,10 +191,15 @@ impl Coverage {
         self.ring.give_back(id);
     }
 
-    /// The message will never be published here: it went to the finalizer.
-    pub fn give_up(&mut self, id: EnvelopeId) {
-        self.ring.remove(id);
+    /// The bus refused the message; answers how often it did.
+    pub fn refused(&mut self, id: EnvelopeId) -> u32 {
+        self.ring.refused(id)
+    }
+
+    /// The message will never be published here: it went to the finalizer. Answers what was held.
+    pub fn give_up(&mut self, id: EnvelopeId) -> Option<Entry> {
         self.seen.insert(id);
+        self.ring.remove(id)
     }
 
     /// What to publish now, if anything: everything for a leader, what is overdue for a standby.
@@ -218,6 +238,7 @@ impl Coverage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cover::Span;
     use bytes::Bytes;
     use std::collections::BTreeSet;
 
@@ -368,8 +389,14 @@ mod tests {
             standby.read(at(1_000 * u64::from(n)), entry(n, 1_000 * u64::from(n)));
         }
         assert_eq!(standby.hand_out(at(60_000)), None);
-        standby.take_role(Role::Leader { term: Some(term(8)) }, Some(2_000));
-        assert_eq!(ids(standby.hand_out(at(60_000))), [3, 4]);
+        // Of the other channel the leader had covered less.
+        let mut other = entry(5, 1_500);
+        other.message.channel = "d".into();
+        standby.read(at(4_500), other);
+        let span = |until| Span { since: Some(0), until: Some(until) };
+        let note = CoverNote { all: span(2_000), except: [("d".to_owned(), span(1_000))].into() };
+        standby.take_role(Role::Leader { term: Some(term(8)) }, Some(&note));
+        assert_eq!(ids(standby.hand_out(at(60_000))), [3, 4, 5]);
     }
 
     /// What the byte bound forces out is reported, so that it becomes a gap.

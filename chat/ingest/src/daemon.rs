@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::OptionFuture;
 use tenure::{Election, ElectionConfig, ElectionError, Leadership, OnOverrun, Status};
 use tenure_bus::Bus;
 use tenure_core::{NameError, Note};
@@ -53,6 +54,9 @@ struct Inner {
     reader: watch::Receiver<Option<ReaderStatus>>,
 }
 
+/// How long the end waits for the store to take a release: what is not released by then runs out with its ttl.
+const RELEASE_WITHIN: Duration = Duration::from_secs(5);
+
 /// A daemon that is ready to run.
 #[derive(Debug)]
 pub struct Daemon {
@@ -85,8 +89,7 @@ impl Daemon {
         let (mut election, mut announcement, mut fleet) = (None, None, None);
         if elects {
             // A worker that does not stop in time is aborted: its supervisor then proves its death and releases.
-            let builder =
-                Election::new(Arc::clone(&store), config.lease.as_str(), election_config(OnOverrun::Abort))?;
+            let builder = Election::new(Arc::clone(&store), config.lease.as_str(), election_config(OnOverrun::Abort))?;
             election = Some(Arc::new(builder.start()));
             if config.standby == Standby::Warm {
                 let members = Fleet::new(Arc::clone(&store), &config.lease, config.instance.as_str())?;
@@ -141,11 +144,13 @@ impl Daemon {
             }
         };
         self.stop_reading().await;
-        if let Some(announcement) = self.announcement {
-            announcement.stop().await;
-        }
-        if let Some(election) = self.election.and_then(Arc::into_inner) {
-            election.stop().await;
+        let end = async {
+            let announcement = OptionFuture::from(self.announcement.map(Election::stop));
+            let election = OptionFuture::from(self.election.and_then(Arc::into_inner).map(Election::stop));
+            tokio::join!(announcement, election);
+        };
+        if tokio::time::timeout(RELEASE_WITHIN, end).await.is_err() {
+            tracing::warn!(component = "ingest", "the store does not take the release: the lease runs out by itself");
         }
         outcome
     }
@@ -164,28 +169,41 @@ impl Daemon {
         loop {
             let leadership = tokio::select! {
                 biased;
-                () = shutdown.asked() => return Ok(()),
+                () = shutdown.asked() => {
+                    // What was read and has not appeared yet is waited for, and repaired where the leader missed it.
+                    self.stop_reading().await;
+                    self.stand_by(self.drain_bound(shutdown), true).await?;
+                    return Ok(());
+                }
                 leadership = election.campaign() => leadership?,
             };
-            self.lead(election, leadership, shutdown).await?;
+            if self.lead(election, leadership, shutdown).await? {
+                return Ok(());
+            }
         }
     }
 
+    /// Leads until leadership is lost, or until the end was asked for: then the answer is true.
     async fn lead(
         &self,
         election: &Election,
         leadership: Leadership,
         shutdown: &Shutdown,
-    ) -> Result<(), DaemonError> {
+    ) -> Result<bool, DaemonError> {
         let (lease, term) = (leadership.key().as_str().to_owned(), leadership.term());
-        tracing::info!(component = "ingest", lease, term = term.get(), "Tenure: Starting IRC subsystem (leader acquired)");
-        let command =
-            Command::Lead { mandate: Some(leadership.mandate()), last_note: leadership.last_note().cloned() };
+        tracing::info!(
+            component = "ingest",
+            lease,
+            term = term.get(),
+            "Tenure: Starting IRC subsystem (leader acquired)"
+        );
+        let command = Command::Lead { mandate: Some(leadership.mandate()), last_note: leadership.last_note().cloned() };
         self.tell(command).await?;
         if self.config.standby == Standby::Cold {
             self.start_reading().await?;
         }
         let mut notes = self.pipeline.notes.clone();
+        let mut shutting_down = false;
         let (within, ends) = loop {
             tokio::select! {
                 biased;
@@ -195,6 +213,7 @@ impl Daemon {
                 }
                 () = shutdown.asked() => {
                     tracing::info!(component = "ingest", lease, "Tenure: Stopping IRC subsystem (shutting down)");
+                    shutting_down = true;
                     break (self.drain_bound(shutdown), true);
                 }
                 changed = notes.changed() => {
@@ -212,11 +231,15 @@ impl Daemon {
         let StoodBy { held, note } = self.stand_by(within, ends).await?;
         leadership.set_note(encode(&note));
         tracing::info!(component = "ingest", lease, held, "Tenure: IRC subsystem stopped; releasing");
-        leadership.resign().await?;
+        tokio::select! {
+            released = leadership.resign() => released?,
+            // A store that does not answer must not hold up the end.
+            () = async { shutdown.asked().await; tokio::time::sleep(RELEASE_WITHIN).await } => {}
+        }
         // The next claim is made without a note: what this instance can answer for is known only once it leads, and an
         // empty note hides no earlier one.
         election.set_note(Note::default());
-        Ok(())
+        Ok(shutting_down)
     }
 
     /// Closes the health gate while this instance is without chat, and passes on the terms that are observed.

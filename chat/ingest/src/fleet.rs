@@ -5,9 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tenure_core::{KeyPrefix, LeaseKey, NameError};
-use tenure_store::LeaseStore;
+use tenure_store::{LeaseStore, StoreError, StoreErrorKind};
 
 use crate::cover::CoverNote;
+
+/// How long the store may take to list the readers.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// The readers beside this one.
 #[derive(Clone, Debug)]
@@ -33,7 +36,9 @@ impl Fleet {
     /// What the other living readers say they cover; `None` where the store did not answer (after a pause, so that
     /// asking again at once is no storm).
     pub(crate) async fn others(self) -> Option<Vec<CoverNote>> {
-        match self.store.list(&self.prefix).await {
+        let listed = tokio::time::timeout(ANSWER_WITHIN, self.store.list(&self.prefix)).await;
+        let timeout = || StoreError::new(StoreErrorKind::Unavailable, "the store did not answer");
+        match listed.unwrap_or_else(|_| Err(timeout())) {
             Ok(records) => Some(
                 records
                     .iter()

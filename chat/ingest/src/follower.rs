@@ -4,67 +4,72 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use futures_util::stream::{BoxStream, ReadyChunks};
-use tenure_bus::{Bus, BusError, FollowFrom, Followed};
+use futures_util::stream::{self, BoxStream, ReadyChunks};
+use tenure_bus::{Bus, BusError, FollowFrom, FollowStream, Followed};
 
 /// The most items taken at once.
 const CHUNK: usize = 512;
+/// How long after a stream has ended, or could not be had, the next one is asked for.
+const PAUSE: Duration = Duration::from_millis(200);
 
-/// Follows one subject from its end on.
-pub(crate) struct Follower {
+/// What appears on `subject` from now on. A failure is answered once, then following begins again; it never ends.
+///
+/// The stream itself holds the subscription that is under way and the pause after a failure: whoever looks elsewhere
+/// meanwhile neither begins it anew nor shortens it.
+pub(crate) fn follow(bus: Arc<dyn Bus>, subject: String) -> BoxStream<'static, Result<Vec<Followed>, BusError>> {
+    let follower = Follower { bus, subject, from: FollowFrom::End, stream: None, failed: false };
+    stream::unfold(follower, |mut follower| async move {
+        let appeared = follower.next().await;
+        Some((appeared, follower))
+    })
+    .boxed()
+}
+
+struct Follower {
     bus: Arc<dyn Bus>,
     subject: String,
     from: FollowFrom,
-    stream: Option<ReadyChunks<BoxStream<'static, Result<Followed, BusError>>>>,
-    enabled: bool,
+    stream: Option<ReadyChunks<FollowStream>>,
+    failed: bool,
 }
 
 impl Follower {
-    pub(crate) fn new(bus: Arc<dyn Bus>, subject: String, enabled: bool) -> Self {
-        Follower { bus, subject, from: FollowFrom::End, stream: None, enabled }
-    }
-
-    /// What appeared next; a failure is answered once, and following begins again at the next call. Cancel-safe; never
-    /// returns where the bus cannot be followed.
-    pub(crate) async fn next(&mut self) -> Result<Vec<Followed>, BusError> {
-        if !self.enabled {
-            return std::future::pending().await;
-        }
-        let stream = match &mut self.stream {
-            Some(stream) => stream,
-            unsubscribed => {
-                let stream = match self.bus.follow(&self.subject, self.from).await {
-                    Ok(stream) => stream,
+    async fn next(&mut self) -> Result<Vec<Followed>, BusError> {
+        loop {
+            if std::mem::take(&mut self.failed) {
+                tokio::time::sleep(PAUSE).await;
+            }
+            let stream = match &mut self.stream {
+                Some(stream) => stream,
+                unsubscribed => match self.bus.follow(&self.subject, self.from).await {
+                    Ok(stream) => unsubscribed.insert(stream.ready_chunks(CHUNK)),
                     Err(error) => {
-                        tokio::time::sleep(Duration::from_millis(200)).await;
+                        self.failed = true;
                         return Err(error);
                     }
-                };
-                unsubscribed.insert(stream.ready_chunks(CHUNK))
-            }
-        };
-        let mut appeared = Vec::new();
-        let mut failure = None;
-        match stream.next().await {
-            None => self.stream = None,
-            Some(chunk) => {
-                for item in chunk {
-                    match item {
-                        Ok(followed) => {
-                            self.from = FollowFrom::After(followed.pos);
-                            appeared.push(followed);
+                },
+            };
+            let Some(chunk) = stream.next().await else {
+                (self.stream, self.failed) = (None, true);
+                continue;
+            };
+            let mut appeared = Vec::with_capacity(chunk.len());
+            for item in chunk {
+                match item {
+                    Ok(followed) => {
+                        self.from = FollowFrom::After(followed.pos);
+                        appeared.push(followed);
+                    }
+                    Err(error) => {
+                        (self.stream, self.failed) = (None, true);
+                        if appeared.is_empty() {
+                            return Err(error);
                         }
-                        Err(error) => failure = Some(error),
+                        break;
                     }
                 }
             }
+            return Ok(appeared);
         }
-        if let Some(error) = failure {
-            self.stream = None;
-            if appeared.is_empty() {
-                return Err(error);
-            }
-        }
-        Ok(appeared)
     }
 }

@@ -13,6 +13,8 @@ use crate::ring::Entry;
 pub const NOT_COVERED: &str = "not_covered";
 /// The bounded ring had to let entries go before the bus took them.
 pub const RING_OVERFLOW: &str = "ring_overflow";
+/// The bus refused the message for good, and so did the finalizer.
+pub const REFUSED: &str = "refused";
 
 /// A gap that is certain: to be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,12 +29,15 @@ pub struct Found {
     pub reason: String,
 }
 
-/// Intervals that wait for a decision, at most one per channel: further ones of a channel are merged into it.
+/// Intervals on their way to a gap envelope. At most one per channel waits for a decision: further ones of a channel
+/// are merged into it. A gap that was found is kept until its envelope is on the bus.
 #[derive(Debug)]
 pub struct Gaps {
     undecided: BTreeMap<String, Undecided>,
     forced_out: HashMap<EnvelopeId, (String, u64)>,
     overflowed: BTreeMap<String, (u64, u64)>,
+    overflow_due: Option<Time>,
+    announced: HashMap<EnvelopeId, Found>,
     decide_after: Duration,
     give_up_after: Duration,
 }
@@ -42,21 +47,26 @@ struct Undecided {
     from_ms: u64,
     until_ms: u64,
     reason: String,
+    ask_at: Time,
     decide_at: Time,
     give_up_at: Time,
 }
 
+/// How often the other readers are asked while something is undecided.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// How many entries that were forced out are remembered by id; more are remembered by interval alone.
 const MOST_FORCED_OUT: usize = 50_000;
 
 impl Gaps {
-    /// Decides an interval `decide_after` it became known, and counts it as uncovered where nobody vouched for it
-    /// `give_up_after` that.
+    /// Counts an interval as uncovered where nobody is there to vouch for it `decide_after` it became known, or where
+    /// those who could have not done so `give_up_after` that.
     pub fn new(decide_after: Duration, give_up_after: Duration) -> Self {
         Gaps {
             undecided: BTreeMap::new(),
             forced_out: HashMap::new(),
             overflowed: BTreeMap::new(),
+            overflow_due: None,
+            announced: HashMap::new(),
             decide_after,
             give_up_after,
         }
@@ -70,48 +80,71 @@ impl Gaps {
         }
         let decide_at = now + self.decide_after;
         let give_up_at = decide_at + self.give_up_after;
-        let entry = self
-            .undecided
-            .entry(channel)
-            .or_insert_with(|| Undecided { from_ms, until_ms, reason, decide_at, give_up_at });
+        let entry = self.undecided.entry(channel).or_insert_with(|| Undecided {
+            from_ms,
+            until_ms,
+            reason,
+            ask_at: now,
+            decide_at,
+            give_up_at,
+        });
         entry.from_ms = entry.from_ms.min(from_ms);
+        // The decision is not put off: a channel that comes and goes would have none.
         entry.until_ms = entry.until_ms.max(until_ms);
-        entry.decide_at = decide_at;
-        entry.give_up_at = give_up_at;
+        entry.ask_at = now;
     }
 
-    /// The starts of the undecided intervals by channel: nobody may claim coverage beyond them.
+    /// The earliest start, by channel, of what is not on the bus as a gap yet: nobody may claim coverage beyond it.
     pub fn pending(&self) -> BTreeMap<String, u64> {
-        self.undecided.iter().map(|(channel, undecided)| (channel.clone(), undecided.from_ms)).collect()
+        let undecided = self.undecided.iter().map(|(channel, undecided)| (channel, undecided.from_ms));
+        let announced = self.announced.values().map(|found| (&found.channel, found.from_ms));
+        let forced_out = self.forced_out.values().map(|(channel, at_ms)| (channel, *at_ms));
+        let overflowed = self.overflowed.iter().map(|(channel, (from_ms, _))| (channel, *from_ms));
+        let mut pending: BTreeMap<String, u64> = BTreeMap::new();
+        for (channel, from_ms) in undecided.chain(announced).chain(forced_out).chain(overflowed) {
+            match pending.get_mut(channel) {
+                Some(earliest) => *earliest = from_ms.min(*earliest),
+                None => drop(pending.insert(channel.clone(), from_ms)),
+            }
+        }
+        pending
     }
 
-    /// Forgets what is undecided: somebody else leads and answers for it.
-    pub fn forget_undecided(&mut self) {
+    /// Forgets everything: somebody else leads, and finds in the last note what is left to answer for.
+    pub fn forget(&mut self) {
         self.undecided.clear();
+        self.forced_out.clear();
+        self.overflowed.clear();
+        self.overflow_due = None;
+        self.announced.clear();
     }
 
-    /// When the next decision is due.
+    /// The gap is on its way to the bus under this id.
+    pub fn announced(&mut self, id: EnvelopeId, found: Found) {
+        self.announced.insert(id, found);
+    }
+
+    /// When the other readers are to be asked next.
     pub fn due(&self) -> Option<Time> {
-        self.undecided.values().map(|undecided| undecided.decide_at).min()
+        self.undecided.values().map(|undecided| undecided.ask_at).min()
     }
 
-    /// Decides what is due, given what the other living readers say they cover.
+    /// Decides what can be decided, given what the other living readers say they cover: whoever vouches has read the
+    /// interval and seen all of it on the bus, so that it is none at once; that nobody will is known only later.
     pub fn decide(&mut self, now: Time, others: &[CoverNote]) -> Vec<Found> {
         let mut found = Vec::new();
         self.undecided.retain(|channel, undecided| {
-            if now < undecided.decide_at {
-                return true;
-            }
-            let began_before = |note: &&CoverNote| note.channel(channel).since.is_some_and(|at| at <= undecided.from_ms);
+            let began_before =
+                |note: &&CoverNote| note.channel(channel).since.is_some_and(|at| at <= undecided.from_ms);
             let vouches = |note: &CoverNote| note.channel(channel).until.is_some_and(|at| at >= undecided.until_ms);
             let mut readers = others.iter().filter(began_before).peekable();
             let hopeful = readers.peek().is_some();
             if readers.any(vouches) {
                 return false;
             }
-            if hopeful && now < undecided.give_up_at {
-                // That reader's note is older than the interval's end; its next one will tell.
-                undecided.decide_at = now + self.decide_after;
+            // A note may be older than the interval's end, or its reader's ring not empty yet; the next one will tell.
+            if now < undecided.decide_at || hopeful && now < undecided.give_up_at {
+                undecided.ask_at = now + ASK_AGAIN;
                 return true;
             }
             found.push(Found {
@@ -129,17 +162,27 @@ impl Gaps {
     pub fn forced_out(&mut self, entries: Vec<Entry>) {
         for entry in entries {
             let channel = entry.message.channel;
-            if self.forced_out.len() < MOST_FORCED_OUT {
+            if let Some(found) = self.announced.remove(&entry.message.id) {
+                widen(&mut self.overflowed, channel, found.from_ms, found.until_ms);
+            } else if self.forced_out.len() < MOST_FORCED_OUT {
                 self.forced_out.insert(entry.message.id, (channel, entry.read_at_ms));
             } else {
-                widen(&mut self.overflowed, channel, entry.read_at_ms);
+                widen(&mut self.overflowed, channel, entry.read_at_ms, entry.read_at_ms);
             }
         }
     }
 
-    /// An id was seen on the bus: if it was forced out here, another instance has published it.
+    /// An id was seen on the bus: a gap's own, or one that was forced out here and that another instance has published.
     pub fn appeared(&mut self, id: &EnvelopeId) {
         self.forced_out.remove(id);
+        self.announced.remove(id);
+    }
+
+    /// The bus takes messages: what was forced out becomes a gap after the time that another instance has to publish it.
+    pub fn bus_works(&mut self, now: Time) {
+        if self.overflowed() && self.overflow_due.is_none() {
+            self.overflow_due = Some(now + self.decide_after);
+        }
     }
 
     /// Whether entries were forced out that nobody has been seen to publish.
@@ -147,10 +190,14 @@ impl Gaps {
         !self.forced_out.is_empty() || !self.overflowed.is_empty()
     }
 
-    /// Turns what was forced out into gaps, one per channel.
-    pub fn take_overflow(&mut self) -> Vec<Found> {
+    /// Turns what was forced out into gaps, one per channel, once that is due.
+    pub fn take_overflow(&mut self, now: Time) -> Vec<Found> {
+        if self.overflow_due.is_none_or(|due| now < due) {
+            return Vec::new();
+        }
+        self.overflow_due = None;
         for (_, (channel, at_ms)) in self.forced_out.drain() {
-            widen(&mut self.overflowed, channel, at_ms);
+            widen(&mut self.overflowed, channel, at_ms, at_ms);
         }
         std::mem::take(&mut self.overflowed)
             .into_iter()
@@ -159,9 +206,9 @@ impl Gaps {
     }
 }
 
-fn widen(intervals: &mut BTreeMap<String, (u64, u64)>, channel: String, at_ms: u64) {
-    let interval = intervals.entry(channel).or_insert((at_ms, at_ms));
-    *interval = (interval.0.min(at_ms), interval.1.max(at_ms));
+fn widen(intervals: &mut BTreeMap<String, (u64, u64)>, channel: String, from_ms: u64, until_ms: u64) {
+    let interval = intervals.entry(channel).or_insert((from_ms, until_ms));
+    *interval = (interval.0.min(from_ms), interval.1.max(until_ms));
 }
 
 #[cfg(test)]
@@ -200,8 +247,30 @@ mod tests {
     fn an_interval_that_another_reader_covered_is_none() {
         let mut gaps = gaps();
         gaps.interrupted(Time::ZERO, interruption(100, 200));
-        assert_eq!(gaps.decide(LATER, &[reader(50, 200)]), []);
+        assert_eq!(gaps.decide(Time::from_millis(10), &[reader(50, 150), reader(50, 200)]), []);
         assert!(gaps.pending().is_empty());
+    }
+
+    /// A gap holds its channel back until its envelope is on the bus; the ring's overflow does not lose it.
+    #[test]
+    fn a_found_gap_is_pending_until_it_is_on_the_bus() {
+        let mut gaps = gaps();
+        gaps.interrupted(Time::ZERO, interruption(100, 200));
+        let found = gaps.decide(LATER, &[]).remove(0);
+        gaps.announced(EnvelopeId([1; 16]), found);
+        assert_eq!(gaps.pending().get("c"), Some(&100));
+        gaps.appeared(&EnvelopeId([1; 16]));
+        assert!(gaps.pending().is_empty());
+    }
+
+    /// A channel that comes and goes is decided for all the same.
+    #[test]
+    fn further_interruptions_do_not_put_the_decision_off() {
+        let mut gaps = gaps();
+        gaps.interrupted(Time::ZERO, interruption(100, 200));
+        gaps.interrupted(Time::from_millis(4_000), interruption(4_000, 4_100));
+        let found = gaps.decide(Time::from_millis(5_000), &[]);
+        assert_eq!((found[0].from_ms, found[0].until_ms), (100, 4_100));
     }
 
     /// A reader whose note is too old to tell is waited for, but not for ever.
@@ -232,7 +301,11 @@ mod tests {
         let mut gaps = gaps();
         gaps.forced_out(vec![entry(1, 10), entry(2, 20), entry(3, 30)]);
         gaps.appeared(&EnvelopeId([3; 16]));
-        let found = gaps.take_overflow();
+        assert_eq!(gaps.pending().get("c"), Some(&10), "nobody may claim coverage beyond it");
+        assert_eq!(gaps.take_overflow(LATER), [], "the bus takes nothing yet");
+        gaps.bus_works(Time::ZERO);
+        assert_eq!(gaps.take_overflow(Time::from_millis(4_000)), [], "another instance may publish it");
+        let found = gaps.take_overflow(LATER);
         assert_eq!((found[0].from_ms, found[0].until_ms, found[0].reason.as_str()), (10, 20, RING_OVERFLOW));
         assert!(!gaps.overflowed());
     }

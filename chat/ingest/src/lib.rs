@@ -23,7 +23,7 @@ pub use cover::{Cover, CoverNote, Interruption, Span};
 pub use coverage::{Counts, Coverage, CoverageConfig, Handout, Role};
 pub use daemon::{Daemon, DaemonError, View};
 pub use fleet::Fleet;
-pub use gaps::{Found, Gaps, NOT_COVERED, RING_OVERFLOW};
+pub use gaps::{Found, Gaps, NOT_COVERED, REFUSED, RING_OVERFLOW};
 pub use ring::{Entry, Inserted, Ring, RingLimits};
 pub use seen::Seen;
 pub use shutdown::Shutdown;

@@ -1,60 +1,94 @@
 //! One publication: a batch on its way to the bus, and what became of it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::json;
-use tenure_bus::{Batch, Bus, BusError, Message, Published, Refusal};
+use tenure::Mandate;
+use tenure_bus::{Batch, Bus, BusError, BusErrorKind, Message, Published, Refusal};
 use tenure_core::{Term, Time};
 use tenure_envelope::EnvelopeId;
 
 use crate::coverage::Handout;
 
-/// What became of a batch: an answer per message, or the failure of all.
-pub(crate) struct Outcome {
-    pub(crate) handout: Handout,
-    pub(crate) result: Result<Vec<Result<Published, Refusal>>, BusError>,
+/// What became of what was handed out.
+pub(crate) enum Outcome {
+    /// A batch: an answer per message, or the failure of all.
+    Published { handout: Handout, result: Result<Vec<Result<Published, Refusal>>, BusError> },
+    /// A refused message on its way to the finalizer.
+    Finalized { finalization: Finalization, result: Result<Result<Published, Refusal>, BusError> },
+    /// The right to publish had ended before the bus was given anything.
+    NotCurrent { handed_out: Vec<EnvelopeId> },
 }
 
-/// Publishes a batch under its term.
-pub(crate) async fn publish(bus: Arc<dyn Bus>, subject: String, fence: String, handout: Handout) -> Outcome {
+/// A message that the bus refused for good.
+pub(crate) struct Finalization {
+    pub(crate) message: Message,
+    pub(crate) term: Option<Term>,
+    pub(crate) why: String,
+    pub(crate) attempts: u32,
+}
+
+/// Publishes a batch under its term, unless the mandate has ended meanwhile.
+pub(crate) async fn publish(
+    bus: Arc<dyn Bus>,
+    subject: String,
+    fence: String,
+    mandate: Option<Mandate>,
+    handout: Handout,
+) -> Outcome {
+    if !mandate.as_ref().is_none_or(Mandate::is_current) {
+        return Outcome::NotCurrent { handed_out: handout.messages.iter().map(|message| message.id).collect() };
+    }
     let batch = Batch {
         subject: &subject,
         fence: handout.term.map(|term| (fence.as_str(), term)),
         messages: &handout.messages,
     };
     let result = bus.publish(&batch).await;
-    Outcome { handout, result }
+    Outcome::Published { handout, result }
 }
 
-/// Pauses after failures, and counts the refusals of single messages. An unreachable bus counts nothing: its window
-/// stays full and the ring holds.
-#[derive(Debug)]
+/// Publishes one refused message to the finalizer, unless the mandate has ended meanwhile.
+pub(crate) async fn finalize(
+    bus: Arc<dyn Bus>,
+    subject: String,
+    fence: String,
+    mandate: Option<Mandate>,
+    instance: String,
+    finalization: Finalization,
+) -> Outcome {
+    if !mandate.as_ref().is_none_or(Mandate::is_current) {
+        return Outcome::NotCurrent { handed_out: vec![finalization.message.id] };
+    }
+    let failure = failure(&finalization.message, &finalization.why, finalization.attempts, &instance);
+    let batch = Batch {
+        subject: &subject,
+        fence: finalization.term.map(|term| (fence.as_str(), term)),
+        messages: std::slice::from_ref(&failure),
+    };
+    let none = || BusError::new(BusErrorKind::Unavailable, "the bus answered no message");
+    let result = bus.publish(&batch).await.and_then(|answers| answers.into_iter().next().ok_or_else(none));
+    Outcome::Finalized { finalization, result }
+}
+
+/// Pauses after failures. An unreachable bus counts against no message: its window stays full and the ring holds.
+#[derive(Debug, Default)]
 pub(crate) struct Retries {
-    most: u32,
-    refused: HashMap<EnvelopeId, u32>,
     failures: u32,
     pause_until: Time,
 }
 
 impl Retries {
-    pub(crate) fn new(most: u32) -> Self {
-        Retries { most, refused: HashMap::new(), failures: 0, pause_until: Time::ZERO }
-    }
-
     /// When publishing may go on.
     pub(crate) fn pause_until(&self) -> Time {
         self.pause_until
     }
 
-    /// A batch went through.
-    pub(crate) fn succeeded(&mut self, id: &EnvelopeId) {
+    /// A message went through.
+    pub(crate) fn succeeded(&mut self) {
         self.failures = 0;
-        if !self.refused.is_empty() {
-            self.refused.remove(id);
-        }
     }
 
     /// The bus did not take a batch: pause, twice as long each time, from 20 ms to 1 s.
@@ -63,17 +97,9 @@ impl Retries {
         self.failures = self.failures.saturating_add(1);
     }
 
-    /// The reachable bus refused this message. Answers true once it was retried often enough.
-    pub(crate) fn refused(&mut self, now: Time, id: EnvelopeId) -> bool {
-        let count = self.refused.entry(id).or_insert(0);
-        *count += 1;
-        let count = *count;
-        if count > self.most {
-            self.refused.remove(&id);
-            return true;
-        }
+    /// The reachable bus refused a message for the `count`-th time: pause before the next.
+    pub(crate) fn refused(&mut self, now: Time, count: u32) {
         self.pause_until = self.pause_until.max(now + pause(count));
-        false
     }
 }
 
@@ -82,7 +108,7 @@ fn pause(failures: u32) -> Duration {
 }
 
 /// The message that tells the finalizer of one that the bus refused for good: the envelope with a failure beside it.
-pub(crate) fn failure(message: &Message, why: &str, attempts: u32, instance: &str) -> Message {
+fn failure(message: &Message, why: &str, attempts: u32, instance: &str) -> Message {
     let envelope: serde_json::Value =
         serde_json::from_slice(&message.body).unwrap_or_else(|_| json!(String::from_utf8_lossy(&message.body)));
     let body = json!({
@@ -105,52 +131,21 @@ pub(crate) fn failure(message: &Message, why: &str, attempts: u32, instance: &st
 /// The type of what goes to the finalizer.
 const FAILURE: &str = "internal.finalize.failure.v1";
 
-/// Publishes one message to the finalizer.
-pub(crate) async fn finalize(
-    bus: Arc<dyn Bus>,
-    subject: String,
-    fence: String,
-    term: Option<Term>,
-    message: Message,
-) -> Result<(), String> {
-    let batch =
-        Batch { subject: &subject, fence: term.map(|term| (fence.as_str(), term)), messages: std::slice::from_ref(&message) };
-    match bus.publish(&batch).await {
-        Ok(answers) => match answers.into_iter().next() {
-            Some(Ok(_)) => Ok(()),
-            Some(Err(refusal)) => Err(format!("{refusal:?}")),
-            None => Err("the bus answered no message".into()),
-        },
-        Err(error) => Err(error.to_string()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A refused message is retried as often as told, then given up; others do not count against it.
-    #[test]
-    fn a_refused_message_is_given_up_after_its_retries() {
-        let mut retries = Retries::new(2);
-        let (a, b) = (EnvelopeId([1; 16]), EnvelopeId([2; 16]));
-        assert!(!retries.refused(Time::ZERO, a));
-        assert!(!retries.refused(Time::ZERO, b));
-        assert!(!retries.refused(Time::ZERO, a));
-        assert!(retries.refused(Time::ZERO, a));
-    }
-
     /// An unreachable bus makes pauses that grow to a second, and a success ends them.
     #[test]
     fn failures_pause_ever_longer() {
-        let mut retries = Retries::new(2);
+        let mut retries = Retries::default();
         retries.failed(Time::ZERO);
         assert_eq!(retries.pause_until(), Time::from_millis(20));
         for _ in 0..20 {
             retries.failed(Time::ZERO);
         }
         assert_eq!(retries.pause_until(), Time::from_millis(1_000));
-        retries.succeeded(&EnvelopeId([1; 16]));
+        retries.succeeded();
         retries.failed(Time::ZERO);
         assert_eq!(retries.pause_until(), Time::from_millis(20));
     }

@@ -53,6 +53,7 @@ pub struct Ring {
 struct Slot {
     entry: Entry,
     in_flight: bool,
+    refused: u32,
 }
 
 /// What an entry costs beside its body: keys, index and bookkeeping, roughly.
@@ -88,7 +89,7 @@ impl Ring {
         self.next += 1;
         self.bytes += cost(&entry);
         self.by_id.insert(entry.message.id, at);
-        self.entries.insert(at, Slot { entry, in_flight: false });
+        self.entries.insert(at, Slot { entry, in_flight: false, refused: 0 });
         Inserted::New
     }
 
@@ -147,19 +148,29 @@ impl Ring {
         }
     }
 
-    /// Drops the entries that only a leader may publish, live; answers how many.
-    pub fn drop_live(&mut self) -> usize {
-        self.drop_where(|entry| entry.live)
+    /// Takes everything back that is in flight: nobody waits for its answer any more.
+    pub fn give_back_all(&mut self) {
+        for slot in self.entries.values_mut() {
+            slot.in_flight = false;
+        }
     }
 
-    /// Drops the entries read at or before this Unix time, in milliseconds; answers how many.
-    pub fn drop_until(&mut self, until_ms: u64) -> usize {
-        self.drop_where(|entry| entry.read_at_ms <= until_ms)
+    /// Whether the entry with this id is there.
+    pub fn contains(&self, id: &EnvelopeId) -> bool {
+        self.by_id.contains_key(id)
     }
 
-    /// When the oldest entry was read, in Unix milliseconds.
+    /// Counts one more refusal of this entry by the bus; answers how many there were.
+    pub fn refused(&mut self, id: EnvelopeId) -> u32 {
+        let Some(slot) = self.by_id.get(&id).and_then(|at| self.entries.get_mut(at)) else { return 0 };
+        slot.refused = slot.refused.saturating_add(1);
+        slot.refused
+    }
+
+    /// The earliest time at which an entry was read, in Unix milliseconds. Looks at every entry: lines of several
+    /// connections come mixed, and the wall clock may step.
     pub fn oldest_ms(&self) -> Option<u64> {
-        self.entries.values().next().map(|slot| slot.entry.read_at_ms)
+        self.entries.values().map(|slot| slot.entry.read_at_ms).min()
     }
 
     /// When the oldest entry was read.
@@ -172,7 +183,8 @@ impl Ring {
         self.entries.values().find(|slot| !slot.in_flight).map(|slot| slot.entry.read_at)
     }
 
-    fn drop_where(&mut self, unwanted: impl Fn(&Entry) -> bool) -> usize {
+    /// Drops the entries that are not wanted, except those in flight; answers how many.
+    pub fn drop_where(&mut self, unwanted: impl Fn(&Entry) -> bool) -> usize {
         let ids: Vec<EnvelopeId> = self
             .entries
             .values()
@@ -251,15 +263,17 @@ mod tests {
         assert_eq!(out, [4]);
     }
 
-    /// Live entries and covered entries can be dropped without the others.
+    /// Unwanted entries can be dropped without the others.
     #[test]
-    fn live_and_covered_entries_can_be_dropped() {
+    fn unwanted_entries_can_be_dropped() {
         let mut ring = ring(usize::MAX);
         ring.insert(Entry { live: true, ..entry(1, 1) });
         ring.insert(entry(2, 2));
         ring.insert(entry(3, 3));
-        assert_eq!(ring.drop_live(), 1);
-        assert_eq!(ring.drop_until(2), 1);
+        assert_eq!(ring.drop_where(|entry| entry.live), 1);
+        assert_eq!(ring.drop_where(|entry| entry.read_at_ms <= 2), 1);
         assert_eq!(ring.oldest_ms(), Some(3));
+        ring.insert(Entry { read_at_ms: 1, ..entry(4, 4) });
+        assert_eq!(ring.oldest_ms(), Some(1), "the wall clock stepped back");
     }
 }

@@ -12,8 +12,10 @@ use crate::Leadership;
 pub(crate) struct Wishes {
     /// Campaign, and hand the leadership to this waiter.
     pub(crate) campaign: Option<oneshot::Sender<Leadership>>,
-    /// Give up: end the campaign or the tenure.
+    /// Resign: end the campaign or the tenure. It came before `campaign`, where there is one.
     pub(crate) resign: bool,
+    /// Whoever waited has gone: end the campaign, but no tenure that somebody else was given.
+    pub(crate) give_up: bool,
     /// The work of this tenure has ended.
     pub(crate) ended: Option<Term>,
     /// The health gate's new position.

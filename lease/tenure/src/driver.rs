@@ -1,20 +1,23 @@
 //! The driver: one loop between an elector, a store, the clock and the users.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tenure_core::{
-    Answer, Elector, Event, Failure, Input, KeyPrefix, Order, Output, Request, RequestId, Standing, Timing,
+    Answer, Elector, Event, Failure, Input, KeyPrefix, LossReason, Order, Output, Request, RequestId, Standing, Time,
+    Timing,
 };
-use tenure_store::{Answers, LeaseStore, StoreError, WakeStream};
+use tenure_store::{Answers, LeaseStore, StoreError};
 use tokio::sync::{broadcast, oneshot, watch};
 
 use crate::clock;
 use crate::control::Control;
 use crate::telemetry::Telemetry;
 use crate::tenure::Tenure;
+use crate::wakes;
 use crate::watchdog::{self, Watched};
 use crate::{Leadership, OnOverrun, Status};
 
@@ -33,7 +36,12 @@ pub(crate) struct Driver {
     waiter: Option<oneshot::Sender<Leadership>>,
     tenure: Option<(Arc<Tenure>, Watched)>,
     in_flight: FuturesUnordered<BoxFuture<'static, (RequestId, Answer)>>,
-    stopping: bool,
+    /// The claims that are not answered yet: each may be granted.
+    claims: Vec<RequestId>,
+    /// A claim failed without saying whether it was granted.
+    in_doubt: bool,
+    /// Set once the election is stopped: until when a claim that may have been granted is waited for.
+    stopping: Option<Time>,
 }
 
 impl Driver {
@@ -60,33 +68,38 @@ impl Driver {
             waiter: None,
             tenure: None,
             in_flight: FuturesUnordered::new(),
-            stopping: false,
+            claims: Vec::new(),
+            in_doubt: false,
+            stopping: None,
         }
     }
 
     /// Runs until the election was stopped and its lease released.
     pub(crate) async fn run(mut self) {
-        let mut wakes = Wakes::new(Arc::clone(&self.store), &self.status.borrow().key, self.timing.retry_interval());
+        let key = self.status.borrow().key.clone();
+        let mut wakes = wakes::wakes(Arc::clone(&self.store), key, self.timing.retry_interval());
         loop {
             while let Some(output) = self.elector.poll() {
                 self.perform(output);
             }
             self.publish_status();
-            if self.stopping && matches!(self.elector.standing(), Standing::Idle) {
+            let now = clock::now();
+            if self.has_ended(now) {
                 return;
             }
-            let now = clock::now();
-            let due = self.elector.poll_timeout().map(|at| at.since(now));
+            let ends = self.stopping.filter(|_| matches!(self.elector.standing(), Standing::Idle));
+            let due = self.elector.poll_timeout().into_iter().chain(ends).min().map(|at| at.since(now));
             let input = tokio::select! {
                 biased;
                 Some((id, answer)) = self.in_flight.next(), if !self.in_flight.is_empty() => {
+                    self.note_answer(id, &answer);
                     Input::Answer(id, answer)
                 }
                 () = self.control.changed() => {
                     self.take_wishes();
                     Input::Timeout
                 }
-                () = wakes.next(), if matches!(self.elector.standing(), Standing::Candidate) => Input::Wake,
+                Some(()) = wakes.next(), if matches!(self.elector.standing(), Standing::Candidate) => Input::Wake,
                 () = tokio::time::sleep(due.unwrap_or(Duration::MAX)), if due.is_some() => Input::Timeout,
             };
             self.elector.handle(clock::now(), input);
@@ -117,12 +130,37 @@ impl Driver {
             self.waiter = None;
             handle(Input::Resign);
         }
-        self.stopping |= wishes.stop;
-        if let Some(waiter) = wishes.campaign
-            && !self.stopping
-        {
-            self.waiter = Some(waiter);
+        if wishes.give_up {
+            self.waiter = None;
+            if self.tenure.is_none() {
+                handle(Input::Resign);
+            }
+        }
+        if wishes.stop {
+            self.stopping.get_or_insert(now + self.timing.request_timeout() * 2);
+        }
+        if self.stopping.is_none() {
+            self.waiter = wishes.campaign.or(self.waiter.take());
+        }
+        // During a tenure the campaign waits for its end.
+        if self.waiter.is_some() && self.tenure.is_none() {
             handle(Input::Campaign);
+        }
+    }
+
+    /// Whether the election was stopped and nothing is held any more. A claim that was under way may be granted yet: it
+    /// is waited for, and released, but not for ever.
+    fn has_ended(&self, now: Time) -> bool {
+        let Some(until) = self.stopping else { return false };
+        let doubtful = !self.claims.is_empty() || self.in_doubt && self.elector.poll_timeout().is_some();
+        matches!(self.elector.standing(), Standing::Idle) && (!doubtful || now >= until)
+    }
+
+    fn note_answer(&mut self, id: RequestId, answer: &Answer) {
+        let before = self.claims.len();
+        self.claims.retain(|claim| *claim != id);
+        if before != self.claims.len() {
+            self.in_doubt = matches!(answer, Answer::Failed(failure) if failure.outcome_unknown);
         }
     }
 
@@ -130,6 +168,9 @@ impl Driver {
         match output {
             Output::Send(id, request) => {
                 if self.in_flight.len() < MOST_IN_FLIGHT {
+                    if matches!(request, Request::Acquire(_)) {
+                        self.claims.push(id);
+                    }
                     let store = Arc::clone(&self.store);
                     self.in_flight.push(Box::pin(send(store, id, request, self.timing.ttl())));
                 } else {
@@ -148,15 +189,7 @@ impl Driver {
                 let tenure = Arc::new(Tenure::new(term, nonce, last_note, deadline));
                 let key = self.status.borrow().key.clone();
                 let watched =
-                    match watchdog::watch(key.as_str(), Arc::clone(&tenure), self.timing.kill_lead(), self.on_overrun) {
-                        Ok(watched) => watched,
-                        Err(error) => {
-                            // Without the thread nobody would enforce the deadline: better not to lead.
-                            tracing::error!(%error, "the deadline thread cannot be started; not leading");
-                            self.elector.handle(clock::now(), Input::WorkEnded);
-                            return;
-                        }
-                    };
+                    watchdog::watch(key.as_str(), Arc::clone(&tenure), self.timing.kill_lead(), self.on_overrun);
                 self.tenure = Some((Arc::clone(&tenure), watched));
                 // The status comes first, so that whoever gets the leadership finds itself there.
                 self.publish_status();
@@ -220,6 +253,16 @@ impl Driver {
     }
 }
 
+impl Drop for Driver {
+    /// A driver that ends during a tenure (its runtime was shut down, or it panicked) renews no more: the work gets what
+    /// is left of its time, and the watchdog ends it.
+    fn drop(&mut self) {
+        if let Some((tenure, _)) = &self.tenure {
+            tenure.stop(LossReason::RenewalFailed);
+        }
+    }
+}
+
 /// Sends one request and turns what comes back into an answer. `most` bounds even a store that never answers.
 async fn send(store: Arc<dyn LeaseStore>, id: RequestId, request: Request, most: Duration) -> (RequestId, Answer) {
     let call = async {
@@ -233,11 +276,13 @@ async fn send(store: Arc<dyn LeaseStore>, id: RequestId, request: Request, most:
                 .map(|records| Answer::Observed(records.into_iter().find(|record| record.key == key))),
         }
     };
-    let answer = match tokio::time::timeout(most, call).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => {
+    // A store that panics must not take the driver with it: the driver is who tells the work to stop.
+    let answer = match tokio::time::timeout(most, AssertUnwindSafe(call).catch_unwind()).await {
+        Ok(Ok(Ok(answer))) => answer,
+        Ok(Ok(Err(error))) => {
             Answer::Failed(Failure { outcome_unknown: error.is_outcome_unknown(), message: describe(&error) })
         }
+        Ok(Err(_)) => Answer::Failed(Failure { outcome_unknown: true, message: "the store panicked".into() }),
         Err(_) => Answer::Failed(Failure { outcome_unknown: true, message: "the store did not answer".into() }),
     };
     (id, answer)
@@ -261,44 +306,4 @@ fn describe(error: &StoreError) -> String {
         source = cause.source();
     }
     text
-}
-
-/// Wake-ups for one key, subscribed again whenever the stream ends.
-struct Wakes {
-    store: Arc<dyn LeaseStore>,
-    key: tenure_store::LeaseKey,
-    stream: Option<WakeStream>,
-    retry: Duration,
-}
-
-impl Wakes {
-    fn new(store: Arc<dyn LeaseStore>, key: &tenure_store::LeaseKey, retry: Duration) -> Self {
-        Wakes { store, key: key.clone(), stream: None, retry }
-    }
-
-    /// The next hint about the key. Cancel-safe; never returns where the store has no hints.
-    async fn next(&mut self) {
-        if !self.store.info().watch {
-            return std::future::pending().await;
-        }
-        loop {
-            match &mut self.stream {
-                Some(stream) => match stream.next().await {
-                    Some(wake) if wake.key.as_ref().is_none_or(|key| *key == self.key) => return,
-                    Some(_) => {}
-                    None => {
-                        self.stream = None;
-                        tokio::time::sleep(self.retry).await;
-                    }
-                },
-                None => match self.store.watch(&KeyPrefix::from(&self.key)).await {
-                    Ok(stream) => self.stream = Some(stream),
-                    Err(error) => {
-                        tracing::debug!(%error, "watching failed; the timer goes on");
-                        tokio::time::sleep(self.retry).await;
-                    }
-                },
-            }
-        }
-    }
 }

@@ -13,6 +13,7 @@ use crate::driver::Driver;
 use crate::events::CAPACITY;
 use crate::identity;
 use crate::telemetry::Telemetry;
+use crate::watchdog;
 use crate::{ElectionConfig, ElectionError, Events, Leadership, Status};
 
 /// An election that has not been started yet.
@@ -39,7 +40,8 @@ pub struct Election {
 impl Election {
     /// Prepares an election for `key` in `store`; [`ElectionBuilder::start`] begins it.
     ///
-    /// Fails where the key, the holder's name or the durations are not valid, or the store does not honour the ttl.
+    /// Fails where the key, the holder's name or the durations are not valid, the store does not honour the ttl, or the
+    /// thread that enforces deadlines cannot be started.
     #[expect(clippy::new_ret_no_self, reason = "reads as `Election::new(store, key, config)?.start()`")]
     pub fn new(
         store: Arc<dyn LeaseStore>,
@@ -47,6 +49,7 @@ impl Election {
         config: ElectionConfig,
     ) -> Result<ElectionBuilder, ElectionError> {
         let timing = config.timing.resolve()?;
+        watchdog::start()?;
         let info = store.info();
         if timing.ttl() < info.min_ttl || timing.ttl() > info.max_ttl {
             let (scheme, min, max) = (info.scheme, info.min_ttl, info.max_ttl);
@@ -80,14 +83,15 @@ impl Election {
     /// Waits for leadership. Cancel-safe: a dropped call gives the campaign up, and a lease that was granted too late
     /// for it is released.
     ///
-    /// A second call waits for the first. Fails only when the election was stopped.
+    /// A second call waits for the first, and a call while this candidate leads waits for the end of that tenure. Fails
+    /// with [`ElectionError::Stopped`] when the election was stopped, or [`Election::resign`] was called meanwhile.
     pub async fn campaign(&self) -> Result<Leadership, ElectionError> {
         let _turn = self.campaigning.lock().await;
         let (reply, leadership) = oneshot::channel();
         let mut give_up = GiveUp { control: &self.control, armed: true };
         self.control.wish(|wishes| {
             wishes.campaign = Some(reply);
-            wishes.resign = false;
+            wishes.give_up = false;
         });
         let leadership = leadership.await.map_err(|_| ElectionError::Stopped);
         give_up.armed = false;
@@ -117,7 +121,11 @@ impl Election {
 
     /// Gives up: a campaign ends, a leader is told to stop, drains and releases. Candidates may campaign again.
     pub fn resign(&self) {
-        self.control.wish(|wishes| wishes.resign = true);
+        self.control.wish(|wishes| {
+            // Wishes are kept in their order: a campaign that is asked for later goes on, an earlier one has ended.
+            wishes.campaign = None;
+            wishes.resign = true;
+        });
     }
 
     /// Opens or closes the health gate: while closed this candidate does not campaign, and a leader hands over.
@@ -150,7 +158,10 @@ impl Election {
         self.status.borrow().clone()
     }
 
-    /// Resigns, waits until the lease is released (or has ended anyway), and ends the election.
+    /// Resigns, waits until the lease is released (or has ended anyway), and ends the election. A claim that is under
+    /// way is waited for, within the timing's request timeouts, so that it leaves no lease behind.
+    ///
+    /// The release comes after the work: while a [`Leadership`] of this election is alive, this waits.
     pub async fn stop(self) {
         let mut status = self.status.clone();
         drop(self);
@@ -216,7 +227,7 @@ impl Drop for GiveUp<'_> {
         if self.armed {
             self.control.wish(|wishes| {
                 wishes.campaign = None;
-                wishes.resign = true;
+                wishes.give_up = true;
             });
         }
     }

@@ -24,8 +24,8 @@ pub enum ElectionError {
         /// What was asked for.
         ttl: std::time::Duration,
     },
-    /// The election was stopped.
-    #[error("the election was stopped")]
+    /// The election was stopped, or resigned during the campaign.
+    #[error("the election was stopped or resigned")]
     Stopped,
     /// Leadership was lost before the work had ended.
     #[error("leadership was lost: {0}")]

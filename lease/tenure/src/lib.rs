@@ -38,6 +38,7 @@ mod leadership;
 mod status;
 mod telemetry;
 mod tenure;
+mod wakes;
 mod watchdog;
 
 pub use clock::now;

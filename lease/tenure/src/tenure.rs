@@ -41,13 +41,17 @@ impl Tenure {
         Time::from_nanos(self.deadline.load(Ordering::Acquire))
     }
 
-    /// Moves the deadline, never back.
+    /// Moves the deadline, never back, and not any more once the work was killed.
     pub(crate) fn extend(&self, deadline: Time) {
+        if self.killed.load(Ordering::Acquire) {
+            return;
+        }
         self.deadline.fetch_max(deadline.as_nanos(), Ordering::AcqRel);
     }
 
     pub(crate) fn is_current(&self) -> bool {
-        !self.killed.load(Ordering::Acquire) && clock::now() < self.deadline()
+        // Who outlives the work with a mandate must not act on after the release.
+        !self.killed.load(Ordering::Acquire) && !self.has_ended() && clock::now() < self.deadline()
     }
 
     pub(crate) fn stop(&self, reason: LossReason) {

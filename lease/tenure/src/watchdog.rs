@@ -5,16 +5,19 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::panic::AssertUnwindSafe;
+use std::sync::mpsc;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tenure_core::{LossReason, Time};
+use tenure_core::{LossReason, Term, Time};
 
 use crate::OnOverrun;
 use crate::clock;
 use crate::tenure::Tenure;
 
-/// A tenure under the watchdog's eye; leaves it when dropped.
+/// A tenure under the watchdog's eye. Leaves it when dropped after the work has ended; work that goes on while nobody
+/// renews for it any more stays under it.
 #[derive(Debug)]
 pub(crate) struct Watched {
     id: u64,
@@ -22,25 +25,37 @@ pub(crate) struct Watched {
 
 /// Enforces `tenure`'s deadline from now on: kills it `kill_lead` before, and applies `on_overrun` where the work has
 /// not ended at the deadline itself.
-pub(crate) fn watch(key: &str, tenure: Arc<Tenure>, kill_lead: Duration, on_overrun: OnOverrun) -> io::Result<Watched> {
-    let watchdog = watchdog()?;
+///
+/// Call [`start`] once before: without the thread nothing is enforced.
+pub(crate) fn watch(key: &str, tenure: Arc<Tenure>, kill_lead: Duration, on_overrun: OnOverrun) -> Watched {
+    let Some(watchdog) = WATCHDOG.get() else {
+        tracing::error!("the deadline thread was not started: the right to act ends at once");
+        tenure.kill(LossReason::Expired);
+        return Watched { id: 0 };
+    };
     let due = tenure.deadline() - kill_lead;
     let mut entries = watchdog.lock();
     entries.last_id += 1;
     let id = entries.last_id;
-    entries.by_id.insert(id, Entry { tenure, kill_lead, on_overrun, key: key.to_owned(), killed_at: None, reported: false });
+    entries.by_id.insert(
+        id,
+        Entry { tenure, kill_lead, on_overrun, key: key.to_owned(), killed_at: None, overrun: None, reported: false },
+    );
     // Deadlines move only later afterwards, so this is the one moment at which the thread may have to look sooner.
     if due < entries.next {
         entries.next = due;
         watchdog.timer.set(due);
     }
-    Ok(Watched { id })
+    Watched { id }
 }
 
 impl Drop for Watched {
     fn drop(&mut self) {
         if let Some(watchdog) = WATCHDOG.get() {
-            watchdog.lock().by_id.remove(&self.id);
+            let mut entries = watchdog.lock();
+            if entries.by_id.get(&self.id).is_some_and(|entry| entry.tenure.has_ended()) {
+                entries.by_id.remove(&self.id);
+            }
         }
     }
 }
@@ -64,20 +79,30 @@ struct Entry {
     on_overrun: OnOverrun,
     key: String,
     killed_at: Option<Time>,
+    overrun: Option<Overrun>,
     reported: bool,
 }
 
-fn watchdog() -> io::Result<&'static Arc<Watchdog>> {
+/// Work that has not ended at its deadline.
+struct Overrun {
+    key: String,
+    term: Term,
+    on_overrun: OnOverrun,
+}
+
+/// Starts the thread, if it does not run yet.
+pub(crate) fn start() -> io::Result<()> {
     static STARTING: Mutex<()> = Mutex::new(());
     let _one = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(watchdog) = WATCHDOG.get() {
-        return Ok(watchdog);
+    if WATCHDOG.get().is_some() {
+        return Ok(());
     }
     let entries = Mutex::new(Entries { last_id: 0, by_id: HashMap::new(), next: Time::MAX });
     let watchdog = Arc::new(Watchdog { entries, timer: Timer::new()? });
     let theirs = Arc::clone(&watchdog);
     std::thread::Builder::new().name("tenure-deadline".into()).spawn(move || theirs.run())?;
-    Ok(WATCHDOG.get_or_init(|| watchdog))
+    WATCHDOG.get_or_init(|| watchdog);
+    Ok(())
 }
 
 impl Watchdog {
@@ -90,9 +115,14 @@ impl Watchdog {
             self.timer.wait();
             let mut entries = self.lock();
             let now = clock::now();
+            entries.by_id.retain(|_, entry| !entry.tenure.has_ended());
             let next = entries.by_id.values_mut().filter_map(|entry| entry.enforce(now)).min().unwrap_or(Time::MAX);
             entries.next = next;
             self.timer.set(next);
+            let overruns: Vec<Overrun> = entries.by_id.values_mut().filter_map(Entry::take_overrun).collect();
+            // Words may block on whoever reads them, deadlines may not: every kill comes first.
+            drop(entries);
+            overruns.into_iter().for_each(Overrun::act);
         }
     }
 }
@@ -108,7 +138,9 @@ impl Entry {
         if now < kill_at {
             return Some(kill_at);
         }
-        self.tenure.kill(LossReason::Expired);
+        // Whoever waits is woken by this: a waker that panics must not end the thread.
+        let kill = AssertUnwindSafe(|| self.tenure.kill(LossReason::Expired));
+        let _ = std::panic::catch_unwind(kill);
         // A process that was paused past its deadline learns of it only now: its work gets the same last moment to end
         // as any other, with its right to act gone already.
         let killed_at = *self.killed_at.get_or_insert(now);
@@ -117,23 +149,53 @@ impl Entry {
             return Some(overrun_at);
         }
         self.reported = true;
+        self.overrun = Some(Overrun { key: self.key.clone(), term: self.tenure.term, on_overrun: self.on_overrun });
+        None
+    }
+
+    fn take_overrun(&mut self) -> Option<Overrun> {
+        self.overrun.take()
+    }
+}
+
+impl Overrun {
+    fn act(self) {
+        let abort = self.on_overrun == OnOverrun::Abort;
+        let (said, heard) = mpsc::sync_channel(1);
+        let say = move || {
+            self.say();
+            let _ = said.send(());
+        };
+        // In a thread of its own: standard error may be a pipe that nobody reads any more.
+        let speaking = std::thread::Builder::new().name("tenure-overrun".into()).spawn(say).is_ok();
+        if abort {
+            if speaking {
+                let _ = heard.recv_timeout(LAST_WORDS);
+            }
+            std::process::abort();
+        }
+    }
+
+    fn say(&self) {
+        let key = &self.key;
         match self.on_overrun {
             OnOverrun::Report => {
-                metrics::counter!("tenure_overruns_total", "lease" => self.key.clone()).increment(1);
+                metrics::counter!("tenure_overruns_total", "lease" => key.clone()).increment(1);
                 tracing::error!(
-                    lease = %self.key,
-                    term = %self.tenure.term,
+                    lease = %key,
+                    term = %self.term,
                     "work outlived its deadline: only its term protects now"
                 );
             }
             OnOverrun::Abort => {
-                eprintln!("tenure: work under lease {:?} outlived its deadline; aborting the process", self.key);
-                std::process::abort();
+                eprintln!("tenure: work under lease {key:?} outlived its deadline; aborting the process");
             }
         }
-        None
     }
 }
+
+/// How long an abort waits for its own words to be written.
+const LAST_WORDS: Duration = Duration::from_millis(50);
 
 /// A timer that another thread may set while this one waits.
 #[cfg(target_os = "linux")]

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tenure::{
-    Election, ElectionConfig, ElectionError, Event, HolderId, LossReason, MemoryStore, Note, Standing, Term, TimingOptions,
+    Election, ElectionConfig, ElectionError, Event, HolderId, LossReason, MemoryStore, Note, Standing, Term,
+    TimingOptions,
 };
 use tenure_store::{Held, KeyPrefix, LeaseKey, LeaseStore};
 

@@ -1,0 +1,170 @@
+//! What goes out of the pipeline: one batch at a time onto the bus, and what the bus has to say of it.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tenure::Mandate;
+use tenure_bus::{BusError, Message, Published, Refusal};
+use tenure_core::{Term, Time};
+use tenure_envelope::Kind;
+
+use super::Pipeline;
+use crate::coverage::Handout;
+use crate::gaps::{Found, REFUSED};
+use crate::publication::{self, Finalization, Outcome};
+
+impl Pipeline {
+    /// Whether anything may be handed to the bus now: by a leader that is current, or by a standby that repairs.
+    pub(super) fn may_publish(&self) -> bool {
+        let current = !self.is_leader() || self.mandate.as_ref().is_none_or(Mandate::is_current);
+        current && self.coverage.may_publish()
+    }
+
+    /// What to hand to the bus next: what it has refused goes to the finalizer first.
+    pub(super) fn next_publication(&mut self, now: Time) -> Option<BoxFuture<'static, Outcome>> {
+        if now < self.retries.pause_until() || !self.may_publish() {
+            return None;
+        }
+        let (bus, fence) = (Arc::clone(&self.bus), self.config.fence.clone());
+        let mandate = self.mandate.clone();
+        while let Some(finalization) = self.finalizations.pop_front() {
+            // Another instance may have had more luck with it.
+            if self.coverage.ring().contains(&finalization.message.id) {
+                let (subject, instance) = (self.config.subjects.finalize.clone(), self.config.instance.clone());
+                return Some(publication::finalize(bus, subject, fence, mandate, instance, finalization).boxed());
+            }
+        }
+        let handout = self.coverage.hand_out(now)?;
+        let subject = self.config.subjects.ingress.clone();
+        Some(publication::publish(bus, subject, fence, mandate, handout).boxed())
+    }
+
+    pub(super) fn published(&mut self, now: Time, outcome: Outcome) {
+        match outcome {
+            Outcome::Published { handout, result: Ok(answers) } => self.answered(now, handout, answers),
+            Outcome::Published { handout, result: Err(error) } => {
+                for message in &handout.messages {
+                    self.coverage.give_back(message.id);
+                }
+                self.unreachable(now, &error);
+            }
+            Outcome::Finalized { finalization, result: Ok(answer) } => self.finalized(now, finalization, answer),
+            Outcome::Finalized { finalization, result: Err(error) } => {
+                self.finalizations.push_front(finalization);
+                self.unreachable(now, &error);
+            }
+            Outcome::NotCurrent { handed_out } => handed_out.into_iter().for_each(|id| self.coverage.give_back(id)),
+        }
+    }
+
+    fn answered(&mut self, now: Time, handout: Handout, answers: Vec<Result<Published, Refusal>>) {
+        let (mut taken, mut unanswered, mut newer) = (false, false, None);
+        let mut answers = answers.into_iter();
+        for message in handout.messages {
+            match answers.next() {
+                Some(Ok(published)) => {
+                    taken = true;
+                    self.snapshot.last_error = None;
+                    self.retries.succeeded();
+                    self.coverage.appeared(message.id);
+                    self.gaps.appeared(&message.id);
+                    match published {
+                        Published::Stored(_) => self.snapshot.published += 1,
+                        Published::Duplicate(_) => self.snapshot.deduplicated += 1,
+                    }
+                }
+                Some(Err(Refusal::Fenced { seen })) => {
+                    self.coverage.give_back(message.id);
+                    newer = newer.max(Some(seen));
+                }
+                Some(Err(Refusal::Rejected(why))) => self.rejected(now, handout.term, message, why),
+                None => {
+                    self.coverage.give_back(message.id);
+                    unanswered = true;
+                }
+            }
+        }
+        if let Some(seen) = newer {
+            self.fenced(now, seen);
+        }
+        if unanswered {
+            self.retries.failed(now);
+            self.bus_failed("the bus answered fewer messages than it was given");
+        }
+        if taken {
+            self.gaps.bus_works(now);
+        }
+    }
+
+    /// A newer term has published: a leader's tenure is over, a standby repairs under that term from now on.
+    fn fenced(&mut self, now: Time, seen: Term) {
+        self.snapshot.fenced += 1;
+        match (&self.mandate, self.is_leader()) {
+            (Some(mandate), true) => mandate.fenced(seen),
+            _ => self.coverage.observe(seen),
+        }
+        self.retries.failed(now);
+    }
+
+    fn rejected(&mut self, now: Time, term: Option<Term>, message: Message, why: String) {
+        let count = self.coverage.refused(message.id);
+        if count <= self.config.max_retries {
+            self.coverage.give_back(message.id);
+            self.retries.refused(now, count);
+        } else {
+            self.finalizations.push_back(Finalization { message, term, why, attempts: count });
+        }
+    }
+
+    fn finalized(&mut self, now: Time, finalization: Finalization, answer: Result<Published, Refusal>) {
+        let Finalization { message, why, .. } = finalization;
+        match answer {
+            Ok(_) => self.retries.succeeded(),
+            Err(Refusal::Fenced { seen }) => {
+                self.coverage.give_back(message.id);
+                return self.fenced(now, seen);
+            }
+            Err(Refusal::Rejected(error)) => {
+                tracing::error!(
+                    component = "publisher",
+                    eventId = %message.id,
+                    channel = %message.channel,
+                    errorCode = "finalize_failed",
+                    %error,
+                    refused = %why,
+                    "a refused message could not be handed to the finalizer either"
+                );
+                let lost = self.coverage.give_up(message.id);
+                self.gaps.appeared(&message.id);
+                self.snapshot.failed += 1;
+                // A gap that cannot be published makes no further gap.
+                if let Some(entry) = lost
+                    && self.is_leader()
+                    && message.kind != Kind::Gap.as_str()
+                {
+                    let (from_ms, until_ms) = (entry.read_at_ms, entry.read_at_ms);
+                    let channel = message.channel;
+                    self.add_gaps(now, vec![Found { channel, from_ms, until_ms, reason: REFUSED.into() }]);
+                }
+                return;
+            }
+        }
+        self.snapshot.failed += 1;
+        self.coverage.give_up(message.id);
+        self.gaps.appeared(&message.id);
+    }
+
+    fn unreachable(&mut self, now: Time, error: &BusError) {
+        self.retries.failed(now);
+        self.bus_failed(&error.to_string());
+    }
+
+    pub(super) fn bus_failed(&mut self, error: &str) {
+        self.snapshot.bus_failures += 1;
+        if self.snapshot.last_error.as_deref() != Some(error) {
+            tracing::warn!(component = "publisher", errorCode = "bus_unavailable", error, "the bus failed");
+            self.snapshot.last_error = Some(error.to_owned());
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! The driver over a store that panics, answers late or ends its watches, and over users that change their minds.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::{StreamExt, stream};
+use tenure::{
+    Election, ElectionConfig, ElectionError, Event, HolderId, LeaseStore, LossReason, MemoryStore, TimingOptions,
+};
+use tenure_store::{
+    Answers, Claim, Claimed, Held, KeyPrefix, LeaseRecord, Released, Renewed, StoreError, StoreInfo, WakeStream,
+};
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// A memory store with faults.
+#[derive(Debug, Default)]
+struct Faulty {
+    inner: MemoryStore,
+    /// How many renewals panic.
+    panics: AtomicU64,
+    /// How long the reply to a claim takes, in milliseconds, after it was granted.
+    claim_delay_ms: AtomicU64,
+    /// How long a subscription takes, in milliseconds; zero gives streams that end at once.
+    watch_delay_ms: AtomicU64,
+    watches: AtomicU64,
+}
+
+#[async_trait]
+impl LeaseStore for Faulty {
+    fn info(&self) -> StoreInfo {
+        self.inner.info()
+    }
+
+    async fn acquire(&self, claims: &[Claim]) -> Result<Answers<Claimed>, StoreError> {
+        let answers = self.inner.acquire(claims).await;
+        tokio::time::sleep(Duration::from_millis(self.claim_delay_ms.load(Ordering::Relaxed))).await;
+        answers
+    }
+
+    async fn renew(&self, held: &[Held]) -> Result<Answers<Renewed>, StoreError> {
+        let panics = self.panics.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        assert!(panics.is_err(), "a fault of this test");
+        self.inner.renew(held).await
+    }
+
+    async fn release(&self, held: &[Held]) -> Result<Answers<Released>, StoreError> {
+        self.inner.release(held).await
+    }
+
+    async fn list(&self, prefix: &KeyPrefix) -> Result<Vec<LeaseRecord>, StoreError> {
+        self.inner.list(prefix).await
+    }
+
+    async fn watch(&self, prefix: &KeyPrefix) -> Result<WakeStream, StoreError> {
+        self.watches.fetch_add(1, Ordering::Relaxed);
+        match self.watch_delay_ms.load(Ordering::Relaxed) {
+            0 => Ok(stream::empty().boxed()),
+            delay => {
+                tokio::time::sleep(Duration::from_millis(delay)).await;
+                self.inner.watch(prefix).await
+            }
+        }
+    }
+}
+
+fn candidate(store: &Arc<Faulty>, name: &str, ttl: Duration) -> Election {
+    let config = ElectionConfig {
+        holder: Some(HolderId::new(name).unwrap()),
+        timing: TimingOptions { ttl: Some(ttl), ..TimingOptions::default() },
+        ..ElectionConfig::default()
+    };
+    Election::new(Arc::clone(store) as Arc<dyn LeaseStore>, "test/leader", config).unwrap().start()
+}
+
+async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(SOON, future).await.unwrap_or_else(|_| panic!("{what} did not happen within {SOON:?}"))
+}
+
+/// A store that panics is a store that failed: the next renewal goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_panics_is_a_failure_like_any_other() {
+    let store = Arc::new(Faulty::default());
+    let a = candidate(&store, "a", Duration::from_secs(2));
+    let mut events = a.events();
+    let leadership = within("leadership", a.campaign()).await.unwrap();
+    store.panics.store(1, Ordering::Relaxed);
+    let mut failed = false;
+    loop {
+        match within("an event", events.next()).await.expect("the election goes on") {
+            Event::StoreFailed { message, .. } => failed |= message.contains("panicked"),
+            Event::Renewed if failed => break,
+            _ => {}
+        }
+    }
+    assert!(leadership.is_current());
+}
+
+/// A campaign that is asked for after a resignation does not undo it: the work is told to stop, then it leads again.
+#[tokio::test]
+async fn a_campaign_does_not_undo_the_resignation_before_it() {
+    let store = Arc::new(Faulty::default());
+    let a = candidate(&store, "a", Duration::from_secs(2));
+    let first = within("leadership", a.campaign()).await.unwrap();
+    let term = first.term();
+    // No yield lies between the two, so that the driver sees both at once.
+    a.resign();
+    let again = a.campaign();
+    let work = async {
+        assert_eq!(within("the loss", first.lost()).await, LossReason::Resigned);
+        drop(first);
+    };
+    let (again, ()) = within("the next leadership", async { tokio::join!(again, work) }).await;
+    assert!(again.unwrap().term() > term);
+}
+
+/// A resignation after a campaign was asked for ends it, even where the driver sees both at once.
+#[tokio::test]
+async fn a_resignation_ends_the_campaign_before_it() {
+    let store = Arc::new(Faulty::default());
+    let (a, b) = (candidate(&store, "a", Duration::from_secs(2)), candidate(&store, "b", Duration::from_secs(2)));
+    let _leads = within("leadership", b.campaign()).await.unwrap();
+    let (outcome, ()) =
+        within("the end of the campaign", async { tokio::join!(biased; a.campaign(), async { a.resign() }) }).await;
+    assert!(matches!(outcome, Err(ElectionError::Stopped)));
+}
+
+/// A campaign during a tenure waits for its end; one that is dropped meanwhile does the tenure no harm.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_during_a_tenure_waits_for_its_end() {
+    let store = Arc::new(Faulty::default());
+    let a = candidate(&store, "a", Duration::from_secs(2));
+    let first = within("leadership", a.campaign()).await.unwrap();
+    assert!(tokio::time::timeout(Duration::from_millis(50), a.campaign()).await.is_err());
+    let told = tokio::time::timeout(Duration::from_millis(300), first.lost()).await;
+    assert!(told.is_err(), "the tenure was ended by a campaign that was dropped: {told:?}");
+    let term = first.term();
+    let (next, ()) = within("the next leadership", async {
+        tokio::join!(a.campaign(), async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            drop(first);
+        })
+    })
+    .await;
+    assert!(next.unwrap().term() > term);
+}
+
+/// An election that is stopped while a claim is under way waits for its answer, and leaves no lease behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn stopping_during_a_claim_leaves_no_lease() {
+    let store = Arc::new(Faulty::default());
+    store.claim_delay_ms.store(150, Ordering::Relaxed);
+    let a = candidate(&store, "a", Duration::from_secs(5));
+    assert!(tokio::time::timeout(Duration::from_millis(50), a.campaign()).await.is_err());
+    within("the end", a.stop()).await;
+    let left = store.list(&KeyPrefix::new("test/").unwrap()).await.unwrap();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+/// A store whose watches end at once is asked again with pauses, not in a loop.
+#[tokio::test(flavor = "multi_thread")]
+async fn watches_that_end_at_once_are_no_storm() {
+    let store = Arc::new(Faulty::default());
+    let (a, b) = (candidate(&store, "a", Duration::from_secs(2)), candidate(&store, "b", Duration::from_secs(2)));
+    let _leads = within("leadership", a.campaign()).await.unwrap();
+    let noise = async {
+        for n in 0..200_u64 {
+            // Every seen term makes the driver look up from what it waits for.
+            b.seen(tenure::Term::new(n + 1).unwrap());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let waiting = tokio::time::timeout(Duration::from_secs(1), async { tokio::join!(b.campaign(), noise) });
+    assert!(waiting.await.is_err());
+    let watches = store.watches.load(Ordering::Relaxed);
+    assert!(watches <= 10, "{watches} subscriptions in a second");
+}
+
+/// A subscription that takes a while succeeds although the driver is busy with other things meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_subscription_is_not_begun_anew() {
+    let store = Arc::new(Faulty::default());
+    store.watch_delay_ms.store(200, Ordering::Relaxed);
+    let (a, b) = (candidate(&store, "a", Duration::from_secs(2)), candidate(&store, "b", Duration::from_secs(2)));
+    let _leads = within("leadership", a.campaign()).await.unwrap();
+    let noise = async {
+        for n in 0..100_u64 {
+            b.seen(tenure::Term::new(n + 1).unwrap());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(1), async { tokio::join!(b.campaign(), noise) }).await;
+    // One of each candidate.
+    assert!(store.watches.load(Ordering::Relaxed) <= 2);
+}
+
+/// A driver that goes away during a tenure ends it: the work is told to stop, and the deadline thread still kills it.
+#[test]
+fn work_outlives_no_driver() {
+    let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (theirs, ours) = (runtime(), runtime());
+    let store = Arc::new(Faulty::default());
+    let (election, leadership) = theirs.block_on(async {
+        let election = candidate(&store, "a", Duration::from_secs(2));
+        let leadership = within("leadership", election.campaign()).await.unwrap();
+        (election, leadership)
+    });
+    theirs.shutdown_timeout(Duration::from_secs(1));
+    ours.block_on(async {
+        assert_eq!(within("the stop", leadership.lost()).await, LossReason::RenewalFailed);
+        within("the kill", leadership.killed()).await;
+        assert!(!leadership.is_current());
+    });
+    drop(election);
+}
+
+/// A mandate that outlives the leadership gives no right to act: the lease is released as soon as the work has ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mandate_ends_with_the_work() {
+    let store = Arc::new(Faulty::default());
+    let a = candidate(&store, "a", Duration::from_secs(2));
+    let leadership = within("leadership", a.campaign()).await.unwrap();
+    let mandate = leadership.mandate();
+    assert!(mandate.is_current());
+    drop(leadership);
+    assert!(!mandate.is_current());
+}
