@@ -156,14 +156,20 @@ impl Cover {
         let except: BTreeMap<String, Span> =
             spans.iter().filter(|channel| !regular(channel)).map(|(name, span)| ((*name).clone(), *span)).collect();
         if except.len() <= MOST_EXCEPTIONS {
-            return CoverNote { all, except };
+            return CoverNote { all, except, channels: self.named() };
         }
         let every = |pick: fn(&Span) -> Option<u64>| spans.iter().filter_map(move |(_, span)| pick(span));
         // A channel that is not read must not seem read because most others are.
         let whole = spans.iter().all(|(_, span)| span.since.is_some());
         let since = every(|span| span.since).max().filter(|_| whole);
         let all = Span { since, until: every(|span| span.until).min() };
-        CoverNote { all, except: BTreeMap::new() }
+        CoverNote { all, except: BTreeMap::new(), channels: self.named() }
+    }
+
+    /// The channels by name, where a note has room for them.
+    fn named(&self) -> Vec<String> {
+        let bytes: usize = self.channels.keys().map(|name| name.len() + 3).sum();
+        if bytes > MOST_NAME_BYTES { Vec::new() } else { self.channels.keys().cloned().collect() }
     }
 }
 
@@ -173,6 +179,10 @@ const LATECOMER_MS: u64 = 30_000;
 /// a reported gap longer.
 const MOST_EXCEPTIONS: usize = 100;
 
+/// The most bytes that a note spends on the names of its channels. A longer list is left out; two readers of different
+/// lists can then mistake each other's.
+const MOST_NAME_BYTES: usize = 8 * 1024;
+
 /// Coverage as written into a lease's note.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CoverNote {
@@ -181,6 +191,9 @@ pub struct CoverNote {
     /// Channels for which something else holds.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub except: BTreeMap<String, Span>,
+    /// The channels that the note speaks of, by name; empty where it speaks of any channel.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub channels: Vec<String>,
 }
 
 /// Since when, and until when, something was covered, in Unix milliseconds.
@@ -205,8 +218,11 @@ impl CoverNote {
         self.all.until.is_some() || self.except.values().any(|span| span.until.is_some())
     }
 
-    /// What holds for this channel.
+    /// What holds for this channel; nothing where the note does not speak of it.
     pub fn channel(&self, channel: &str) -> Span {
+        if !self.channels.is_empty() && !self.channels.iter().any(|name| name == channel) {
+            return Span::default();
+        }
         self.except.get(channel).copied().unwrap_or(self.all)
     }
 }
@@ -243,6 +259,16 @@ mod tests {
         cover.stopped();
         assert!(!cover.any());
         assert_eq!(cover.note(None, &pending()).channel("a"), Span { since: None, until: Some(700) });
+    }
+
+    /// A note says nothing of channels that its writer does not read.
+    #[test]
+    fn a_note_says_nothing_of_other_channels() {
+        let mut cover = Cover::new(["a"]);
+        cover.joined(1, "a", 100);
+        let note = cover.note(None, &pending());
+        assert_eq!(note.channel("a"), Span { since: Some(100), until: Some(100) });
+        assert_eq!(note.channel("b"), Span::default());
     }
 
     /// Two connections that overlap leave no interruption when the first one goes.

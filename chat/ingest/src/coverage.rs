@@ -394,7 +394,8 @@ mod tests {
         other.message.channel = "d".into();
         standby.read(at(4_500), other);
         let span = |until| Span { since: Some(0), until: Some(until) };
-        let note = CoverNote { all: span(2_000), except: [("d".to_owned(), span(1_000))].into() };
+        let note =
+            CoverNote { all: span(2_000), except: [("d".to_owned(), span(1_000))].into(), ..CoverNote::default() };
         standby.take_role(Role::Leader { term: Some(term(8)) }, Some(&note));
         assert_eq!(ids(standby.hand_out(at(60_000))), [3, 4, 5]);
     }
