@@ -19,6 +19,9 @@ use leaders::Leaders;
 use script::{Stage, Timeline};
 use summary::Summary;
 
+use crate::signals::Signals;
+use crate::{exit, output};
+
 /// Flags of `tenure demo`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -55,12 +58,27 @@ const NAMES: [&str; 3] = ["alpha", "beta", "gamma"];
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
     crate::logs::start("warn", crate::logs::Format::Text, "tenure-demo");
     let runtime = tokio::runtime::Runtime::new()?;
-    let summary = runtime.block_on(demo(&args))?;
+    let outcome = runtime.block_on(async {
+        let mut signals = Signals::listen()?;
+        tokio::select! {
+            summary = demo(&args) => summary.map(Ok),
+            // What was on the stage is dropped, and with it every instance is killed.
+            signal = signals.next() => Ok(Err(signal)),
+        }
+    });
+    // The view leaves the terminal as it found it.
     runtime.shutdown_timeout(Duration::from_secs(1));
+    let summary = match outcome? {
+        Ok(summary) => summary,
+        Err(signal) => {
+            eprintln!("tenure: {signal}: the demo was broken off");
+            return Ok(ExitCode::from(exit::after(signal)));
+        }
+    };
     if args.json {
-        println!("{}", summary.to_json());
+        output::line(summary.to_json())?;
     } else {
-        println!("{}", summary.to_text());
+        output::line(summary.to_text())?;
     }
     Ok(if summary.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -105,7 +123,7 @@ async fn demo(args: &Args) -> Result<Summary> {
     stage.all_ready().await.context("the demo cannot start; see the logs in its folder")?;
     stage.began = tenure::now();
     let span = Duration::from_secs(args.seconds);
-    let view = view::View::start(args.json, &stage, span, folder.clone())?;
+    let view = view::View::start(args.json, &stage, span, folder.clone());
     let played = stage.play(span).await;
     if played.is_ok() {
         tokio::time::sleep((stage.began + span).since(tenure::now())).await;
@@ -140,7 +158,8 @@ fn judge(sim: &Sim, chat: &std::path::Path) -> Result<Verdict> {
     let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
     let connection = rusqlite::Connection::open_with_flags(chat, flags).context("cannot read the demo's bus")?;
     connection.busy_timeout(Duration::from_secs(10))?;
-    let mut rows = connection.prepare("SELECT body FROM envelopes WHERE subject = 'internal.ingress.v1' ORDER BY pos")?;
+    let mut rows =
+        connection.prepare("SELECT body FROM envelopes WHERE subject = 'internal.ingress.v1' ORDER BY pos")?;
     let mut rows = rows.query([])?;
     while let Some(row) = rows.next()? {
         checker.envelope(row.get_ref(0)?.as_bytes()?);

@@ -8,6 +8,9 @@ pub(crate) const USAGE: u8 = 64;
 /// The store or the bus could not be reached at the start.
 pub(crate) const UNREACHABLE: u8 = 69;
 
+/// Nobody reads standard output any more, which the bus `stdout:` needs.
+pub(crate) const OUTPUT_CLOSED: u8 = 74;
+
 /// An error that ends the program with a code of its own.
 #[derive(Debug)]
 pub(crate) struct Exit {
@@ -25,6 +28,11 @@ impl Exit {
     pub(crate) fn unreachable(error: impl Into<anyhow::Error>) -> anyhow::Error {
         anyhow::Error::new(Exit { code: UNREACHABLE, error: error.into() })
     }
+
+    /// The reader of standard output has gone.
+    pub(crate) fn output_closed(error: impl Into<anyhow::Error>) -> anyhow::Error {
+        anyhow::Error::new(Exit { code: OUTPUT_CLOSED, error: error.into() })
+    }
 }
 
 impl fmt::Display for Exit {
@@ -34,6 +42,15 @@ impl fmt::Display for Exit {
 }
 
 impl std::error::Error for Exit {}
+
+/// The code of a program that ended because of this signal: 128 and its number.
+pub(crate) fn after(signal: &str) -> u8 {
+    128 + match signal {
+        "SIGHUP" => 1,
+        "SIGINT" => 2,
+        _ => 15,
+    }
+}
 
 /// Tells the error and answers its code.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {

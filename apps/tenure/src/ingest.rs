@@ -3,7 +3,7 @@
 mod config;
 mod http;
 pub(crate) mod settings;
-mod supervisor;
+pub(crate) mod supervisor;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ use settings::Settings;
 Precedence: flag, then environment, then file, then default; `--check` shows each value with its source.
 
 Examples:
-  tenure ingest --channel forsen --bus stdout:
+  tenure ingest --channel my_channel --bus stdout:
   tenure ingest --config ingest.toml --http :8080
   TWITCH_CHANNELS=a,b tenure ingest --store sqlite:leases.db --bus sqlite:chat.db
   tenure ingest --config ingest.toml --check")]
@@ -107,12 +107,12 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     };
     let settings = Settings::merge(args.flags()?, |name| std::env::var(name).ok(), args.config.as_deref())?;
     let config = Config::new(settings, process, std::env::var(supervisor::INSTANCE).ok())?;
-    config.check_files()?;
+    config.check()?;
     if args.check {
         if args.json {
-            println!("{}", config.settings.to_json());
+            crate::output::line(config.settings.to_json())?;
         } else {
-            print!("{}", config.settings.to_toml());
+            crate::output::line(config.settings.to_toml().trim_end())?;
         }
         return Ok(ExitCode::SUCCESS);
     }

@@ -38,7 +38,7 @@ pub(crate) fn start(filter: &str, format: Format, service: &str) {
     let started = if json {
         builder.event_format(JsonLines { service: service.to_owned() }).try_init()
     } else {
-        builder.with_target(false).with_ansi(std::io::stderr().is_terminal()).try_init()
+        builder.with_target(false).with_ansi(false).try_init()
     };
     if let Err(error) = started {
         eprintln!("tenure: logging was started twice: {error}");

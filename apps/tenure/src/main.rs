@@ -8,7 +8,10 @@ mod exit;
 mod identity;
 mod ingest;
 mod logs;
+mod output;
 mod places;
+mod secrets;
+mod signals;
 mod stores;
 mod tail;
 

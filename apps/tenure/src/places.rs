@@ -10,7 +10,7 @@ pub(crate) fn state_folder() -> Result<PathBuf> {
         Some(folder) => PathBuf::from(folder),
         None => {
             let home = std::env::var_os("HOME").filter(|value| !value.is_empty()).context(
-                "neither XDG_STATE_HOME nor HOME is set, so there is no default place for leases: name one with --store",
+                "neither XDG_STATE_HOME nor HOME is set, so there is no default place: name store and bus with --store and --bus",
             )?;
             PathBuf::from(home).join(".local/state")
         }

@@ -3,6 +3,8 @@
 use anyhow::Result;
 use serde_json::json;
 
+use crate::output;
+
 /// Flags of `tenure stores`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -18,10 +20,10 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let rows: Vec<_> = stores.chain(buses).collect();
     for (kind, name, compiled, example) in rows {
         if args.json {
-            println!("{}", json!({ "kind": kind, "scheme": name, "compiled": compiled, "example": example }));
+            output::line(json!({ "kind": kind, "scheme": name, "compiled": compiled, "example": example }))?;
         } else {
             let state = if compiled { "built in" } else { "not built in" };
-            println!("{kind:<6} {name:<12} {state:<13} {example}");
+            output::line(format_args!("{kind:<6} {name:<12} {state:<13} {example}"))?;
         }
     }
     Ok(())

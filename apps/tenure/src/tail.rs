@@ -18,13 +18,13 @@ Examples:
   tenure tail --from 2026-01-31T12:00:00Z --json | jq .payload.text")]
 pub(crate) struct Args {
     /// Bus to read: sqlite:PATH [default: sqlite: in the state folder]
-    #[arg(long, value_name = "URL", env = "TENURE_BUS")]
+    #[arg(long, value_name = "URL", env = "TENURE_BUS", hide_env_values = true)]
     bus: Option<String>,
     /// start, end, a position, or an RFC 3339 time
     #[arg(long, value_name = "WHERE", default_value = "end")]
     from: String,
     /// Put before every subject
-    #[arg(long, value_name = "PREFIX", env = "BUS_PREFIX", default_value = "")]
+    #[arg(long, value_name = "PREFIX", env = "BUS_PREFIX", hide_env_values = true, default_value = "")]
     bus_prefix: String,
     /// One envelope a line, its position added as _pos
     #[arg(long)]
@@ -44,11 +44,12 @@ pub(crate) fn run(args: Args) -> Result<()> {
 }
 
 async fn tail(args: Args) -> Result<()> {
-    let url = match &args.bus {
+    // An empty variable of the environment is none.
+    let url = match args.bus.as_ref().filter(|url| !url.is_empty()) {
         Some(url) => url.clone(),
-        None => crate::places::default_bus()?,
+        None => crate::places::default_bus().map_err(Exit::usage)?,
     };
-    let bus = crate::bus::open(&url).map_err(Exit::unreachable)?;
+    let bus = crate::bus::open(&url)?;
     if !bus.info().follow {
         return Err(Exit::usage(anyhow::anyhow!("the bus {url} cannot be followed")));
     }
@@ -102,7 +103,9 @@ fn parse_from(text: &str) -> Result<(FollowFrom, Option<jiff::Timestamp>)> {
             Ok(pos) => (FollowFrom::After(pos.saturating_sub(1)), None),
             Err(_) => match text.parse() {
                 Ok(since) => (FollowFrom::Start, Some(since)),
-                Err(_) => bail!("--from {text:?}: write start, end, a position such as 1042, or a time such as 2026-01-31T12:00:00Z"),
+                Err(_) => bail!(
+                    "--from {text:?}: write start, end, a position such as 1042, or a time such as 2026-01-31T12:00:00Z"
+                ),
             },
         },
     })

@@ -2,12 +2,13 @@
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -65,10 +66,21 @@ impl Instance {
             .args(["ingest", "--instance", &self.name])
             .args(["--store", &common.store, "--bus", &common.bus, "--irc-url", &common.irc])
             .args(["--ttl", &crate::durations::show(common.ttl), "--http", &self.http.to_string()])
-            .args(["--join-budget", "1000/10s", "--set", "auth_budget=1000/10s", "--set", "irc_reconnect_initial_ms=200"])
+            .args([
+                "--join-budget",
+                "1000/10s",
+                "--set",
+                "auth_budget=1000/10s",
+                "--set",
+                "irc_reconnect_initial_ms=200",
+            ])
             .args(["--set", "irc_reconnect_max_ms=1000", "--log-format", "json"])
             .args(common.channels.iter().flat_map(|channel| ["--channel", channel]))
-            .stdin(Stdio::null())
+            // Whatever happens to the demo, its instances end with it: this pipe ends then, and as groups of their own
+            // the system continues them should they be stopped at that moment.
+            .env(crate::ingest::supervisor::TIED, "1")
+            .process_group(0)
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log);
         self.supervisor = Some(command.spawn().context("cannot start an instance")?);
@@ -112,16 +124,15 @@ impl Instance {
 
     /// Waits until its supervisor has ended.
     pub(crate) async fn wait_end(&mut self) -> Result<()> {
-        let Some(mut child) = self.supervisor.take() else { return Ok(()) };
-        for _ in 0..1_500 {
+        for _ in 0..2_000 {
+            let Some(child) = &mut self.supervisor else { return Ok(()) };
             if child.try_wait()?.is_some() {
+                self.supervisor = None;
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        child.kill()?;
-        child.wait()?;
-        bail!("instance {} did not end within 15 s", self.name)
+        bail!("instance {} did not end within 20 s", self.name)
     }
 
     /// The local address of its chat connection.
@@ -193,8 +204,10 @@ impl Probe {
 impl Drop for Instance {
     fn drop(&mut self) {
         if let Some(mut child) = self.supervisor.take() {
-            // The worker sees its supervisor's end and follows.
-            let _ = child.kill();
+            // Its whole group at once, stopped or not.
+            if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+                let _ = kill_process_group(group, Signal::KILL);
+            }
             let _ = child.wait();
         }
     }

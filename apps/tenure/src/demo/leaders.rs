@@ -43,9 +43,10 @@ impl Leaders {
             loop {
                 if let Ok(records) = store.list(&prefix).await {
                     let now = tenure::now();
-                    let leader = records.into_iter().find(|record| record.key == key).and_then(|record| {
-                        Some(Leader { name: record.holder.to_string(), term: record.term? })
-                    });
+                    let leader = records
+                        .into_iter()
+                        .find(|record| record.key == key)
+                        .and_then(|record| Some(Leader { name: record.holder.to_string(), term: record.term? }));
                     let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
                     if seen.leader != leader {
                         seen.changed_at = now;

@@ -173,7 +173,8 @@ impl Stage {
         let at_most = self.ttl * 4 + Duration::from_secs(15);
         let seen = self.leaders.after(term, at_most).await.with_context(|| format!("no takeover after {cause}"))?;
         let ms = millis(seen.changed_at.since(since));
-        let leader = seen.leader.map_or_else(String::new, |leader| format!("{} leads, term {}", leader.name, leader.term));
+        let leader =
+            seen.leader.map_or_else(String::new, |leader| format!("{} leads, term {}", leader.name, leader.term));
         self.timeline().takeovers.push(Takeover { cause, ms, text: leader });
         Ok(())
     }
@@ -186,12 +187,8 @@ impl Stage {
     fn end(&self, kind: &'static str, at: Time) {
         let mut timeline = self.timeline();
         let text = std::mem::take(&mut timeline.doing);
-        let record = FaultRecord {
-            kind,
-            at_ms: millis(at.since(self.began)),
-            lasted_ms: millis(tenure::now().since(at)),
-            text,
-        };
+        let record =
+            FaultRecord { kind, at_ms: millis(at.since(self.began)), lasted_ms: millis(tenure::now().since(at)), text };
         timeline.faults.push(record);
     }
 

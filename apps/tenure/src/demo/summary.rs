@@ -16,6 +16,8 @@ pub(crate) struct Summary {
     deduplicated: u64,
     refused: u64,
     terms: u64,
+    /// What is on the bus beside the lines that have an identity: changed room states.
+    room_states: u64,
     timeline: Timeline,
     folder: PathBuf,
     seconds: f64,
@@ -40,6 +42,9 @@ impl Summary {
             deduplicated: counter("SELECT deduplicated FROM bus_state")?,
             refused: counter("SELECT refused FROM bus_state")?,
             terms: counter("SELECT count(DISTINCT term) FROM envelopes")?,
+            room_states: counter(
+                "SELECT count(*) FROM envelopes WHERE json_extract(CAST(body AS TEXT), '$.type') = 'external.chat.room.v1'",
+            )?,
             timeline: timeline.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             folder: folder.to_owned(),
             seconds,
@@ -65,6 +70,7 @@ impl Summary {
             "unknown": self.verdict.unknown.count,
             "gaps": self.verdict.gaps,
             "terms": self.terms,
+            "room_states": self.room_states,
             "seconds": (self.seconds * 10.0).round() / 10.0,
             "files": self.folder.to_string_lossy(),
         })
@@ -72,7 +78,9 @@ impl Summary {
 
     pub(crate) fn to_text(&self) -> String {
         let verdict = &self.verdict;
-        let mut text = String::from("\n  fault                                                     at        lasted    takeover\n");
+        let mut text = String::from(
+            "\n  fault                                                     at        lasted    takeover\n",
+        );
         for fault in &self.timeline.faults {
             let takeover = self.timeline.takeovers.iter().find(|takeover| takeover.cause == fault.kind);
             let takeover = takeover.map_or_else(|| "-".to_owned(), |takeover| format!("{} ms", takeover.ms));
@@ -85,12 +93,13 @@ impl Summary {
         }
         text.push_str(&format!(
             "\n  sent by the simulated Twitch  {:>9}   in {:.0} s, to three readers each\n  on the bus                    {:>9}   \
-             under {} terms\n  dropped as second copies      {:>9}\n  refused by the fence          {:>9}\n  gaps reported                 \
+             under {} terms\n  room states beside them       {:>9}   which carry no id and no time of sending\n  dropped as second copies      {:>9}\n  refused by the fence          {:>9}\n  gaps reported                 \
              {:>9}\n  lost                          {:>9}\n  doubled                       {:>9}\n",
             verdict.sent,
             self.seconds,
             verdict.published,
             self.terms,
+            self.room_states,
             self.deduplicated,
             self.refused,
             verdict.gaps,

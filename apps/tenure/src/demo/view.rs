@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::Result;
 use ratatui::backend::CrosstermBackend;
 use ratatui::layout::{Constraint, Layout};
 use ratatui::style::{Color, Modifier, Style, Stylize};
@@ -54,7 +53,7 @@ struct Shot {
 
 impl View {
     /// Shows the stage until stopped.
-    pub(crate) fn start(json: bool, stage: &Stage, span: Duration, folder: PathBuf) -> Result<View> {
+    pub(crate) fn start(json: bool, stage: &Stage, span: Duration, folder: PathBuf) -> View {
         let scene = Scene {
             probes: stage.instances.iter().map(super::Instance::probe).collect(),
             leaders: stage.leaders.clone(),
@@ -64,16 +63,14 @@ impl View {
             span,
             folder,
         };
-        let screen = !json && std::io::stderr().is_terminal() && std::io::stdout().is_terminal();
-        let terminal = if screen {
-            let options = TerminalOptions { viewport: Viewport::Inline(HEIGHT) };
-            Some(Terminal::with_options(CrosstermBackend::new(std::io::stderr()), options)?)
-        } else {
-            None
-        };
+        let people = !json && std::io::stderr().is_terminal() && std::io::stdout().is_terminal();
+        let options = TerminalOptions { viewport: Viewport::Inline(HEIGHT) };
+        let screen = || Terminal::with_options(CrosstermBackend::new(std::io::stderr()), options).ok();
+        // A terminal that does not say where its cursor is, as recorders and dumb ones do not, gets plain lines.
+        let terminal = if people { screen() } else { None };
         let stop = CancellationToken::new();
         let task = tokio::spawn(show(scene, terminal, stop.clone()));
-        Ok(View { stop, task })
+        View { stop, task }
     }
 
     /// Ends the view, leaving its last picture.
@@ -103,8 +100,9 @@ async fn show(scene: Scene, mut terminal: Option<Terminal<CrosstermBackend<Stder
             () = tokio::time::sleep(FRAME) => {}
         }
     }
-    if terminal.is_some() {
-        eprintln!();
+    if let Some(terminal) = &mut terminal {
+        // The summary that follows tells it all again.
+        let _ = terminal.clear();
     }
 }
 
@@ -141,7 +139,8 @@ impl Scene {
 }
 
 fn draw(frame: &mut Frame<'_>, scene: &Scene, shot: &Shot) {
-    let areas = Layout::vertical([Constraint::Length(3), Constraint::Length(6), Constraint::Min(3)]).split(frame.area());
+    let areas =
+        Layout::vertical([Constraint::Length(3), Constraint::Length(6), Constraint::Min(3)]).split(frame.area());
     let leader = shot.seen.leader.as_ref();
     let who = leader.map_or_else(|| "nobody".to_owned(), |leader| format!("{}, term {}", leader.name, leader.term));
     let head = format!(
@@ -162,7 +161,8 @@ fn draw(frame: &mut Frame<'_>, scene: &Scene, shot: &Shot) {
     });
     let widths = [10, 18, 12, 12, 10, 8].map(Constraint::Length);
     let header = Row::new(["instance", "role", "read", "published", "repaired", "held"]).bold();
-    frame.render_widget(Table::new(rows, widths).header(header).block(Block::bordered().title(" instances ")), areas[1]);
+    frame
+        .render_widget(Table::new(rows, widths).header(header).block(Block::bordered().title(" instances ")), areas[1]);
     let mut lines = history(&shot.timeline);
     if !shot.timeline.doing.is_empty() {
         lines.push(Line::styled(format!("  now: {}", shot.timeline.doing), Style::new().fg(Color::Yellow)));
@@ -194,6 +194,11 @@ fn tell(shot: &Shot, told: &mut (usize, usize), state: bool) {
     *told = (shot.timeline.faults.len(), shot.timeline.takeovers.len());
     if state {
         let leader = shot.seen.leader.as_ref().map_or("nobody", |leader| leader.name.as_str());
-        eprintln!("{:>6.1} s  leader {leader}, {} lines sent, {:.0}/s", shot.elapsed.as_secs_f64(), shot.sent, shot.rate);
+        eprintln!(
+            "{:>6.1} s  leader {leader}, {} lines sent, {:.0}/s",
+            shot.elapsed.as_secs_f64(),
+            shot.sent,
+            shot.rate
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! From settings to a configuration that cannot be wrong.
 
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,16 +19,16 @@ pub(crate) struct Config {
     pub(crate) settings: Settings,
     pub(crate) store: String,
     pub(crate) bus: String,
-    pub(crate) http: Option<std::net::SocketAddr>,
+    pub(crate) http: Option<SocketAddr>,
     pub(crate) ingest: IngestConfig,
 }
 
 impl Config {
     /// Reads the settings; every error names the setting, its value and its source.
     pub(crate) fn new(mut settings: Settings, process: Option<u64>, instance: Option<String>) -> Result<Config> {
-        settings.fill("store", places::default_store()?);
-        settings.fill("bus", places::default_bus()?);
-        settings.fill("instance", instance.unwrap_or_else(identity::instance));
+        settings.fill("store", places::default_store)?;
+        settings.fill("bus", places::default_bus)?;
+        settings.fill("instance", || Ok(instance.unwrap_or_else(identity::instance)))?;
         let channels = settings.read("channels", channels)?;
         let development = settings.read("dev", boolean)?;
         let timing = TimingOptions {
@@ -78,10 +79,7 @@ impl Config {
             max_retries: u32::try_from(settings.read("publish_max_retries", number)?).unwrap_or(u32::MAX),
             drain_timeout: settings.read("drain_timeout", durations::parse)?,
         };
-        let http = settings.read_some("http", |text| {
-            let full = if text.starts_with(':') { format!("127.0.0.1{text}") } else { text.to_owned() };
-            full.parse().map_err(|_| format!("{text:?} is not an address: write HOST:PORT or :PORT"))
-        })?;
+        let http = settings.read_some("http", address)?;
         let (store, bus) = (settings.get("store").to_owned(), settings.get("bus").to_owned());
         let config = Config { store, bus, http, ingest, settings };
         config.settings.read("log_format", |text| match text {
@@ -91,10 +89,13 @@ impl Config {
         Ok(config)
     }
 
-    /// Checks what needs a look at the machine.
-    pub(crate) fn check_files(&self) -> Result<()> {
+    /// Checks what needs a look at this binary and at the machine.
+    pub(crate) fn check(&self) -> Result<()> {
+        crate::bus::check(&self.bus)?;
         if let Some(file) = &self.ingest.reader.ca_file {
-            std::fs::metadata(file).with_context(|| format!("irc_ca: cannot read {}", file.display())).map_err(Exit::usage)?;
+            std::fs::metadata(file)
+                .with_context(|| format!("irc_ca: cannot read {}", file.display()))
+                .map_err(Exit::usage)?;
         }
         Ok(())
     }
@@ -117,6 +118,15 @@ fn channels(text: &str) -> Result<Vec<String>, String> {
         return Err("no channel is given: use --channel NAME, TWITCH_CHANNELS or channels = [..] in the file".into());
     }
     Ok(channels)
+}
+
+/// Where to listen: HOST:PORT, or :PORT on loopback.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let wrong = || format!("{text:?} is not an address: write HOST:PORT or :PORT");
+    let full = if text.starts_with(':') { format!("127.0.0.1{text}") } else { text.to_owned() };
+    let found: Vec<SocketAddr> = full.to_socket_addrs().map_err(|_| wrong())?.collect();
+    // A name such as localhost can have one of each kind; what people then type finds the first of these.
+    found.iter().find(|address| address.is_ipv4()).or_else(|| found.first()).copied().ok_or_else(wrong)
 }
 
 fn number(text: &str) -> Result<u64, String> {
@@ -147,7 +157,7 @@ mod tests {
     /// Channel names are cleaned, checked and counted once.
     #[test]
     fn channels_are_cleaned_and_checked() {
-        assert_eq!(channels("#Forsen, nymn,forsen,").unwrap(), ["forsen", "nymn"]);
+        assert_eq!(channels("#One, two,one,").unwrap(), ["one", "two"]);
         assert!(channels(" , ").unwrap_err().contains("--channel"));
         assert!(channels("a b").is_err());
     }
@@ -157,5 +167,15 @@ mod tests {
     fn budgets_are_counts_over_durations() {
         assert_eq!(budget("20/10s").unwrap(), (20, Duration::from_secs(10)));
         assert!(budget("20").is_err() && budget("0/10s").is_err() && budget("5/0s").is_err());
+    }
+
+    /// Endpoints listen on loopback unless a host is named; names of hosts are looked up.
+    #[test]
+    fn addresses_are_on_loopback_unless_told_otherwise() {
+        assert_eq!(address(":8080").unwrap().to_string(), "127.0.0.1:8080");
+        assert_eq!(address("localhost:8080").unwrap().to_string(), "127.0.0.1:8080");
+        assert_eq!(address("0.0.0.0:1").unwrap().to_string(), "0.0.0.0:1");
+        assert_eq!(address("[::1]:1").unwrap().to_string(), "[::1]:1");
+        assert!(address("8080").unwrap_err().contains(":PORT") && address(":99999").is_err());
     }
 }

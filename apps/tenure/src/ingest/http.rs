@@ -1,5 +1,7 @@
 //! Endpoints for operators: health, readiness, status, metrics. They answer before anything else is started.
 
+mod listener;
+
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -7,16 +9,19 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde_json::{Value, json};
-use tenure::Status;
-use tenure_core::{HolderId, KeyPrefix};
+use tenure_core::{HolderId, KeyPrefix, LeaseRecord};
 use tenure_ingest::{Standby, View};
 use tenure_store::LeaseStore;
 use tenure_twitch::{ConnectionState, ReaderStatus};
+
+/// How long a request waits for the store.
+const STORE_ANSWER: Duration = Duration::from_millis(500);
 
 /// The endpoints of a daemon that may not have started yet.
 #[derive(Clone, Debug)]
@@ -60,7 +65,7 @@ pub(crate) async fn start(address: SocketAddr, store: String) -> Result<Endpoint
         .route("/metrics", get(render_metrics))
         .with_state(site);
     tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
+        if let Err(error) = axum::serve(listener::Bounded::new(listener), router).await {
             tracing::error!(component = "http", %error, "the endpoints have ended");
         }
     });
@@ -83,7 +88,7 @@ async fn listen(address: SocketAddr) -> std::io::Result<tokio::net::TcpListener>
 
 /// 200 where this instance fulfils its role, else 503 with the reasons.
 async fn readyz(State(site): State<Site>) -> Response {
-    let Some((view, _)) = site.shown.get() else { return not_ready(&["starting".to_owned()], "starting") };
+    let Some((view, store)) = site.shown.get() else { return not_ready(&["starting".to_owned()], "starting") };
     let snapshot = view.snapshot();
     let (role, leads) = role(view);
     let reads = leads || view.config().standby == Standby::Warm;
@@ -94,7 +99,14 @@ async fn readyz(State(site): State<Site>) -> Response {
     if leads && let Some(error) = snapshot.last_error {
         reasons.push(format!("bus: {error}"));
     }
-    if reasons.is_empty() { Json(json!({ "status": "ready", "role": role })).into_response() } else { not_ready(&reasons, role) }
+    // A standby that cannot reach the store cannot take over. The leader's own lease says whether it can.
+    if !leads && let Err(why) = records(view, store).await {
+        reasons.push(format!("store: {why}"));
+    }
+    if !reasons.is_empty() {
+        return not_ready(&reasons, role);
+    }
+    Json(json!({ "status": "ready", "role": role })).into_response()
 }
 
 fn not_ready(reasons: &[String], role: &str) -> Response {
@@ -125,7 +137,14 @@ async fn leader(State(site): State<Site>) -> Response {
     let is_self = status.is_leader();
     let (leader, term, remaining) = match status.remaining().filter(|_| is_self) {
         Some(remaining) => (Some(status.holder.clone()), status.term, Some(remaining)),
-        None => observed(&status, store).await,
+        None => match records(view, store).await {
+            Ok(records) => match records.into_iter().find(|record| record.key == status.key) {
+                Some(record) => (Some(record.holder), record.term, record.remaining),
+                None => (None, None, None),
+            },
+            // What was last observed.
+            Err(_) => (status.leader.clone(), status.term, None),
+        },
     };
     let body = Json(json!({
         "key": status.key.as_str(),
@@ -138,18 +157,12 @@ async fn leader(State(site): State<Site>) -> Response {
     (code, body).into_response()
 }
 
-/// Who leads by the store's word; by what was last observed where the store does not answer in time.
-async fn observed(
-    status: &Status,
-    store: &Arc<dyn LeaseStore>,
-) -> (Option<HolderId>, Option<tenure_core::Term>, Option<Duration>) {
-    let prefix = KeyPrefix::from(&status.key);
-    match tokio::time::timeout(Duration::from_millis(500), store.list(&prefix)).await {
-        Ok(Ok(records)) => match records.into_iter().find(|record| record.key == status.key) {
-            Some(record) => (Some(record.holder), record.term, record.remaining),
-            None => (None, None, None),
-        },
-        _ => (status.leader.clone(), status.term, None),
+/// What the store has of the lease, or why it does not say so in time.
+async fn records(view: &View, store: &Arc<dyn LeaseStore>) -> Result<Vec<LeaseRecord>, String> {
+    let prefix = KeyPrefix::from(&view.config().lease);
+    match tokio::time::timeout(STORE_ANSWER, store.list(&prefix)).await {
+        Ok(records) => records.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no answer within {STORE_ANSWER:?}")),
     }
 }
 
@@ -157,8 +170,7 @@ async fn observed(
 async fn debug_twitch(State(site): State<Site>) -> Json<Value> {
     let Some((view, _)) = site.shown.get() else { return Json(json!({ "state": "DISCONNECTED" })) };
     let snapshot = view.snapshot();
-    let counters =
-        json!({ "received": snapshot.received, "published": snapshot.published, "failed": snapshot.failed });
+    let counters = json!({ "received": snapshot.received, "published": snapshot.published, "failed": snapshot.failed });
     let at = |ms: u64| i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     let Some(reader) = view.reader() else {
         return Json(json!({
@@ -229,7 +241,7 @@ async fn debug_vars(State(site): State<Site>) -> Json<Value> {
             "healthy": status.healthy,
         }),
     };
-    let store = super::settings::without_secrets(&site.store);
+    let store = crate::secrets::without_secrets(&site.store);
     Json(json!({
         "leader_election": election,
         "ingest": view.snapshot(),
@@ -240,11 +252,12 @@ async fn debug_vars(State(site): State<Site>) -> Json<Value> {
 }
 
 /// Prometheus text: the counters of the seeds under `tenure_`.
-async fn render_metrics(State(site): State<Site>) -> String {
+async fn render_metrics(State(site): State<Site>) -> Response {
     if let Some((view, _)) = site.shown.get() {
         publish_metrics(view);
     }
-    site.metrics.render()
+    // The version is that of the text format, which scrapers go by.
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], site.metrics.render()).into_response()
 }
 
 fn publish_metrics(view: &View) {
@@ -272,6 +285,7 @@ fn publish_metrics(view: &View) {
     let reader = view.reader();
     let joined = reader.as_ref().map_or(0, |reader| reader.joined_channels().len());
     metrics::gauge!("tenure_irc_channels_joined").set(joined as f64);
-    metrics::gauge!("tenure_irc_connected").set(if reader.as_ref().is_some_and(|reader| state(reader) == "CONNECTED") { 1.0 } else { 0.0 });
+    metrics::gauge!("tenure_irc_connected")
+        .set(if reader.as_ref().is_some_and(|reader| state(reader) == "CONNECTED") { 1.0 } else { 0.0 });
     metrics::counter!("tenure_irc_reconnects_total").absolute(reader.map_or(0, |reader| reader.reconnects));
 }

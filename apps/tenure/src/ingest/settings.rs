@@ -6,6 +6,7 @@ use std::fmt;
 use anyhow::{Context, Result, bail};
 
 use crate::exit::Exit;
+use crate::secrets::without_secrets;
 
 /// One setting.
 #[derive(Debug)]
@@ -122,13 +123,14 @@ impl Settings {
         self.values.get(key).map_or("", |(value, _)| value)
     }
 
-    /// Puts a value that was derived in place of an empty one.
-    pub(crate) fn fill(&mut self, key: &'static str, value: String) {
+    /// Puts a value that is derived in place of an empty one; it is derived only where it is needed.
+    pub(crate) fn fill(&mut self, key: &'static str, derive: impl FnOnce() -> Result<String>) -> Result<()> {
         if let Some(entry) = self.values.get_mut(key)
             && entry.0.is_empty()
         {
-            entry.0 = value;
+            entry.0 = derive().with_context(|| key.to_owned()).map_err(Exit::usage)?;
         }
+        Ok(())
     }
 
     /// Reads a setting with `read`; an error names the setting, its value and where that came from.
@@ -156,9 +158,7 @@ impl Settings {
 
     /// The effective configuration as JSON: `{key: {value, source}}`.
     pub(crate) fn to_json(&self) -> serde_json::Value {
-        let entry = |(value, source): &(String, Source)| {
-            serde_json::json!({ "value": without_secrets(value), "source": source.to_string() })
-        };
+        let entry = |(value, source): &(String, Source)| serde_json::json!({ "value": without_secrets(value), "source": source.to_string() });
         self.values.iter().map(|(key, value)| ((*key).to_owned(), entry(value))).collect()
     }
 }
@@ -217,18 +217,6 @@ fn scalar(value: &toml::Value) -> Result<String> {
         toml::Value::Array(items) => items.iter().map(scalar).collect::<Result<Vec<_>>>()?.join(","),
         other => bail!("a {} is not expected here: write a string, number, boolean or list", other.type_str()),
     })
-}
-
-/// Replaces the password of a URL.
-pub(crate) fn without_secrets(value: &str) -> String {
-    match url::Url::parse(value) {
-        Ok(mut url) if url.password().is_some() => {
-            // Only URLs that cannot have a password refuse a new one.
-            let _ = url.set_password(Some("***"));
-            url.to_string()
-        }
-        _ => value.to_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -3,215 +3,202 @@
 //! A killed process costs milliseconds this way: death is proven by the one who reaps, and a release compares nonce and
 //! term, so it can never touch a tenure that the worker did not hold.
 
-use std::io::Write;
+mod releases;
+mod worker;
+
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
-use std::sync::Arc;
+use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rustix::process::{Pid, Signal, WaitOptions, kill_process};
-use tenure_core::{Held, KeyPrefix, Timing};
-use tenure_store::LeaseStore;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use rustix::process::Signal;
+use tenure_core::{KeyPrefix, Time, Timing};
+use tokio_util::sync::CancellationToken;
 
 use super::config::Config;
 use super::worker::open_store;
-use crate::exit::{Exit, UNREACHABLE, USAGE};
+use crate::exit::{OUTPUT_CLOSED, UNREACHABLE, USAGE};
 use crate::identity;
+use crate::signals::Signals;
+use releases::Releases;
+use worker::Worker;
 
 /// The worker finds the process half of its nonces here, and knows by it that it is one.
 pub(crate) const SUPERVISED: &str = "TENURE_SUPERVISED";
 /// The worker finds the name of its instance here, so that it stays the same over restarts.
 pub(crate) const INSTANCE: &str = "TENURE_SUPERVISED_INSTANCE";
+/// Where this is set, the end of stdin ends everything at once: for who starts instances and must leave none behind.
+pub(crate) const TIED: &str = "TENURE_TIED_TO_STDIN";
 
 /// The pause before a restart grows from the first to the second.
 const RESTART: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// A worker that lived so long starts the pauses anew.
 const STEADY: Duration = Duration::from_secs(30);
+/// Signals that come so close together are one: a terminal's Ctrl-C, or `timeout`, signals a process more than once.
+const ONE_SIGNAL: Duration = Duration::from_millis(500);
+/// How much longer than its drain timeout a worker may take to end before it is killed.
+const OVERTIME: Duration = Duration::from_secs(5);
+/// How long an end may wait for the release of a dead worker's leases.
+const LAST_RELEASE: Duration = Duration::from_secs(2);
 
 /// Runs workers until a signal ends them; answers the last one's exit code.
 pub(crate) fn run(config: Config) -> Result<ExitCode> {
     // Orphans of the worker come to this process, so that none can outlive it unseen.
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).context("cannot become a sub-reaper")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(supervise(config))
+    let outcome = runtime.block_on(supervise(config));
+    // A store that does not answer must not keep it.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    outcome
 }
 
 async fn supervise(config: Config) -> Result<ExitCode> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
+    let mut signals = Signals::listen()?;
+    let parent = parent_gone()?;
     // A memory store lives in the worker and dies with it: nothing to release.
     let store = match config.store.starts_with("memory:") || config.ingest.development {
         true => None,
-        false => Some(open_store(&config.store).await.map_err(Exit::unreachable)?),
+        false => Some(open_store(&config.store).await?),
     };
-    let lease = KeyPrefix::from(&config.ingest.lease);
+    let ttl = config.ingest.timing.ttl.unwrap_or(Timing::DEFAULT_TTL);
+    let mut releases = Releases::new(store, KeyPrefix::from(&config.ingest.lease), ttl);
     let mut pause = RESTART.0;
     let mut first = true;
     loop {
         let process = identity::random();
-        let mut worker = start(process, config.ingest.instance.as_str())?;
+        let mut worker = match Worker::start(process, config.ingest.instance.as_str()) {
+            Ok(worker) => worker,
+            Err(error) if first => return Err(error),
+            Err(error) => {
+                tracing::error!(component = "supervisor", %error, restart_in = ?pause, "cannot start a worker");
+                if ends_within(pause, &mut signals, &parent, &mut releases).await {
+                    return Ok(ExitCode::SUCCESS);
+                }
+                pause = (pause * 2).min(RESTART.1);
+                continue;
+            }
+        };
         let started = tenure::now();
-        let pid = worker.id();
+        let pid = worker.pid();
         tracing::info!(component = "supervisor", pid, "worker started");
-        let mut died = reap(&worker)?;
-        let mut asked = false;
+        let mut asked: Option<Time> = None;
+        let mut orphaned = false;
         let status = loop {
+            let overdue = asked.map(|at| (at + config.ingest.drain_timeout + OVERTIME).since(tenure::now()));
             tokio::select! {
                 biased;
-                status = died.recv() => break status.context("the reaping thread has ended")?,
-                _ = terminate.recv() => { asked = true; forward(&worker, Signal::TERM); }
-                _ = interrupt.recv() => { asked = true; forward(&worker, Signal::TERM); }
-                _ = hangup.recv() => { asked = true; forward(&worker, Signal::TERM); }
+                status = worker.died() => break status?,
+                signal = signals.next() => match asked {
+                    None => {
+                        asked = Some(tenure::now());
+                        worker.ask();
+                    }
+                    Some(at) if tenure::now().since(at) < ONE_SIGNAL => {}
+                    Some(_) => {
+                        tracing::warn!(component = "supervisor", pid, signal, "asked again: ending without draining");
+                        worker.kill();
+                    }
+                },
+                () = parent.cancelled(), if !orphaned => {
+                    orphaned = true;
+                    asked = Some(tenure::now());
+                    worker.kill();
+                }
+                () = tokio::time::sleep(overdue.unwrap_or_default()), if overdue.is_some() => {
+                    tracing::error!(component = "supervisor", pid, errorCode = "worker_stuck", "the worker did not end in time");
+                    worker.kill();
+                    asked = Some(tenure::now());
+                }
+                () = releases.settle(), if !releases.is_settled() => {}
             }
         };
         // Everything is reaped: nothing of this worker can act any more.
-        drop(worker.stdin.take());
-        if let Some(store) = &store
-            && !status.success()
-        {
-            release_for_the_dead(store, &lease, process, &config).await;
+        if !status.success() {
+            releases.add(process);
+        } else if asked.is_none() {
+            // A signal to the whole group can reach the worker first.
+            let signal = tokio::time::timeout(ONE_SIGNAL / 5, signals.next()).await;
+            asked = signal.is_ok().then(tenure::now);
         }
         let code = status.code().and_then(|code| u8::try_from(code).ok());
-        match code {
-            Some(0) => return Ok(ExitCode::SUCCESS),
-            Some(code) if asked => return Ok(ExitCode::from(code)),
-            Some(code @ (USAGE | UNREACHABLE)) if first => return Ok(ExitCode::from(code)),
-            None if asked => return Ok(ExitCode::from(128 + u8::try_from(status.signal().unwrap_or(0)).unwrap_or(0))),
-            _ => {}
+        let last = match code {
+            _ if asked.is_some() => Some(last_code(status)),
+            // Another worker would fare no better.
+            Some(code @ (USAGE | UNREACHABLE)) if first => Some(code),
+            Some(OUTPUT_CLOSED) => Some(OUTPUT_CLOSED),
+            _ => None,
+        };
+        if let Some(code) = last {
+            let _ = tokio::time::timeout(LAST_RELEASE, releases.settle()).await;
+            return Ok(ExitCode::from(code));
         }
         first = false;
         if tenure::now().since(started) > STEADY {
             pause = RESTART.0;
         }
         tracing::error!(component = "supervisor", pid, %status, restart_in = ?pause, errorCode = "worker_died", "worker died");
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
-            _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
+        if ends_within(pause, &mut signals, &parent, &mut releases).await {
+            return Ok(ExitCode::SUCCESS);
         }
         pause = (pause * 2).min(RESTART.1);
     }
 }
 
-/// Starts a worker: this same program with the same arguments. The pipe to its stdin tells it that this process lives.
-fn start(process: u64, instance: &str) -> Result<Child> {
-    let program = std::env::current_exe().context("cannot find this program's own file")?;
-    let mut worker = Command::new(program)
-        .args(std::env::args_os().skip(1))
-        .env(SUPERVISED, format!("{process:016x}"))
-        .env(INSTANCE, instance)
-        .stdin(Stdio::piped())
-        .spawn()
-        .context("cannot start the worker")?;
-    if let Some(pipe) = &mut worker.stdin {
-        // One byte, so that the worker's first read proves the pipe; a worker that is dead already is reaped below.
-        let _ = pipe.write_all(b"\n");
-    }
-    Ok(worker)
-}
-
-fn forward(worker: &Child, signal: Signal) {
-    if let Some(pid) = i32::try_from(worker.id()).ok().and_then(Pid::from_raw) {
-        // It may have died meanwhile; then it is being reaped.
-        let _ = kill_process(pid, signal);
-    }
-}
-
-/// Waits, on a thread, for the worker, then kills and reaps whatever it left behind. The status comes when there is no
-/// child left to wait for: that is the proof.
-fn reap(worker: &Child) -> Result<mpsc::Receiver<ExitStatus>> {
-    let pid = i32::try_from(worker.id()).ok().and_then(Pid::from_raw).context("the worker has no pid")?;
-    let (sender, receiver) = mpsc::channel(1);
-    let wait = move || {
-        let mut status = None;
-        loop {
-            match rustix::process::wait(WaitOptions::empty()) {
-                Ok(Some((reaped, how))) if reaped == pid => {
-                    status = Some(ExitStatus::from_raw(how.as_raw()));
-                    kill_children();
-                }
-                Ok(_) => {
-                    // An orphan ended. Once the worker has gone, each end can bring new orphans.
-                    if status.is_some() {
-                        kill_children();
-                    }
-                }
-                Err(rustix::io::Errno::INTR) => {}
-                // No child is left.
-                Err(_) => break,
-            }
-        }
-        // The receiver waits for as long as this process lives.
-        let _ = sender.blocking_send(status.unwrap_or_else(|| ExitStatus::from_raw(0x7f00)));
-    };
-    std::thread::Builder::new().name("reaper".into()).spawn(wait).context("cannot start the reaping thread")?;
-    Ok(receiver)
-}
-
-/// Kills every child of this process. Children of killed children become ours and are killed in turn.
-fn kill_children() {
-    let own = rustix::process::getpid().as_raw_nonzero().get();
-    let Ok(processes) = std::fs::read_dir("/proc") else { return };
-    for process in processes.flatten() {
-        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        let Ok(stat) = std::fs::read_to_string(process.path().join("stat")) else { continue };
-        // The command stands in parentheses and may hold anything; the parent is the second field after it.
-        let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse::<i32>().ok());
-        if parent == Some(own)
-            && let Some(pid) = Pid::from_raw(pid)
-        {
-            let _ = kill_process(pid, Signal::KILL);
-        }
-    }
-}
-
-/// Releases what the dead worker held: every record whose nonce has its process number. Retried for as long as its
-/// leases can last.
-async fn release_for_the_dead(store: &Arc<dyn LeaseStore>, lease: &KeyPrefix, process: u64, config: &Config) {
-    let ttl = config.ingest.timing.ttl.unwrap_or(Timing::DEFAULT_TTL);
-    let give_up = tenure::now() + ttl;
+/// Rests between two workers, releasing for the dead meanwhile; answers whether the end was asked for.
+async fn ends_within(
+    pause: Duration,
+    signals: &mut Signals,
+    parent: &CancellationToken,
+    releases: &mut Releases,
+) -> bool {
+    let rested = tokio::time::sleep(pause);
+    tokio::pin!(rested);
     loop {
-        match release_once(store, lease, process, ttl).await {
-            Ok(0) => return,
-            Ok(released) => {
-                tracing::info!(component = "supervisor", released, "released the leases of the dead worker");
-                return;
+        tokio::select! {
+            biased;
+            () = releases.settle(), if !releases.is_settled() => {}
+            _ = signals.next() => {
+                let _ = tokio::time::timeout(LAST_RELEASE, releases.settle()).await;
+                return true;
             }
-            Err(error) if tenure::now() < give_up => {
-                tracing::warn!(component = "supervisor", %error, "cannot release for the dead worker yet");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-            Err(error) => {
-                tracing::warn!(component = "supervisor", %error, "the dead worker's leases have ended by themselves");
-                return;
-            }
+            () = parent.cancelled() => return true,
+            () = &mut rested => return false,
         }
     }
 }
 
-async fn release_once(
-    store: &Arc<dyn LeaseStore>,
-    lease: &KeyPrefix,
-    process: u64,
-    ttl: Duration,
-) -> Result<usize, tenure_store::StoreError> {
-    let records = store.list(lease).await?;
-    let held: Vec<Held> = records
-        .into_iter()
-        .filter_map(|record| {
-            let nonce = record.nonce.filter(|nonce| nonce.process == process)?;
-            Some(Held { key: record.key, nonce, term: record.term?, ttl, note: record.note })
-        })
-        .collect();
-    if held.is_empty() {
-        return Ok(0);
+/// The exit code after an end that was asked for. A worker that the request met before it could take signals had nothing
+/// to drain.
+fn last_code(status: ExitStatus) -> u8 {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => u8::try_from(code).unwrap_or(1),
+        (None, Some(signal)) if signal == Signal::TERM.as_raw() => 0,
+        (None, signal) => 128 + u8::try_from(signal.unwrap_or(0)).unwrap_or(0),
     }
-    for answer in store.release(&held).await? {
-        answer?;
+}
+
+/// Cancelled when whoever started this process has gone, where this process is tied to it; otherwise never.
+fn parent_gone() -> Result<CancellationToken> {
+    let gone = CancellationToken::new();
+    if std::env::var_os(TIED).is_some() {
+        let gone = gone.clone();
+        let watch = move || {
+            super::worker::wait_for_the_end_of_stdin();
+            gone.cancel();
+        };
+        std::thread::Builder::new().name("parent-watch".into()).spawn(watch).context("cannot start a thread")?;
     }
-    Ok(held.len())
+    Ok(gone)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An end that was asked for is a success unless the worker says otherwise or had to be killed.
+    #[test]
+    fn the_last_code_is_the_workers_own() {
+        let code = |raw| last_code(ExitStatus::from_raw(raw));
+        assert_eq!((code(0), code(69 << 8), code(9), code(15)), (0, 69, 137, 0));
+    }
 }

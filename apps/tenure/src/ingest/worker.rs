@@ -1,14 +1,18 @@
 //! The worker: reads, leads, publishes. Its supervisor proves its death.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
+use rustix::event::{PollFd, PollFlags, poll};
 use tenure_ingest::{Daemon, Shutdown};
 use tenure_store::LeaseStore;
 
 use super::config::Config;
 use super::http;
 use crate::exit::Exit;
+use crate::secrets::without_secrets;
+use crate::signals::Signals;
 
 /// Runs the daemon until a signal or the supervisor's death ends it.
 pub(crate) fn run(config: Config, supervised: bool) -> Result<()> {
@@ -29,23 +33,28 @@ async fn serve(config: Config, supervised: bool) -> Result<()> {
     if supervised {
         follow_supervisor(shutdown.clone())?;
     }
-    let signals = shutdown.clone();
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
+    let mut signals = Signals::listen()?;
+    let asked = shutdown.clone();
     tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => tracing::info!(component = "ingest", "SIGTERM: draining"),
-            _ = interrupt.recv() => tracing::info!(component = "ingest", "SIGINT: draining"),
+        let signal = signals.next().await;
+        tracing::info!(component = "ingest", "{signal}: draining");
+        asked.drain();
+        // A second one is the supervisor's to act on: it ends this process, and proves the end.
+        loop {
+            signals.next().await;
         }
-        signals.drain();
     });
     // Endpoints come first: a start that hangs can be looked at.
     let endpoints = match config.http {
         Some(address) => Some(http::start(address, config.store.clone()).await.map_err(Exit::unreachable)?),
         None => None,
     };
-    let store = open_store(&config.store).await.map_err(Exit::unreachable)?;
-    let bus = crate::bus::open(&config.bus).map_err(Exit::unreachable)?;
+    let store = open_store(&config.store).await?;
+    let bus = crate::bus::open(&config.bus)?;
+    let output = Arc::new(AtomicBool::new(false));
+    if config.bus.starts_with("stdout:") {
+        follow_output(shutdown.clone(), Arc::clone(&output))?;
+    }
     let daemon = Daemon::new(config.ingest, Arc::clone(&store), bus).map_err(|error| match error {
         tenure_ingest::DaemonError::Bus(_) | tenure_ingest::DaemonError::Election(_) => Exit::usage(error),
         other => anyhow::Error::new(other),
@@ -53,29 +62,58 @@ async fn serve(config: Config, supervised: bool) -> Result<()> {
     if let Some(endpoints) = &endpoints {
         endpoints.show(daemon.view(), store);
     }
-    daemon.run(shutdown).await.context("the daemon ended")
+    daemon.run(shutdown).await.context("the daemon ended")?;
+    if output.load(Ordering::Acquire) {
+        return Err(Exit::output_closed(anyhow::anyhow!("nobody reads standard output any more")));
+    }
+    Ok(())
 }
 
 /// Opens the store, making the default folder where that is where it lives.
 pub(crate) async fn open_store(url: &str) -> Result<Arc<dyn LeaseStore>> {
-    crate::places::prepare(url)?;
-    tenure_open::open(url).await.with_context(|| format!("the store {}", super::settings::without_secrets(url)))
+    crate::places::prepare(url).map_err(Exit::unreachable)?;
+    tenure_open::open(url).await.map_err(|error| match error {
+        tenure_open::OpenError::Store(error) => {
+            Exit::unreachable(anyhow::Error::new(error).context(format!("the store {}", without_secrets(url))))
+        }
+        // What is no URL may be anything, a password too: it is not repeated.
+        wrong => Exit::usage(anyhow::Error::new(wrong).context("the store's URL")),
+    })
 }
 
 /// The supervisor holds the other end of stdin: its end means that nobody would prove this worker's death any more.
 fn follow_supervisor(shutdown: Shutdown) -> Result<()> {
     let watch = move || {
-        let mut byte = [0];
-        loop {
-            match rustix::io::read(rustix::stdio::stdin(), &mut byte) {
-                Ok(1..) | Err(rustix::io::Errno::INTR) => {}
-                Ok(0) | Err(_) => break,
-            }
-        }
+        wait_for_the_end_of_stdin();
         tracing::warn!(component = "ingest", "the supervisor has gone: stopping, releasing, exiting");
         shutdown.hurry();
     };
     std::thread::Builder::new().name("supervisor-watch".into()).spawn(watch).context("cannot start a thread")?;
+    Ok(())
+}
+
+/// Returns when who holds the other end of stdin has gone.
+pub(super) fn wait_for_the_end_of_stdin() {
+    let mut bytes = [0; 64];
+    while matches!(rustix::io::read(rustix::stdio::stdin(), &mut bytes), Ok(1..) | Err(rustix::io::Errno::INTR)) {}
+}
+
+/// A pipe whose reader has gone never comes back: what is published to it goes nowhere, so the daemon ends.
+fn follow_output(shutdown: Shutdown, closed: Arc<AtomicBool>) -> Result<()> {
+    let watch = move || {
+        let stdout = rustix::stdio::stdout();
+        // Nothing is asked for, so that only errors and the end of the other side wake it.
+        let mut output = [PollFd::new(&stdout, PollFlags::empty())];
+        while matches!(poll(&mut output, None), Ok(0) | Err(rustix::io::Errno::INTR)) {}
+        tracing::error!(
+            component = "ingest",
+            errorCode = "output_closed",
+            "nobody reads standard output any more: ending"
+        );
+        closed.store(true, Ordering::Release);
+        shutdown.hurry();
+    };
+    std::thread::Builder::new().name("output-watch".into()).spawn(watch).context("cannot start a thread")?;
     Ok(())
 }
 

@@ -30,11 +30,19 @@ fn mistakes_are_named() {
         (&["ingest", "--channel", "x", "--set", "stop_timeout=14s"], "ttl > renew_interval + stop_timeout + margin"),
         (&["ingest", "--channel", "x", "--standby", "tepid"], "tepid"),
         (&["ingest", "--channel", "x", "--irc-url", "http://x"], "irc_url"),
+        (&["ingest", "--channel", "x", "--http", "8080"], ":PORT"),
+        (&["ingest", "--channel", "x", "--bus", "kafka:x"], "\"kafka\""),
+        (&["ingest", "--channel", "x", "--bus", "nats://me:hunter2@h", "--check"], "not built into"),
+        (&["ingest", "--channel", "x", "--store", "redis://me:hunter2@h", "--bus", "stdout:"], "not built into"),
+        (&["ingest", "--channel", "x", "--store", "hunter2", "--bus", "stdout:"], "sqlite:PATH"),
+        (&["tail", "--bus", "hunter2"], "sqlite:PATH"),
+        (&["tail", "--bus", "stdout:"], "cannot be followed"),
         (&["no-such-command"], "no-such-command"),
     ] {
         let (code, _, err) = run(args, &[]);
         assert_eq!(code, Some(64), "{args:?}: {err}");
         assert!(err.contains(words), "{args:?}: {words:?} not in {err}");
+        assert!(!err.contains("hunter2"), "{args:?}: {err}");
     }
 }
 
@@ -56,4 +64,35 @@ fn help_and_stores_orient() {
     assert!(code == Some(0) && out.contains("Examples:"));
     let (code, out, _) = run(&["stores", "--json"], &[]);
     assert!(code == Some(0) && out.lines().any(|line| line.contains("\"sqlite\"") && line.contains("true")));
+}
+
+/// Where store and bus are named, no home is needed; where they are not, the error names the flag that would help.
+#[test]
+fn a_home_is_needed_for_the_defaults_only() {
+    let run = |args: &[&str]| {
+        let output = tenure().args(args).env_remove("HOME").env_remove("XDG_STATE_HOME").output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let named = ["ingest", "--channel", "x", "--store", "memory:", "--bus", "stdout:", "--check"];
+    assert_eq!(run(&named), (Some(0), String::new()));
+    for (args, flag) in [(&["ingest", "--channel", "x", "--check"][..], "--store"), (&["tail"], "--bus")] {
+        let (code, err) = run(args);
+        assert!(code == Some(64) && err.contains(flag) && err.contains("HOME"), "{err}");
+    }
+}
+
+/// Output that cannot be written is an error with a code, and a reader that has gone is none; neither is a panic.
+#[test]
+fn output_that_cannot_be_written_is_no_panic() {
+    for args in [&["stores"][..], &["stores", "--json"], &["ingest", "--channel", "x", "--check"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = tenure().args(args).stdout(full).output().unwrap();
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{err}");
+        assert!(err.starts_with("tenure: ") && !err.contains("panicked"), "{err}");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = tenure().args(args).stdout(writer).output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
 }

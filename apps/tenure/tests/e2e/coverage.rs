@@ -67,7 +67,8 @@ async fn what_nobody_read_is_a_gap_per_channel() {
     second.ready().await;
     until("both gaps", async || fleet.envelopes(GAP).len() == 2).await;
     for gap in fleet.envelopes(GAP) {
-        let at = |name: &str| gap["payload"][name].as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_millisecond();
+        let at =
+            |name: &str| gap["payload"][name].as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_millisecond();
         assert!(at("from") <= away_from && at("until") >= away_until, "{gap}");
         assert!(away_from - at("from") < 5_000, "the gap begins long before the loss: {gap}");
         assert_eq!(gap["payload"]["reason"], "not_covered");

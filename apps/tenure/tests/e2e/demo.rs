@@ -1,8 +1,11 @@
 //! The demo: everything at once.
 
+use std::process::Stdio;
+
+use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::fleet::tenure;
+use crate::fleet::{alive, bodies, send, tenure, until};
 
 /// A short demo inflicts all six faults, and loses and doubles nothing.
 #[test]
@@ -13,11 +16,56 @@ fn the_demo_loses_and_doubles_nothing() {
     let summary: Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
     assert_eq!((&summary["lost"], &summary["doubled"]), (&0.into(), &0.into()), "{summary}");
     assert!(summary["sent"].as_u64() > Some(4_000) && summary["sent"] == summary["published"], "{summary}");
-    let kinds: Vec<_> = summary["faults"].as_array().unwrap().iter().map(|f| f["kind"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(summary["gaps"], 0, "warm standbys leave no gap: {summary}");
+    let kinds: Vec<_> =
+        summary["faults"].as_array().unwrap().iter().map(|f| f["kind"].as_str().unwrap().to_owned()).collect();
     let all = ["worker_killed", "host_lost", "paused", "rolling_restart", "connection_cut", "bus_locked"];
     assert_eq!(kinds, all);
     for takeover in summary["takeovers"].as_array().unwrap() {
         assert!(takeover["cause"].is_string() && takeover["ms"].is_u64(), "{takeover}");
     }
+    // The file holds what the summary says, no more and no less.
+    let rows = bodies(&std::path::Path::new(summary["files"].as_str().unwrap()).join("chat.db")).len() as u64;
+    let told = ["published", "room_states", "gaps"].map(|name| summary[name].as_u64().unwrap());
+    assert_eq!(rows, told.iter().sum::<u64>(), "{summary}");
     std::fs::remove_dir_all(summary["files"].as_str().unwrap()).unwrap();
+}
+
+/// A demo that is broken off leaves no process behind, whichever way it ends and even while an instance is stopped.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_demo_that_is_broken_off_leaves_nothing_behind() {
+    for (signal, code) in [(Signal::INT, Some(130)), (Signal::TERM, Some(143)), (Signal::KILL, None)] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut demo = tenure()
+            .args(["demo", "--seconds", "60", "--rate", "100", "--channels", "2", "--json"])
+            .env("TMPDIR", folder.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let place = folder.path().to_str().unwrap().to_owned();
+        until("three instances", async || processes_with(&place).len() == 6).await;
+        let stopped = processes_with(&place)[0];
+        send(stopped, Signal::STOP);
+        send(i32::try_from(demo.id()).unwrap(), signal);
+        let mut status = None;
+        until("the demo's end", async || {
+            status = demo.try_wait().unwrap();
+            status.is_some()
+        })
+        .await;
+        assert_eq!(status.unwrap().code(), code);
+        until("the end of all it started", async || processes_with(&place).is_empty()).await;
+    }
+}
+
+/// The processes whose command names this, without zombies.
+fn processes_with(name: &str) -> Vec<i32> {
+    let numbers = std::fs::read_dir("/proc").unwrap().flatten();
+    let numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let names = |pid: &i32| {
+        let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&command).contains(name)
+    };
+    numbers.filter(|pid| names(pid) && alive(*pid)).collect()
 }

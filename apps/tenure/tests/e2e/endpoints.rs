@@ -38,7 +38,8 @@ async fn endpoints_tell_the_state() {
     assert_eq!((&election["enabled"], &election["is_leader"]), (&true.into(), &true.into()));
     assert_eq!((&election["identity"], &election["lease_holder"]), (&"a".into(), &"a".into()));
     assert!(election["time_as_leader"].is_string() && election["transitions"].as_u64() > Some(0));
-    let (_, metrics) = a.get_text("/metrics").await.unwrap();
+    let (head, metrics) = a.get_answer("/metrics").await.unwrap();
+    assert!(head.to_lowercase().contains("content-type: text/plain; version=0.0.4"), "{head}");
     for name in [
         "tenure_is_leader",
         "tenure_leader_transitions_total",
@@ -66,4 +67,22 @@ async fn readiness_follows_the_chat() {
     a.ready().await;
     let (_, twitch) = a.get("/_debug/twitch").await.unwrap();
     assert!(twitch["reconnects"].as_u64() > Some(0), "{twitch}");
+}
+
+/// A standby that cannot reach the store says so: it could not take over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_without_its_store_is_not_ready() {
+    let mut fleet = Fleet::new(quick(1, 50.0), "60s").await;
+    let a = fleet.instance("a");
+    a.ready().await;
+    fleet.leader().await;
+    fleet.extra = ["--standby", "cold"].map(str::to_owned).to_vec();
+    let b = fleet.instance("b");
+    b.ready().await;
+    std::fs::rename(fleet.folder.path().join("leases.db"), fleet.folder.path().join("away.db")).unwrap();
+    std::fs::create_dir(fleet.folder.path().join("leases.db")).unwrap();
+    until("unreadiness", async || {
+        b.get("/readyz").await.is_some_and(|(code, ready)| code == 503 && ready.to_string().contains("store: "))
+    })
+    .await;
 }

@@ -60,6 +60,8 @@ pub(crate) struct Fleet {
     pub(crate) channels: Vec<String>,
     pub(crate) ttl: &'static str,
     pub(crate) extra: Vec<String>,
+    /// Where instances find the chat, where it is not the simulator's plain port.
+    pub(crate) irc: Option<String>,
 }
 
 /// One instance of it. Dropping it kills it.
@@ -73,7 +75,7 @@ impl Fleet {
     pub(crate) async fn new(sim: SimConfig, ttl: &'static str) -> Fleet {
         let channels = sim.channels.clone();
         let sim = Sim::start(sim).await.unwrap();
-        Fleet { folder: tempfile::tempdir().unwrap(), sim, channels, ttl, extra: Vec::new() }
+        Fleet { folder: tempfile::tempdir().unwrap(), sim, channels, ttl, extra: Vec::new(), irc: None }
     }
 
     pub(crate) fn store_url(&self) -> String {
@@ -91,11 +93,12 @@ impl Fleet {
     pub(crate) fn instance_with(&self, name: &str, flags: &[&str]) -> Instance {
         let http = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
         let log = self.folder.path().join(format!("{name}.log"));
+        let irc = self.irc.clone().unwrap_or_else(|| format!("irc://{}", self.sim.addresses().irc));
         let file = std::fs::File::options().create(true).append(true).open(&log).unwrap();
         let child = tenure()
             .args(["ingest", "--instance", name, "--store", &self.store_url()])
             .args(["--bus", &format!("sqlite:{}", self.bus_file().display())])
-            .args(["--irc-url", &format!("irc://{}", self.sim.addresses().irc), "--ttl", self.ttl])
+            .args(["--irc-url", &irc, "--ttl", self.ttl])
             .args(["--http", &http.to_string(), "--log-format", "json", "--join-budget", "1000/10s"])
             .args(["--set", "irc_reconnect_initial_ms=100", "--set", "irc_reconnect_max_ms=500"])
             .args(self.channels.iter().flat_map(|channel| ["--channel", channel]))
@@ -195,6 +198,12 @@ impl Instance {
     }
 
     pub(crate) async fn get_text(&self, path: &str) -> Option<(u16, String)> {
+        let (head, body) = self.get_answer(path).await?;
+        Some((head.split_whitespace().nth(1)?.parse().ok()?, body))
+    }
+
+    /// Head and body of an endpoint's answer.
+    pub(crate) async fn get_answer(&self, path: &str) -> Option<(String, String)> {
         let exchange = async {
             let mut stream = tokio::net::TcpStream::connect(self.http).await?;
             let request = format!("GET {path} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
@@ -205,8 +214,7 @@ impl Instance {
         };
         let answer = tokio::time::timeout(Duration::from_secs(2), exchange).await.ok()?.ok()?;
         let (head, body) = answer.split_once("\r\n\r\n")?;
-        let code = head.split_whitespace().nth(1)?.parse().ok()?;
-        Some((code, body.to_owned()))
+        Some((head.to_owned(), body.to_owned()))
     }
 
     pub(crate) async fn ready(&self) {

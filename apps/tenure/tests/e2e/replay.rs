@@ -23,7 +23,8 @@ async fn survives_the_loss_of_the_leaders_host(sim: SimConfig) {
     let verdict = fleet.settled().await;
     println!("sent {} published {} gaps {}", verdict.sent, verdict.published, verdict.gaps);
     assert!(verdict.is_clean() && verdict.sent > 0, "{verdict:?}");
-    let schema = std::fs::read(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../chat/envelope/schema/envelope.v1.json"));
+    let schema =
+        std::fs::read(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../chat/envelope/schema/envelope.v1.json"));
     let schema = serde_json::from_slice(&schema.unwrap()).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();
     for body in fleet.bodies() {

@@ -44,3 +44,26 @@ async fn stdout_carries_one_envelope_a_line_and_nothing_else() {
     child.kill().unwrap();
     child.wait().unwrap();
 }
+
+/// When nobody reads stdout any more the daemon ends with a code of its own: what it would publish went nowhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_goes_ends_the_daemon() {
+    let sim = Sim::start(quick(1, 200.0)).await.unwrap();
+    let mut child = tenure()
+        .args(["ingest", "--channel", "sim_channel_001", "--store", "memory:", "--bus", "stdout:"])
+        .args(["--irc-url", &format!("irc://{}", sim.addresses().irc)])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let reading = tokio::task::spawn_blocking(move || out.read_line(&mut String::new()).unwrap());
+    assert!(tokio::time::timeout(crate::fleet::DEADLINE, reading).await.unwrap().unwrap() > 0);
+    let mut status = None;
+    crate::fleet::until("the daemon's end", async || {
+        status = child.try_wait().unwrap();
+        status.is_some()
+    })
+    .await;
+    assert_eq!(status.unwrap().code(), Some(74));
+}

@@ -45,7 +45,11 @@ async fn a_killed_worker_costs_milliseconds() {
         took.push(led.since(at));
     }
     took.sort();
-    println!("takeover after kill -9 of the worker, ttl 15 s, {rounds} rounds: median {:?}, worst {:?}", took[rounds / 2], took[rounds - 1]);
+    println!(
+        "takeover after kill -9 of the worker, ttl 15 s, {rounds} rounds: median {:?}, worst {:?}",
+        took[rounds / 2],
+        took[rounds - 1]
+    );
     fleet.sim.stop_chat().await;
     let verdict = fleet.settled().await;
     assert!(verdict.is_clean(), "{verdict:?}");

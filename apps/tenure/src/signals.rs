@@ -1,0 +1,57 @@
+//! The signals that ask for an end: SIGTERM, SIGINT, and SIGHUP unless somebody (`nohup`) has it ignored.
+
+use std::io;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Listens from its making on.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Option<Signal>,
+}
+
+impl Signals {
+    /// Takes the signals over from their default, which would end the process at once.
+    pub(crate) fn listen() -> io::Result<Signals> {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let hangup = if ignores(&status, SignalKind::hangup()) { None } else { Some(signal(SignalKind::hangup())?) };
+        Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())?, hangup })
+    }
+
+    /// Waits for the next one; answers its name. Signals that come close together can count as one.
+    pub(crate) async fn next(&mut self) -> &'static str {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = hangup => "SIGHUP",
+        }
+    }
+}
+
+/// Whether the text of `/proc/self/status` says that the signal is ignored.
+fn ignores(status: &str, kind: SignalKind) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & (1 << (kind.as_raw_value() - 1)) != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `nohup` has ignored stays ignored.
+    #[test]
+    fn an_ignored_signal_is_told_from_others() {
+        let status = "Name:\ttenure\nSigIgn:\t0000000000001001\nSigCgt:\tffffffffffffffff\n";
+        assert!(ignores(status, SignalKind::hangup()));
+        assert!(!ignores(status, SignalKind::terminate()) && !ignores("", SignalKind::hangup()));
+    }
+}
