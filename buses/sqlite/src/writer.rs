@@ -10,8 +10,8 @@ use tenure_core::Term;
 use tenure_envelope::EnvelopeId;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::counters::Counters;
 use crate::config::SqliteBusConfig;
+use crate::counters::Counters;
 use crate::failure::failure;
 use crate::schema;
 

@@ -160,7 +160,7 @@ impl Daemon {
         self.tell(Command::Lead { mandate: None, last_note: None }).await?;
         shutdown.asked().await;
         self.stop_reading().await;
-        self.stand_by(self.drain_bound(shutdown), true).await?;
+        self.stand_by(self.drain_bound(shutdown), true, shutdown).await?;
         Ok(())
     }
 
@@ -172,7 +172,7 @@ impl Daemon {
                 () = shutdown.asked() => {
                     // What was read and has not appeared yet is waited for, and repaired where the leader missed it.
                     self.stop_reading().await;
-                    self.stand_by(self.drain_bound(shutdown), true).await?;
+                    self.stand_by(self.drain_bound(shutdown), true, shutdown).await?;
                     return Ok(());
                 }
                 leadership = election.campaign() => leadership?,
@@ -228,7 +228,7 @@ impl Daemon {
         if ends {
             self.stop_reading().await;
         }
-        let StoodBy { held, note } = self.stand_by(within, ends).await?;
+        let StoodBy { held, note } = self.stand_by(within, ends, shutdown).await?;
         leadership.set_note(encode(&note));
         tracing::info!(component = "ingest", lease, held, "Tenure: IRC subsystem stopped; releasing");
         tokio::select! {
@@ -318,10 +318,24 @@ impl Daemon {
         }
     }
 
-    async fn stand_by(&self, within: Duration, reading_ends: bool) -> Result<StoodBy, DaemonError> {
-        let (done, standing_by) = oneshot::channel();
+    /// Publishes what was read for so long at most; less where the end of this daemon must be hurried meanwhile.
+    async fn stand_by(
+        &self,
+        within: Duration,
+        reading_ends: bool,
+        shutdown: &Shutdown,
+    ) -> Result<StoodBy, DaemonError> {
+        let (done, mut standing_by) = oneshot::channel();
         self.tell(Command::StandBy { within, reading_ends, done }).await?;
-        standing_by.await.map_err(|_| DaemonError::Pipeline)
+        let stood_by = tokio::select! {
+            biased;
+            stood_by = &mut standing_by => stood_by,
+            () = shutdown.hurried() => {
+                self.tell(Command::Hurry).await?;
+                standing_by.await
+            }
+        };
+        stood_by.map_err(|_| DaemonError::Pipeline)
     }
 
     fn drain_bound(&self, shutdown: &Shutdown) -> Duration {

@@ -72,6 +72,8 @@ pub enum Command {
         /// Answered when standing by.
         done: oneshot::Sender<StoodBy>,
     },
+    /// Stand by now, whatever bound was given; nothing where nobody asked to stand by.
+    Hurry,
     /// A term was seen to lead.
     Observe(Term),
     /// Read from these lines from now on, until their sender is gone.

@@ -111,21 +111,18 @@ fn pause(failures: u32) -> Duration {
 fn failure(message: &Message, why: &str, attempts: u32, instance: &str) -> Message {
     let envelope: serde_json::Value =
         serde_json::from_slice(&message.body).unwrap_or_else(|_| json!(String::from_utf8_lossy(&message.body)));
+    // An id of its own: on a bus that keeps ids over all subjects the message itself must not count as published.
+    let id = EnvelopeId::derive(&[b"finalize:", &message.id.0]);
     let body = json!({
         "v": "1",
-        "id": message.id.to_string(),
+        "id": id.to_string(),
         "correlationId": message.id.to_string(),
         "type": FAILURE,
         "status": "failed",
         "error": { "code": "publish_refused", "message": why, "attempts": attempts, "instance": instance },
         "envelope": envelope,
     });
-    Message {
-        id: message.id,
-        kind: FAILURE,
-        channel: message.channel.clone(),
-        body: Bytes::from(body.to_string().into_bytes()),
-    }
+    Message { id, kind: FAILURE, channel: message.channel.clone(), body: Bytes::from(body.to_string().into_bytes()) }
 }
 
 /// The type of what goes to the finalizer.

@@ -1,15 +1,12 @@
 //! The end of a daemon: with draining, or without.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use tokio_util::sync::CancellationToken;
 
 /// Tells a daemon to end.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
     token: CancellationToken,
-    hurried: Arc<AtomicBool>,
+    hurried: CancellationToken,
 }
 
 impl Shutdown {
@@ -20,7 +17,7 @@ impl Shutdown {
 
     /// Stop publishing, release, end: whoever proved deaths is gone.
     pub fn hurry(&self) {
-        self.hurried.store(true, Ordering::Release);
+        self.hurried.cancel();
         self.token.cancel();
     }
 
@@ -29,8 +26,13 @@ impl Shutdown {
         self.token.cancelled().await;
     }
 
+    /// Waits until there is no time to drain, or no more.
+    pub(crate) async fn hurried(&self) {
+        self.hurried.cancelled().await;
+    }
+
     /// Whether there is no time to drain.
     pub fn is_hurried(&self) -> bool {
-        self.hurried.load(Ordering::Acquire)
+        self.hurried.is_cancelled()
     }
 }

@@ -1,6 +1,6 @@
 //! Turns an election's events into logs and metrics. The election itself knows nothing of either.
 
-use tenure_core::{Event, HolderId, LeaseKey};
+use tenure_core::{Event, HolderId, LeaseKey, LossReason};
 
 /// Logs and counts the events of one election, under the names of seed 004 and the lines of seed 000.
 #[derive(Debug)]
@@ -42,13 +42,29 @@ impl Telemetry {
             }
             Event::LostLeadership { reason, led_for } => {
                 metrics::gauge!("tenure_is_leader", "lease" => label()).set(0.0);
-                tracing::warn!(lease, identity, %reason, time_as_leader = ?led_for, "LeaderElection: Lost leadership");
+                // Giving up by one's own will is no cause for alarm.
+                if matches!(reason, LossReason::WorkEnded | LossReason::Resigned) {
+                    tracing::info!(lease, identity, %reason, time_as_leader = ?led_for, "LeaderElection: Lost leadership");
+                } else {
+                    tracing::warn!(lease, identity, %reason, time_as_leader = ?led_for, "LeaderElection: Lost leadership");
+                }
             }
             Event::LeaderChanged { leader, term, is_self } => {
                 metrics::counter!("tenure_leader_transitions_total", "lease" => label()).increment(1);
-                let new_leader = leader.as_ref().map_or("", HolderId::as_str);
                 let term = term.map(|term| term.get());
-                tracing::info!(lease, identity, new_leader, term, is_self, "LeaderElection: New leader observed");
+                match leader.as_ref().map(HolderId::as_str) {
+                    Some(new_leader) => {
+                        tracing::info!(
+                            lease,
+                            identity,
+                            new_leader,
+                            term,
+                            is_self,
+                            "LeaderElection: New leader observed"
+                        );
+                    }
+                    None => tracing::info!(lease, identity, "LeaderElection: No leader observed"),
+                }
             }
             Event::StoreFailed { verb, message, outcome_unknown } => {
                 metrics::counter!("tenure_store_failures_total", "lease" => label(), "verb" => *verb).increment(1);

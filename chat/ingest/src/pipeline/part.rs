@@ -49,6 +49,11 @@ impl Pipeline {
                 }
                 self.standing_by = Some(StandingBy { asked: now, until: now + within, reading_ends, done });
             }
+            Command::Hurry => {
+                if let Some(ends) = &mut self.standing_by {
+                    ends.until = ends.until.min(now);
+                }
+            }
             Command::Observe(term) => self.coverage.observe(term),
             Command::Read(_) => {}
         }

@@ -292,6 +292,23 @@ async fn a_drain_publishes_what_the_reader_left() {
     assert_eq!((stood_by.held, bus.texts()), (0, texts));
 }
 
+/// A drain that has begun can still be hurried: it ends although its bound is far.
+#[tokio::test]
+async fn a_running_drain_can_be_hurried() {
+    let bus = ScriptedBus::new();
+    bus.ingress(Mode::Hangs);
+    let mut bench = Bench::new(&bus, config());
+    bench.lead(None).await;
+    bench.joined("c", 500).await;
+    bench.reads(&["held"]).await;
+    bench.until("the line", |shown| shown.ring_entries == 1).await;
+    let mut standing_by = bench.ask_to_stand_by(Duration::from_secs(3600), false).await;
+    bench.ticks(2).await;
+    assert!(standing_by.try_recv().is_err(), "the drain has ended before it was hurried");
+    bench.send(Command::Hurry).await;
+    assert_eq!(within("standing by", standing_by).await.unwrap().held, 1);
+}
+
 /// A bus that never answers does not hold up the end: what it was given is held again.
 #[tokio::test]
 async fn a_drain_is_bounded_although_the_bus_hangs() {
