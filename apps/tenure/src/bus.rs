@@ -20,6 +20,19 @@ pub(crate) fn open(url: &str) -> Result<Arc<dyn Bus>> {
     }
 }
 
+/// Opens a bus to read from it: one that is not there is not made, for a mistyped path should be an error.
+pub(crate) fn open_existing(url: &str) -> Result<Arc<dyn Bus>> {
+    if let Known::Sqlite(config) = scheme(url)?
+        && !config.path.exists()
+    {
+        let path = config.path.display();
+        return Err(Exit::unreachable(anyhow!(
+            "there is no bus at {path}: name the one that `tenure ingest` publishes to with --bus"
+        )));
+    }
+    open(url)
+}
+
 /// Whether the URL names a bus that this binary has; nothing is opened.
 pub(crate) fn check(url: &str) -> Result<()> {
     scheme(url).map(|_| ())

@@ -49,7 +49,7 @@ async fn tail(args: Args) -> Result<()> {
         Some(url) => url.clone(),
         None => crate::places::default_bus().map_err(Exit::usage)?,
     };
-    let bus = crate::bus::open(&url)?;
+    let bus = crate::bus::open_existing(&url)?;
     if !bus.info().follow {
         return Err(Exit::usage(anyhow::anyhow!("the bus {url} cannot be followed")));
     }

@@ -73,7 +73,7 @@ impl Config {
             subjects: Subjects::new(settings.get("bus_prefix")),
             repair_after: settings.read("repair_after", durations::parse)?,
             ring: RingLimits {
-                bytes: usize::try_from(settings.read("ring_bytes", number)?).unwrap_or(usize::MAX),
+                bytes: settings.read("ring_bytes", ring_bytes)?,
                 age: settings.read("ring_age", durations::parse)?,
             },
             max_retries: u32::try_from(settings.read("publish_max_retries", number)?).unwrap_or(u32::MAX),
@@ -132,6 +132,15 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 fn number(text: &str) -> Result<u64, String> {
     text.replace('_', "").parse().map_err(|_| format!("{text:?} is not a whole number"))
 }
+
+/// A ring must hold at least a few of the longest lines.
+fn ring_bytes(text: &str) -> Result<usize, String> {
+    let bytes = usize::try_from(number(text)?).unwrap_or(usize::MAX);
+    if bytes < LEAST_RING { Err(format!("{bytes} is too little: at least {LEAST_RING}")) } else { Ok(bytes) }
+}
+
+/// Four lines of 16 KiB, as envelopes.
+const LEAST_RING: usize = 256 * 1024;
 
 fn boolean(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {

@@ -34,6 +34,16 @@ async fn tail_prints_envelopes_with_positions() {
     assert!(tail("2999-01-01T00:00:00Z").is_empty());
 }
 
+/// A bus that is not there is an error to `tail`, and is not made.
+#[test]
+fn tail_makes_no_bus() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mistyped.db");
+    let output = tenure().args(["tail", "--bus", &format!("sqlite:{}", file.display())]).output().unwrap();
+    assert_eq!(output.status.code(), Some(69));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("mistyped.db") && !file.exists());
+}
+
 /// `twitch-sim` tells its addresses on its first line, and what it sent at `/stats`.
 #[tokio::test(flavor = "multi_thread")]
 async fn twitch_sim_tells_where_it_listens() {

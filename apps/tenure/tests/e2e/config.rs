@@ -29,6 +29,7 @@ fn mistakes_are_named() {
         (&["ingest", "--channel", "x", "--set", "stop_timout=3s"], "\"stop_timeout\""),
         (&["ingest", "--channel", "x", "--set", "stop_timeout=14s"], "ttl > renew_interval + stop_timeout + margin"),
         (&["ingest", "--channel", "x", "--standby", "tepid"], "tepid"),
+        (&["ingest", "--channel", "x", "--ring-bytes", "0"], "ring_bytes"),
         (&["ingest", "--channel", "x", "--irc-url", "http://x"], "irc_url"),
         (&["ingest", "--channel", "x", "--http", "8080"], ":PORT"),
         (&["ingest", "--channel", "x", "--bus", "kafka:x"], "\"kafka\""),
