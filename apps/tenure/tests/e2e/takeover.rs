@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use rustix::process::Signal;
-use tenure_core::{KeyPrefix, Time};
-use tenure_ingest::NOT_COVERED;
+use tenure_core::{KeyPrefix, LeaseRecord, Time};
+use tenure_ingest::{CoverNote, NOT_COVERED};
 
 use crate::fleet::{Fleet, quick, record, send, until};
 
@@ -24,6 +24,10 @@ async fn a_killed_worker_costs_milliseconds() {
         for instance in &instances {
             instance.ready().await;
         }
+        // A successor can only vouch for what its own reading and the leader's last note cover together.
+        let both_read = unix_ms();
+        let noted = async || fleet.lease().await.is_some_and(|record| covered_until(&record) > both_read);
+        until("a note that is newer than both readers", noted).await;
         let leader = fleet.leader().await;
         assert!(leader.term > last_term, "terms must grow");
         last_term = leader.term;
@@ -77,4 +81,12 @@ async fn a_leader_stopped_past_its_lease_harms_nothing() {
     fleet.sim.stop_chat().await;
     let verdict = fleet.settled().await;
     assert!(verdict.is_clean(), "{verdict:?}");
+}
+
+fn unix_ms() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap()
+}
+
+fn covered_until(record: &LeaseRecord) -> u64 {
+    CoverNote::parse(record.note.as_str()).and_then(|note| note.all.until).unwrap_or(0)
 }

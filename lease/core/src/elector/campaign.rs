@@ -11,9 +11,12 @@ use crate::{Claim, Claimed, Event, HolderId, LossReason, Nonce, Note, Term, Time
 /// Retries are spread over this fraction of the retry interval.
 const JITTER_FRACTION: u32 = 8;
 
-/// Two claims that wake-ups caused are at least this fraction of the retry interval apart, however many hints come. The
-/// first hint in a while costs no wait.
+/// Claims that wake-ups cause come at this fraction of the retry interval on average, however many hints come.
 const WAKE_FRACTION: u32 = 8;
+
+/// So many of them may come at once: hints often come in pairs (a change and its consequence), and the one that matters
+/// must cost no wait.
+const WAKE_BURST: u32 = 4;
 
 impl Elector {
     /// Somebody asks for a campaign: at once from idle, remembered while a tenure is wound up, ignored otherwise.
@@ -78,16 +81,16 @@ impl Elector {
             return;
         }
         let timing = &self.config.timing;
-        let earliest = campaign.last_woken.map_or(now, |last| now.max(last + timing.retry_interval() / WAKE_FRACTION));
+        let spared = timing.retry_interval() / WAKE_FRACTION * (WAKE_BURST - 1);
         campaign.woken = true;
-        self.timers.advance(Timer::Claim, earliest + timing.claim_delay());
+        self.timers.advance(Timer::Claim, now.max(campaign.wakes_paid - spared) + timing.claim_delay());
     }
 
     pub(super) fn send_claim(&mut self, now: Time) {
         let State::Campaigning(campaign) = &mut self.state else { return };
         if campaign.woken {
             campaign.woken = false;
-            campaign.last_woken = Some(now);
+            campaign.wakes_paid = campaign.wakes_paid.max(now) + self.config.timing.retry_interval() / WAKE_FRACTION;
         }
         let nonce = campaign.nonce;
         let claim = Claim {

@@ -22,13 +22,13 @@ pub(super) struct Campaign {
     pub(super) wake_again: bool,
     /// The next claim is due because of a wake-up.
     pub(super) woken: bool,
-    /// When a wake-up last caused a claim.
-    pub(super) last_woken: Option<Time>,
+    /// Until when the claims that wake-ups caused have used up the pace that they are allowed.
+    pub(super) wakes_paid: Time,
 }
 
 impl Campaign {
     pub(super) fn new(nonce: Nonce) -> Self {
-        Campaign { nonce, in_doubt: false, wake_again: false, woken: false, last_woken: None }
+        Campaign { nonce, in_doubt: false, wake_again: false, woken: false, wakes_paid: Time::ZERO }
     }
 }
 

@@ -121,7 +121,7 @@ fn a_wake_during_a_claim_is_not_lost() {
     assert!(h.due_ms().unwrap() >= 9_020);
 }
 
-/// However many wake-ups come, they cause a claim per eighth of the retry interval at most.
+/// However many wake-ups come, they cause a handful of claims at once, and then one per eighth of the retry interval.
 #[test]
 fn wake_storms_are_bounded() {
     let mut h = Harness::new();
@@ -138,7 +138,7 @@ fn wake_storms_are_bounded() {
             }
         }
     }
-    assert_eq!(claims, 4);
+    assert_eq!(claims, 4 + 3);
 }
 
 /// An elector that does not campaign takes no hint.
