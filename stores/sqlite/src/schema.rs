@@ -51,10 +51,13 @@ impl From<rusqlite::Error> for SchemaError {
 
 /// Creates the tables in an empty file; refuses files of other programs and of newer versions.
 pub(crate) fn ensure(connection: &mut Connection, shown: &str) -> Result<(), SchemaError> {
-    // 1. Most often the tables are there, which takes no write lock to see.
-    if is_ours(connection, shown)? {
+    // 1. Most often the tables are there, which takes no write lock to see. One transaction reads it all: otherwise a
+    //    file that somebody is just creating can show its tables and not yet its mark.
+    let reading = connection.transaction_with_behavior(TransactionBehavior::Deferred)?;
+    if is_ours(&reading, shown)? {
         return Ok(());
     }
+    drop(reading);
     // 2. Of several creators one comes first; the others see its tables here.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if is_ours(&transaction, shown)? {

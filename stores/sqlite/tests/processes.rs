@@ -22,7 +22,7 @@ fn child_process() {
 /// Eight processes that make the file at the same moment all get it, and one of them gets the key.
 #[test]
 fn eight_processes_race_for_a_fresh_file() {
-    for round in 0..5 {
+    for round in 0..20 {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("leases.db");
         let mut children: Vec<Child> = (1..=8).map(|number| Child::start(&path, number)).collect();
