@@ -47,6 +47,8 @@ async fn a_demo_that_is_broken_off_leaves_nothing_behind() {
         until("three instances", async || processes_with(&place).len() == 6).await;
         let stopped = processes_with(&place)[0];
         send(stopped, Signal::STOP);
+        // Once it has stopped, the kernel continues it when the demo goes: its process group is orphaned then.
+        until("the stop", async || is_stopped(stopped)).await;
         send(i32::try_from(demo.id()).unwrap(), signal);
         let mut status = None;
         until("the demo's end", async || {
@@ -57,6 +59,11 @@ async fn a_demo_that_is_broken_off_leaves_nothing_behind() {
         assert_eq!(status.unwrap().code(), code);
         until("the end of all it started", async || processes_with(&place).is_empty()).await;
     }
+}
+
+fn is_stopped(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
 }
 
 /// The processes whose command names this, without zombies.
