@@ -40,17 +40,11 @@ pub trait StoreBuilder: Send + Sync {
 
 /// Changes records as an operator or a fault would. `None` where the store offers no way.
 pub trait Records: Send + Sync {
-    /// Deletes the lease and keeps its term record.
-    fn delete<'a>(&'a self, key: &'a LeaseKey) -> Option<BoxFuture<'a, Result<(), BuildError>>>;
-
     /// Loses everything that is kept for the key.
     fn forget<'a>(&'a self, key: &'a LeaseKey) -> Option<BoxFuture<'a, Result<(), BuildError>>>;
 
     /// Writes a record of another program, or of a format that nobody knows, in the key's place.
     fn plant<'a>(&'a self, key: &'a LeaseKey, holder: &'a HolderId) -> Option<BoxFuture<'a, Result<(), BuildError>>>;
-
-    /// Asks the key's holder, through the record, to resign.
-    fn request_resign<'a>(&'a self, key: &'a LeaseKey) -> Option<BoxFuture<'a, Result<(), BuildError>>>;
 }
 
 /// A store that can be made to answer nobody for a while.

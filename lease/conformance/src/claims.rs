@@ -1,6 +1,6 @@
 //! Who gets a key, and what the others are told.
 
-use tenure_store::{Claimed, HolderId, RecordFormat, Released, Renewed, Term};
+use tenure_store::{Claimed, HolderId, LeaseKey, RecordFormat, Released, Renewed, Term};
 
 use crate::kit::*;
 
@@ -136,17 +136,19 @@ pub(crate) async fn a_foreign_record_counts_as_held(kit: &Kit<'_>) -> Verdict {
 
 /// A request to resign reaches the holder with its next renewal and does not outlive the tenure.
 pub(crate) async fn a_request_to_resign_reaches_the_holder(kit: &Kit<'_>) -> Verdict {
-    let Some(records) = kit.builder.records() else {
-        return skipped("the builder cannot write records");
-    };
-    let store = kit.client().await?;
+    let [store, operator] = kit.clients().await?;
     let key = kit.key("k");
+    let asked = operator.request_resign(&key).await.map_err(|error| failed("request", error))?;
+    demand!(!asked, "nobody to be asked while nobody holds");
     let first = kit.claim(&key);
     let own = held(&first, granted(&store, &first).await?);
-    let Some(asking) = records.request_resign(&key) else {
-        return skipped("the store has no way to ask for a resignation");
-    };
-    asking.await.map_err(|error| format!("expected the request to be written, got {error}"))?;
+    let asked = operator.request_resign(&key).await.map_err(|error| failed("request", error))?;
+    demand!(asked, "the holder to be asked");
+    let listed = list(&operator, &kit.prefix("")).await?;
+    demand!(
+        listed.len() == 1 && listed[0].nonce == Some(first.nonce) && listed[0].note == first.note,
+        "a request to change nothing that is listed, got {listed:?}"
+    );
     let answer = renew(&store, &own).await?;
     demand!(
         answer == Renewed::Extended { resign_requested: true },
@@ -160,5 +162,33 @@ pub(crate) async fn a_request_to_resign_reaches_the_holder(kit: &Kit<'_>) -> Ver
         answer == Renewed::Extended { resign_requested: false },
         "the next tenure to be left alone, got {answer:?}"
     );
+    PASSED
+}
+
+/// Removal by force answers what stood there, works on another program's record too, and tells the holder that it lost.
+pub(crate) async fn a_removed_lease_is_lost(kit: &Kit<'_>) -> Verdict {
+    let [store, operator] = kit.clients().await?;
+    let remove = async |key: &LeaseKey| operator.remove(key).await.map_err(|error| failed("removal", error));
+    let key = kit.key("k");
+    let nothing = remove(&key).await?;
+    demand!(nothing.is_none(), "nothing to be removed from a key that was never held, got {nothing:?}");
+    let first = kit.claim(&key);
+    let own = held(&first, granted(&store, &first).await?);
+    let stood = remove(&key).await?;
+    demand!(
+        stood.as_ref().is_some_and(|record| record.term == Some(own.term) && record.nonce == Some(first.nonce)),
+        "the removed record, got {stood:?}"
+    );
+    let answer = renew(&store, &own).await?;
+    demand!(answer == Renewed::Lost { to: None }, "a renewal to be Lost to nobody, got {answer:?}");
+    let again = remove(&key).await?;
+    demand!(again.is_none(), "a second removal to find nothing, got {again:?}");
+    let other = kit.key("other");
+    if let Some(planting) = kit.builder.records().and_then(|records| records.plant(&other, &first.holder)) {
+        planting.await.map_err(|error| format!("expected a foreign record to be written, got {error}"))?;
+        let stood = remove(&other).await?;
+        demand!(stood.is_some(), "another program's record to be removed, got nothing");
+        granted(&store, &kit.claim(&other)).await?;
+    }
     PASSED
 }

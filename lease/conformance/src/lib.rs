@@ -93,6 +93,7 @@ const CASES: &[(&str, Run)] = cases![
     claims::a_released_lease_cannot_be_renewed,
     claims::a_foreign_record_counts_as_held,
     claims::a_request_to_resign_reaches_the_holder,
+    claims::a_removed_lease_is_lost,
     expiry::a_lease_lasts_its_ttl_and_no_more,
     expiry::a_retried_claim_lasts_its_ttl_from_the_retry,
     expiry::a_renewal_lasts_its_ttl_from_the_renewal,

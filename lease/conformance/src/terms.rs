@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tenure_store::{Claim, LeaseKey, StoreErrorKind, Term};
 
 use crate::builder::BuildError;
@@ -37,17 +38,8 @@ pub(crate) async fn grow_over_expiry(kit: &Kit<'_>) -> Verdict {
 
 /// The tenure after a forced deletion has a higher term, and the deleted one is lost.
 pub(crate) async fn grow_over_deletion(kit: &Kit<'_>) -> Verdict {
-    let Some(records) = kit.builder.records() else {
-        return skipped("the builder cannot delete records");
-    };
-    let key = kit.key("k");
-    match records.delete(&key) {
-        None => skipped("the builder cannot delete a lease and keep its term record"),
-        Some(nothing) => {
-            drop(nothing);
-            over(kit, &key, || records.delete(&key)).await
-        }
-    }
+    let (operator, key) = (kit.client().await?, kit.key("k"));
+    over(kit, &key, || Some(async { operator.remove(&key).await.map(drop).map_err(BuildError::from) }.boxed())).await
 }
 
 /// The tenure after a lost record has a higher term all the same, because a clock seeds it.

@@ -58,16 +58,10 @@ pub(crate) async fn a_deleted_lease_wakes(kit: &Kit<'_>) -> Verdict {
         return skipped("the store has no watch");
     }
     let key = kit.key("k");
-    let Some(records) = kit.builder.records() else {
-        return skipped("the builder cannot delete records");
-    };
     granted(&store, &kit.claim(&key)).await?;
     let mut wakes = store.watch(&kit.prefix("")).await.map_err(|error| failed("watch", error))?;
     quiet(&mut wakes).await;
-    let Some(deleting) = records.delete(&key) else {
-        return skipped("the builder cannot delete a lease and keep its term record");
-    };
-    deleting.await.map_err(|error| format!("expected the record to go, got {error}"))?;
+    kit.client().await?.remove(&key).await.map_err(|error| failed("removal", error))?;
     woken(kit, &mut wakes, &key).await?;
     PASSED
 }

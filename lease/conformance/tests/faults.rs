@@ -10,8 +10,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tenure_conformance::{BuildError, Killable, Options, Stoppable, StoppableClient, StoreBuilder, suite_with};
 use tenure_store::{
-    Answers, Claim, Claimed, Held, KeyPrefix, LeaseRecord, LeaseStore, MemoryStore, Released, Renewed, StoreError,
-    StoreErrorKind, StoreInfo, WakeStream,
+    Answers, Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseRecord, LeaseStore, MemoryStore, Released, Renewed,
+    StoreError, StoreErrorKind, StoreInfo, WakeStream,
 };
 
 type Gate = Arc<AtomicBool>;
@@ -54,6 +54,16 @@ impl LeaseStore for Gated {
     async fn release(&self, held: &[Held]) -> Result<Answers<Released>, StoreError> {
         self.pass().await?;
         self.store.release(held).await
+    }
+
+    async fn request_resign(&self, key: &LeaseKey) -> Result<bool, StoreError> {
+        self.pass().await?;
+        self.store.request_resign(key).await
+    }
+
+    async fn remove(&self, key: &LeaseKey) -> Result<Option<LeaseRecord>, StoreError> {
+        self.pass().await?;
+        self.store.remove(key).await
     }
 
     async fn list(&self, prefix: &KeyPrefix) -> Result<Vec<LeaseRecord>, StoreError> {

@@ -10,8 +10,8 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use tenure_conformance::{BuildError, CaseResult, Options, StoreBuilder, examine};
 use tenure_store::{
-    Answers, Claim, Claimed, Held, KeyPrefix, LeaseRecord, LeaseStore, MemoryStore, Nonce, Note, Released, Renewed,
-    StoreError, StoreInfo, WakeStream,
+    Answers, Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseRecord, LeaseStore, MemoryStore, Nonce, Note, Released,
+    Renewed, StoreError, StoreInfo, WakeStream,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +98,7 @@ impl LeaseStore for Flawed {
                     self.0.with_table(|table, now| {
                         let records = table.list(now, &KeyPrefix::default());
                         if records.iter().any(|record| record.key == key && record.nonce == Some(claim.nonce)) {
-                            table.remove(&key);
+                            table.remove(now, &key);
                         }
                     });
                 }
@@ -144,6 +144,14 @@ impl LeaseStore for Flawed {
     async fn release(&self, held: &[Held]) -> Result<Answers<Released>, StoreError> {
         let held = if self.is(AnybodyMayRelease) { self.as_holder(held).await } else { held.to_vec() };
         self.0.release(&held).await
+    }
+
+    async fn request_resign(&self, key: &LeaseKey) -> Result<bool, StoreError> {
+        self.0.request_resign(key).await
+    }
+
+    async fn remove(&self, key: &LeaseKey) -> Result<Option<LeaseRecord>, StoreError> {
+        self.0.remove(key).await
     }
 
     async fn list(&self, prefix: &KeyPrefix) -> Result<Vec<LeaseRecord>, StoreError> {

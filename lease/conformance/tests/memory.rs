@@ -25,10 +25,6 @@ impl StoreBuilder for Memory {
 }
 
 impl Records for Memory {
-    fn delete<'a>(&'a self, key: &'a LeaseKey) -> Option<BoxFuture<'a, Result<(), BuildError>>> {
-        Some(async { done(self.0.with_table(|table, _| table.remove(key))) }.boxed())
-    }
-
     fn forget<'a>(&'a self, key: &'a LeaseKey) -> Option<BoxFuture<'a, Result<(), BuildError>>> {
         Some(async { done(self.0.with_table(|table, _| table.forget(key))) }.boxed())
     }
@@ -40,10 +36,6 @@ impl Records for Memory {
             Ok(())
         };
         Some(act.boxed())
-    }
-
-    fn request_resign<'a>(&'a self, key: &'a LeaseKey) -> Option<BoxFuture<'a, Result<(), BuildError>>> {
-        Some(async { done(self.0.with_table(|table, now| table.request_resign(now, key))) }.boxed())
     }
 }
 

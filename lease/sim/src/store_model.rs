@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tenure_core::{Answer, Claimed, Failure, KeyPrefix, Nonce, Request, Term, Time, Timing};
+use tenure_core::{Answer, Claimed, Failure, KeyPrefix, LeaseKey, Nonce, Request, Term, Time, Timing};
 use tenure_store::{
     Answers, Claim, Held, LeaseRecord, LeaseStore, LeaseTable, Released, Renewed, StoreError, StoreErrorKind,
     StoreInfo, WakeStream, check_batch, check_ttl,
@@ -203,6 +203,14 @@ impl LeaseStore for ModelStore {
             other => Err(error(other)),
         };
         Ok(held.iter().map(one).collect())
+    }
+
+    async fn request_resign(&self, key: &LeaseKey) -> Result<bool, StoreError> {
+        Ok(self.with_table(|table, now| table.request_resign(now, key)))
+    }
+
+    async fn remove(&self, key: &LeaseKey) -> Result<Option<LeaseRecord>, StoreError> {
+        Ok(self.with_table(|table, now| table.remove(now, key)))
     }
 
     async fn list(&self, prefix: &KeyPrefix) -> Result<Vec<LeaseRecord>, StoreError> {

@@ -27,11 +27,6 @@ impl StoreBuilder for Model {
 }
 
 impl Records for Model {
-    fn delete<'a>(&'a self, key: &'a LeaseKey) -> Option<BoxFuture<'a, Result<(), BuildError>>> {
-        self.0.with_table(|table, _| table.remove(key));
-        Some(ready(Ok(())).boxed())
-    }
-
     fn forget<'a>(&'a self, key: &'a LeaseKey) -> Option<BoxFuture<'a, Result<(), BuildError>>> {
         self.0.with_table(|table, _| table.forget(key));
         Some(ready(Ok(())).boxed())
@@ -40,11 +35,6 @@ impl Records for Model {
     fn plant<'a>(&'a self, key: &'a LeaseKey, holder: &'a HolderId) -> Option<BoxFuture<'a, Result<(), BuildError>>> {
         let (key, holder) = (key.clone(), holder.clone());
         self.0.with_table(|table, now| table.plant(now, key, holder, RecordFormat::Foreign, Note::default()));
-        Some(ready(Ok(())).boxed())
-    }
-
-    fn request_resign<'a>(&'a self, key: &'a LeaseKey) -> Option<BoxFuture<'a, Result<(), BuildError>>> {
-        self.0.with_table(|table, now| table.request_resign(now, key));
         Some(ready(Ok(())).boxed())
     }
 }

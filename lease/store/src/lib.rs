@@ -62,6 +62,15 @@ pub trait LeaseStore: fmt::Debug + Send + Sync + 'static {
     /// Frees each lease whose key, nonce and term match; keeps its term record and last note.
     async fn release(&self, held: &[Held]) -> Result<Answers<Released>, StoreError>;
 
+    /// Asks the holder of `key`, through the record, to resign: each of its renewals is told from now on, until its tenure
+    /// ends. `false` where nobody holds the key, or another program does.
+    async fn request_resign(&self, key: &LeaseKey) -> Result<bool, StoreError>;
+
+    /// Deletes the lease of `key` by force, whoever wrote it, and keeps the term record and the last note. Answers the
+    /// record as it stood in that step; `None` where nobody held the key. The holder learns of it with its next renewal:
+    /// until the record's `remaining` has passed it may act, beside whoever is granted the key meanwhile.
+    async fn remove(&self, key: &LeaseKey) -> Result<Option<LeaseRecord>, StoreError>;
+
     /// The leases that are held now, under keys with this prefix, by key. Released and expired ones are not listed.
     async fn list(&self, prefix: &KeyPrefix) -> Result<Vec<LeaseRecord>, StoreError>;
 

@@ -132,6 +132,16 @@ impl LeaseStore for MemoryStore {
         Ok(answers.collect())
     }
 
+    async fn request_resign(&self, key: &LeaseKey) -> Result<bool, StoreError> {
+        Ok(self.table().request_resign(self.now(), key))
+    }
+
+    async fn remove(&self, key: &LeaseKey) -> Result<Option<LeaseRecord>, StoreError> {
+        let stood = self.table().remove(self.now(), key);
+        self.wake(Some(key.clone()));
+        Ok(stood)
+    }
+
     async fn list(&self, prefix: &KeyPrefix) -> Result<Vec<LeaseRecord>, StoreError> {
         Ok(self.table().list(self.now(), prefix))
     }

@@ -165,6 +165,13 @@ impl Slot {
         }
     }
 
+    /// The step of [`crate::LeaseStore::remove`]: whoever is in the slot goes, expired or not; the term record stays.
+    pub fn remove(&mut self, now: Time, key: &LeaseKey) -> Option<LeaseRecord> {
+        let stood = self.record(now, key);
+        self.tenure = Occupant::Nobody;
+        stood
+    }
+
     /// The record as [`crate::LeaseStore::list`] shows it; `None` where nobody holds the key.
     pub fn record(&self, now: Time, key: &LeaseKey) -> Option<LeaseRecord> {
         match &self.tenure {

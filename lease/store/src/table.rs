@@ -78,11 +78,10 @@ impl LeaseTable {
         self.entries.get_mut(key).is_some_and(|entry| entry.slot.request_resign(now))
     }
 
-    /// Deletes the lease by force, but keeps the term record and the last note; `false` where there was none.
+    /// Deletes the lease by force, but keeps the term record and the last note; answers the record as it stood.
     /// The holder learns of it with its next renewal and may act until then.
-    pub fn remove(&mut self, key: &LeaseKey) -> bool {
-        let Some(entry) = self.entries.get_mut(key) else { return false };
-        std::mem::take(&mut entry.slot.tenure) != Occupant::Nobody
+    pub fn remove(&mut self, now: Time, key: &LeaseKey) -> Option<LeaseRecord> {
+        self.entries.get_mut(key).and_then(|entry| entry.slot.remove(now, key))
     }
 
     /// Loses all that is kept for `key`, the term record too, as a broken or emptied store would.
@@ -250,7 +249,7 @@ mod tests {
         table.release(at(1), &held(&claim(1, ""), first));
         let second = term_of(&table.acquire(at(1), 3, &claim(2, "")).unwrap());
         let third = term_of(&table.acquire(at(20), 3, &claim(3, "")).unwrap());
-        assert!(table.remove(&claim(0, "").key));
+        assert!(table.remove(at(20), &claim(0, "").key).is_some());
         assert_eq!(table.renew(at(20), &held(&claim(3, ""), third)), Renewed::Lost { to: None });
         let fourth = term_of(&table.acquire(at(21), 3, &claim(4, "")).unwrap());
         assert_eq!([first, second, third, fourth].map(Term::get), [1_000, 1_001, 1_002, 1_003]);
@@ -278,7 +277,7 @@ mod tests {
         let answer = table.acquire(at(1_000_000), 1, &claim(1, "")).unwrap();
         assert_eq!(answer, Claimed::Held { by: other, term: None, remaining: None });
         assert_eq!(table.list(at(1_000_000), &KeyPrefix::default())[0].format, RecordFormat::Foreign);
-        assert!(table.remove(&key));
+        assert!(table.remove(at(1_000_000), &key).is_some());
         assert!(table.acquire(at(1_000_000), 1, &claim(1, "")).is_ok());
     }
 

@@ -11,7 +11,8 @@ use tenure::{
     Election, ElectionConfig, ElectionError, Event, HolderId, LeaseStore, LossReason, MemoryStore, TimingOptions,
 };
 use tenure_store::{
-    Answers, Claim, Claimed, Held, KeyPrefix, LeaseRecord, Released, Renewed, StoreError, StoreInfo, WakeStream,
+    Answers, Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseRecord, Released, Renewed, StoreError, StoreInfo,
+    WakeStream,
 };
 
 const SOON: Duration = Duration::from_secs(10);
@@ -49,6 +50,14 @@ impl LeaseStore for Faulty {
 
     async fn release(&self, held: &[Held]) -> Result<Answers<Released>, StoreError> {
         self.inner.release(held).await
+    }
+
+    async fn request_resign(&self, key: &LeaseKey) -> Result<bool, StoreError> {
+        self.inner.request_resign(key).await
+    }
+
+    async fn remove(&self, key: &LeaseKey) -> Result<Option<LeaseRecord>, StoreError> {
+        self.inner.remove(key).await
     }
 
     async fn list(&self, prefix: &KeyPrefix) -> Result<Vec<LeaseRecord>, StoreError> {

@@ -110,17 +110,17 @@ pub(crate) fn request_resign(db: &Connection, at: &Moment<'_>, key: &LeaseKey) -
     Ok(asked)
 }
 
-/// Deletes a lease by force and keeps the term record; a foreign record goes altogether. `false` where there was none.
-pub(crate) fn remove(db: &Connection, at: &Moment<'_>, key: &LeaseKey) -> rusqlite::Result<bool> {
-    let Some(mut slot) = load(db, at, key)? else { return Ok(false) };
-    match std::mem::take(&mut slot.tenure) {
-        Occupant::Nobody => return Ok(false),
-        Occupant::Tenure(_) => save(db, at, key, &slot, Change::ChangedHands)?,
-        Occupant::Foreign { .. } => {
-            db.prepare_cached("DELETE FROM lease WHERE key = ?1")?.execute([key.as_str()])?;
-        }
+/// Deletes a lease by force and keeps the term record; a foreign record goes altogether. Answers what stood there.
+pub(crate) fn remove(db: &Connection, at: &Moment<'_>, key: &LeaseKey) -> rusqlite::Result<Option<LeaseRecord>> {
+    let Some(mut slot) = load(db, at, key)? else { return Ok(None) };
+    let foreign = matches!(slot.tenure, Occupant::Foreign { .. });
+    let stood = slot.remove(at.now, key);
+    if foreign {
+        db.prepare_cached("DELETE FROM lease WHERE key = ?1")?.execute([key.as_str()])?;
+    } else if stood.is_some() {
+        save(db, at, key, &slot, Change::ChangedHands)?;
     }
-    Ok(true)
+    Ok(stood)
 }
 
 /// Drops the term records of keys that nobody holds and nobody used for seven days by the wall clock.

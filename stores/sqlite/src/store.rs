@@ -70,21 +70,6 @@ impl SqliteStore {
         &self.path
     }
 
-    /// Asks the holder of `key`, through the record, to resign; its next renewal is told. `false` where nobody holds.
-    pub async fn request_resign(&self, key: &LeaseKey) -> Result<bool, StoreError> {
-        let key = key.clone();
-        self.worker
-            .call(move |database, until| database.write(until, |db, at| rows::request_resign(db, at, &key)))
-            .await
-    }
-
-    /// Deletes the lease of `key` by force and keeps its term record; `false` where there was none. The holder learns
-    /// of it with its next renewal, and may act until then.
-    pub async fn remove(&self, key: &LeaseKey) -> Result<bool, StoreError> {
-        let key = key.clone();
-        self.worker.call(move |database, until| database.write(until, |db, at| rows::remove(db, at, &key))).await
-    }
-
     /// How many hints were replaced by ones that name no key, because a watcher did not read them in time.
     pub fn overflowed_wakes(&self) -> u64 {
         self.watches.overflowed()
@@ -134,6 +119,18 @@ impl LeaseStore for SqliteStore {
         }
         let held = held.to_vec();
         self.worker.call(move |database, until| database.write(until, |db, at| rows::release(db, at, &held))).await
+    }
+
+    async fn request_resign(&self, key: &LeaseKey) -> Result<bool, StoreError> {
+        let key = key.clone();
+        self.worker
+            .call(move |database, until| database.write(until, |db, at| rows::request_resign(db, at, &key)))
+            .await
+    }
+
+    async fn remove(&self, key: &LeaseKey) -> Result<Option<LeaseRecord>, StoreError> {
+        let key = key.clone();
+        self.worker.call(move |database, until| database.write(until, |db, at| rows::remove(db, at, &key))).await
     }
 
     async fn list(&self, prefix: &KeyPrefix) -> Result<Vec<LeaseRecord>, StoreError> {

@@ -34,12 +34,18 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["lease/core", "lease/store", "lease/tenure", "chat/irc", "chat/envelope", "chat/bus", "chat/twitch"],
     ),
     ("apps/*", &["lease/core", "lease/store", "lease/tenure", "stores/*", "chat/*", "buses/*"]),
-    ("benches", &["lease/core", "lease/store", "lease/tenure", "stores/*", "chat/*", "buses/*"]),
+    (
+        "benches",
+        &["lease/core", "lease/store", "lease/tenure", "stores/*", "chat/*", "buses/*", "testing/*"],
+    ),
+    ("testing/*", &[]),
+    ("examples", &["lease/store", "lease/tenure", "stores/*"]),
     ("xtask", &[]),
 ];
 
 /// What tests may use besides.
-const FOR_TESTS: &[&str] = &["lease/conformance", "chat/bus-conformance", "chat/twitch-sim", "lease/store", "chat/irc"];
+const FOR_TESTS: &[&str] =
+    &["lease/conformance", "chat/bus-conformance", "chat/twitch-sim", "lease/store", "chat/irc", "testing/*"];
 
 /// What tests of the layers above the stores may use besides: a real store and a real bus.
 const FOR_UPPER_TESTS: &[(&str, &[&str])] = &[

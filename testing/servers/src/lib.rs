@@ -1,0 +1,13 @@
+//! Real servers for tests and benchmarks: found on this machine, started on free ports in a temporary folder, paused,
+//! killed, started again, and ended by pid when their value is dropped.
+//!
+//! Nothing here is for production. Calls block for milliseconds to seconds; from async code they may be made directly,
+//! because a test has nothing else to do meanwhile.
+
+mod find;
+mod ports;
+mod server;
+
+pub use find::{Missing, find, or_skip};
+pub use ports::{free_port, free_port_below};
+pub use server::{Server, StartError};
