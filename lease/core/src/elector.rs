@@ -47,6 +47,8 @@ pub struct Elector {
     campaign_wanted: bool,
     /// How many nonces this elector has used.
     campaigns: u64,
+    /// Until when the key is left to others, after this candidate was asked to resign.
+    standing_back_until: Time,
     /// The highest term ever seen for the key.
     highest: Option<Term>,
     observed: Observed,
@@ -69,6 +71,7 @@ impl Elector {
             healthy: true,
             campaign_wanted: false,
             campaigns: 0,
+            standing_back_until: Time::ZERO,
             highest: None,
             observed: Observed::default(),
             timers: Timers::new(),

@@ -185,6 +185,12 @@ impl Timing {
         self.claim_delay
     }
 
+    /// How long a candidate that was asked to resign leaves the key to others, from the end of its work on: a ttl and a
+    /// retry interval, so that others get it even where no wake-up reaches them and only their timers remain.
+    pub fn stand_back(&self) -> Duration {
+        self.ttl.saturating_add(self.retry_interval)
+    }
+
     /// How long after the sending of an answered request the holder may act: `ttl - margin`, shortened by the grace
     /// period to `renew_interval + grace_period`.
     pub fn validity(&self) -> Duration {

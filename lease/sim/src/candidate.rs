@@ -7,6 +7,7 @@ use tenure_core::{Elector, Held, HolderId, Input, Output, Standing, Term, Time};
 
 use crate::Nanos;
 use crate::clock::Clock;
+use crate::invariants::leaves_the_key::LeavesTheKey;
 use crate::invariants::requests_are_bounded::RequestsAreBounded;
 use crate::world::Event;
 
@@ -115,6 +116,8 @@ pub struct Process {
     pub wanted: bool,
     /// When its latest claim was sent.
     pub claimed_at: Nanos,
+    /// What it leaves to others.
+    pub leaves: LeavesTheKey,
     /// Its latest requests.
     pub requests: RequestsAreBounded,
 }

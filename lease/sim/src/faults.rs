@@ -82,6 +82,8 @@ pub enum Fault {
         /// Whom.
         target: Target,
     },
+    /// Somebody asks the holder to resign through the record: whoever holds the key hears of it with each renewal.
+    ResignRequest,
     /// The candidate is unhealthy for a while.
     Unhealthy {
         /// Who.
@@ -99,7 +101,7 @@ pub enum Fault {
 }
 
 /// The names of the faults, in the order of [`Fault::kind`]; the last one is counted once per candidate.
-pub const KINDS: [&str; 14] = [
+pub const KINDS: [&str; 15] = [
     "suspend",
     "stall",
     "crash",
@@ -113,11 +115,12 @@ pub const KINDS: [&str; 14] = [
     "work ends",
     "false wakes",
     "wall clock steps",
+    "resign request",
     "clocks drift",
 ];
 
 /// The place of "clocks drift" in [`KINDS`].
-pub const DRIFT: usize = 13;
+pub const DRIFT: usize = 14;
 
 impl Fault {
     /// Its place in [`KINDS`].
@@ -136,6 +139,7 @@ impl Fault {
             Fault::WorkEnds => 10,
             Fault::FalseWakes { .. } => 11,
             Fault::WallClockSteps { .. } => 12,
+            Fault::ResignRequest => 13,
         }
     }
 
@@ -178,6 +182,7 @@ impl fmt::Display for Fault {
             }
             Fault::WallClockSteps { by } => write!(f, "wall clock alone steps by {} s", by / 1_000_000),
             Fault::Resign { .. } => f.write_str("is asked to resign"),
+            Fault::ResignRequest => f.write_str("asks the holder to resign"),
             Fault::Unhealthy { lasts, .. } => write!(f, "is unhealthy for {}", ms(*lasts)),
             Fault::WorkEnds => f.write_str("work ends by itself"),
             Fault::FalseWakes { count } => write!(f, "{count} false wake-ups each"),

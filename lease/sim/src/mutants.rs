@@ -17,6 +17,7 @@ mod parts;
 mod phantom_leadership;
 mod release_before_the_end;
 mod retry_does_not_extend;
+mod takes_it_back;
 mod term_read_before_claim;
 mod token_inversion;
 
@@ -91,6 +92,7 @@ pub fn all() -> Vec<Box<dyn Mutant>> {
         Box::new(retry_does_not_extend::RetryDoesNotExtend),
         Box::new(nonce_per_host::NoncePerHost),
         Box::new(no_watchdog::NoWatchdog),
+        Box::new(takes_it_back::TakesItBack),
     ]
 }
 

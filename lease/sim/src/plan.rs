@@ -176,7 +176,7 @@ fn timing(rng: &mut Rng) -> Timing {
 }
 
 fn faults(rng: &mut Rng, mode: Mode, hosts: usize, ttl: Nanos, calm_from: Nanos) -> Vec<(Nanos, Fault)> {
-    let kinds = if mode == Mode::Outside { 15 } else { 12 };
+    let kinds = if mode == Mode::Outside { 16 } else { 13 };
     // A few kinds per seed, so that each is seen alone too.
     let enabled: Vec<u64> = (0..kinds).filter(|_| rng.chance(400)).collect();
     let count = if enabled.is_empty() { 0 } else { rng.range(2, 24) };
@@ -205,8 +205,9 @@ fn faults(rng: &mut Rng, mode: Mode, hosts: usize, ttl: Nanos, calm_from: Nanos)
             9 => Fault::WorkEnds,
             10 => Fault::FalseWakes { count: rng.range(1, 20) },
             11 => Fault::WallClockSteps { by: rng.below(7_200_000_000) as i64 - 3_600_000_000 },
-            12 => Fault::StoreForgets,
-            13 => Fault::StoreClockSteps { by: rng.below(3 * ttl) as i64 },
+            12 => Fault::ResignRequest,
+            13 => Fault::StoreForgets,
+            14 => Fault::StoreClockSteps { by: rng.below(3 * ttl) as i64 },
             _ => {
                 let by = rng.below(back_left);
                 back_left -= by;

@@ -52,6 +52,8 @@ pub enum Step {
 pub trait Store {
     /// Performs one atomic step.
     fn step(&mut self, at: StoreTime, op: Op) -> Step;
+    /// Asks whoever holds `key` to resign. Mutants that are about something else need not.
+    fn request_resign(&mut self, _at: StoreTime, _key: &LeaseKey) {}
     /// Loses every record.
     fn forget(&mut self);
     /// The place in the order of tenures of the tenure that was granted last: counts the moments at which a record
@@ -90,6 +92,10 @@ impl Store for StoreModel {
             }
         };
         Step::Answer(answer)
+    }
+
+    fn request_resign(&mut self, at: StoreTime, key: &LeaseKey) {
+        self.table.request_resign(at.now, key);
     }
 
     fn forget(&mut self) {

@@ -4,6 +4,8 @@ mod hosts;
 mod service;
 mod work;
 
+use std::collections::BTreeMap;
+
 use tenure_core::{Answer, Input, LeaseKey, Nonce, Output, RequestId, Term};
 
 use crate::candidate::Host;
@@ -164,6 +166,8 @@ struct World<'a> {
     store_clock: Clock,
     wall_shift: i64,
     store_down: u32,
+    /// The tenures that the store told of a request to resign, and how many had been granted by then.
+    asked: BTreeMap<(Nonce, Term), u64>,
     store_forgot: bool,
     store_went_back: bool,
     sink: Sink,
@@ -213,6 +217,7 @@ impl<'a> World<'a> {
             store_clock: Clock::new(0, plan.store_drift_ppm),
             wall_shift: 0,
             store_down: 0,
+            asked: BTreeMap::new(),
             store_forgot: false,
             store_went_back: false,
             sink: Sink::default(),
@@ -331,6 +336,10 @@ impl<'a> World<'a> {
                 self.tell(host, 0, Input::Resign);
                 let again = self.rng.below(self.plan.ttl());
                 self.tell(host, again, Input::Campaign);
+            }
+            Fault::ResignRequest => {
+                let at = self.store_time();
+                self.store.request_resign(at, &self.key);
             }
             Fault::Unhealthy { lasts, .. } => {
                 self.queue.push(ends(lasts), Event::Ends(Ending::Unhealthy(host)));

@@ -77,7 +77,7 @@ impl Driver {
     /// Runs until the election was stopped and its lease released.
     pub(crate) async fn run(mut self) {
         let key = self.status.borrow().key.clone();
-        let mut wakes = wakes::wakes(Arc::clone(&self.store), key, self.timing.retry_interval());
+        let mut wakes = None;
         loop {
             while let Some(output) = self.elector.poll() {
                 self.perform(output);
@@ -86,6 +86,14 @@ impl Driver {
             let now = clock::now();
             if self.has_ended(now) {
                 return;
+            }
+            // Only a candidate listens: to a holder hints say nothing, and each may cost a wake-up, or a thread that looks.
+            if matches!(self.elector.standing(), Standing::Candidate) {
+                let listen = || wakes::wakes(Arc::clone(&self.store), key.clone(), self.timing.retry_interval());
+                wakes.get_or_insert_with(listen);
+            } else if let Some(wakes) = wakes.take() {
+                // Closing a connection takes a while, and whoever was just elected should not wait for it.
+                tokio::spawn(async move { drop(wakes) });
             }
             let ends = self.stopping.filter(|_| matches!(self.elector.standing(), Standing::Idle));
             let due = self.elector.poll_timeout().into_iter().chain(ends).min().map(|at| at.since(now));
@@ -99,7 +107,7 @@ impl Driver {
                     self.take_wishes();
                     Input::Timeout
                 }
-                Some(()) = wakes.next(), if matches!(self.elector.standing(), Standing::Candidate) => Input::Wake,
+                Some(()) = async { wakes.as_mut()?.next().await }, if wakes.is_some() => Input::Wake,
                 () = tokio::time::sleep(due.unwrap_or(Duration::MAX)), if due.is_some() => Input::Timeout,
             };
             self.elector.handle(clock::now(), input);

@@ -120,6 +120,11 @@ impl Mandate {
         self.tenure.stopped().await
     }
 
+    /// Waits until the right to act has ended. Woken by the deadline's own thread, whatever the async runtime is doing.
+    pub async fn killed(&self) {
+        self.tenure.killed().await;
+    }
+
     /// Says that a sink refused the term and has seen `seen`.
     pub fn fenced(&self, seen: Term) {
         self.control.wish(|wishes| wishes.fenced = wishes.fenced.max(Some(seen)));

@@ -1,11 +1,12 @@
 //! Wake-ups for one key: hints from the store, subscribed again whenever they end.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream, StreamExt};
 use tenure_core::KeyPrefix;
-use tenure_store::{LeaseKey, LeaseStore, WakeStream};
+use tenure_store::{LeaseKey, LeaseStore, Wake, WakeStream};
 
 /// The hints about `key`; silent where the store has none, and it never ends.
 ///
@@ -34,10 +35,8 @@ impl Watching {
     async fn next(&mut self) {
         loop {
             match &mut self.stream {
-                Some(stream) => match stream.next().await {
+                Some(stream) => match patiently(stream).await {
                     Some(wake) => {
-                        // However many hints a store has, everything else gets its turn.
-                        tokio::task::yield_now().await;
                         if wake.key.is_none_or(|key| key == self.key) {
                             return;
                         }
@@ -57,4 +56,20 @@ impl Watching {
             }
         }
     }
+}
+
+/// The next hint. However many a store has, everything else gets its turn: one that was there already is not handed on
+/// before; one that was waited for is, for then everything else has had it.
+async fn patiently(stream: &mut WakeStream) -> Option<Wake> {
+    let mut waited = false;
+    let wake = poll_fn(|context| {
+        let wake = stream.poll_next_unpin(context);
+        waited |= wake.is_pending();
+        wake
+    });
+    let wake = wake.await;
+    if !waited {
+        tokio::task::yield_now().await;
+    }
+    wake
 }

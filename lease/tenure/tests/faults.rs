@@ -28,6 +28,8 @@ struct Faulty {
     /// How long a subscription takes, in milliseconds; zero gives streams that end at once.
     watch_delay_ms: AtomicU64,
     watches: AtomicU64,
+    /// Held by each stream that somebody listens to.
+    listeners: Arc<()>,
 }
 
 #[async_trait]
@@ -70,7 +72,9 @@ impl LeaseStore for Faulty {
             0 => Ok(stream::empty().boxed()),
             delay => {
                 tokio::time::sleep(Duration::from_millis(delay)).await;
-                self.inner.watch(prefix).await
+                let listener = Arc::clone(&self.listeners);
+                let wakes = self.inner.watch(prefix).await?;
+                Ok(wakes.inspect(move |_| drop(Arc::clone(&listener))).boxed())
             }
         }
     }
@@ -204,6 +208,31 @@ async fn a_slow_subscription_is_not_begun_anew() {
     let _ = tokio::time::timeout(Duration::from_secs(1), async { tokio::join!(b.campaign(), noise) }).await;
     // One of each candidate.
     assert!(store.watches.load(Ordering::Relaxed) <= 2);
+}
+
+/// A candidate listens for hints; once it leads it does not any more, and its subscription ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_holder_does_not_listen() {
+    let store = Arc::new(Faulty { watch_delay_ms: AtomicU64::new(1), ..Faulty::default() });
+    let listening = async |wanted: usize| {
+        while Arc::strong_count(&store.listeners) - 1 != wanted {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let (a, b) = (candidate(&store, "a", SOON), candidate(&store, "b", SOON));
+    let leadership = within("leadership", a.campaign()).await.unwrap();
+    within("silence", listening(0)).await;
+    let (resigned, leadership) = within("a handover", async {
+        let resign = async {
+            listening(1).await;
+            leadership.resign().await
+        };
+        tokio::join!(resign, b.campaign())
+    })
+    .await;
+    resigned.unwrap();
+    within("silence", listening(0)).await;
+    assert!(leadership.unwrap().is_current());
 }
 
 /// A driver that goes away during a tenure ends it: the work is told to stop, and the deadline thread still kills it.

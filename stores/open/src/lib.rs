@@ -30,6 +30,11 @@ pub async fn open(url: &str) -> Result<Arc<dyn LeaseStore>, OpenError> {
     }
     match scheme.name {
         "memory" => Ok(named::memory(rest)),
+        #[cfg(feature = "redis")]
+        "redis" => {
+            let config = url.parse::<tenure_redis::RedisConfig>()?.with_environment()?;
+            Ok(Arc::new(tenure_redis::RedisStore::open(config).await?))
+        }
         #[cfg(feature = "sqlite")]
         "sqlite" => Ok(Arc::new(tenure_sqlite::SqliteStore::open(url.parse()?).await?)),
         name => Err(OpenError::NotCompiled { scheme: name }),
@@ -91,9 +96,23 @@ mod tests {
             unknown.contains("\"mongodb\"") && unknown.contains("sqlite:") && !unknown.contains("hunter2"),
             "{unknown}"
         );
-        let missing = refused("rediss://:hunter2@host/").await;
+        let missing = refused("postgresql://:hunter2@host/").await;
         assert!(missing.contains("not built into this binary") && !missing.contains("hunter2"), "{missing}");
         assert!(refused("hunter2 and more: x").await.contains("unknown scheme"));
+    }
+
+    /// Every Redis scheme reaches the Redis store, which says what is wrong without the password.
+    #[cfg(feature = "redis")]
+    #[tokio::test]
+    async fn redis_schemes_open_the_redis_store() {
+        for scheme in ["redis", "valkey", "redis-cluster", "rediss"] {
+            // Nobody listens on port 1.
+            let unreachable = refused(&format!("{scheme}://:hunter2@127.0.0.1:1")).await;
+            assert!(unreachable.contains("127.0.0.1:1") && !unreachable.contains("hunter2"), "{unreachable}");
+        }
+        let wrong = refused("redis-sentinel://:hunter2@127.0.0.1:1").await;
+        assert!(wrong.contains("redis-sentinel://HOST,.../MASTER") && !wrong.contains("hunter2"), "{wrong}");
+        assert!(refused("redis+unix:///no/such/redis.sock").await.contains("/no/such/redis.sock"));
     }
 
     /// Every store of the plan is listed, and says whether it is there.

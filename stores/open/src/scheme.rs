@@ -19,6 +19,9 @@ impl Scheme {
 }
 
 /// Every scheme that there is, those that this binary can open first.
+///
+/// Some have further forms under names of their own: `redis` also opens `rediss://` (TLS), `redis+unix:///PATH` (a socket),
+/// `redis-sentinel://HOST,.../MASTER`, `redis-cluster://HOST,...`, both with TLS as `rediss-...`, and `valkey://`.
 pub fn schemes() -> &'static [Scheme] {
     SCHEMES
 }
@@ -30,7 +33,7 @@ const fn scheme(name: &'static str, compiled: bool, example: &'static str) -> Sc
 const SCHEMES: &[Scheme] = &[
     scheme("memory", true, "memory:NAME"),
     scheme("sqlite", cfg!(feature = "sqlite"), "sqlite:PATH"),
-    scheme("redis", false, "redis://HOST:PORT/DB"),
+    scheme("redis", cfg!(feature = "redis"), "redis://HOST:PORT/DB"),
     scheme("postgres", false, "postgres://USER@HOST/DATABASE"),
     scheme("mysql", false, "mysql://USER@HOST/DATABASE"),
     scheme("sqlserver", false, "sqlserver://USER@HOST/DATABASE"),
@@ -42,7 +45,17 @@ const SCHEMES: &[Scheme] = &[
     scheme("zookeeper", false, "zookeeper://HOST:PORT"),
 ];
 
-const ALIASES: &[(&str, &str)] = &[("rediss", "redis"), ("postgresql", "postgres")];
+const ALIASES: &[(&str, &str)] = &[
+    ("rediss", "redis"),
+    ("redis+unix", "redis"),
+    ("redis-sentinel", "redis"),
+    ("rediss-sentinel", "redis"),
+    ("redis-cluster", "redis"),
+    ("rediss-cluster", "redis"),
+    ("valkey", "redis"),
+    ("valkeys", "redis"),
+    ("postgresql", "postgres"),
+];
 
 /// What may be repeated of an unknown scheme: only what looks like one, as anything else may be a secret.
 pub(crate) fn shown(name: &str) -> String {

@@ -1,1 +1,43 @@
-//! A lease store in Redis.
+//! Leases in Redis or Valkey: `redis://HOST`, with Sentinel `redis-sentinel://HOST,.../MASTER`, in a cluster
+//! `redis-cluster://HOST,...`; see [`RedisConfig`] for every form.
+//!
+//! A lease lives under its own name, for anybody to read:
+//!
+//! ```text
+//! > GET myapp:leader
+//! "host-7 1763712000000000 5f0c2a7e9b1d4c3300000000000000a1 note"
+//! > TTL myapp:leader
+//! (integer) 13
+//! ```
+//!
+//! That is `HOLDER TERM NONCE [NOTE]`: holder with spaces and `%` percent-encoded, note last and as it is; `!` behind the
+//! nonce means that the holder is asked to resign. Keys are their own names too, but for `{`, `}` and `%`, which are
+//! percent-encoded. Beside the lease, in the same slot, is its **term record** `{myapp:leader}:tenure`, which outlives
+//! it: `DAY TTL STAMP TERM NONCE NOTE_BYTES PREVIOUS_BYTES NOTE PREVIOUS`, that is the day and the second in which it
+//! was written, the lease's full duration in milliseconds, the last term and under which nonce (`-` once it was
+//! released), the last note and the one before. It goes eight days after its last use.
+//!
+//! A key that another program holds (a plain `SET NX PX`, with an expiry or without, a list, anything) counts as held.
+//! Leases expire by the server's clock. The servers must be told to evict nothing. A server that came back without its
+//! data is recognised by its youth: see [`RedisConfig::durable`].
+
+mod answers;
+mod batch;
+mod cluster;
+mod config;
+mod dial;
+mod facts;
+mod failure;
+mod link;
+mod names;
+mod plain;
+mod scripts;
+mod sentinel;
+mod store;
+mod topology;
+mod url;
+mod verbs;
+mod watch;
+
+pub use config::{Address, Credentials, RedisConfig, Servers, Tls};
+pub use store::RedisStore;

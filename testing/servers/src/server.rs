@@ -89,9 +89,26 @@ impl Server {
         &self.log
     }
 
-    /// Stops the process as a whole (SIGSTOP): it answers nobody, and its connections stay open.
+    /// Stops the process as a whole (SIGSTOP): it answers nobody, and its connections stay open. Returns once each of its
+    /// threads stands still (on Linux; elsewhere at once).
     pub fn stop(&self) {
         self.signal(Signal::STOP);
+        let mut waited = Duration::ZERO;
+        while !self.is_stopped() && waited < START {
+            std::thread::sleep(LOOK);
+            waited += LOOK;
+        }
+    }
+
+    /// Whether no thread of it runs; true where that cannot be seen.
+    fn is_stopped(&self) -> bool {
+        let Some(pid) = self.pid() else { return true };
+        let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return true };
+        threads.flatten().all(|thread| {
+            let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            // The state follows the name, which is in parentheses and may hold some.
+            stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['T', 'Z', 'X']))
+        })
     }
 
     /// Lets a stopped process go on (SIGCONT).

@@ -34,6 +34,10 @@ impl Elector {
         // A claim that meets an orphan of ours finds out by itself; no need to go on looking.
         self.stop_observing();
         self.begin_anew(now);
+        if self.stands_back(now) {
+            // Without claims nobody tells who leads now.
+            self.look_for_successor(now);
+        }
         self.event(Event::LeaderElectionStarted);
     }
 
@@ -75,6 +79,10 @@ impl Elector {
     /// A hint that the key may be free: claim now, or right after the claim in flight.
     pub(super) fn wake(&mut self, now: Time) {
         let claiming = self.requests.in_flight().is_some_and(|sent| matches!(sent.asked, Asked::Acquire(_)));
+        if matches!(self.state, State::Campaigning(_)) && self.stands_back(now) {
+            // It may be our own release that is told of, or that somebody has taken the key.
+            return self.look_for_orphan(now);
+        }
         let State::Campaigning(campaign) = &mut self.state else { return };
         if claiming {
             campaign.wake_again = true;
@@ -166,7 +174,35 @@ impl Elector {
     pub(super) fn begin_anew(&mut self, now: Time) {
         let nonce = self.fresh_nonce();
         self.state = State::Campaigning(Campaign::new(nonce));
-        self.timers.set(Timer::Claim, now + self.config.timing.claim_delay());
+        self.timers.set(Timer::Claim, self.earliest_claim(now));
+    }
+
+    /// When a claim may be sent that nothing else puts off.
+    pub(super) fn earliest_claim(&self, now: Time) -> Time {
+        self.standing_back_until.max(now + self.config.timing.claim_delay())
+    }
+
+    /// Whether the key is still left to others, because this candidate was asked to give it up.
+    fn stands_back(&self, now: Time) -> bool {
+        now < self.standing_back_until
+    }
+
+    /// Somebody has the key. If it was left to them they have had their chance: from now on this is a candidate as any
+    /// other.
+    pub(super) fn somebody_took_it(&mut self, now: Time, remaining: Option<Duration>) {
+        if matches!(self.state, State::Campaigning(_)) && self.stands_back(now) {
+            self.standing_back_until = Time::ZERO;
+            self.stop_observing();
+            self.claim_after(now, remaining);
+        }
+    }
+
+    /// Claims again when a lease that somebody else holds can be free.
+    fn claim_after(&mut self, now: Time, remaining: Option<Duration>) {
+        let retry = self.config.timing.retry_interval();
+        // However long the store says it will take, the timer remains.
+        let pause = self.with_jitter(remaining.unwrap_or(retry).clamp(retry, Timing::MAX_TTL.max(retry)));
+        self.timers.set(Timer::Claim, now + pause + self.config.timing.claim_delay());
     }
 
     fn lead(&mut self, now: Time, at: Time, deadline: Time, (nonce, term): (Nonce, Term), last_note: Option<Note>) {
@@ -184,6 +220,7 @@ impl Elector {
             deadline,
             last_sent: at,
             failed: None,
+            asked_to_resign: false,
             note_due: false,
             lost: false,
             phase: Phase::Working,
@@ -206,9 +243,6 @@ impl Elector {
         if self.superseded_by(now, &by, term) || !waited_for {
             return;
         }
-        let retry = self.config.timing.retry_interval();
-        // However long the store says it will take, the timer remains.
-        let pause = self.with_jitter(remaining.unwrap_or(retry).clamp(retry, Timing::MAX_TTL.max(retry)));
         let State::Campaigning(campaign) = &mut self.state else { return };
         if campaign.nonce != nonce {
             return;
@@ -216,7 +250,7 @@ impl Elector {
         // Had an earlier claim been granted, this one would have met its own nonce.
         campaign.in_doubt = false;
         let wake_again = core::mem::take(&mut campaign.wake_again);
-        self.timers.set(Timer::Claim, now + pause + self.config.timing.claim_delay());
+        self.claim_after(now, remaining);
         if wake_again {
             self.wake(now);
         }

@@ -32,7 +32,9 @@ pub struct RequestId(pub u64);
 pub enum Input {
     /// Nothing but time: call when [`super::Elector::poll_timeout`] is due. Every other input does this too.
     Timeout,
-    /// Start to campaign. Ignored while campaigning or leading; after a loss or resignation a new one is needed.
+    /// Start to campaign. Ignored while campaigning or leading; after a loss or resignation a new one is needed. After a
+    /// tenure that somebody asked to end, the first claim waits for [`Timing::stand_back`], or until somebody else was
+    /// seen to hold the key.
     Campaign,
     /// Give up: a campaign ends, a leader drains, then releases.
     Resign,

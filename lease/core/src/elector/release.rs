@@ -92,7 +92,7 @@ impl Elector {
         self.timers.clear(Timer::Release);
         match self.state {
             State::Idle if self.campaign_wanted => self.start_campaign(now),
-            State::Campaigning(_) => self.timers.advance(Timer::Claim, now + self.config.timing.claim_delay()),
+            State::Campaigning(_) => self.timers.advance(Timer::Claim, self.earliest_claim(now)),
             _ => {}
         }
     }
@@ -110,6 +110,12 @@ impl Elector {
         let earliest = self.last_observe.map_or(now, |last| now.max(last + self.config.timing.retry_interval()));
         self.orphan_checks = self.orphan_checks.max(1);
         self.timers.advance(Timer::Observe, earliest);
+    }
+
+    /// The key was left to others: look who has taken it, a few times.
+    pub(super) fn look_for_successor(&mut self, now: Time) {
+        self.orphan_checks = ORPHAN_CHECKS;
+        self.timers.set(Timer::Observe, now + self.config.timing.retry_interval());
     }
 
     pub(super) fn stop_observing(&mut self) {
@@ -145,6 +151,9 @@ impl Elector {
         }
         if waited_for {
             self.leader_is(Some(record.holder), record.term, false);
+        }
+        if waited_for && record.nonce.is_none_or(|nonce| nonce.process != self.config.process) {
+            self.somebody_took_it(now, record.remaining);
         }
         let (Some(nonce), Some(term)) = (record.nonce, record.term) else { return };
         if nonce.process != self.config.process {

@@ -45,6 +45,8 @@ pub(super) struct Tenure {
     pub(super) last_sent: Time,
     /// When the latest renewal that failed was sent, where none that was sent later or equally late succeeded.
     pub(super) failed: Option<Time>,
+    /// Somebody asked, through the record, that this tenure end.
+    pub(super) asked_to_resign: bool,
     /// A note waits that should not wait for the next renewal.
     pub(super) note_due: bool,
     /// The store said that the tenure is over: nothing to renew, nothing to release.

@@ -45,6 +45,9 @@ impl Elector {
                     self.timers.set(Timer::Renew, next);
                 }
                 if resign_requested {
+                    if let State::Leading(tenure) = &mut self.state {
+                        tenure.asked_to_resign = true;
+                    }
                     self.drain(now, LossReason::ResignRequested);
                 }
             }
@@ -186,6 +189,10 @@ impl Elector {
         }
         if self.observed.term == Some(tenure.term) {
             self.leader_is(None, None, false);
+        }
+        if tenure.asked_to_resign && !tenure.lost {
+            // Whoever asked wants somebody else to lead: the next campaign begins when others had their chance.
+            self.standing_back_until = now + self.config.timing.stand_back();
         }
         if !tenure.lost {
             let timing = &self.config.timing;

@@ -5,6 +5,7 @@
 
 mod campaigns;
 mod endings;
+mod handovers;
 mod late_answers;
 mod orphans;
 mod renewals;
@@ -72,6 +73,11 @@ impl Harness {
 
     fn extended(&mut self, ms: u64, id: u64) -> Vec<Output> {
         self.answer(ms, id, Answer::Renewed(Renewed::Extended { resign_requested: false }))
+    }
+
+    /// A renewal's answer that tells of a request to resign.
+    fn asked(&mut self, ms: u64, id: u64) -> Vec<Output> {
+        self.answer(ms, id, Answer::Renewed(Renewed::Extended { resign_requested: true }))
     }
 
     fn lost(&mut self, ms: u64, id: u64, to: Option<&str>) -> Vec<Output> {

@@ -6,6 +6,7 @@ use tenure_core::{RequestId, Time};
 use super::{Event, ForElector, Name, World};
 use crate::candidate::Process;
 use crate::faults::Way;
+use crate::invariants::leaves_the_key::{self, LeavesTheKey};
 use crate::invariants::requests_are_bounded::{self, RequestsAreBounded};
 use crate::invariants::{events_in_order, loss_stops_work, work_is_wanted};
 use crate::plan::nanos;
@@ -44,6 +45,7 @@ impl World<'_> {
             healthy: true,
             wanted: false,
             claimed_at: 0,
+            leaves: LeavesTheKey::default(),
             requests: RequestsAreBounded::default(),
         });
         self.trace.line(self.now, Name(host), format_args!("process {id} starts"));
@@ -146,7 +148,20 @@ impl World<'_> {
                     self.trace.line(self.now, Name(host), format_args!("<- {} {answer:?}", id.0));
                 }
                 let lost = about.filter(|_| matches!(answer, Answer::Renewed(Renewed::Lost { .. })));
+                let asked = about
+                    .filter(|_| matches!(answer, Answer::Renewed(Renewed::Extended { resign_requested: true })))
+                    .and_then(|tenure| Some((tenure, *self.asked.get(&tenure)?)));
                 self.call(host, Input::Answer(id, answer));
+                if let Some(process) = &mut self.hosts[host].process {
+                    let held = process.elector.held().map(|held| (held.nonce, held.term));
+                    if let Some((tenure, grants)) = asked
+                        && held == Some(tenure)
+                    {
+                        process.leaves.asked(grants);
+                    } else if held.is_none() {
+                        process.leaves.lost();
+                    }
+                }
                 if let Some(lost) = lost
                     && let Some(process) = &self.hosts[host].process
                 {
@@ -160,11 +175,16 @@ impl World<'_> {
                 if self.trace.wanted() {
                     self.trace.line(self.now, Name(host), format_args!("told {input:?}"));
                 }
+                let local = self.hosts[host].clock.read(self.now);
                 if let Some(process) = &mut self.hosts[host].process {
                     match &input {
                         Input::Health(healthy) => process.healthy = *healthy,
                         Input::Campaign => process.wanted = true,
                         Input::Resign => process.wanted = false,
+                        Input::WorkEnded if process.elector.held().is_some() => {
+                            let ttl = self.plan.candidates[host].timing.ttl();
+                            process.leaves.work_ended(local, ttl);
+                        }
                         _ => {}
                     }
                 }
@@ -272,10 +292,14 @@ impl World<'_> {
 
     fn note_request(&mut self, host: usize, request: &Request) {
         let (now, retry) = (self.now, nanos(self.plan.candidates[host].timing.retry_interval()));
+        let local = self.hosts[host].clock.read(now);
         let Some(process) = &mut self.hosts[host].process else { return };
         if matches!(request, Request::Acquire(_)) {
             process.claimed_at = now;
+            let verdict = process.leaves.claims(local, self.store.last_grant());
+            self.judge(leaves_the_key::NAME, verdict);
         }
+        let Some(process) = &mut self.hosts[host].process else { return };
         let verdict = process.requests.sent(now, retry);
         self.judge(requests_are_bounded::NAME, verdict);
     }

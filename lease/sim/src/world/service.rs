@@ -1,6 +1,6 @@
 //! The store's side of the world: requests that reach it, answers and hints that leave it.
 
-use tenure_core::{Answer, Claimed, Failure, Released, Request, RequestId};
+use tenure_core::{Answer, Claimed, Failure, Released, Renewed, Request, RequestId};
 
 use super::{Event, ForElector, World};
 use crate::invariants::terms_grow;
@@ -27,9 +27,7 @@ impl World<'_> {
         if let Request::Release(held) = &op.request {
             self.check_release(held);
         }
-        let now = self.store_clock.read(self.now);
-        let micros = (EPOCH_MICROS + now.as_nanos() / 1_000).saturating_add_signed(self.wall_shift);
-        let at = StoreTime { now, micros };
+        let at = self.store_time();
         let request = op.request.clone();
         match self.store.step(at, op) {
             Step::Later(after, op) => self.queue.push(self.now + after, Event::AtStore { host, process, id, op }),
@@ -39,6 +37,12 @@ impl World<'_> {
                 {
                     let verdict = self.terms.granted(self.store.last_grant(), term);
                     self.judge(terms_grow::NAME, verdict);
+                }
+                if let (Request::Renew(held), Answer::Renewed(Renewed::Extended { resign_requested: true })) =
+                    (&request, &answer)
+                {
+                    let grants = self.store.last_grant();
+                    self.asked.entry((held.nonce, held.term)).or_insert(grants);
                 }
                 if matches!(answer, Answer::Released(Released::Freed)) {
                     self.hint_all();
@@ -52,6 +56,13 @@ impl World<'_> {
                 self.reply(host, process, id, &request, answer);
             }
         }
+    }
+
+    /// Now, by the store's clocks.
+    pub(super) fn store_time(&self) -> StoreTime {
+        let now = self.store_clock.read(self.now);
+        let micros = (EPOCH_MICROS + now.as_nanos() / 1_000).saturating_add_signed(self.wall_shift);
+        StoreTime { now, micros }
     }
 
     fn reply(&mut self, host: usize, process: u64, id: RequestId, request: &Request, answer: Answer) {

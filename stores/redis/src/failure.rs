@@ -1,0 +1,117 @@
+//! Failures: what a server's error, a lost connection or a wait that was too long mean for the one who asked.
+
+use redis::{ErrorKind, RedisError};
+use tenure_store::{StoreError, StoreErrorKind};
+
+/// A failure that may belong to many items.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    /// What kind it is.
+    pub(crate) kind: StoreErrorKind,
+    /// What happened, where, and how to mend it.
+    pub(crate) message: String,
+}
+
+/// A server's error reply, which always begins with a code.
+#[derive(Clone, Debug)]
+pub(crate) struct Reply {
+    /// Its first word.
+    pub(crate) code: String,
+    /// The rest.
+    pub(crate) detail: String,
+}
+
+impl Failure {
+    /// A failure of this kind.
+    pub(crate) fn new(kind: StoreErrorKind, message: impl Into<String>) -> Self {
+        Failure { kind, message: message.into() }
+    }
+
+    /// The server could not be reached or will not do it now; nothing was done.
+    pub(crate) fn unavailable(message: impl Into<String>) -> Self {
+        Failure::new(StoreErrorKind::Unavailable, message)
+    }
+
+    /// The request was sent and its answer did not come.
+    pub(crate) fn unanswered(place: &str, why: impl std::fmt::Display) -> Self {
+        Failure::new(StoreErrorKind::TimedOut, format!("redis {place}: no answer: {why}; it may have been done"))
+    }
+
+    /// For an item.
+    pub(crate) fn error(&self) -> StoreError {
+        StoreError::new(self.kind, self.message.clone())
+    }
+}
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        StoreError::new(failure.kind, failure.message)
+    }
+}
+
+impl Reply {
+    /// The reply in a client's error; `None` where that is not a server's.
+    pub(crate) fn of(error: &RedisError) -> Option<Reply> {
+        let code = error.code().filter(|_| !matches!(error.kind(), ErrorKind::Io))?;
+        Some(Reply { code: code.to_owned(), detail: error.detail().unwrap_or_default().to_owned() })
+    }
+
+    /// The reply in an error's text, as scripts catch it.
+    pub(crate) fn from_text(text: &str) -> Reply {
+        let text = text.trim_start_matches('-');
+        let (code, detail) = text.split_once(' ').unwrap_or((text, ""));
+        Reply { code: code.to_owned(), detail: detail.to_owned() }
+    }
+
+    /// Whether the server is not, or not any longer, one that takes writes: look for another.
+    pub(crate) fn is_no_master(&self) -> bool {
+        matches!(self.code.as_str(), "READONLY" | "MASTERDOWN")
+    }
+
+    /// What it means.
+    pub(crate) fn failure(&self, place: &str) -> Failure {
+        let Reply { code, detail } = self;
+        let (kind, remedy) = match code.as_str() {
+            "NOAUTH" => (StoreErrorKind::Denied, "; set TENURE_REDIS_PASSWORD, or TENURE_REDIS_PASSWORD_FILE"),
+            "WRONGPASS" => (StoreErrorKind::Denied, "; see TENURE_REDIS_USER and TENURE_REDIS_PASSWORD"),
+            "NOPERM" => (
+                StoreErrorKind::Denied,
+                "; the user needs the commands eval, evalsha, scan, info, publish, subscribe, and the keys and channels",
+            ),
+            "READONLY" => (StoreErrorKind::Unavailable, "; it is a replica: name its master, or its Sentinels"),
+            "OOM" => (StoreErrorKind::Unavailable, "; raise maxmemory"),
+            "LOADING" | "BUSY" | "CLUSTERDOWN" | "TRYAGAIN" | "MASTERDOWN" | "MISCONF" | "NOREPLICAS" | "MOVED"
+            | "ASK" => (StoreErrorKind::Unavailable, ""),
+            "ERR" if detail.contains("max number of clients") => (StoreErrorKind::Unavailable, ""),
+            "ERR" if detail.to_ascii_lowercase().contains("unknown command") => {
+                (StoreErrorKind::Unsupported, "; Redis 6.2 or newer is needed")
+            }
+            _ if detail.contains("CORRUPT") => (
+                StoreErrorKind::Corrupt,
+                "; the term record of this key cannot be read: see it with GET {KEY}:tenure, mend it with DEL",
+            ),
+            // A script that was broken off may have done a part.
+            _ => (StoreErrorKind::TimedOut, ""),
+        };
+        Failure::new(kind, format!("redis {place}: {code} {detail}{remedy}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What may be tried again, what may have happened, and what needs somebody to mend it.
+    #[test]
+    fn replies_are_told_apart() {
+        let kind = |text: &str| Reply::from_text(text).failure("h:1").kind;
+        for text in ["LOADING Redis is loading", "READONLY You can't", "CLUSTERDOWN x", "-OOM command not allowed"] {
+            assert_eq!(kind(text), StoreErrorKind::Unavailable, "{text}");
+        }
+        assert_eq!(kind("NOAUTH Authentication required."), StoreErrorKind::Denied);
+        assert_eq!(kind("ERR unknown command 'EVALSHA'"), StoreErrorKind::Unsupported);
+        assert_eq!(kind("user_script:20: CORRUPT"), StoreErrorKind::Corrupt);
+        assert_eq!(kind("ERR Error running script"), StoreErrorKind::TimedOut);
+        assert!(Reply::from_text("READONLY x").is_no_master());
+    }
+}

@@ -1,0 +1,182 @@
+//! Names in Redis: of a lease, of its term record beside it, of the channels that wake-ups go over, and their slots.
+
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use tenure_store::{KeyPrefix, LeaseKey};
+
+/// How many slots a cluster has.
+pub(crate) const SLOTS: u16 = 16_384;
+
+/// How many channels a cluster's wake-ups are spread over.
+pub(crate) const CHANNELS: usize = 16;
+
+const TERM_RECORD: &str = "}:tenure";
+
+/// The lease's name: the key itself, with `{`, `}` and `%` percent-encoded, so that a cluster hashes the whole of it.
+pub(crate) fn lease_name(key: &LeaseKey) -> Cow<'_, str> {
+    encode(key.as_str())
+}
+
+/// The name of the term record that belongs to the lease `name`: in the same slot, and no lease can have it.
+pub(crate) fn record_name(name: &str) -> String {
+    format!("{{{name}{TERM_RECORD}")
+}
+
+/// The key whose lease has this name.
+pub(crate) fn key_of_lease(name: &str) -> Option<LeaseKey> {
+    LeaseKey::new(decode(name)?).ok()
+}
+
+/// The key whose term record has this name.
+pub(crate) fn key_of_record(name: &str) -> Option<LeaseKey> {
+    key_of_lease(name.strip_prefix('{')?.strip_suffix(TERM_RECORD)?)
+}
+
+/// A pattern for SCAN that matches the term records of the keys with this prefix.
+pub(crate) fn record_pattern(prefix: &KeyPrefix) -> String {
+    let mut pattern = String::from("{");
+    for c in encode(prefix.as_str()).chars() {
+        if matches!(c, '*' | '?' | '[' | ']' | '\\' | '^' | '-') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern + "*" + TERM_RECORD
+}
+
+/// A holder's name as one word: spaces and `%` percent-encoded.
+pub(crate) fn holder_word(holder: &str) -> String {
+    holder.replace('%', "%25").replace(' ', "%20")
+}
+
+/// The holder whose name was written as this word.
+pub(crate) fn holder_of_word(word: &str) -> String {
+    word.replace("%20", " ").replace("%25", "%")
+}
+
+/// The cluster slot of a name: CRC16 of what is in its first braces, where there is something, else of the whole.
+pub(crate) fn slot(name: &str) -> u16 {
+    let bytes = name.as_bytes();
+    let tag = name.find('{').and_then(|open| {
+        let close = name[open + 1..].find('}')?;
+        (close > 0).then(|| &bytes[open + 1..open + 1 + close])
+    });
+    crc16(tag.unwrap_or(bytes)) % SLOTS
+}
+
+/// The one channel of a server that is no cluster.
+pub(crate) fn channel(database: i64) -> String {
+    format!("tenure:wake:{database}")
+}
+
+/// The shard channel for leases in this slot: every sixteenth of the slots has one that lies within it, so that it is
+/// usually on the same node and can be published to by the very script that frees a lease.
+pub(crate) fn shard_channel(slot: u16) -> &'static str {
+    let at = usize::from(slot) * CHANNELS / usize::from(SLOTS);
+    shard_channels().get(at).map_or("", String::as_str)
+}
+
+/// All shard channels, in the order of their slots.
+pub(crate) fn shard_channels() -> &'static [String] {
+    static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
+        let width = usize::from(SLOTS) / CHANNELS;
+        let find = |at: usize| {
+            let named = (0..).map(|n: u32| format!("tenure:wake:{{{n}}}"));
+            named.into_iter().find(|name| usize::from(slot(name)) / width == at).unwrap_or_default()
+        };
+        (0..CHANNELS).map(find).collect()
+    });
+    &NAMES
+}
+
+fn encode(text: &str) -> Cow<'_, str> {
+    if !text.bytes().any(|b| matches!(b, b'{' | b'}' | b'%')) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.replace('%', "%25").replace('{', "%7B").replace('}', "%7D"))
+}
+
+/// What was encoded to `name`; `None` where nothing was.
+fn decode(name: &str) -> Option<String> {
+    if name.contains(['{', '}']) {
+        return None;
+    }
+    let text = name.replace("%7B", "{").replace("%7D", "}").replace("%25", "%");
+    (encode(&text) == name).then_some(text)
+}
+
+/// CRC16 as Redis Cluster's specification names it: XMODEM, polynomial 0x1021, from zero.
+fn crc16(bytes: &[u8]) -> u16 {
+    bytes.iter().fold(0, |crc, byte| {
+        (0..8).fold(
+            crc ^ (u16::from(*byte) << 8),
+            |crc, _| if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 },
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(text: &str) -> LeaseKey {
+        LeaseKey::new(text).unwrap()
+    }
+
+    /// An ordinary key is its own name; braces and percent signs are encoded, and every name reads back.
+    #[test]
+    fn names_read_back_as_their_keys() {
+        assert_eq!(lease_name(&key("myapp:leader")), "myapp:leader");
+        assert_eq!(lease_name(&key("{a}%7B")), "%7Ba%7D%257B");
+        for text in ["myapp:leader", "{", "}", "{}", "{a}b", "%", "%25", "%7B", "%257B", "a b", "{x}:tenure", "é"] {
+            let name = lease_name(&key(text)).into_owned();
+            assert_eq!(key_of_lease(&name), Some(key(text)), "{text}");
+            assert_eq!(key_of_record(&record_name(&name)), Some(key(text)), "{text}");
+            assert_eq!(slot(&name), slot(&record_name(&name)), "{text}");
+            assert_eq!(key_of_record(&name), None, "{text}");
+        }
+        assert_eq!(key_of_lease("%zz"), None);
+        assert_eq!(key_of_lease("a{b"), None);
+    }
+
+    /// The specification's own value, and what tags do.
+    #[test]
+    fn slots_are_those_of_the_specification() {
+        assert_eq!(crc16(b"123456789"), 0x31c3);
+        assert_eq!(slot("foo"), 12_182);
+        assert_eq!(slot("{user1000}.following"), slot("user1000"));
+        assert_eq!(slot("foo{}{bar}"), crc16(b"foo{}{bar}") % SLOTS);
+        assert_eq!(slot("foo{{bar}}zap"), crc16(b"{bar") % SLOTS);
+    }
+
+    /// Each channel lies in the part of the slots that it serves.
+    #[test]
+    fn shard_channels_lie_beside_their_leases() {
+        assert_eq!(shard_channels().len(), CHANNELS);
+        for (at, name) in shard_channels().iter().enumerate() {
+            assert_eq!(usize::from(slot(name)) * CHANNELS / usize::from(SLOTS), at, "{name}");
+            assert_eq!(shard_channel(slot(name)), name);
+        }
+        assert_eq!(shard_channel(0), shard_channels()[0]);
+        assert_eq!(shard_channel(SLOTS - 1), shard_channels()[CHANNELS - 1]);
+    }
+
+    /// Holders with spaces stay one word.
+    #[test]
+    fn holders_are_one_word() {
+        for holder in ["host-1", "my host 7", "100%", "%20", "a%2520 b"] {
+            assert!(!holder_word(holder).contains(' '));
+            assert_eq!(holder_of_word(&holder_word(holder)), holder);
+        }
+    }
+
+    /// Pattern characters in a prefix mean themselves.
+    #[test]
+    fn patterns_are_literal() {
+        let pattern = |text: &str| record_pattern(&KeyPrefix::new(text).unwrap());
+        assert_eq!(pattern(""), "{*}:tenure");
+        assert_eq!(pattern("a*[b]?\\"), "{a\\*\\[b\\]\\?\\\\*}:tenure");
+        assert_eq!(pattern("{a"), "{%7Ba*}:tenure");
+    }
+}

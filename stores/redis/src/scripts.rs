@@ -1,0 +1,35 @@
+//! The scripts: one per verb, each for a whole batch of one slot. Their texts are in `scripts/`.
+
+use std::sync::LazyLock;
+
+/// A script and the name that servers know it by once they have run it.
+pub(crate) struct Script {
+    /// Its text.
+    pub(crate) text: String,
+    /// The SHA1 of the text, in hexadecimal.
+    pub(crate) sha: String,
+}
+
+/// Grants, extends or refuses.
+pub(crate) static ACQUIRE: LazyLock<Script> = LazyLock::new(|| script(&[PRELUDE, include_str!("scripts/acquire.lua")]));
+/// Extends.
+pub(crate) static RENEW: LazyLock<Script> = LazyLock::new(|| script(&[PRELUDE, include_str!("scripts/renew.lua")]));
+/// Frees and publishes.
+pub(crate) static RELEASE: LazyLock<Script> =
+    LazyLock::new(|| script(&[PRELUDE, PUBLISH, include_str!("scripts/release.lua")]));
+/// Deletes by force and publishes.
+pub(crate) static REMOVE: LazyLock<Script> =
+    LazyLock::new(|| script(&[PRELUDE, PUBLISH, include_str!("scripts/remove.lua")]));
+/// Notes that the holder is asked to resign.
+pub(crate) static RESIGN: LazyLock<Script> = LazyLock::new(|| script(&[PRELUDE, include_str!("scripts/resign.lua")]));
+/// Reads.
+pub(crate) static LIST: LazyLock<Script> = LazyLock::new(|| script(&[PRELUDE, include_str!("scripts/list.lua")]));
+
+const PRELUDE: &str = include_str!("scripts/prelude.lua");
+const PUBLISH: &str = include_str!("scripts/publish.lua");
+
+fn script(parts: &[&str]) -> Script {
+    let text = parts.join("\n");
+    let sha = redis::Script::new(&text).get_hash().to_owned();
+    Script { text, sha }
+}

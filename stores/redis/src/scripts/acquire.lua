@@ -1,0 +1,70 @@
+-- ARGV: whether the server keeps what it acknowledged ('1'), for how many whole seconds the client knows it to be up;
+-- then for each item HOLDER NONCE TTL ABOVE NOTE. KEYS: for each item the lease and its term record.
+-- Answers: {'granted', TERM, LAST_NOTE}, {'held', HOLDER, TERM, PTTL}, {'foreign', VALUE, PTTL}, {'typed', TYPE, PTTL},
+-- {'young', SECONDS_UP, MILLIS}, {'exhausted'}, {'error', TEXT}.
+local start
+
+-- The end of the second in which this server started. INFO counts whole seconds from the one it started in.
+local function started()
+  if not start then
+    local info = redis.pcall('INFO', 'server')
+    local up = type(info) == 'string' and tonumber(string.match(info, 'uptime_in_seconds:(%d+)'))
+    start = seconds - (up or tonumber(ARGV[2])) + 1
+  end
+  return start
+end
+
+local function foreign(lease, record, kind, shown)
+  -- So that lists find the key: a term record without a term says that somebody wants it as a lease.
+  if not redis.call('GET', record) then
+    write_record(record, { ttl = '0', term = '0', nonce = '-', note = '' })
+  end
+  return { kind, shown, redis.call('PTTL', lease) }
+end
+
+local function step(i)
+  local lease, key = KEYS[2 * i - 1], KEYS[2 * i]
+  local at = 2 + 5 * (i - 1)
+  local holder, nonce, ttl = ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
+  local above, note = tonumber(ARGV[at + 4]), ARGV[at + 5]
+  local value, other = value_of(lease)
+  if other then return foreign(lease, key, 'typed', other) end
+  if value then
+    local by, term, own, now_note = lease_of(value)
+    if not by then return foreign(lease, key, 'foreign', string.sub(value, 1, 256)) end
+    local left = redis.call('PTTL', lease)
+    if own ~= nonce then return { 'held', by, term, left } end
+    -- A repeated claim never shortens the lease and leaves holder and note alone.
+    local record = record_for(key, term, own, ARGV[at + 3], now_note)
+    if left >= 0 and left < ttl then
+      redis.call('PEXPIRE', lease, ARGV[at + 3])
+      record.ttl = ARGV[at + 3]
+    end
+    write_record(key, record)
+    return { 'granted', term, record.previous or false }
+  end
+  local record = read_record(key)
+  local last = record and tonumber(record.term) or 0
+  -- A server that may have forgotten: who held before it started may believe so until a ttl has passed.
+  if ARGV[1] ~= '1' and not (last > 0 and record.stamp >= started()) then
+    local free = started() * 1000 + ttl
+    if millis < free then
+      return { 'young', seconds - started() + 1, math.max(1, free - 1000 - millis) }
+    end
+  end
+  local term = math.max(last + 1, above + 1, micros < LIMIT and micros or 0)
+  if term >= LIMIT then return { 'exhausted' } end
+  term = string.format('%.0f', term)
+  local previous
+  if last > 0 then
+    previous = record.previous
+    if record.note ~= '' or not previous then previous = record.note end
+  end
+  write_record(key, { ttl = ARGV[at + 3], term = term, nonce = nonce, note = note, previous = previous })
+  redis.call('SET', lease, lease_value(holder, term, nonce, note, false), 'PX', ARGV[at + 3])
+  return { 'granted', term, previous or false }
+end
+
+local answers = {}
+for i = 1, #KEYS / 2 do answers[i] = guarded(step, i) end
+return answers

@@ -1,0 +1,15 @@
+-- KEYS: for each item a lease and its term record. Answers for each item: false where nobody holds it,
+-- {'lease', VALUE, PTTL, TTL}, {'typed', TYPE, PTTL}, {'error', TEXT}.
+local function step(i)
+  local lease = KEYS[2 * i - 1]
+  local value, other = value_of(lease)
+  if other then return { 'typed', other, redis.call('PTTL', lease) } end
+  if not value then return false end
+  local text = redis.pcall('GET', KEYS[2 * i])
+  local ttl = type(text) == 'string' and string.match(text, '^%d+ (%d+) ') or false
+  return { 'lease', value, redis.call('PTTL', lease), ttl }
+end
+
+local answers = {}
+for i = 1, #KEYS / 2 do answers[i] = guarded(step, i) end
+return answers

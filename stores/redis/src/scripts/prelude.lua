@@ -1,0 +1,76 @@
+-- What the scripts share. A lease is `HOLDER TERM NONCE [NOTE]` under its own name, with `!` behind the nonce where the
+-- holder is asked to resign. Its term record, beside it, is
+-- `DAY TTL STAMP TERM NONCE NOTE_BYTES PREVIOUS_BYTES NOTE PREVIOUS`, see lib.rs.
+local LIMIT = 4503599627370496
+local KEEP = 8 * 24 * 3600 * 1000
+
+local time = redis.call('TIME')
+local seconds = tonumber(time[1])
+local micros = seconds * 1000000 + tonumber(time[2])
+local millis = seconds * 1000 + math.floor(tonumber(time[2]) / 1000)
+local today = string.format('%.0f', math.floor(seconds / 86400))
+
+-- Takes a lease apart: holder, term, nonce, note, whether it is asked to resign; nil where another program wrote it.
+local function lease_of(value)
+  local holder, term, nonce, asked, at = string.match(value, '^(%S+) ([1-9]%d*) (%x+)(!?)()')
+  if not nonce or #nonce ~= 32 or #term > 16 then return nil end
+  if at > #value then return holder, term, nonce, '', asked ~= '' end
+  if string.byte(value, at) ~= 32 then return nil end
+  return holder, term, nonce, string.sub(value, at + 1), asked ~= ''
+end
+
+local function lease_value(holder, term, nonce, note, asked)
+  local words = holder .. ' ' .. term .. ' ' .. nonce
+  if asked then words = words .. '!' end
+  if note ~= '' then words = words .. ' ' .. note end
+  return words
+end
+
+-- Takes a term record apart, and says of which day it is; nil where there is none. One that cannot be read is an error
+-- of its key alone.
+local function read_record(key)
+  local text = redis.call('GET', key)
+  if not text then return nil end
+  local day, ttl, stamp, term, nonce, note_bytes, previous_bytes, at =
+    string.match(text, '^(%d+) (%d+) (%d+) (%d+) (%S+) (%d+) ([-%d]+) ()')
+  if not at then error('CORRUPT') end
+  local record = { ttl = ttl, stamp = tonumber(stamp), term = term, nonce = nonce }
+  local middle = at + tonumber(note_bytes)
+  record.note = string.sub(text, at, middle - 1)
+  if previous_bytes ~= '-' then record.previous = string.sub(text, middle) end
+  return record, day
+end
+
+local function write_record(key, record)
+  local previous = record.previous
+  redis.call('SET', key, table.concat({
+    today, record.ttl, time[1], record.term, record.nonce, #record.note, previous and #previous or '-',
+    record.note .. (previous or ''),
+  }, ' '), 'PX', string.format('%.0f', KEEP + tonumber(record.ttl)))
+end
+
+-- The record of a lease that is there: the one that was kept, or a new one where that was lost or cannot be read.
+local function record_for(key, term, nonce, ttl, note)
+  local fine, record, day = pcall(read_record, key)
+  if fine and record and record.term == term then return record, day end
+  return { ttl = ttl, term = term, nonce = nonce, note = note }
+end
+
+-- Runs one item's step; what it raises is the item's own answer.
+local function guarded(step, item)
+  local fine, answer = pcall(step, item)
+  if fine then return answer end
+  if type(answer) == 'table' then answer = answer.err end
+  return { 'error', tostring(answer) }
+end
+
+-- The lease's value; or false, and the type of what is there instead, if anything.
+local function value_of(key)
+  local value = redis.pcall('GET', key)
+  if type(value) ~= 'table' then
+    if value then return value end
+    return false, nil
+  end
+  if string.sub(value.err or '', 1, 9) ~= 'WRONGTYPE' then error(value) end
+  return false, redis.call('TYPE', key).ok
+end

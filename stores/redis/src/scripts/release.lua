@@ -1,0 +1,26 @@
+-- ARGV: the command that publishes, its channel; then for each item 'TERM NONCE', NOTE. KEYS: for each item the lease
+-- and its term record. Answers for each item: {'freed'}, {'freed', 'unpublished'}, {'not held'}, {'error', TEXT}.
+local function step(i)
+  local lease, key = KEYS[2 * i - 1], KEYS[2 * i]
+  local id, note = ARGV[2 * i + 1], ARGV[2 * i + 2]
+  local value, other = value_of(lease)
+  if other then return { 'not held' } end
+  local record
+  if value then
+    local holder, term, nonce = lease_of(value)
+    if not holder or term .. ' ' .. nonce ~= id then return { 'not held' } end
+    record = record_for(key, term, nonce, '0', note)
+  else
+    -- Expired, but still that tenure's: its last note is kept.
+    record = read_record(key)
+    if not record or record.term .. ' ' .. record.nonce ~= id then return { 'not held' } end
+  end
+  record.note, record.nonce = note, '-'
+  write_record(key, record)
+  if value then redis.call('DEL', lease) end
+  return { 'freed', publish(ARGV[1], ARGV[2], lease) }
+end
+
+local answers = {}
+for i = 1, #KEYS / 2 do answers[i] = guarded(step, i) end
+return answers

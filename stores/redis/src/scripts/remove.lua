@@ -1,0 +1,19 @@
+-- ARGV: the command that publishes, its channel. KEYS: a lease and its term record. Answers {'none'}, or what stood:
+-- {'lease', VALUE, PTTL, TTL, PUBLISHED}, {'typed', TYPE, PTTL, false, PUBLISHED}, {'error', TEXT}.
+local function step()
+  local lease, key = KEYS[1], KEYS[2]
+  local value, other = value_of(lease)
+  local holder, term, nonce, note
+  if value then holder, term, nonce, note = lease_of(value) end
+  if not value and not other then return { 'none' } end
+  local ttl = false
+  if holder then
+    local record = record_for(key, term, nonce, '0', note)
+    ttl, record.nonce = record.ttl, '-'
+    write_record(key, record)
+  end
+  local left = redis.call('PTTL', lease)
+  redis.call('DEL', lease)
+  return { value and 'lease' or 'typed', value or other, left, ttl, publish(ARGV[1], ARGV[2], lease) }
+end
+return guarded(step)

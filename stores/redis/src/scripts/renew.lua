@@ -1,0 +1,56 @@
+-- Two shapes. Plain: ARGV 'plain' TTL WIDTH, then ' TERM NONCE[ NOTE]' of all items, each of that width, as one text;
+-- KEYS the leases alone. Extends those that stand as told and answers the indexes of the others, of which nothing was
+-- done.
+-- Full: ARGV 'full', then for each item 'TERM NONCE' TTL NOTE; KEYS for each item the lease and its term record. Answers a
+-- list of what is not simply extended, three words each: INDEX 'asked' '', INDEX 'lost' HOLDER, INDEX 'foreign' VALUE,
+-- INDEX 'typed' TYPE, INDEX 'free' '', INDEX 'error' TEXT.
+local find, sub, pcall_redis = string.find, string.sub, redis.pcall
+local out = {}
+
+if ARGV[1] == 'plain' then
+  local values, ttl, width, told = redis.call('MGET', unpack(KEYS)), ARGV[2], tonumber(ARGV[3]), ARGV[4]
+  for i = 1, #KEYS do
+    local value = values[i]
+    local fine = false
+    if value then
+      -- What was told stands behind the first space, up to the end.
+      local from, to = find(value, sub(told, (i - 1) * width + 1, i * width), 1, true)
+      fine = to == #value and from == find(value, ' ', 1, true) and pcall_redis('PEXPIRE', KEYS[i], ttl) == 1
+    end
+    if not fine then out[#out + 1] = i end
+  end
+  return out
+end
+
+local function step(i)
+  local lease, key = KEYS[2 * i - 1], KEYS[2 * i]
+  local id, ttl, note = ARGV[3 * i - 1], ARGV[3 * i], ARGV[3 * i + 1]
+  local value, other = value_of(lease)
+  if other then return { 'typed', other } end
+  if not value then return { 'free', '' } end
+  local holder, term, nonce, old, asked = lease_of(value)
+  if not holder then return { 'foreign', sub(value, 1, 256) } end
+  if term .. ' ' .. nonce ~= id then return { 'lost', holder } end
+  local record, day = record_for(key, term, nonce, ttl, note)
+  local same = record.ttl == ttl and day == today
+  record.ttl, record.note = ttl, note
+  if old == note then
+    redis.call('PEXPIRE', lease, ttl)
+    -- A server without memory to spare still extends; the record waits for the next renewal.
+    if not same then pcall(write_record, key, record) end
+  else
+    -- First the record: should the server refuse it, the lease is as it was.
+    write_record(key, record)
+    redis.call('SET', lease, lease_value(holder, term, nonce, note, asked), 'PX', ttl)
+  end
+  return { asked and 'asked' or 'extended', '' }
+end
+
+for i = 1, #KEYS / 2 do
+  local answer = guarded(step, i)
+  if answer[1] ~= 'extended' then
+    local n = #out
+    out[n + 1], out[n + 2], out[n + 3] = i, answer[1], answer[2]
+  end
+end
+return out

@@ -1,0 +1,329 @@
+//! The store: each verb is one script per slot, all of them pipelined.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::{join_all, try_join_all};
+use redis::Value;
+use tenure_core::Timing;
+use tenure_store::{
+    Answers, Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseRecord, LeaseStore, Released, Renewed, StoreError,
+    StoreErrorKind, StoreInfo, WakeStream, check_batch, check_ttl,
+};
+use tokio::time::Instant;
+
+use crate::batch;
+use crate::config::{RedisConfig, Servers};
+use crate::dial::Dial;
+use crate::failure::Failure;
+use crate::link::{Link, Sent, text};
+use crate::names;
+use crate::plain::Plain;
+use crate::topology::Topology;
+use crate::verbs::{Acquire, List, News, Release, Remove, Renew, RenewPlain, Resign, millis};
+use crate::watch::Watches;
+
+/// Leases in Redis, shared by whoever reaches the same servers.
+///
+/// Each call has an end: what could not be sent in time fails as unavailable with nothing done, what was sent and not
+/// answered in time with the outcome unknown. A connection that was lost is made anew by the next call, to the new
+/// master where there is one. Dropping the store closes its connections.
+pub struct RedisStore {
+    config: RedisConfig,
+    info: StoreInfo,
+    topology: Arc<Topology>,
+    news: News,
+    plain: Plain,
+    watches: Watches,
+}
+
+/// How long opening may take at least, whatever the time for a call is.
+const OPENING: Duration = Duration::from_secs(3);
+
+/// How long a list may take altogether, however many keys there are to look through.
+const LISTING: Duration = Duration::from_secs(60);
+
+/// How many names a server looks through at a time: everybody else waits meanwhile.
+const SCANNED: usize = 1_000;
+
+static INFO: StoreInfo = StoreInfo {
+    scheme: "redis",
+    min_ttl: Duration::from_millis(10),
+    max_ttl: Timing::MAX_TTL,
+    batch_limit: 10_000,
+    watch: true,
+    durable: false,
+    shared: true,
+    overlap_faults: &[
+        "a replica is promoted that had not yet received the lease (replication is asynchronous)",
+        "leases are deleted or evicted while they are held (FLUSHALL, DEL, an eviction policy)",
+        "the server's wall clock is set forward, or differs between a master and the replica that replaces it",
+        "the server restarts without what it had acknowledged, and candidates of one key have different ttls",
+    ],
+};
+
+static INFO_DURABLE: StoreInfo = StoreInfo {
+    durable: true,
+    overlap_faults: &[
+        "a replica is promoted that had not yet received the lease (replication is asynchronous)",
+        "leases are deleted or evicted while they are held (FLUSHALL, DEL, an eviction policy)",
+        "the server's wall clock is set forward, or differs between a master and the replica that replaces it",
+        "the server restarts without what it had acknowledged, although durable=true says that it never does",
+    ],
+    ..INFO
+};
+
+impl RedisStore {
+    /// Connects, and refuses servers on which leases would not be safe or would not work: replicas, versions before 6.2
+    /// (in a cluster 7.0), servers that may evict leases. Bounded by 3 s, or the time for a call where that is longer.
+    ///
+    /// A cluster opens when one of its nodes answers.
+    pub async fn open(config: RedisConfig) -> Result<RedisStore, StoreError> {
+        let dial = Dial::new(config.tls.as_ref(), &config.credentials, config.database)?;
+        let topology = Arc::new(Topology::new(&config, &dial)?);
+        let deadline = Instant::now() + config.timeout.max(OPENING);
+        let masters = topology.masters(deadline).await?;
+        let mut checked = 0;
+        for (link, result) in
+            masters.iter().zip(join_all(masters.iter().map(|link| check(link, &config, deadline))).await)
+        {
+            match result {
+                Ok(()) => checked += 1,
+                Err(failure) if topology.is_cluster() && failure.kind == StoreErrorKind::Unavailable => {
+                    tracing::warn!(node = %link.address(), %failure.message, "a node of the cluster does not answer");
+                }
+                Err(failure) => return Err(failure.into()),
+            }
+        }
+        if checked == 0 {
+            return Err(StoreError::new(StoreErrorKind::Unavailable, "redis cluster: no node answers"));
+        }
+        let news = match &config.servers {
+            Servers::Cluster(_) => News::Sharded,
+            Servers::Single(_) | Servers::Sentinel { .. } => News::Channel(names::channel(config.database)),
+        };
+        let info = if config.durable { INFO_DURABLE.clone() } else { INFO.clone() };
+        let watches = Watches::new(Arc::clone(&topology), dial, &config);
+        Ok(RedisStore { config, info, topology, news, plain: Plain::default(), watches })
+    }
+
+    /// How many hints were replaced by ones that name no key, because a watcher did not read them in time.
+    pub fn overflowed_wakes(&self) -> u64 {
+        self.watches.overflowed()
+    }
+
+    fn deadline(&self, items: usize) -> Instant {
+        Instant::now() + self.config.patience(items)
+    }
+
+    /// Does `act` for the items that pass `check`, and puts the refusals of the others in their places.
+    async fn checked<'a, I, T, F: Future<Output = Vec<Result<T, Failure>>>>(
+        &self,
+        items: &'a [I],
+        check: impl Fn(&I) -> Result<(), StoreError>,
+        act: impl FnOnce(Vec<&'a I>) -> F,
+    ) -> Result<Answers<T>, StoreError> {
+        let checked: Vec<Result<(), StoreError>> = items.iter().map(check).collect();
+        let good: Vec<&I> =
+            items.iter().zip(&checked).filter(|(_, check)| check.is_ok()).map(|(item, _)| item).collect();
+        if good.is_empty() {
+            return Ok(checked.into_iter().filter_map(Result::err).map(Err).collect());
+        }
+        let all_good = good.len() == items.len();
+        let answers = batch::settled(act(good).await);
+        if all_good {
+            return answers;
+        }
+        let mut answers = answers?.into_iter();
+        let missing = || Err(StoreError::new(StoreErrorKind::TimedOut, "redis: an answer is missing"));
+        Ok(checked
+            .into_iter()
+            .map(|check| check.map_or_else(Err, |()| answers.next().unwrap_or_else(missing)))
+            .collect())
+    }
+
+    /// Renews. Of a large batch, what only has to be extended is sent apart: that takes half of the server's time.
+    async fn renew_all(&self, held: Vec<&Held>) -> Vec<Result<Renewed, Failure>> {
+        let deadline = self.deadline(held.len());
+        let mut answers: Vec<Option<Result<Renewed, Failure>>> = held.iter().map(|_| None).collect();
+        let of = |items: &[usize]| items.iter().map(|item| held[*item]).collect();
+        let in_full = async |items: &[usize]| match items {
+            [] => Vec::new(),
+            items => batch::run(&self.topology, &Renew { held: of(items) }, deadline).await,
+        };
+        let plainly = async |ttl: u64, width: usize, items: &[usize]| {
+            batch::run(&self.topology, &RenewPlain { held: of(items), ttl, width }, deadline).await
+        };
+        let (plain, full) = self.plain.choose(&held);
+        let all_plain = join_all(plain.iter().map(|((ttl, width), items)| plainly(*ttl, *width, items)));
+        let (extended, done) = tokio::join!(all_plain, in_full(&full));
+        let mut left = Vec::new();
+        for ((_, items), extended) in plain.iter().zip(extended) {
+            for (item, extended) in items.iter().zip(extended) {
+                match extended {
+                    Ok(true) => answers[*item] = Some(Ok(Renewed::Extended { resign_requested: false })),
+                    Ok(false) => left.push(*item),
+                    Err(failure) => answers[*item] = Some(Err(failure)),
+                }
+            }
+        }
+        for (items, done) in [(&full, done), (&left, in_full(&left).await)] {
+            for (item, answer) in items.iter().zip(done) {
+                answers[*item] = Some(answer);
+            }
+        }
+        let missing = || Err(Failure::unanswered("server", "an answer is missing"));
+        answers.into_iter().map(|answer| answer.unwrap_or_else(missing)).collect()
+    }
+
+    /// Tells the watchers of keys whose script could not: in a cluster, where the channel is on another node.
+    async fn tell(&self, keys: &[&LeaseKey], deadline: Instant) {
+        if !matches!(self.news, News::Sharded) {
+            return;
+        }
+        let tell_one = async |key: &LeaseKey| -> Result<(), Failure> {
+            let name = names::lease_name(key);
+            let channel = names::shard_channel(names::slot(&name));
+            let live = self.topology.link(names::slot(channel), deadline).await?.live(deadline).await?;
+            let mut command = redis::cmd("SPUBLISH");
+            command.arg(channel).arg(&name);
+            match live.send(&command, deadline).await {
+                Sent::Answered(_) => Ok(()),
+                Sent::Refused(reply) => Err(reply.failure(live.place())),
+                Sent::Failed(failure) => Err(failure),
+            }
+        };
+        for told in join_all(keys.iter().map(|key| tell_one(key))).await {
+            if let Err(failure) = told {
+                // A hint that is lost costs time, nothing else.
+                tracing::debug!(%failure.message, "a wake-up was not published");
+            }
+        }
+    }
+
+    /// The keys that have a term record on this server, under a prefix.
+    async fn scan(&self, link: &Link, prefix: &KeyPrefix, until: Instant) -> Result<Vec<LeaseKey>, Failure> {
+        let (mut keys, mut cursor) = (Vec::new(), "0".to_owned());
+        let pattern = names::record_pattern(prefix);
+        loop {
+            let deadline = until.min(self.deadline(SCANNED));
+            let live = link.live(deadline).await?;
+            let mut command = redis::cmd("SCAN");
+            command.arg(&cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(SCANNED);
+            let words = match live.send(&command, deadline).await {
+                Sent::Answered(Value::Array(words)) => words,
+                Sent::Answered(_) => return Err(Failure::unavailable("redis: SCAN answered what it never does")),
+                Sent::Refused(reply) => return Err(reply.failure(live.place())),
+                Sent::Failed(failure) => {
+                    self.topology.doubt();
+                    // A look changes nothing, whether it was heard or not.
+                    return Err(Failure::unavailable(failure.message));
+                }
+            };
+            if let Some(Value::Array(names)) = words.get(1) {
+                keys.extend(names.iter().filter_map(text).filter_map(|name| names::key_of_record(&name)));
+            }
+            cursor = words.first().and_then(text).unwrap_or_default();
+            if cursor == "0" || cursor.is_empty() {
+                return Ok(keys);
+            }
+        }
+    }
+}
+
+async fn check(link: &Link, config: &RedisConfig, deadline: Instant) -> Result<(), Failure> {
+    let live = link.live(deadline).await?;
+    let cluster = matches!(config.servers, Servers::Cluster(_));
+    match live.facts() {
+        Some(facts) => facts.check(link.address(), cluster, config.eviction_allowed),
+        None => Ok(()),
+    }
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore").field("servers", &self.config.servers).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl LeaseStore for RedisStore {
+    fn info(&self) -> StoreInfo {
+        self.info.clone()
+    }
+
+    async fn acquire(&self, claims: &[Claim]) -> Result<Answers<Claimed>, StoreError> {
+        check_batch(&self.info, claims.iter().map(|claim| &claim.key))?;
+        let durable = self.config.durable;
+        let acquire = async |claims: Vec<&Claim>| {
+            let deadline = self.deadline(claims.len());
+            claims.iter().for_each(|claim| self.plain.claimed(millis(claim.ttl)));
+            batch::run(&self.topology, &Acquire { claims, durable }, deadline).await
+        };
+        self.checked(claims, |claim| check_ttl(&self.info, &claim.key, claim.ttl), acquire).await
+    }
+
+    async fn renew(&self, held: &[Held]) -> Result<Answers<Renewed>, StoreError> {
+        check_batch(&self.info, held.iter().map(|held| &held.key))?;
+        self.checked(held, |held| check_ttl(&self.info, &held.key, held.ttl), |held| self.renew_all(held)).await
+    }
+
+    async fn release(&self, held: &[Held]) -> Result<Answers<Released>, StoreError> {
+        check_batch(&self.info, held.iter().map(|held| &held.key))?;
+        if held.is_empty() {
+            return Ok(Vec::new());
+        }
+        let deadline = self.deadline(held.len());
+        let release = Release { held, news: &self.news };
+        let answers = batch::settled(batch::run(&self.topology, &release, deadline).await)?;
+        let untold = answers.iter().zip(held).filter(|(answer, _)| answer.as_ref().is_ok_and(|answer| !answer.told));
+        let untold: Vec<&LeaseKey> = untold.map(|(_, held)| &held.key).collect();
+        self.tell(&untold, deadline).await;
+        Ok(answers.into_iter().map(|answer| answer.map(|answer| answer.done)).collect())
+    }
+
+    async fn request_resign(&self, key: &LeaseKey) -> Result<bool, StoreError> {
+        only(batch::run(&self.topology, &Resign { key }, self.deadline(1)).await)
+    }
+
+    async fn remove(&self, key: &LeaseKey) -> Result<Option<LeaseRecord>, StoreError> {
+        let deadline = self.deadline(1);
+        let removed = only(batch::run(&self.topology, &Remove { key, news: &self.news }, deadline).await)?;
+        if !removed.told {
+            self.tell(&[key], deadline).await;
+        }
+        Ok(removed.done)
+    }
+
+    /// Keys that were never claimed through this project are listed only where they are asked for by their whole name:
+    /// other programs' keys in the same database are none of its business.
+    async fn list(&self, prefix: &KeyPrefix) -> Result<Vec<LeaseRecord>, StoreError> {
+        let until = Instant::now() + LISTING;
+        let masters = self.topology.masters(self.deadline(0)).await?;
+        let found = try_join_all(masters.iter().map(|link| self.scan(link, prefix, until))).await?;
+        // Sorted, and each key once: a scan may show one twice.
+        let mut keys: BTreeSet<LeaseKey> = found.into_iter().flatten().collect();
+        keys.extend(LeaseKey::new(prefix.as_str()));
+        let keys: Vec<LeaseKey> = keys.into_iter().collect();
+        let mut records = Vec::new();
+        for keys in keys.chunks(INFO.batch_limit) {
+            let list = List { keys: keys.to_vec() };
+            for record in batch::run(&self.topology, &list, self.deadline(keys.len())).await {
+                records.extend(record?);
+            }
+        }
+        Ok(records)
+    }
+
+    async fn watch(&self, prefix: &KeyPrefix) -> Result<WakeStream, StoreError> {
+        self.watches.start(prefix, self.deadline(0)).await
+    }
+}
+
+fn only<T>(mut answers: Vec<Result<T, Failure>>) -> Result<T, StoreError> {
+    let none = || Err(Failure::unanswered("server", "an answer is missing"));
+    Ok(answers.pop().unwrap_or_else(none)?)
+}

@@ -1,0 +1,329 @@
+//! Reads the URLs of [`RedisConfig`]: lists of hosts, which general URL parsers refuse, and errors that repeat no secret.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tenure_store::{StoreError, StoreErrorKind};
+
+use crate::config::{Address, Credentials, RedisConfig, Servers, Tls};
+
+/// What kind of servers the scheme names.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Single,
+    Unix,
+    Sentinel,
+    Cluster,
+}
+
+const PORT: u16 = 6_379;
+const SENTINEL_PORT: u16 = 26_379;
+
+/// Reads a URL.
+pub(crate) fn parse(text: &str) -> Result<RedisConfig, StoreError> {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return Err(invalid(
+            "redis: a URL begins with redis://HOST, redis-sentinel://HOST/MASTER or another scheme://",
+        ));
+    };
+    let (mut kind, tls) = match scheme {
+        "redis" | "valkey" => (Kind::Single, false),
+        "rediss" | "valkeys" => (Kind::Single, true),
+        "redis+unix" => (Kind::Unix, false),
+        "redis-sentinel" => (Kind::Sentinel, false),
+        "rediss-sentinel" => (Kind::Sentinel, true),
+        "redis-cluster" => (Kind::Cluster, false),
+        "rediss-cluster" => (Kind::Cluster, true),
+        _ => {
+            return Err(invalid(
+                "redis: no such scheme; there are redis, rediss, redis+unix, redis-sentinel, rediss-sentinel, \
+                 redis-cluster, rediss-cluster",
+            ));
+        }
+    };
+    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let (user, hosts) = match authority.rsplit_once('@') {
+        Some((user, hosts)) => (Some(user), hosts),
+        None => (None, authority),
+    };
+    let mut options = Options::read(query)?;
+    let path = percent_decoded(path).ok_or_else(|| invalid("redis: a percent sign in the path begins no byte"))?;
+
+    let mut master = options.sentinel.take();
+    if master.is_some() && kind == Kind::Single {
+        kind = Kind::Sentinel;
+    } else if options.cluster && kind == Kind::Single {
+        kind = Kind::Cluster;
+    }
+    let mut database = path.as_str();
+    let servers = match kind {
+        Kind::Unix => {
+            if path.is_empty() || !hosts.is_empty() {
+                return Err(invalid("redis+unix: names no socket; write redis+unix:///PATH/redis.sock"));
+            }
+            database = "";
+            Servers::Single(Address::Unix(PathBuf::from(format!("/{path}"))))
+        }
+        Kind::Single => match addresses(hosts, PORT)?.as_slice() {
+            [one] => Servers::Single(one.clone()),
+            _ => {
+                return Err(invalid(
+                    "redis: several hosts; add ?cluster=true or ?sentinel=MASTER, or write redis-cluster:// or \
+                     redis-sentinel://",
+                ));
+            }
+        },
+        Kind::Sentinel => {
+            let sentinels = addresses(hosts, SENTINEL_PORT)?;
+            let master = match master.take() {
+                Some(name) => name,
+                None => {
+                    let (name, rest) = path.split_once('/').unwrap_or((&path, ""));
+                    database = rest;
+                    name.to_owned()
+                }
+            };
+            if master.is_empty() {
+                return Err(invalid("redis-sentinel: names no master; write redis-sentinel://HOST,.../MASTER"));
+            }
+            Servers::Sentinel { sentinels, master }
+        }
+        Kind::Cluster => Servers::Cluster(addresses(hosts, PORT)?),
+    };
+    let mut config = RedisConfig::new(servers);
+    config.credentials = user.map_or(Ok(Credentials::default()), credentials)?;
+    config.database = match (database, options.database) {
+        ("", None) => 0,
+        ("", Some(number)) => number,
+        (number, None) => number
+            .parse()
+            .ok()
+            .filter(|number| *number >= 0)
+            .ok_or_else(|| invalid("redis: a database is a number; write redis://HOST/0"))?,
+        (_, Some(_)) => return Err(invalid("redis: the database stands in the path and in ?db=; write it once")),
+    };
+    if kind == Kind::Cluster && config.database != 0 {
+        return Err(invalid("redis: a cluster has database 0 alone; leave the number away"));
+    }
+    if options.ca.is_some() && !tls {
+        return Err(invalid("redis: ca= needs TLS; write rediss:// (or rediss-sentinel://, rediss-cluster://)"));
+    }
+    config.tls = tls.then_some(Tls { ca: options.ca });
+    config.timeout = options.timeout.unwrap_or(config.timeout);
+    (config.durable, config.eviction_allowed) = (options.durable, options.eviction_allowed);
+    Ok(config)
+}
+
+/// What stands behind the question mark.
+#[derive(Default)]
+struct Options {
+    ca: Option<PathBuf>,
+    timeout: Option<Duration>,
+    database: Option<i64>,
+    sentinel: Option<String>,
+    cluster: bool,
+    durable: bool,
+    eviction_allowed: bool,
+}
+
+impl Options {
+    fn read(query: &str) -> Result<Self, StoreError> {
+        let mut options = Options::default();
+        for option in query.split('&').filter(|option| !option.is_empty()) {
+            let (name, value) = option.split_once('=').unwrap_or((option, ""));
+            let value = percent_decoded(value).ok_or_else(|| wrong(name, "a value whose percent signs begin bytes"))?;
+            match name {
+                "ca" if !value.is_empty() => options.ca = Some(PathBuf::from(value)),
+                "ca" => return Err(wrong(name, "a file")),
+                "timeout_ms" => options.timeout = Some(millis(name, &value)?),
+                "db" => {
+                    let number = value.parse().ok().filter(|number| *number >= 0);
+                    options.database = Some(number.ok_or_else(|| wrong(name, "a number from 0"))?);
+                }
+                "sentinel" if !value.is_empty() => options.sentinel = Some(value),
+                "sentinel" => return Err(wrong(name, "the master's name")),
+                "cluster" => options.cluster = truth(name, &value)?,
+                "durable" => options.durable = truth(name, &value)?,
+                "eviction" if value == "allow" => options.eviction_allowed = true,
+                "eviction" => return Err(wrong(name, "the word allow")),
+                _ => {
+                    // The name alone may be repeated, and only where it looks like one: anything else may be a secret.
+                    let shown = if name.len() <= 20 && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') {
+                        name
+                    } else {
+                        ""
+                    };
+                    return Err(invalid(&format!(
+                        "redis: no option {shown:?}; there are ca, timeout_ms, db, sentinel, cluster, durable, eviction"
+                    )));
+                }
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn addresses(hosts: &str, port: u16) -> Result<Vec<Address>, StoreError> {
+    hosts.split(',').map(|host| address(host, port)).collect()
+}
+
+/// `HOST`, `HOST:PORT`, `[IPV6]` or `[IPV6]:PORT`.
+pub(crate) fn address(text: &str, port: u16) -> Result<Address, StoreError> {
+    let bad = || invalid("redis: a host is HOST, HOST:PORT or [IPV6]:PORT, several are divided by commas");
+    let (host, rest) = match text.strip_prefix('[') {
+        Some(text) => text.split_once(']').ok_or_else(bad)?,
+        None => match text.split_once(':') {
+            Some((host, _)) => (host, &text[host.len()..]),
+            None => (text, ""),
+        },
+    };
+    if host.is_empty() {
+        return Err(bad());
+    }
+    let port = match rest.strip_prefix(':') {
+        Some(number) => number.parse().ok().filter(|port| *port != 0).ok_or_else(bad)?,
+        None if rest.is_empty() => port,
+        None => return Err(bad()),
+    };
+    Ok(Address::Tcp(host.to_owned(), port))
+}
+
+fn credentials(text: &str) -> Result<Credentials, StoreError> {
+    let decoded = |text: &str| {
+        percent_decoded(text)
+            .ok_or_else(|| invalid("redis: user or password holds a percent sign that begins no byte; write it as %25"))
+    };
+    let (user, password) = text.split_once(':').map_or((text, None), |(user, password)| (user, Some(password)));
+    Ok(Credentials {
+        user: Some(decoded(user)?).filter(|user| !user.is_empty()),
+        password: password.map(decoded).transpose()?.filter(|password| !password.is_empty()).map(SecretString::from),
+    })
+}
+
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut parts = text.split('%');
+    bytes.extend(parts.next().unwrap_or_default().bytes());
+    for part in parts {
+        let digits = part.get(..2).filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))?;
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        bytes.extend(part.bytes().skip(2));
+    }
+    String::from_utf8(bytes).ok()
+}
+
+fn truth(name: &str, value: &str) -> Result<bool, StoreError> {
+    match value {
+        "" | "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(wrong(name, "true or false")),
+    }
+}
+
+fn millis(name: &str, value: &str) -> Result<Duration, StoreError> {
+    match value.parse() {
+        Ok(millis @ 50..=60_000) => Ok(Duration::from_millis(millis)),
+        _ => Err(wrong(name, "whole milliseconds from 50 to 60000")),
+    }
+}
+
+fn wrong(name: &str, expected: &str) -> StoreError {
+    invalid(&format!("redis: {name}= expects {expected}"))
+}
+
+fn invalid(message: &str) -> StoreError {
+    StoreError::new(StoreErrorKind::Invalid, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use secrecy::ExposeSecret;
+
+    fn tcp(host: &str, port: u16) -> Address {
+        Address::Tcp(host.to_owned(), port)
+    }
+
+    fn servers(url: &str) -> (Servers, i64, bool) {
+        let config = parse(url).unwrap();
+        (config.servers, config.database, config.tls.is_some())
+    }
+
+    fn refused(url: &str) -> String {
+        parse(url).unwrap_err().to_string()
+    }
+
+    /// One server: host, port, database, TLS, socket, IPv6.
+    #[test]
+    fn urls_name_a_single_server() {
+        let single = |host, port| Servers::Single(tcp(host, port));
+        assert_eq!(servers("redis://localhost"), (single("localhost", 6_379), 0, false));
+        assert_eq!(servers("redis://localhost:7000/3"), (single("localhost", 7_000), 3, false));
+        assert_eq!(servers("rediss://cache.example?db=2"), (single("cache.example", 6_379), 2, true));
+        assert_eq!(servers("valkey://[::1]:7000/"), (single("::1", 7_000), 0, false));
+        assert_eq!(servers("redis://[fe80::1]"), (single("fe80::1", 6_379), 0, false));
+        let socket = Servers::Single(Address::Unix("/run/redis/a b.sock".into()));
+        assert_eq!(servers("redis+unix:///run/redis/a%20b.sock?db=1"), (socket, 1, false));
+    }
+
+    /// Several hosts are Sentinels or a cluster's nodes, by scheme or by option.
+    #[test]
+    fn urls_name_sentinels_and_clusters() {
+        let sentinel = |ports: [u16; 2]| Servers::Sentinel {
+            sentinels: vec![tcp("a", ports[0]), tcp("b", ports[1])],
+            master: "main".to_owned(),
+        };
+        assert_eq!(servers("redis-sentinel://a,b:7/main"), (sentinel([26_379, 7]), 0, false));
+        assert_eq!(servers("rediss-sentinel://a:1,b:2/main/4"), (sentinel([1, 2]), 4, true));
+        assert_eq!(servers("redis://a:1,b:2/4?sentinel=main"), (sentinel([1, 2]), 4, false));
+        let cluster = Servers::Cluster(vec![tcp("a", 1), tcp("b", 6_379)]);
+        assert_eq!(servers("redis-cluster://a:1,b"), (cluster.clone(), 0, false));
+        assert_eq!(servers("rediss://a:1,b/?cluster=true"), (cluster, 0, true));
+    }
+
+    /// User and password are percent-decoded and may hold what else would divide.
+    #[test]
+    fn urls_name_user_and_password() {
+        let config = parse("redis://me:p%40ss:w@rd@host/1").unwrap();
+        assert_eq!(config.credentials.user.as_deref(), Some("me"));
+        assert_eq!(config.credentials.password.unwrap().expose_secret(), "p@ss:w@rd");
+        assert_eq!(config.servers, Servers::Single(tcp("host", 6_379)));
+        let config = parse("redis://:secret@host").unwrap();
+        assert!(config.credentials.user.is_none() && config.credentials.password.is_some());
+    }
+
+    /// Options are read, and each has its limits.
+    #[test]
+    fn urls_carry_options() {
+        let config = parse("rediss://h?ca=/etc/a%20b.pem&timeout_ms=250&durable=true&eviction=allow").unwrap();
+        assert_eq!(config.tls, Some(Tls { ca: Some("/etc/a b.pem".into()) }));
+        assert_eq!(config.timeout, Duration::from_millis(250));
+        assert!(config.durable && config.eviction_allowed);
+        let config = parse("redis://h?durable=false").unwrap();
+        assert!(!config.durable && !config.eviction_allowed);
+    }
+
+    /// Each refusal says what would be right, and repeats no secret.
+    #[test]
+    fn wrong_urls_are_refused_with_the_remedy() {
+        assert!(refused("redis:host").contains("redis://HOST"));
+        assert!(refused("http://host").contains("no such scheme"));
+        assert!(refused("redis://").contains("HOST:PORT"));
+        assert!(refused("redis://a,b").contains("?cluster=true"));
+        assert!(refused("redis://a:b").contains("HOST:PORT"));
+        assert!(refused("redis://::1").contains("[IPV6]"));
+        assert!(refused("redis://a/x").contains("database is a number"));
+        assert!(refused("redis://a/1?db=2").contains("write it once"));
+        assert!(refused("redis-sentinel://a,b").contains("names no master"));
+        assert!(refused("redis-cluster://a,b/3").contains("database 0 alone"));
+        assert!(refused("redis+unix://run/redis.sock").contains("redis+unix:///"));
+        assert!(refused("redis://a?ca=/x").contains("rediss://"));
+        assert!(refused("redis://a?timeout_ms=1").contains("50 to 60000"));
+        assert!(refused("redis://a?colour=red").contains("\"colour\""));
+        for url in ["redis://u:hunter2%zz@a", "redis://u:hunter2@a:b", "redis://u:x@a?Hunter2=1", "Hunter2://a"] {
+            assert!(!refused(url).to_lowercase().contains("hunter2"), "{url}");
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! Servers as they are run: with passwords, TLS and sockets; badly set up; restarted, stopped, and back again.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "support/kit.rs"]
+mod kit;
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use kit::*;
+use tenure_store::{Claim, Claimed, KeyPrefix, LeaseStore, Renewed, StoreErrorKind, Wake, WakeStream};
+use tenure_test_servers::{Redis, RedisOptions, RedisPrograms, RedisTls, or_skip};
+use tokio::time::{Instant, timeout};
+
+fn programs() -> Option<RedisPrograms> {
+    or_skip("redis servers", true, RedisPrograms::find())
+}
+
+fn with(programs: &RedisPrograms, arguments: &[&str]) -> Redis {
+    let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+    programs.start(RedisOptions { arguments, ..RedisOptions::default() }).unwrap()
+}
+
+/// A server with a password opens with it, and without it or with a wrong one says how to give it.
+#[tokio::test]
+async fn a_password_opens_the_server() {
+    let Some(programs) = programs() else { return };
+    let options = RedisOptions { password: Some("p@ss:w%rd".to_owned()), ..RedisOptions::default() };
+    let server = programs.start(options).unwrap();
+    let at = |user: &str| format!("redis://{user}127.0.0.1:{}?durable=true", server.port());
+    granted(&open(&at(":p%40ss%3Aw%25rd@")).await, &claim("k", 1)).await;
+    let without = refused(&at("")).await;
+    assert!(without.contains("TENURE_REDIS_PASSWORD"), "{without}");
+    let wrong = refused(&at(":hunter2@")).await;
+    assert!(wrong.contains("TENURE_REDIS_PASSWORD") && !wrong.contains("hunter2"), "{wrong}");
+}
+
+/// A server with TLS opens with its authority's certificate, and not without.
+#[tokio::test]
+async fn tls_opens_with_the_right_authority_alone() {
+    let Some(programs) = programs() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority_key = rcgen::KeyPair::generate().unwrap();
+    let ca = authority.self_signed(&authority_key).unwrap().pem();
+    let issuer = rcgen::Issuer::new(authority, authority_key);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
+    let certificate = rcgen::CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap();
+    let tls = RedisTls {
+        certificate: file("server.pem", certificate.pem()),
+        key: file("server.key", key.serialize_pem()),
+        ca: file("ca.pem", ca),
+    };
+    let server = programs.start(RedisOptions { tls: Some(tls.clone()), ..RedisOptions::default() }).unwrap();
+    let store = open(&format!("{}?durable=true&ca={}", server.url(), tls.ca.display())).await;
+    let mut wakes = store.watch(&KeyPrefix::default()).await.unwrap();
+    let own = claim("k", 1);
+    let own = held(&own, granted(&store, &own).await);
+    release(&store, &own).await.unwrap();
+    woken(&mut wakes, "k").await;
+    assert!(refused(&server.url()).await.contains("certificate"), "the system does not know this authority");
+    let missing = refused(&format!("{}?ca=/no/such.pem", server.url())).await;
+    assert!(missing.contains("/no/such.pem"), "{missing}");
+    let plain = refused(&server.url().replace("rediss", "redis")).await;
+    assert!(plain.contains("127.0.0.1"), "{plain}");
+}
+
+/// The socket serves as well as the port; databases are apart.
+#[tokio::test]
+async fn sockets_and_databases() {
+    let Some(programs) = programs() else { return };
+    let server = programs.start(RedisOptions::default()).unwrap();
+    let socket = open(&format!("redis+unix://{}?durable=true", server.socket().display())).await;
+    let third = open(&format!("{}/3?durable=true", server.url())).await;
+    let port = open(&(server.url() + "?durable=true")).await;
+    let term = granted(&socket, &claim("k", 1)).await;
+    assert_eq!(holder(&port, &claim("k", 2)).await.1, Some(term));
+    granted(&third, &claim("k", 3)).await;
+    assert_eq!(third.list(&KeyPrefix::default()).await.unwrap().len(), 1);
+}
+
+/// Servers on which leases would not be safe are refused, each with its remedy.
+#[tokio::test]
+async fn unsafe_servers_are_refused() {
+    let Some(programs) = programs() else { return };
+    let evicting = with(&programs, &["--maxmemory", "100mb", "--maxmemory-policy", "volatile-lru"]);
+    let error = refused(&evicting.url()).await;
+    assert!(error.contains("CONFIG SET maxmemory-policy noeviction"), "{error}");
+    open(&(evicting.url() + "?eviction=allow")).await;
+    evicting.cli(["config", "set", "maxmemory-policy", "noeviction"]);
+    open(&evicting.url()).await;
+
+    let replica = with(&programs, &["--replicaof", "127.0.0.1", &evicting.port().to_string()]);
+    let error = refused(&replica.url()).await;
+    assert!(error.contains("replica") && error.contains("redis-sentinel://"), "{error}");
+
+    let node = with(&programs, &["--cluster-enabled", "yes"]);
+    let error = refused(&node.url()).await;
+    assert!(error.contains("redis-cluster://"), "{error}");
+
+    let error = refused("redis://127.0.0.1:1").await;
+    assert!(error.contains("127.0.0.1:1"), "{error}");
+}
+
+/// A user who may not ask the server about itself may still hold leases.
+#[tokio::test]
+async fn a_user_without_info_is_served() {
+    let Some(programs) = programs() else { return };
+    let server = programs.start(RedisOptions::default()).unwrap();
+    server.cli(["acl", "setuser", "me", "on", ">pw", "~*", "&*", "+@all", "-info", "-config"]);
+    let url = format!("redis://me:pw@127.0.0.1:{}", server.port());
+    granted(&open(&(url.clone() + "?durable=true")).await, &claim("k", 1)).await;
+    // Without the word of the operator, what this client has seen of the server itself must do.
+    let store = open(&url).await;
+    let short = Claim { ttl: Duration::from_millis(500), ..claim("short", 1) };
+    assert!(holder(&store, &short).await.0.contains("started"));
+    until_granted(&store, &short).await;
+}
+
+/// A server that restarts without its data grants nothing before whoever held may have stopped believing so.
+#[tokio::test]
+async fn a_restart_without_data_waits_out_the_ttl() {
+    let Some(programs) = programs() else { return };
+    let mut server = programs.start(RedisOptions::default()).unwrap();
+    let (one, two) = (open(&server.url()).await, open(&server.url()).await);
+    let ttl = Duration::from_secs(3);
+    let first = Claim { ttl, ..claim("k", 1) };
+    let own = held(&first, until_granted(&one, &first).await);
+    let sent = Instant::now();
+    assert_eq!(renew(&one, &own).await.unwrap(), Renewed::Extended { resign_requested: false });
+    server.kill();
+    server.start_again().unwrap();
+    let second = Claim { ttl, ..claim("k", 2) };
+    let (by, term, remaining) = loop {
+        match acquire(&two, &second).await {
+            Ok(Claimed::Held { by, term, remaining }) => break (by.to_string(), term, remaining.unwrap()),
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => assert!(error.is_retryable(), "{error}"),
+        }
+    };
+    assert!(by.contains("started") && term.is_none() && remaining <= ttl, "{by} {term:?} {remaining:?}");
+    let term = until_granted(&two, &second).await;
+    let waited = sent.elapsed();
+    assert!(waited >= ttl, "granted {waited:?} after the first holder was told that it has {ttl:?}");
+    assert!(term > own.term);
+    assert_eq!(
+        renew(&one, &own).await.unwrap(),
+        Renewed::Lost { to: Some(second.holder.clone()) },
+        "the first holder learns who followed"
+    );
+    // A key whose tenures this run has seen is granted at once.
+    release(&two, &held(&second, term)).await.unwrap();
+    granted(&one, &first).await;
+}
+
+/// A server that comes back with an old snapshot has term records, but not the leases that were granted after it.
+#[tokio::test]
+async fn a_restart_with_an_old_snapshot_waits_out_the_ttl() {
+    let Some(programs) = programs() else { return };
+    let mut server = programs.start(RedisOptions::default()).unwrap();
+    let store = open(&server.url()).await;
+    let ttl = Duration::from_secs(3);
+    let first = Claim { ttl, ..claim("k", 1) };
+    let own = held(&first, until_granted(&store, &first).await);
+    release(&store, &own).await.unwrap();
+    server.cli(["save"]);
+    let second = Claim { ttl, ..claim("k", 2) };
+    let sent = Instant::now();
+    let term = granted(&store, &second).await;
+    server.kill();
+    server.start_again().unwrap();
+    assert_eq!(server.cli(["exists", "{k}:tenure"]).trim(), "1", "the snapshot was read");
+    let third = until_granted(&store, &Claim { ttl, ..claim("k", 3) }).await;
+    assert!(sent.elapsed() >= ttl, "granted after {:?}", sent.elapsed());
+    assert!(third > term);
+}
+
+/// A server that is stopped for three ttls fails every call within its time, and serves again without reopening.
+#[tokio::test]
+async fn a_stopped_server_fails_calls_in_time_and_serves_again() {
+    let Some(programs) = programs() else { return };
+    let server = programs.start(RedisOptions::default()).unwrap();
+    let store = open(&(server.url() + "?durable=true&timeout_ms=300")).await;
+    let ttl = Duration::from_secs(1);
+    let mine = Claim { ttl, ..claim("k", 1) };
+    let own = held(&mine, granted(&store, &mine).await);
+    server.stop();
+    let stopped = Instant::now();
+    let mut first = true;
+    while stopped.elapsed() < ttl * 3 {
+        let begun = Instant::now();
+        let error = renew(&store, &own).await.unwrap_err();
+        assert!(error.is_retryable() && begun.elapsed() < Duration::from_secs(2), "{error} {:?}", begun.elapsed());
+        // Only what was sent may have been done; afterwards not even a connection is answered.
+        assert_eq!(error.is_outcome_unknown(), first, "{error}");
+        first = false;
+    }
+    server.resume();
+    let rival = claim("k", 2);
+    let term = until_granted(&store, &rival).await;
+    assert!(term > own.term);
+    assert_eq!(renew(&store, &own).await.unwrap(), Renewed::Lost { to: Some(rival.holder) });
+}
+
+/// A call to a server that is gone fails as unavailable at once: nothing was done.
+#[tokio::test]
+async fn a_dead_server_is_unavailable() {
+    let Some(programs) = programs() else { return };
+    let mut server = programs.start(RedisOptions::default()).unwrap();
+    let store = open(&(server.url() + "?durable=true")).await;
+    granted(&store, &claim("k", 1)).await;
+    server.kill();
+    until("the connection is known to be dead", || server.pid().is_none()).await;
+    let deadline = Instant::now() + PATIENCE;
+    let error = loop {
+        let error = store.acquire(&[claim("k", 1)]).await.err();
+        if let Some(error) = error {
+            break error;
+        }
+        assert!(Instant::now() < deadline);
+    };
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
+}
+
+/// A server without memory to spare refuses new leases for the moment and goes on extending those there are.
+#[tokio::test]
+async fn a_full_server_still_extends() {
+    let Some(programs) = programs() else { return };
+    let server = programs.start(RedisOptions::default()).unwrap();
+    let store = open(&(server.url() + "?durable=true")).await;
+    let mine = claim("k", 1);
+    let own = held(&mine, granted(&store, &mine).await);
+    server.cli(["config", "set", "maxmemory", "1"]);
+    assert_eq!(renew(&store, &own).await.unwrap(), Renewed::Extended { resign_requested: false });
+    let error = acquire(&store, &claim("other", 1)).await.unwrap_err();
+    assert!(error.is_retryable() && !error.is_outcome_unknown() && error.to_string().contains("maxmemory"), "{error}");
+}
+
+/// A watcher whose subscription broke off is told that it may have missed something, and hears what follows.
+#[tokio::test]
+async fn a_watch_survives_the_loss_of_its_connection() {
+    let Some(programs) = programs() else { return };
+    let mut server = programs.start(RedisOptions::default()).unwrap();
+    let store = open(&(server.url() + "?durable=true")).await;
+    let mut wakes = store.watch(&KeyPrefix::new("a/").unwrap()).await.unwrap();
+    server.cli(["client", "kill", "type", "pubsub"]);
+    assert_eq!(next(&mut wakes).await, Wake { key: None });
+    for round in 0..2 {
+        let other = claim("b/not this one", round + 1);
+        let mine = claim("a/k", round + 1);
+        for claim in [&other, &mine] {
+            let own = held(claim, until_granted(&store, claim).await);
+            release(&store, &own).await.unwrap();
+        }
+        assert_eq!(next(&mut wakes).await, Wake { key: Some(mine.key) }, "and nothing of the other prefix");
+        if round == 0 {
+            server.kill();
+            server.start_again().unwrap();
+            assert_eq!(next(&mut wakes).await, Wake { key: None });
+        }
+    }
+}
+
+/// A watcher that does not read loses hints, which are counted, and is told so by one that names no key.
+#[tokio::test]
+async fn hints_that_nobody_reads_are_counted() {
+    let Some(programs) = programs() else { return };
+    let server = programs.start(RedisOptions::default()).unwrap();
+    let store = open(&(server.url() + "?durable=true")).await;
+    let mut wakes = store.watch(&KeyPrefix::default()).await.unwrap();
+    let claims: Vec<Claim> = (0..1_500).map(|n| claim(&format!("{n}"), 1)).collect();
+    let answers = store.acquire(&claims).await.unwrap();
+    let own: Vec<_> = claims
+        .iter()
+        .zip(answers)
+        .map(|(claim, answer)| match answer {
+            Ok(Claimed::Granted { term, .. }) => held(claim, term),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    store.release(&own).await.unwrap();
+    until("hints are dropped", || store.overflowed_wakes() >= 1_500 - 1_024).await;
+    let mut named = 0;
+    while next(&mut wakes).await.key.is_some() {
+        named += 1;
+    }
+    assert_eq!(named, 1_024);
+}
+
+/// The subscription lives as long as somebody watches, and one serves all.
+#[tokio::test]
+async fn watches_share_a_subscription_and_end_with_the_last() {
+    let Some(programs) = programs() else { return };
+    let server = programs.start(RedisOptions::default()).unwrap();
+    let store = open(&(server.url() + "?durable=true")).await;
+    let subscribed = || {
+        let said = server.cli(["pubsub", "numsub", "tenure:wake:0"]);
+        said.split_whitespace().next_back().unwrap().to_owned()
+    };
+    assert_eq!(subscribed(), "0");
+    let mut watches = Vec::new();
+    for n in 0..10 {
+        watches.push(store.watch(&KeyPrefix::new(format!("{n}")).unwrap()).await.unwrap());
+    }
+    assert_eq!(subscribed(), "1");
+    drop(watches);
+    until("the subscription ends", || subscribed() == "0").await;
+    let _again = store.watch(&KeyPrefix::default()).await.unwrap();
+    assert_eq!(subscribed(), "1");
+}
+
+async fn next(wakes: &mut WakeStream) -> Wake {
+    timeout(PATIENCE, wakes.next()).await.expect("a hint in time").expect("a watch that goes on")
+}
+
+async fn woken(wakes: &mut WakeStream, name: &str) {
+    while next(wakes).await.key != Some(key(name)) {}
+}

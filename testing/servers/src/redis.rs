@@ -1,0 +1,361 @@
+//! Redis (or Valkey) servers: a single one, a cluster of three, a master with replicas watched by three Sentinels.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::{Missing, Server, StartError, find, free_port_below};
+
+const REMEDY: &str = "install the Debian packages redis-server, redis-sentinel and redis-tools";
+const VALKEY_REMEDY: &str = "optional: install valkey-server (Debian 12 has it in backports)";
+
+/// A cluster's nodes talk on their port + 10000.
+const PORTS_BELOW: u16 = 55_000;
+
+/// How long several servers may take to find each other.
+const ASSEMBLE: Duration = Duration::from_secs(60);
+
+/// The programs of Redis, or of Valkey in their place.
+#[derive(Clone, Debug)]
+pub struct RedisPrograms {
+    server: PathBuf,
+    cli: PathBuf,
+}
+
+/// What a server is started with. The default has no password, no TLS and keeps nothing.
+#[derive(Clone, Debug, Default)]
+pub struct RedisOptions {
+    /// What clients must authenticate with.
+    pub password: Option<String>,
+    /// Listens with TLS alone, where given.
+    pub tls: Option<RedisTls>,
+    /// Writes every change to disk before it is answered (`appendfsync always`), so that a kill loses nothing.
+    pub durable: bool,
+    /// Further arguments, such as `["--maxmemory", "100mb"]`.
+    pub arguments: Vec<String>,
+}
+
+/// The files of a server that speaks TLS, in PEM.
+#[derive(Clone, Debug)]
+pub struct RedisTls {
+    /// The server's certificate.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+    /// Who signed it.
+    pub ca: PathBuf,
+}
+
+/// One running server, on a port of 127.0.0.1 and on a socket in its folder.
+#[derive(Debug)]
+pub struct Redis {
+    // Before the folder: a server ends before its files go.
+    server: Server,
+    programs: RedisPrograms,
+    options: RedisOptions,
+    port: u16,
+    folder: TempDir,
+}
+
+/// A cluster of three masters without replicas, which keep what they acknowledged.
+#[derive(Debug)]
+pub struct RedisCluster {
+    nodes: Vec<Redis>,
+}
+
+/// A master, two replicas and three Sentinels that call it [`RedisSentinels::MASTER`]; a dead master is replaced after
+/// two to four seconds.
+#[derive(Debug)]
+pub struct RedisSentinels {
+    sentinels: Vec<Redis>,
+    servers: Vec<Redis>,
+}
+
+impl RedisPrograms {
+    /// Redis's own.
+    pub fn find() -> Result<RedisPrograms, Missing> {
+        Ok(RedisPrograms { server: find("redis-server", REMEDY)?, cli: find("redis-cli", REMEDY)? })
+    }
+
+    /// Valkey's.
+    pub fn find_valkey() -> Result<RedisPrograms, Missing> {
+        Ok(RedisPrograms {
+            server: find("valkey-server", VALKEY_REMEDY)?,
+            cli: find("valkey-cli", VALKEY_REMEDY).or_else(|_| find("redis-cli", REMEDY))?,
+        })
+    }
+
+    /// Starts a single server.
+    pub fn start(&self, options: RedisOptions) -> Result<Redis, StartError> {
+        let folder = tempfile::tempdir().map_err(io("redis"))?;
+        let port = free_port_below(PORTS_BELOW);
+        let mut command = Command::new(&self.server);
+        command.args(["--bind", "127.0.0.1", "--daemonize", "no", "--save", "", "--dir"]).arg(folder.path());
+        command.arg("--unixsocket").arg(folder.path().join("redis.sock"));
+        command.args(["--appendonly", if options.durable { "yes" } else { "no" }, "--appendfsync", "always"]);
+        match &options.tls {
+            None => drop(command.args(["--port", &port.to_string()])),
+            Some(tls) => {
+                command.args(["--port", "0", "--tls-port", &port.to_string(), "--tls-auth-clients", "no"]);
+                command.arg("--tls-cert-file").arg(&tls.certificate).arg("--tls-key-file").arg(&tls.key);
+                command.arg("--tls-ca-cert-file").arg(&tls.ca);
+            }
+        }
+        if let Some(password) = &options.password {
+            // A test's password is no secret.
+            command.args(["--requirepass", password]);
+        }
+        command.args(&options.arguments);
+        self.launch("redis", command, options, port, folder)
+    }
+
+    /// Starts three nodes and joins them to a cluster.
+    pub fn start_cluster(&self) -> Result<RedisCluster, StartError> {
+        let arguments = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"].map(str::to_owned).to_vec();
+        let options = RedisOptions { arguments, durable: true, ..RedisOptions::default() };
+        let nodes: Vec<Redis> = (0..3).map(|_| self.start(options.clone())).collect::<Result<_, _>>()?;
+        let mut create = vec!["--cluster".to_owned(), "create".to_owned()];
+        create.extend(nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)));
+        create.push("--cluster-yes".to_owned());
+        let said = nodes[0].cli(create);
+        let cluster = RedisCluster { nodes };
+        until("redis cluster", &said, || {
+            cluster.nodes.iter().all(|node| node.cli(["cluster", "info"]).contains("cluster_state:ok"))
+        })?;
+        Ok(cluster)
+    }
+
+    /// Starts a master with two replicas, and three Sentinels that watch it.
+    pub fn start_sentinels(&self) -> Result<RedisSentinels, StartError> {
+        let master = self.start(RedisOptions::default())?;
+        let port = master.port;
+        let mut servers = vec![master];
+        for _ in 0..2 {
+            let arguments = ["--replicaof", "127.0.0.1", &port.to_string()].map(str::to_owned).to_vec();
+            servers.push(self.start(RedisOptions { arguments, ..RedisOptions::default() })?);
+        }
+        let sentinels = (0..3).map(|_| self.start_sentinel(port)).collect::<Result<Vec<_>, _>>()?;
+        let all = RedisSentinels { sentinels, servers };
+        until("redis sentinels", "", || {
+            all.servers[0].cli(["info", "replication"]).contains("connected_slaves:2")
+                && all.sentinels.iter().all(|sentinel| {
+                    let said = sentinel.cli(["info", "sentinel"]);
+                    said.contains("status=ok") && said.contains("slaves=2,sentinels=3")
+                })
+        })?;
+        Ok(all)
+    }
+
+    fn start_sentinel(&self, master: u16) -> Result<Redis, StartError> {
+        let (folder, port) = (tempfile::tempdir().map_err(io("redis sentinel"))?, free_port_below(PORTS_BELOW));
+        let (name, folder_path) = (RedisSentinels::MASTER, folder.path().display());
+        // Sentinel rewrites its own configuration.
+        let file = folder.path().join("sentinel.conf");
+        let text = format!(
+            "port {port}\nbind 127.0.0.1\ndir \"{folder_path}\"\n\
+             sentinel monitor {name} 127.0.0.1 {master} 2\nsentinel down-after-milliseconds {name} 1000\n\
+             sentinel failover-timeout {name} 3000\nsentinel parallel-syncs {name} 2\n"
+        );
+        std::fs::write(&file, text).map_err(io("redis sentinel"))?;
+        let mut command = Command::new(&self.server);
+        command.arg(&file).arg("--sentinel");
+        self.launch("redis sentinel", command, RedisOptions::default(), port, folder)
+    }
+
+    fn launch(
+        &self,
+        name: &str,
+        command: Command,
+        options: RedisOptions,
+        port: u16,
+        folder: TempDir,
+    ) -> Result<Redis, StartError> {
+        let tls = options.tls.is_some();
+        let log = folder.path().join("log");
+        let server = Server::start(name, command, log, || answers(port, tls))?;
+        Ok(Redis { server, programs: self.clone(), options, port, folder })
+    }
+}
+
+impl Redis {
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its socket.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("redis.sock")
+    }
+
+    /// Its folder: log and data.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The URL that names it, without its password.
+    pub fn url(&self) -> String {
+        let scheme = if self.options.tls.is_some() { "rediss" } else { "redis" };
+        format!("{scheme}://127.0.0.1:{}", self.port)
+    }
+
+    /// What `redis-cli ARGUMENTS` prints, on stdout and stderr together.
+    pub fn cli<S: AsRef<std::ffi::OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> String {
+        let mut command = Command::new(&self.programs.cli);
+        command.args(["-h", "127.0.0.1", "-p", &self.port.to_string()]);
+        if let Some(tls) = &self.options.tls {
+            command.arg("--tls").arg("--cacert").arg(&tls.ca);
+        }
+        if let Some(password) = &self.options.password {
+            command.env("REDISCLI_AUTH", password);
+        }
+        match command.args(arguments).output() {
+            Ok(said) => String::from_utf8_lossy(&said.stdout).into_owned() + &String::from_utf8_lossy(&said.stderr),
+            Err(error) => format!("redis-cli cannot be started: {error}"),
+        }
+    }
+
+    /// The server's process id, while it was not killed.
+    pub fn pid(&self) -> Option<u32> {
+        self.server.pid()
+    }
+
+    /// Stops the server as a whole (SIGSTOP).
+    pub fn stop(&self) {
+        self.server.stop();
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub fn resume(&self) {
+        self.server.resume();
+    }
+
+    /// Kills it (SIGKILL).
+    pub fn kill(&mut self) {
+        self.server.kill();
+    }
+
+    /// Starts it again, with the data that it kept, if any.
+    pub fn start_again(&mut self) -> Result<(), StartError> {
+        let (port, tls) = (self.port, self.options.tls.is_some());
+        self.server.start_again(|| answers(port, tls))
+    }
+}
+
+impl RedisCluster {
+    /// Its nodes.
+    pub fn nodes(&self) -> &[Redis] {
+        &self.nodes
+    }
+
+    /// Its nodes, to kill one.
+    pub fn nodes_mut(&mut self) -> &mut [Redis] {
+        &mut self.nodes
+    }
+
+    /// The URL that names all its nodes.
+    pub fn url(&self) -> String {
+        format!("redis-cluster://{}", hosts(&self.nodes))
+    }
+
+    /// Waits until every node says that the cluster is whole.
+    pub fn wait_until_whole(&self) -> Result<(), StartError> {
+        until("redis cluster", "", || {
+            self.nodes.iter().all(|node| node.cli(["cluster", "info"]).contains("cluster_state:ok"))
+        })
+    }
+}
+
+impl RedisSentinels {
+    /// What the Sentinels call the master.
+    pub const MASTER: &str = "tenure-test";
+
+    /// The URL that names all Sentinels, and the master by its name.
+    pub fn url(&self) -> String {
+        format!("redis-sentinel://{}/{}", hosts(&self.sentinels), Self::MASTER)
+    }
+
+    /// The Sentinels.
+    pub fn sentinels(&self) -> &[Redis] {
+        &self.sentinels
+    }
+
+    /// The server that most Sentinels call the master at this moment.
+    ///
+    /// # Panics
+    /// Where they name none of these servers.
+    pub fn master(&self) -> &Redis {
+        &self.servers[self.master_at()]
+    }
+
+    /// As [`RedisSentinels::master`], to kill it.
+    ///
+    /// # Panics
+    /// Where they name none of these servers.
+    pub fn master_mut(&mut self) -> &mut Redis {
+        let at = self.master_at();
+        &mut self.servers[at]
+    }
+
+    /// Every server, masters and replicas.
+    pub fn servers_mut(&mut self) -> &mut [Redis] {
+        &mut self.servers
+    }
+
+    fn master_at(&self) -> usize {
+        let votes = |server: &Redis| {
+            let port = server.port.to_string();
+            let named = |sentinel: &&Redis| {
+                sentinel
+                    .cli(["sentinel", "get-master-addr-by-name", Self::MASTER])
+                    .split_whitespace()
+                    .any(|word| word.trim_matches('"') == port)
+            };
+            self.sentinels.iter().filter(named).count()
+        };
+        let named = self.servers.iter().position(|server| votes(server) * 2 > self.sentinels.len());
+        named.unwrap_or_else(|| panic!("the Sentinels agree on no master"))
+    }
+}
+
+fn hosts(servers: &[Redis]) -> String {
+    servers.iter().map(|server| format!("127.0.0.1:{}", server.port)).collect::<Vec<_>>().join(",")
+}
+
+/// Whether somebody listens who speaks Redis; with TLS, whether somebody listens.
+fn answers(port: u16, tls: bool) -> bool {
+    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
+    if tls {
+        return true;
+    }
+    let mut answer = [0; 1];
+    let asked = stream.set_read_timeout(Some(Duration::from_secs(1))).and_then(|()| stream.write_all(b"PING\r\n"));
+    // +PONG, or -NOAUTH; -LOADING is asked again.
+    asked.and_then(|()| stream.read_exact(&mut answer)).is_ok() && !loading(&mut stream, answer[0])
+}
+
+fn loading(stream: &mut TcpStream, first: u8) -> bool {
+    let mut rest = [0; 7];
+    first == b'-' && stream.read_exact(&mut rest).is_ok() && &rest == b"LOADING"
+}
+
+fn until(name: &str, said: &str, mut done: impl FnMut() -> bool) -> Result<(), StartError> {
+    let mut waited = Duration::ZERO;
+    while !done() {
+        if waited >= ASSEMBLE {
+            let what = format!("did not come together within {ASSEMBLE:?}");
+            return Err(StartError::NotReady { name: name.to_owned(), what, log: said.to_owned() });
+        }
+        std::thread::sleep(Duration::from_millis(50));
+        waited += Duration::from_millis(50);
+    }
+    Ok(())
+}
+
+fn io(name: &'static str) -> impl Fn(std::io::Error) -> StartError {
+    move |error| StartError::Io { name: name.to_owned(), error }
+}
