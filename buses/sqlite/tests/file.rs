@@ -119,7 +119,8 @@ async fn file_that_was_moved_away_is_noticed() {
         fs::rename(directory.path().join(name), away.join(name)).unwrap();
     }
     let batch = [message(2, 10)];
-    let error = bus.publish(&Batch { subject: "s", fence: None, messages: &batch }).await.unwrap_err();
+    let error =
+        bus.publish(&Batch { subject: "s", fence: None, valid_until: None, messages: &batch }).await.unwrap_err();
     assert_eq!(error.kind(), BusErrorKind::Unavailable);
     assert!(error.to_string().contains("gone"), "{error}");
     let stopped = timeout(Duration::from_secs(10), stream.next()).await.unwrap().unwrap();
@@ -170,7 +171,7 @@ fn refused(file: &Path, named: &str) {
 
 async fn publish(bus: &SqliteBus, term: Option<u64>, messages: &[Message]) -> Vec<Result<Published, Refusal>> {
     let fence = term.map(|term| ("lease", Term::new(term).unwrap()));
-    bus.publish(&Batch { subject: "s", fence, messages }).await.unwrap()
+    bus.publish(&Batch { subject: "s", fence, valid_until: None, messages }).await.unwrap()
 }
 
 fn count(connection: &Connection, sql: &str) -> i64 {

@@ -76,7 +76,7 @@ async fn publisher_process() {
     for batch in (0..batches).map(|batch| from + batch) {
         let messages: Vec<_> = (0..BATCH).map(|index| message(batch, index)).collect();
         let fence = Some(("lease", Term::new(7).unwrap()));
-        bus.publish(&Batch { subject: "s", fence, messages: &messages }).await.unwrap();
+        bus.publish(&Batch { subject: "s", fence, valid_until: None, messages: &messages }).await.unwrap();
     }
 }
 

@@ -21,7 +21,7 @@ async fn locked_then_recovers(fresh: Fresh<'_>) -> Verdict {
     stored(&publish(&*bus, &[message(0)]).await?)?;
     let lock = fresh.builder.lock(fresh.name).await;
     let batch = messages(1..20);
-    let call = Batch { subject: SUBJECT, fence: None, messages: &batch };
+    let call = Batch { subject: SUBJECT, fence: None, valid_until: None, messages: &batch };
     match timeout(LONGEST_WAIT, bus.publish(&call)).await {
         Err(_) => return Err(format!("has not answered within {LONGEST_WAIT:?}")),
         Ok(Ok(answers)) => return Err(format!("was answered while locked: {answers:?}")),
@@ -43,7 +43,7 @@ async fn abandoned_call_harms_nobody(fresh: Fresh<'_>) -> Verdict {
     let bus = fresh.client().await?;
     let batch = messages(0..50);
     for _ in 0..20 {
-        let call = Batch { subject: SUBJECT, fence: None, messages: &batch };
+        let call = Batch { subject: SUBJECT, fence: None, valid_until: None, messages: &batch };
         let _ = timeout(Duration::ZERO, bus.publish(&call)).await;
     }
     publish(&*bus, &batch).await?;

@@ -146,7 +146,7 @@ pub(crate) async fn publish_as(
     fence: Option<(&str, Term)>,
     messages: &[Message],
 ) -> Result<Vec<Result<Published, Refusal>>, String> {
-    let batch = Batch { subject, fence, messages };
+    let batch = Batch { subject, fence, valid_until: None, messages };
     let answers = match timeout(PATIENCE, bus.publish(&batch)).await {
         Ok(answers) => answers.map_err(|error| format!("publish failed: {error}"))?,
         Err(_) => return Err(format!("publish has not answered within {PATIENCE:?}")),

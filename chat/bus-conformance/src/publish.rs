@@ -38,7 +38,7 @@ async fn batch_over_the_limit_is_invalid(fresh: Fresh<'_>) -> Verdict {
     let bus = fresh.client().await?;
     let limit = bus.info().batch_limit as u64;
     let many = messages(0..=limit);
-    match bus.publish(&Batch { subject: SUBJECT, fence: None, messages: &many }).await {
+    match bus.publish(&Batch { subject: SUBJECT, fence: None, valid_until: None, messages: &many }).await {
         Ok(_) => Err("was taken".to_owned()),
         Err(error) if error.kind() != BusErrorKind::Invalid => Err(format!("not Invalid: {error}")),
         Err(_) => stored(&publish(&*bus, &many[..1]).await?).map(|_| ()),

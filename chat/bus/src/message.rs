@@ -1,7 +1,7 @@
 //! What goes onto a bus and what comes back.
 
 use bytes::Bytes;
-use tenure_core::Term;
+use tenure_core::{Term, Time};
 use tenure_envelope::EnvelopeId;
 
 /// One message: an envelope's bytes and what a bus needs to know of it.
@@ -24,6 +24,9 @@ pub struct Batch<'a> {
     pub subject: &'a str,
     /// The lease whose term fences this subject, and the publisher's term; `None` publishes without a fence.
     pub fence: Option<(&'a str, Term)>,
+    /// Until when the publisher may act, on the boottime clock: a bus that can hands nothing of the batch to the system
+    /// after it. `None` where no such moment is known, as for a standby that repairs.
+    pub valid_until: Option<Time>,
     /// What is published, in order.
     pub messages: &'a [Message],
 }

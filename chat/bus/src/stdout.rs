@@ -174,7 +174,8 @@ mod tests {
         let out = Reluctant::default();
         let bus = StdoutBus::writing_to(Box::new(out.clone()));
         let messages = [message(1, r#"{"a":"one"}"#), message(2, "{\n}"), message(1, r#"{"a":"two, longer"}"#)];
-        let answers = bus.publish(&Batch { subject: "s", fence: None, messages: &messages }).await.unwrap();
+        let answers =
+            bus.publish(&Batch { subject: "s", fence: None, valid_until: None, messages: &messages }).await.unwrap();
         assert_eq!(answers[0], Ok(Published::Stored(1)));
         assert!(matches!(&answers[1], Err(Refusal::Rejected(_))));
         assert_eq!(answers[2], Ok(Published::Stored(2)));
@@ -189,7 +190,7 @@ mod tests {
         let (reader, writer) = io::pipe().unwrap();
         let bus = StdoutBus::writing_to(Box::new(writer));
         let messages = [message(1, "{}")];
-        let batch = Batch { subject: "s", fence: None, messages: &messages };
+        let batch = Batch { subject: "s", fence: None, valid_until: None, messages: &messages };
         let mut first = [0; 3];
         bus.publish(&batch).await.unwrap();
         (&reader).read_exact(&mut first).unwrap();

@@ -44,6 +44,7 @@ pub(crate) async fn publish(
     let batch = Batch {
         subject: &subject,
         fence: handout.term.map(|term| (fence.as_str(), term)),
+        valid_until: mandate.as_ref().map(Mandate::deadline),
         messages: &handout.messages,
     };
     let result = bus.publish(&batch).await;
@@ -66,6 +67,7 @@ pub(crate) async fn finalize(
     let batch = Batch {
         subject: &subject,
         fence: finalization.term.map(|term| (fence.as_str(), term)),
+        valid_until: mandate.as_ref().map(Mandate::deadline),
         messages: std::slice::from_ref(&failure),
     };
     let none = || BusError::new(BusErrorKind::Unavailable, "the bus answered no message");

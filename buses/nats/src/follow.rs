@@ -1,0 +1,243 @@
+//! Following: an ordered consumer that asks for a bounded number of messages at a time, and is made anew when it breaks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream;
+use serde_json::json;
+use tenure_bus::{BusError, FollowFrom, FollowStream, Followed};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::api::{self, Api};
+use crate::config::NatsBusConfig;
+use crate::connection::{Connection, status};
+use crate::failure::{Failure, FailureKind};
+use crate::headers;
+use crate::link::Link;
+use crate::protocol::Incoming;
+use crate::stream::covering;
+
+/// How many messages are asked for at once: the most that wait for a slow reader.
+const BATCH: usize = 512;
+/// How often the server says that it is there while nothing is new.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+/// How long nothing at all may come before the consumer is made anew.
+const SILENCE: Duration = Duration::from_secs(5);
+/// How long one question for messages stands.
+const EXPIRES: Duration = Duration::from_secs(30);
+/// How long the server keeps a consumer that nobody asks.
+const INACTIVE: Duration = Duration::from_secs(60);
+/// For how long making it anew is tried before following ends with an error.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Starts following: when this returns, the place to follow from is fixed.
+pub(crate) async fn start(link: Link, subject: &str, from: FollowFrom) -> Result<FollowStream, Failure> {
+    let timeout = link.config().timeout;
+    let mut follower = Follower { link, subject: subject.to_owned(), from, consumer: None, ended: false };
+    follower.consumer = Some(follower.subscribe(Instant::now() + timeout).await?);
+    let next = |mut follower: Follower| async move {
+        let item = follower.next().await?;
+        Some((item, follower))
+    };
+    Ok(stream::unfold(follower, next).boxed())
+}
+
+struct Follower {
+    link: Link,
+    subject: String,
+    /// After a message was seen, its position.
+    from: FollowFrom,
+    consumer: Option<Consumer>,
+    ended: bool,
+}
+
+/// A consumer on the server, and the connection that it answers over.
+struct Consumer {
+    connection: Connection,
+    /// The subject that messages are asked for at.
+    ask: String,
+    /// How many were asked for and have not come.
+    asked: usize,
+    /// How many messages it has delivered.
+    delivered: u64,
+}
+
+impl Follower {
+    async fn next(&mut self) -> Option<Result<Followed, BusError>> {
+        if self.ended {
+            return None;
+        }
+        let mut broken_since: Option<Instant> = None;
+        loop {
+            match self.attempt().await {
+                Ok(Some(followed)) => return Some(Ok(followed)),
+                Ok(None) => broken_since = None,
+                Err(failure) => {
+                    self.consumer = None;
+                    let since = *broken_since.get_or_insert_with(Instant::now);
+                    if !failure.is_passing() || since.elapsed() > PATIENCE {
+                        self.ended = true;
+                        return Some(Err(failure.into_bus_error()));
+                    }
+                    tracing::debug!(component = "follower", %failure, "following begins again");
+                    self.link.turn();
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// The next message; nothing where it was none of this bus's, or only news of the consumer.
+    async fn attempt(&mut self) -> Result<Option<Followed>, Failure> {
+        let consumer = match &mut self.consumer {
+            Some(consumer) => consumer,
+            None => {
+                let deadline = Instant::now() + self.link.config().timeout;
+                let consumer = self.subscribe(deadline).await?;
+                self.consumer.insert(consumer)
+            }
+        };
+        let message = consumer.next().await?;
+        let Some(place) = Place::read(&message.reply) else {
+            return consumer.news(&message).map(|()| None);
+        };
+        consumer.asked = consumer.asked.saturating_sub(1);
+        consumer.delivered += 1;
+        if place.delivered != consumer.delivered {
+            let (got, expected) = (place.delivered, consumer.delivered);
+            return Err(Failure::connection(format!(
+                "delivery {got} came instead of {expected}: some were lost on the way"
+            )));
+        }
+        self.from = FollowFrom::After(place.pos);
+        let followed = headers::followed(place.pos, message);
+        if followed.is_none() {
+            tracing::warn!(
+                component = "follower",
+                pos = place.pos,
+                "skipped a message without an id: not written by this program"
+            );
+        }
+        Ok(followed)
+    }
+
+    /// Makes a consumer behind what was seen last.
+    async fn subscribe(&mut self, deadline: Instant) -> Result<Consumer, Failure> {
+        let config: Arc<NatsBusConfig> = Arc::clone(self.link.config());
+        let mut connection = self.link.connect(deadline).await?;
+        let mut api = Api { connection: &mut connection, domain: config.domain.as_deref(), deadline };
+        let Some(info) = covering(&mut api, &self.subject).await? else {
+            return Err(Failure::invalid(format!(
+                "no stream covers {}: nothing was published there yet",
+                self.subject
+            )));
+        };
+        let last = info.state.last_seq;
+        let start = match self.from {
+            FollowFrom::Start => 1,
+            FollowFrom::End => last + 1,
+            FollowFrom::After(pos) if pos > last => {
+                // The stream was made anew, or its server lost its end: positions are given out again.
+                tracing::warn!(component = "follower", pos, last, "the stream ends before the position to follow from");
+                last + 1
+            }
+            FollowFrom::After(pos) => pos + 1,
+        };
+        // From here on the place is known, whatever happens to this consumer.
+        self.from = FollowFrom::After(start - 1);
+        let (stream, name) = (&info.config.name, format!("tenure-{:016x}", rand::random::<u64>()));
+        let settings = json!({
+            "name": name,
+            "deliver_policy": "by_start_sequence",
+            "opt_start_seq": start,
+            "ack_policy": "none",
+            "replay_policy": "instant",
+            "max_deliver": 1,
+            "filter_subject": self.subject,
+            "mem_storage": true,
+            "num_replicas": 1,
+            "inactive_threshold": nanos(INACTIVE),
+        });
+        let made = api.create_consumer(stream, &name, &self.subject, &settings).await?;
+        made.map_err(|error| error.into_failure(&format!("following {}", self.subject)))?;
+        let ask = format!("{}CONSUMER.MSG.NEXT.{stream}.{name}", api::prefix(config.domain.as_deref()));
+        Ok(Consumer { connection, ask, asked: 0, delivered: 0 })
+    }
+}
+
+impl Consumer {
+    /// What comes next, asking for more where all that was asked for has come.
+    async fn next(&mut self) -> Result<Incoming, Failure> {
+        if self.asked == 0 {
+            let ask = json!({ "batch": BATCH, "expires": nanos(EXPIRES), "idle_heartbeat": nanos(HEARTBEAT) });
+            let number = self.connection.next_reply;
+            self.connection.next_reply += 1;
+            self.connection.publish(&self.ask, Some(number), &ask.to_string());
+            self.asked = BATCH;
+        }
+        match timeout(SILENCE, self.connection.message()).await {
+            Ok(message) => message,
+            Err(_) => {
+                Err(Failure::connection(format!("{}: nothing has come for {SILENCE:?}", self.connection.server())))
+            }
+        }
+    }
+
+    /// What the server says of the consumer instead of a message.
+    fn news(&mut self, message: &Incoming) -> Result<(), Failure> {
+        let text = || {
+            let line = message.headers.split(|byte| *byte == b'\r').next().unwrap_or_default();
+            String::from_utf8_lossy(line).trim_start_matches("NATS/1.0 ").to_owned()
+        };
+        match status(&message.headers) {
+            Some(100) => Ok(()),
+            // The question has expired; the next one is asked.
+            Some(404 | 408) => {
+                self.asked = 0;
+                Ok(())
+            }
+            Some(503) => Err(Failure::new(FailureKind::NoResponders, "the consumer's server is gone")),
+            Some(_) => Err(Failure::connection(format!("the consumer has ended: {}", text()))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Where a message stands, from the subject that it would be acknowledged at:
+/// `$JS.ACK.[DOMAIN.ACCOUNT.]STREAM.CONSUMER.TRIES.POSITION.DELIVERED.TIME.PENDING[.MORE]`.
+struct Place {
+    pos: u64,
+    delivered: u64,
+}
+
+impl Place {
+    fn read(reply: &[u8]) -> Option<Place> {
+        let text = std::str::from_utf8(reply).ok()?;
+        let tokens: Vec<_> = text.strip_prefix("$JS.ACK.")?.split('.').collect();
+        // With a domain there are two tokens more in front, and one or more behind.
+        let at = if tokens.len() == 7 { 3 } else { 5 };
+        Some(Place { pos: tokens.get(at)?.parse().ok()?, delivered: tokens.get(at + 1)?.parse().ok()? })
+    }
+}
+
+fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Positions are read from both forms of the subject.
+    #[test]
+    fn places_are_read_with_and_without_a_domain() {
+        let plain = Place::read(b"$JS.ACK.TENURE.c.1.42.7.1700000000000000000.3").unwrap();
+        assert_eq!((plain.pos, plain.delivered), (42, 7));
+        let domain = Place::read(b"$JS.ACK.hub.ACCHASH.TENURE.c.1.42.7.1700000000000000000.3.x").unwrap();
+        assert_eq!((domain.pos, domain.delivered), (42, 7));
+        assert!(Place::read(b"").is_none() && Place::read(b"_INBOX.x").is_none());
+    }
+}

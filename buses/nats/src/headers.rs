@@ -1,0 +1,165 @@
+//! The headers of a message: what a consumer needs to route, trace and fence it without reading the envelope.
+
+use std::fmt::Write;
+
+use bytes::BytesMut;
+use tenure_bus::{Followed, Message};
+use tenure_core::Term;
+use tenure_envelope::EnvelopeId;
+
+use crate::protocol::Incoming;
+
+/// Where all of this comes from.
+const SOURCE: &str = "twitch";
+/// The header that JetStream drops second messages by.
+const MESSAGE_ID: &str = "Nats-Msg-Id";
+const TERM: &str = "term";
+
+/// Puts a whole publication of `message` into `out`: the HPUB line, headers and body. `scratch` is only for its use.
+pub(crate) fn encode(
+    out: &mut BytesMut,
+    scratch: &mut String,
+    subject: &str,
+    reply: (&str, u64),
+    message: &Message,
+    term: Option<Term>,
+) {
+    scratch.clear();
+    write_headers(scratch, message, term);
+    let (inbox, number) = reply;
+    let (headers, total) = (scratch.len(), scratch.len() + message.body.len());
+    out.reserve(subject.len() + inbox.len() + total + 64);
+    // Writing to memory cannot fail.
+    let _ = write!(out, "HPUB {subject} {inbox}{number} {headers} {total}\r\n");
+    out.extend_from_slice(scratch.as_bytes());
+    out.extend_from_slice(&message.body);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// How many bytes a message counts against the server's limit.
+pub(crate) fn size(message: &Message, term: Option<Term>) -> usize {
+    let mut headers = String::new();
+    write_headers(&mut headers, message, term);
+    headers.len() + message.body.len()
+}
+
+fn write_headers(out: &mut String, message: &Message, term: Option<Term>) {
+    let id = uuid(&message.id);
+    let id = std::str::from_utf8(&id).unwrap_or_default();
+    for part in ["NATS/1.0\r\n", MESSAGE_ID, ": ", id, "\r\ntype: ", message.kind] {
+        out.push_str(part);
+    }
+    for part in ["\r\nsource: ", SOURCE, "\r\ncorrelationId: ", id, "\r\ntraceparent: 00-"] {
+        out.push_str(part);
+    }
+    // A trace id is the envelope's; the span that published it is named after the id's second half. Neither is zero.
+    let digits = || id.chars().filter(|digit| *digit != '-');
+    out.extend(digits());
+    out.push('-');
+    out.extend(digits().skip(16));
+    out.push_str("-01\r\n");
+    if !message.channel.is_empty() {
+        out.push_str("channel: ");
+        // A header's line must not be ended by what it holds.
+        out.extend(message.channel.chars().map(|c| if c.is_control() { '?' } else { c }));
+        out.push_str("\r\n");
+    }
+    if let Some(term) = term {
+        let _ = write!(out, "{TERM}: {}\r\n", term.get());
+    }
+    out.push_str("\r\n");
+}
+
+/// The id with its hyphens.
+fn uuid(id: &EnvelopeId) -> [u8; 36] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [b'-'; 36];
+    let mut at = 0;
+    for (index, byte) in id.0.iter().enumerate() {
+        at += usize::from(matches!(index, 4 | 6 | 8 | 10));
+        text[at] = DIGITS[usize::from(byte >> 4)];
+        text[at + 1] = DIGITS[usize::from(byte & 15)];
+        at += 2;
+    }
+    text
+}
+
+/// What was followed, where the message is one of this bus's: its id stands in its headers, or else in its body.
+pub(crate) fn followed(pos: u64, message: Incoming) -> Option<Followed> {
+    let text = std::str::from_utf8(&message.headers).unwrap_or_default();
+    let header = |wanted: &str| {
+        let field = |line: &'_ str| {
+            let (name, value) = line.split_once(':')?;
+            name.eq_ignore_ascii_case(wanted).then(|| value.trim().to_owned())
+        };
+        text.lines().skip(1).find_map(field)
+    };
+    let id = header(MESSAGE_ID).and_then(|id| parse_id(&id)).or_else(|| id_in(&message.payload))?;
+    let term = header(TERM).and_then(|term| term.parse().ok()).and_then(Term::new);
+    Some(Followed { pos, id, term, body: message.payload })
+}
+
+fn id_in(body: &[u8]) -> Option<EnvelopeId> {
+    #[derive(serde::Deserialize)]
+    struct Identified<'a> {
+        id: std::borrow::Cow<'a, str>,
+    }
+    parse_id(&serde_json::from_slice::<Identified<'_>>(body).ok()?.id)
+}
+
+fn parse_id(text: &str) -> Option<EnvelopeId> {
+    let mut id = [0; 16];
+    let mut digits = text.bytes().filter(|byte| *byte != b'-');
+    for byte in &mut id {
+        let mut digit = || char::from(digits.next()?).to_digit(16);
+        *byte = u8::try_from(digit()? << 4 | digit()?).ok()?;
+    }
+    (text.len() == 36 && digits.next().is_none()).then_some(EnvelopeId(id))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn message(channel: &str) -> Message {
+        let id = EnvelopeId::derive(&[b"twitch:", b"x"]);
+        Message { id, kind: "external.chat.message.v1", channel: channel.into(), body: Bytes::from_static(b"{}") }
+    }
+
+    /// What is written is one HPUB whose lengths are right, and reads back as the same id and term.
+    #[test]
+    fn what_is_encoded_reads_back() {
+        let (mut out, mut scratch) = (BytesMut::new(), String::new());
+        let sent = message("a\r\nb: c\u{1F600}");
+        encode(&mut out, &mut scratch, "s", ("_INBOX.x.", 7), &sent, Term::new(42));
+        let text = String::from_utf8(out.to_vec()).unwrap();
+        let (line, rest) = text.split_once("\r\n").unwrap();
+        let numbers: Vec<usize> = line.split(' ').skip(3).map(|number| number.parse().unwrap()).collect();
+        let (headers, total) = (numbers[0], numbers[1]);
+        assert_eq!((rest.len(), total), (total + 2, size(&sent, Term::new(42))));
+        let (headers, payload) = (Bytes::from(rest[..headers].to_owned()), Bytes::from_static(b"{}"));
+        assert!(headers.ends_with(b"\r\n\r\n"));
+        let incoming = Incoming { subject: Bytes::new(), reply: Bytes::new(), headers, payload };
+        let seen = followed(9, incoming).unwrap();
+        assert_eq!((seen.pos, seen.id, seen.term), (9, sent.id, Term::new(42)));
+        let hex = sent.id.to_string().replace('-', "");
+        assert!(rest.contains(&format!("traceparent: 00-{hex}-{}-01\r\n", &hex[16..])));
+        assert!(rest.contains("channel: a??b: c\u{1F600}\r\n") && rest.contains("source: twitch\r\n"));
+    }
+
+    /// A message of somebody else's is known by the id in its body, or not at all.
+    #[test]
+    fn foreign_messages_are_known_by_their_bodies() {
+        let incoming = |body: String| Incoming {
+            subject: Bytes::new(),
+            reply: Bytes::new(),
+            headers: Bytes::new(),
+            payload: Bytes::from(body),
+        };
+        let id = EnvelopeId::derive(&[b"y"]);
+        assert_eq!(followed(1, incoming(format!(r#"{{"v":"1","id":"{id}"}}"#))).unwrap().id, id);
+        assert!(followed(1, incoming("hello".into())).is_none());
+    }
+}
