@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: builds the benchmarks in release, fetches the peer on Node, runs both.
+//! `cargo xtask bench`: builds the benchmarks and `tenure` in release, fetches the peers on Node and in Python, runs them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{root, step};
+use crate::{node, root, step};
 
 /// What a run measures.
 #[derive(Clone, Debug)]
@@ -19,8 +19,8 @@ pub(crate) struct Options {
     pub(crate) write: bool,
 }
 
-/// The files of the peer on Node.
-const NODE_FILES: &[&str] = &["package.json", "package-lock.json", ".npmrc", "peer.mjs"];
+/// The peers in Python, each with its version.
+const PYTHON_FILE: &str = "benches/peers/requirements.txt";
 /// Between these lines BENCHMARKS.md holds what was measured last.
 const BEGIN: &str = "<!-- results: begin -->";
 const END: &str = "<!-- results: end -->";
@@ -34,16 +34,23 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         bail!("--write takes whole results: leave --quick and --only out");
     }
     let logs = root::logs()?;
-    let node = match node_peer(&logs) {
+    let peer = match node_peer() {
         Ok(folder) => Some(folder),
         Err(error) => {
             println!("SKIPPED: rows beside Node: {error:#}");
             None
         }
     };
-    println!("building tenure-benches in release");
+    let python = match python_peers(&logs) {
+        Ok(program) => Some(program),
+        Err(error) => {
+            println!("SKIPPED: rows beside Python: {error:#}");
+            None
+        }
+    };
+    println!("building tenure-benches and tenure-cli in release");
     let mut build = root::command("cargo");
-    build.args(["build", "--release", "--locked", "-p", "tenure-benches"]);
+    build.args(["build", "--release", "--locked", "-p", "tenure-benches", "-p", "tenure-cli"]);
     let built = step::run("bench-build", &mut build, Duration::from_secs(1800))?;
     if !built.ok {
         built.show_end();
@@ -60,9 +67,13 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     if let Some(only) = &options.only {
         command.args(["--only", only]);
     }
-    if let Some(node) = &node {
-        command.arg("--node").arg(node);
+    if let Some(peer) = &peer {
+        command.arg("--node").arg(peer);
     }
+    if let Some(python) = &python {
+        command.arg("--python").arg(python);
+    }
+    command.arg("--tenure").arg(release_folder().join("tenure"));
     let ok = command.status().context("cannot start the benchmarks")?.success();
     if ok && options.write {
         let path = root::root().join("BENCHMARKS.md");
@@ -75,35 +86,40 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     Ok(ok)
 }
 
-/// Installs the peer on Node under target/, from its lock file; the same lock file is not installed twice.
-fn node_peer(logs: &Path) -> Result<PathBuf> {
-    let version = root::command("node").arg("--version").output().context("node is not installed: install Node 20")?;
-    let version = String::from_utf8_lossy(&version.stdout).trim().to_owned();
-    let major: u32 = version.trim_start_matches('v').split('.').next().unwrap_or_default().parse().unwrap_or(0);
-    if major < 20 {
-        bail!("node is {version}: install Node 20 or later");
+/// Installs the peer on Node.
+fn node_peer() -> Result<PathBuf> {
+    node::check()?;
+    node::install("benches/node", "node")
+}
+
+/// Where cargo puts release builds.
+fn release_folder() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root::root().join("target"), PathBuf::from).join("release")
+}
+
+/// Installs the peers in Python under target/, in the versions of their file; the same file is not installed twice.
+fn python_peers(logs: &Path) -> Result<PathBuf> {
+    let folder = logs.join("python");
+    let (program, installed) = (folder.join("bin/python"), folder.join("installed-requirements.txt"));
+    let file = root::root().join(PYTHON_FILE);
+    let wanted = fs::read(&file).with_context(|| format!("cannot read {PYTHON_FILE}"))?;
+    if fs::read(&installed).is_ok_and(|last| last == wanted) && program.is_file() {
+        return Ok(program);
     }
-    let folder = logs.join("node");
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    let from = root::root().join("benches/node");
-    let lock = fs::read(from.join("package-lock.json")).context("benches/node/package-lock.json")?;
-    let installed = folder.join("installed-lock.json");
-    for name in NODE_FILES {
-        fs::copy(from.join(name), folder.join(name)).with_context(|| format!("cannot copy benches/node/{name}"))?;
+    println!("pip install for the peers in Python");
+    let mut make = root::command("python3");
+    make.args(["-m", "venv", "--clear"]).arg(&folder);
+    let mut install = root::command(&program.to_string_lossy());
+    install.args(["-m", "pip", "install", "--disable-pip-version-check", "--requirement"]).arg(&file);
+    for (name, command) in [("bench-venv", &mut make), ("bench-pip", &mut install)] {
+        let ran = step::run(name, command, Duration::from_secs(300)).context("Python 3 with venv and pip is needed")?;
+        if !ran.ok {
+            ran.show_end();
+            bail!("Python 3 with venv and pip is needed: see {}", ran.log_name());
+        }
     }
-    if fs::read(&installed).is_ok_and(|last| last == lock) && folder.join("node_modules").is_dir() {
-        return Ok(folder);
-    }
-    println!("npm ci for the peer on Node");
-    let mut npm = root::command("npm");
-    npm.args(["ci", "--ignore-scripts"]).current_dir(&folder);
-    let ran = step::run("bench-npm-ci", &mut npm, Duration::from_secs(300))?;
-    if !ran.ok {
-        ran.show_end();
-        bail!("npm ci failed: see {}", ran.log_name());
-    }
-    fs::write(&installed, lock).with_context(|| format!("cannot write {}", installed.display()))?;
-    Ok(folder)
+    fs::write(&installed, wanted).with_context(|| format!("cannot write {}", installed.display()))?;
+    Ok(program)
 }
 
 /// The page with other results between its markers; `None` where a marker is missing.

@@ -1,7 +1,8 @@
-//! The project's own tasks: `cargo xtask test`, `tidy`, `bench` and `sim`.
+//! The project's own tasks: `cargo xtask test`, `tidy`, `bench`, `soak` and `sim`.
 
 mod bench;
 mod clock;
+mod node;
 mod outcome;
 mod report;
 mod root;
@@ -29,7 +30,7 @@ enum Task {
     ///
     /// Sets up what it needs first (as root on Debian it installs the packages, and says so; elsewhere it names what is
     /// missing), then: format, clippy with warnings as errors, all tests of all crates, doc tests, the tidy rules, the
-    /// simulator and the documentation. With CI=true a missing tool is a failure, not a skip. Exit status 1 when anything
+    /// simulator, clients on Node that are not ours, and the documentation. With CI=true a missing tool is a failure, not a skip. Exit status 1 when anything
     /// failed.
     Test {
         /// A tenth of the simulator's seeds, and no documentation build
@@ -47,18 +48,32 @@ enum Task {
     },
     /// Measures the product beside its peers and prints the table of BENCHMARKS.md
     ///
-    /// Builds in release, measures in alternating pairs of CPU time, and writes target/xtask/bench.json. The peer on
-    /// Node needs `node` 20 and `npm`; without them its rows are left out, and the table says so.
+    /// Builds in release, measures in alternating pairs, and writes target/xtask/bench.json. The peer on Node needs
+    /// `node` 20 and `npm`, those in Python `python3` with `venv` and `pip`, the rows about servers `redis-server` and
+    /// `nats-server`, the rows beside flock util-linux and bash; without them the rows are left out, and the table says so.
     Bench {
         /// Three short pairs in place of nine: shows that it works, measures nothing
         #[arg(long)]
         quick: bool,
-        /// Only the groups whose name contains this: parse, envelope, sqlite, memory, channels
+        /// Only the groups whose name contains this: parse, envelope, sqlite, memory, channels, nats, renew, handoff,
+        /// takeover, run, idle
         #[arg(long, value_name = "GROUP")]
         only: Option<String>,
         /// Puts the results into BENCHMARKS.md, between its markers
         #[arg(long)]
         write: bool,
+    },
+    /// Plays rounds of faults against `tenure run` over every store, and counts who was alive when
+    ///
+    /// kill -9 and SIGSTOP of each process, a store that is away for three ttls, grandchildren of their own sessions. The
+    /// same rounds are part of `cargo xtask test`, ten of each.
+    Soak {
+        /// How many rounds of each fault on each store
+        #[arg(long, default_value_t = 100)]
+        rounds: u64,
+        /// Only those whose name contains this, such as `sqlite` or `redis::tenure_is_killed`
+        #[arg(long, default_value = "")]
+        only: String,
     },
     /// Plays the simulator in release: `cargo xtask sim --seeds 1000000`
     Sim {
@@ -78,6 +93,7 @@ fn main() -> ExitCode {
         }
         Task::Tidy { list } => tidy_alone(list),
         Task::Bench { quick, only, write } => bench::run(&bench::Options { quick, only, write }),
+        Task::Soak { rounds, only } => suites::soak(rounds, &only),
         Task::Sim { seeds, rest } => suites::simulate(seeds, &rest),
     };
     match done {

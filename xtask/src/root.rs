@@ -20,6 +20,12 @@ pub(crate) fn logs() -> Result<PathBuf> {
     Ok(folder)
 }
 
+/// Where cargo puts a binary of the debug profile.
+pub(crate) fn debug_binary(name: &str) -> PathBuf {
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    target.join("debug").join(format!("{name}{}", env::consts::EXE_SUFFIX))
+}
+
 /// Whether this is a run of continuous integration, where nothing that is required may be missing.
 pub(crate) fn in_ci() -> bool {
     env::var("CI").is_ok_and(|value| matches!(value.as_str(), "true" | "1"))

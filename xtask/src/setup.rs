@@ -1,6 +1,6 @@
 //! What the checks need on this machine: found, installed, or named.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::root;
 
@@ -47,6 +47,34 @@ const TOOLS: &[Tool] = &[
         component: Some("clippy"),
         by_hand: "rustup component add clippy",
     },
+    Tool {
+        wanted_by: "the tests of the Redis store",
+        probe: ("redis-server", &["--version"]),
+        packages: &["redis-server", "redis-tools", "redis-sentinel"],
+        component: None,
+        by_hand: "install Redis, such as the packages redis-server, redis-tools and redis-sentinel",
+    },
+    Tool {
+        wanted_by: "the tests of the NATS bus",
+        probe: ("nats-server", &["--version"]),
+        packages: &["nats-server"],
+        component: None,
+        by_hand: "install NATS, such as the package nats-server, or put the program into the folder of TENURE_SERVERS",
+    },
+    Tool {
+        wanted_by: "the guides, whose commands are run",
+        probe: ("jq", &["--version"]),
+        packages: &["jq", "procps"],
+        component: None,
+        by_hand: "install jq",
+    },
+    Tool {
+        wanted_by: "the guides, whose commands are run",
+        probe: ("curl", &["--version"]),
+        packages: &["curl"],
+        component: None,
+        by_hand: "install curl",
+    },
 ];
 
 /// Sees to every tool; what is still missing comes back as one line each, with how to get it.
@@ -83,8 +111,14 @@ pub(crate) fn has_nextest() -> bool {
     root::answers("cargo", &["nextest", "--version"])
 }
 
+/// In PATH, in the folder of other servers, or where Debian keeps servers: where the tests look, too.
 fn is_there(tool: &Tool) -> bool {
-    root::answers(tool.probe.0, tool.probe.1)
+    let (program, arguments) = tool.probe;
+    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache/tenure-servers"));
+    let own = std::env::var_os("TENURE_SERVERS").map(PathBuf::from).or_else(home);
+    let elsewhere = own.into_iter().chain([PathBuf::from("/usr/sbin")]).map(|folder| folder.join(program));
+    root::answers(program, arguments)
+        || elsewhere.filter_map(|file| file.to_str().map(str::to_owned)).any(|file| root::answers(&file, arguments))
 }
 
 /// Root on Debian, or on a system that descends from it.

@@ -10,9 +10,11 @@ use crate::clock::{Started, minutes};
 use crate::outcome::{self, ByCrate, Outcome};
 use crate::report::{Report, Row};
 use crate::step::{self, Ran};
-use crate::{root, setup, tidy};
+use crate::{node, root, setup, tidy};
 
 const MINUTE: Duration = Duration::from_secs(60);
+/// The rounds mostly wait, so more of them than cores fit beside each other.
+const SOAKS_AT_ONCE: &str = "6";
 /// How many lines of a failed test are shown.
 const SHOWN_OF_EACH: usize = 40;
 
@@ -38,7 +40,7 @@ struct Run {
 /// # Errors
 /// None: what goes wrong is a row of the table.
 pub(crate) fn test(plan: &Plan) -> Result<bool> {
-    let mut run = Run { report: Report::default(), started: Started::now(), step: 0, steps: 8 };
+    let mut run = Run { report: Report::default(), started: Started::now(), step: 0, steps: 9 };
     println!("cargo xtask test: logs in target/xtask/");
     run.setup();
     run.whole("format", cargo(&["fmt", "--all", "--check"]), 5 * MINUTE);
@@ -50,6 +52,7 @@ pub(crate) fn test(plan: &Plan) -> Result<bool> {
     );
     run.tests();
     run.doc_tests();
+    run.node_clients();
     run.simulator(plan.seeds);
     if plan.quick {
         run.leave_out("docs", "left out by --quick");
@@ -73,6 +76,19 @@ pub(crate) fn simulate(seeds: u64, rest: &[String]) -> Result<bool> {
         command.args(["--seeds", &seeds.to_string()]);
     }
     Ok(command.args(rest).status()?.success())
+}
+
+/// `cargo xtask soak`: the rounds of faults against `tenure run`, in the terminal.
+///
+/// # Errors
+/// Where cargo cannot be started.
+pub(crate) fn soak(rounds: u64, only: &str) -> Result<bool> {
+    let mut command = cargo(&["test", "--quiet", "--locked", "-p", "tenure-cli", "--test", "soak", "--"]);
+    command.args(["--nocapture", "--test-threads", SOAKS_AT_ONCE]);
+    if !only.is_empty() {
+        command.arg(only);
+    }
+    Ok(command.env("TENURE_ROUNDS", rounds.to_string()).status()?.success())
 }
 
 impl Run {
@@ -227,6 +243,36 @@ impl Run {
         let command = cargo(&["test", "--workspace", "--locked", "--doc", "--no-fail-fast", "--", "--show-output"]);
         let Some(ran) = self.step("doc tests", command, 15 * MINUTE) else { return };
         self.crates("doc tests", &ran, outcome::from_libtest(&ran.output, &BTreeMap::new()));
+    }
+
+    /// tmi.js and @twurple/chat, unmodified, against the simulated Twitch. Without Node or what npm brings for it this is
+    /// a skip; where Node itself is missing in continuous integration it is a failure.
+    fn node_clients(&mut self) {
+        const SUITE: &str = "node clients";
+        self.announce(SUITE);
+        if let Err(error) = node::check() {
+            let missing = format!("{error:#}");
+            let outcome = if root::in_ci() { Outcome::failed(missing) } else { Outcome::skipped(missing) };
+            return self.add(SUITE, outcome, None, "");
+        }
+        let folder = match node::install("chat/twitch-sim/clients", "node-clients") {
+            Ok(folder) => folder,
+            Err(error) => return self.add(SUITE, Outcome::skipped(format!("{error:#}")), None, ""),
+        };
+        let build = cargo(&["build", "--locked", "-p", "tenure-cli"]);
+        let Some(built) = self.step("node clients build", build, 20 * MINUTE) else { return };
+        if !built.ok {
+            built.show_end();
+            let what = format!("tenure does not build, see {}", built.log_name());
+            return self.add(SUITE, Outcome::failed(what), Some(built.took), "");
+        }
+        let mut command = root::command("node");
+        command.arg(folder.join("run.mjs")).arg("--tenure").arg(root::debug_binary("tenure"));
+        if std::env::var_os("TENURE_CORPORA").is_none() {
+            command.env("TENURE_CORPORA", root::root().join("../shared/corpora"));
+        }
+        let Some(ran) = self.step(SUITE, command, 10 * MINUTE) else { return };
+        self.crates(SUITE, &ran, outcome::from_libtest(&ran.output, &BTreeMap::new()));
     }
 
     fn simulator(&mut self, seeds: u64) {

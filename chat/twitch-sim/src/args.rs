@@ -30,7 +30,7 @@ Examples:
 Faults: cut half_open stall mute_pongs reconnect split duplicate reorder drop partial_join part odd refuse tls_stall
 expire_login clock_skew heal. Selections: \"all\" {\"id\":1} {\"nick\":\"n\"} {\"port\":1} {\"peer\":\"host:port\"}.";
 
-/// Runs a simulated Twitch: chat over IRC, made up from a seed or replayed, with faults on request.
+/// Runs a simulated Twitch: chat over IRC and WebSocket, made up from a seed or replayed, with faults on request.
 ///
 /// The first line on stdout is JSON with the addresses. It ends on SIGINT or SIGTERM.
 #[derive(Clone, Debug, Parser)]
@@ -42,6 +42,12 @@ pub struct Args {
     /// Where IRC with TLS listens
     #[arg(long, value_name = "ADDR", requires = "tls_ca")]
     pub tls_listen: Option<SocketAddr>,
+    /// Where WebSocket listens; port 0 takes any
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    pub ws_listen: SocketAddr,
+    /// Where WebSocket with TLS listens [default: beside --tls-listen, on any port]
+    #[arg(long, value_name = "ADDR", requires = "tls_ca")]
+    pub wss_listen: Option<SocketAddr>,
     /// Where to write the certificate that clients must trust (a new authority is made at each start)
     #[arg(long, value_name = "FILE")]
     pub tls_ca: Option<PathBuf>,
@@ -96,6 +102,9 @@ pub struct Args {
     /// A token (without "oauth:") whose login fails; repeatable
     #[arg(long, value_name = "TOKEN")]
     pub bad_token: Vec<String>,
+    /// Refuse an account's NICK before its PASS, as Twitch does
+    #[arg(long)]
+    pub strict_login: bool,
     /// An account that moderates everywhere; repeatable
     #[arg(long, value_name = "NICK")]
     pub moderator: Vec<String>,
@@ -117,6 +126,8 @@ impl Args {
         SimConfig {
             listen: self.listen,
             tls_listen: self.tls_listen,
+            ws_listen: Some(self.ws_listen),
+            wss_listen: self.wss_listen.or(self.tls_listen.map(|addr| SocketAddr::new(addr.ip(), 0))),
             tls_ca_file: self.tls_ca.clone(),
             http_listen: Some(self.http),
             channels,
@@ -129,6 +140,7 @@ impl Args {
             suspended: self.suspended.clone(),
             moderators: self.moderator.clone(),
             bad_tokens: self.bad_token.clone(),
+            strict_login_order: self.strict_login,
             join_budget: budget(self.join_budget),
             auth_budget: budget(self.auth_budget),
             room_cap: (self.room_cap > 0).then_some(self.room_cap),
@@ -150,8 +162,9 @@ pub async fn run(args: Args) -> Result<(), SimError> {
     let hello = Hello {
         irc: format!("irc://{}", addresses.irc),
         ircs: addresses.ircs.map(|addr| format!("ircs://{addr}")),
-        ca: addresses.ircs.and(args.tls_ca.as_deref()),
-        ws: "",
+        ca: addresses.ircs.or(addresses.wss).and(args.tls_ca.as_deref()),
+        ws: addresses.ws.map(|addr| format!("ws://{addr}")).unwrap_or_default(),
+        wss: addresses.wss.map(|addr| format!("wss://{addr}")),
         http: addresses.http.map(|addr| format!("http://{addr}")).unwrap_or_default(),
     };
     print_line(&hello)?;
@@ -179,8 +192,9 @@ struct Hello<'a> {
     ircs: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ca: Option<&'a Path>,
-    /// Chat over WebSocket: not spoken yet.
-    ws: &'static str,
+    ws: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wss: Option<String>,
     http: String,
 }
 

@@ -34,6 +34,10 @@ pub struct SimConfig {
     pub listen: SocketAddr,
     /// Where IRC with TLS listens. Default nowhere.
     pub tls_listen: Option<SocketAddr>,
+    /// Where WebSocket without TLS listens. Default 127.0.0.1, any port; `None` for nowhere.
+    pub ws_listen: Option<SocketAddr>,
+    /// Where WebSocket with TLS listens. Default nowhere.
+    pub wss_listen: Option<SocketAddr>,
     /// Where the certificate of the authority that clients must trust is written.
     pub tls_ca_file: Option<PathBuf>,
     /// Where `/stats`, `/ledger`, `/fault` and `/healthz` listen. Default 127.0.0.1, any port; `None` for nowhere.
@@ -97,6 +101,8 @@ impl Default for SimConfig {
         SimConfig {
             listen: any,
             tls_listen: None,
+            ws_listen: Some(any),
+            wss_listen: None,
             tls_ca_file: None,
             http_listen: Some(any),
             channels: SimConfig::numbered_channels(1),

@@ -30,7 +30,7 @@ pub(crate) const MEMBERSHIP: u8 = 4;
 pub(crate) struct Connection {
     pub(crate) id: u64,
     pub(crate) peer: SocketAddr,
-    pub(crate) tls: bool,
+    pub(crate) wire: Wire,
     pub(crate) outbox: Outbox,
     pub(crate) record: Arc<ConnectionRecord>,
     pub(crate) caps: AtomicU8,
@@ -51,11 +51,17 @@ pub(crate) enum Signal {
 }
 
 impl Connection {
-    pub(crate) fn new(id: u64, peer: SocketAddr, tls: bool, queue_bytes: usize, record: Arc<ConnectionRecord>) -> Self {
+    pub(crate) fn new(
+        id: u64,
+        peer: SocketAddr,
+        wire: Wire,
+        queue_bytes: usize,
+        record: Arc<ConnectionRecord>,
+    ) -> Self {
         Connection {
             id,
             peer,
-            tls,
+            wire,
             outbox: Outbox::new(queue_bytes),
             record,
             caps: AtomicU8::new(0),
@@ -122,10 +128,35 @@ impl Connection {
     }
 }
 
-/// A stream of lines with a TCP socket underneath. A WebSocket would be one too: text frames read as bytes, each write
-/// (whole lines, unless a fault splits them) one frame.
+/// How a client is connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wire {
+    Irc,
+    Ircs,
+    Ws,
+    Wss,
+}
+
+impl Wire {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Wire::Irc => "irc",
+            Wire::Ircs => "ircs",
+            Wire::Ws => "ws",
+            Wire::Wss => "wss",
+        }
+    }
+}
+
+/// A stream of lines with a TCP socket underneath: the socket itself, TLS, or a WebSocket over one of them.
 pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// Each write is a message or a part of one, and lines that are not UTF-8 must be written alone and whole.
+    const FRAMED: bool = false;
+
     fn tcp(&self) -> &TcpStream;
+
+    /// The next shutdown has this reason, for those that can tell it.
+    fn closing(&mut self, _why: Close) {}
 }
 
 impl Transport for TcpStream {
@@ -161,6 +192,7 @@ pub(crate) async fn serve<S: Transport>(stream: S, connection: Arc<Connection>, 
         // An error here means that the socket is gone already.
         let _ = stream.tcp().set_zero_linger();
     } else {
+        stream.closing(why);
         let _ = timeout(Duration::from_secs(1), end_orderly(&mut stream)).await;
     }
     why
@@ -201,14 +233,18 @@ async fn read_lines<S: Transport>(reader: &mut ReadHalf<S>, connection: &Arc<Con
     let mut buffer: Vec<u8> = Vec::with_capacity(1024);
     loop {
         match reader.read_buf(&mut buffer).await {
-            Ok(0) | Err(_) => return Close::Client,
+            Ok(0) => return Close::Client,
             Ok(_) => {}
+            Err(error) => return why_failed(&error),
         }
         let mut from = 0;
         while let Some(length) = buffer[from..].iter().position(|byte| *byte == b'\n') {
             let line = &buffer[from..from + length];
             from += length + 1;
             let line = line.strip_suffix(b"\r").unwrap_or(line);
+            if line.len() > CLIENT_LINE_LIMIT {
+                return Close::LineTooLong;
+            }
             if let Some(why) = shared.handle(&mut session, line) {
                 // What is queued (a NOTICE with the reason) goes out first.
                 connection.outbox.close_after_flush(why);
@@ -219,6 +255,14 @@ async fn read_lines<S: Transport>(reader: &mut ReadHalf<S>, connection: &Arc<Con
         if buffer.len() > CLIENT_LINE_LIMIT {
             return Close::LineTooLong;
         }
+    }
+}
+
+fn why_failed(error: &std::io::Error) -> Close {
+    match error.kind() {
+        std::io::ErrorKind::InvalidData => Close::BadFrame,
+        std::io::ErrorKind::FileTooLarge => Close::LineTooLong,
+        _ => Close::Client,
     }
 }
 
@@ -267,7 +311,10 @@ async fn write_lines<S: Transport>(writer: &mut WriteHalf<S>, connection: &Conne
         }
         batch.iter().for_each(|item: &Item| buffer.extend_from_slice(&item.bytes));
         let mut pieces = Pieces { connection, batch: &batch, sent: 0, items: 0, items_end: 0 };
+        // In a message of its own, and not in pieces: what is not UTF-8 is not text.
+        let alone = S::FRAMED && std::str::from_utf8(&buffer).is_err();
         let done = match connection.outbox.effects(|effects| effects.split) {
+            _ if alone => pieces.write_each(writer, &buffer).await,
             None => pieces.write(writer, &buffer, buffer.len()).await,
             Some((how, pause_ms)) => {
                 cut += 1;
@@ -313,6 +360,15 @@ impl Pieces<'_> {
             self.connection.record.written(self.batch[from..self.items].iter().filter_map(|item| item.line));
         }
         writer.flush().await
+    }
+
+    async fn write_each<S: Transport>(&mut self, writer: &mut WriteHalf<S>, buffer: &[u8]) -> std::io::Result<()> {
+        let mut until = 0;
+        for item in self.batch {
+            until += item.bytes.len();
+            self.write(writer, buffer, until).await?;
+        }
+        Ok(())
     }
 
     async fn write_split<S: Transport>(

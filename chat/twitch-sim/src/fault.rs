@@ -32,7 +32,7 @@ pub enum Cut {
     Fin,
 }
 
-/// How writes are cut into pieces; each piece is its own TCP segment.
+/// How writes are cut into pieces; each piece is its own TCP segment, and over WebSocket its own frame of one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Split {

@@ -1,6 +1,6 @@
 //! A Twitch chat server that can misbehave, with a ledger of all it sent and a checker that judges a bus by it.
 //!
-//! [`Sim::start`] gives a server over TCP, and over TLS with an authority made for the occasion. It speaks Twitch's
+//! [`Sim::start`] gives a server over TCP and WebSocket, and over TLS with an authority made for the occasion. It speaks Twitch's
 //! IRC as clients know it: capabilities, anonymous readers, budgets, silent drops. Its chat is made up from a seed or
 //! replayed from a file. [`Sim::fault`] makes something go wrong; [`Sim::ledger`] says which line was written to which
 //! socket; [`Checker`] compares that with what arrived on a bus.
@@ -41,6 +41,7 @@ mod shared;
 mod sim;
 mod stats;
 mod tls;
+mod websocket;
 mod world;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

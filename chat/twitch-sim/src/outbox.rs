@@ -26,6 +26,8 @@ pub(crate) enum Close {
     JoinBudget,
     AuthBudget,
     LineTooLong,
+    /// What it sent is no WebSocket or TLS.
+    BadFrame,
     Reconnect,
     HalfOpenOver,
     Shutdown,
@@ -51,6 +53,7 @@ impl fmt::Display for Close {
             Close::JoinBudget => "join_budget",
             Close::AuthBudget => "auth_budget",
             Close::LineTooLong => "line_too_long",
+            Close::BadFrame => "bad_frame",
             Close::Reconnect => "reconnect",
             Close::HalfOpenOver => "half_open_over",
             Close::Shutdown => "shutdown",

@@ -54,7 +54,7 @@ impl Session {
                 self.try_login(world, now)
             }
             b"NICK" => self.nick(world, first, now),
-            b"PING" => self.ping(first),
+            b"PING" => self.ping(parsed.params().next()),
             b"PONG" => {
                 self.connection.pongs.fetch_add(1, Ordering::Relaxed);
                 None
@@ -189,10 +189,13 @@ impl Session {
         None
     }
 
-    fn ping(&mut self, text: &[u8]) -> Option<Close> {
+    /// A bare PING, as web clients send it, has a bare answer: some understand no other.
+    fn ping(&mut self, text: Option<&[u8]>) -> Option<Close> {
         if !self.connection.outbox.effects(|effects| effects.mute_pongs) {
-            let text = String::from_utf8_lossy(text);
-            self.push("", format_args!(":tmi.twitch.tv PONG tmi.twitch.tv :{text}"));
+            match text.map(String::from_utf8_lossy) {
+                Some(text) => self.push("", format_args!(":tmi.twitch.tv PONG tmi.twitch.tv :{text}")),
+                None => self.push("", format_args!("PONG")),
+            }
         }
         None
     }

@@ -47,6 +47,7 @@ pub(crate) struct Counts {
     pub(crate) refused: AtomicU64,
     pub(crate) tls_failed: AtomicU64,
     pub(crate) tls_stalled: AtomicU64,
+    pub(crate) ws_failed: AtomicU64,
     pub(crate) replay_skipped: AtomicU64,
     pub(crate) behind: AtomicU64,
     pub(crate) ledger_full: AtomicBool,

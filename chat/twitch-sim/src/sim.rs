@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::chat::Chat;
 use crate::config::SimConfig;
-use crate::connection::{Connection, serve};
+use crate::connection::{Connection, Transport, Wire, serve};
 use crate::error::SimError;
 use crate::fault::{Fault, FaultOutcome};
 use crate::feed::{self, ChatState, Source};
@@ -23,6 +23,7 @@ use crate::room::RoomName;
 use crate::shared::Shared;
 use crate::stats::{self, Stats};
 use crate::tls::Tls;
+use crate::websocket::WebSocket;
 use crate::world::World;
 
 /// A running simulated Twitch. Dropping it ends it without waiting; [`Sim::shutdown`] waits.
@@ -40,6 +41,10 @@ pub struct Addresses {
     pub irc: SocketAddr,
     /// IRC with TLS.
     pub ircs: Option<SocketAddr>,
+    /// WebSocket.
+    pub ws: Option<SocketAddr>,
+    /// WebSocket with TLS.
+    pub wss: Option<SocketAddr>,
     /// `/stats` and the others.
     pub http: Option<SocketAddr>,
 }
@@ -61,25 +66,37 @@ impl Sim {
         let recorder = Arc::new(Recorder::new(config.ledger_bytes));
         let world = World::new(config.clone(), &rooms, recorder.clone());
 
-        let (irc, irc_addr) = listen("IRC", config.listen).await?;
-        let tls = match config.tls_listen {
-            Some(addr) => {
-                let tls = Tls::new(addr.ip())?;
+        let tls = match config.tls_listen.or(config.wss_listen) {
+            Some(_) => {
+                let listens = [config.tls_listen, config.wss_listen].into_iter().flatten().map(|addr| addr.ip());
+                let tls = Tls::new(listens)?;
                 write_ca(config.tls_ca_file.as_deref(), &tls.ca_pem)?;
-                Some((listen("IRC with TLS", addr).await?, tls))
+                Some(tls)
             }
             None => None,
         };
+        let mut doors = Vec::new();
+        let mut bound = [None; 4];
+        for (wire, what, addr) in [
+            (Wire::Irc, "IRC", Some(config.listen)),
+            (Wire::Ircs, "IRC with TLS", config.tls_listen),
+            (Wire::Ws, "WebSocket", config.ws_listen),
+            (Wire::Wss, "WebSocket with TLS", config.wss_listen),
+        ] {
+            let Some(addr) = addr else { continue };
+            let (listener, addr) = listen(what, addr).await?;
+            bound[wire as usize] = Some(addr);
+            let tls = tls.clone().filter(|_| matches!(wire, Wire::Ircs | Wire::Wss));
+            doors.push((listener, Door { wire, tls }));
+        }
         let http = match config.http_listen {
             Some(addr) => Some(listen("HTTP", addr).await?),
             None => None,
         };
-        let addresses = Addresses {
-            irc: irc_addr,
-            ircs: tls.as_ref().map(|((_, addr), _)| *addr),
-            http: http.as_ref().map(|(_, addr)| *addr),
-        };
-        let ca_pem = tls.as_ref().map(|(_, tls)| tls.ca_pem.clone());
+        let [irc, ircs, ws, wss] = bound;
+        let addresses =
+            Addresses { irc: irc.unwrap_or(config.listen), ircs, ws, wss, http: http.as_ref().map(|(_, addr)| *addr) };
+        let ca_pem = tls.map(|tls| tls.ca_pem);
 
         let source = match replay {
             Some(replay) => {
@@ -94,9 +111,8 @@ impl Sim {
         let sim = Sim { shared: shared.clone(), addresses, ca_pem: ca_pem.clone() };
         sim.schedule_faults()?;
         let next_id = Arc::new(AtomicU64::new(1));
-        shared.tasks.spawn(accept(irc, None, shared.clone(), next_id.clone()));
-        if let Some(((listener, _), tls)) = tls {
-            shared.tasks.spawn(accept(listener, Some(tls), shared.clone(), next_id));
+        for (listener, door) in doors {
+            shared.tasks.spawn(accept(listener, door, shared.clone(), next_id.clone()));
         }
         if let Some((listener, _)) = http {
             shared.tasks.spawn(crate::http::serve(listener, shared.clone(), ca_pem));
@@ -227,7 +243,14 @@ fn write_ca(path: Option<&Path>, pem: &str) -> Result<(), SimError> {
     })
 }
 
-async fn accept(listener: TcpListener, tls: Option<Tls>, shared: Arc<Shared>, next_id: Arc<AtomicU64>) {
+/// What a listener speaks.
+#[derive(Clone)]
+struct Door {
+    wire: Wire,
+    tls: Option<Tls>,
+}
+
+async fn accept(listener: TcpListener, door: Door, shared: Arc<Shared>, next_id: Arc<AtomicU64>) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -248,17 +271,20 @@ async fn accept(listener: TcpListener, tls: Option<Tls>, shared: Arc<Shared>, ne
             continue;
         }
         let id = next_id.fetch_add(1, Ordering::Relaxed);
-        shared.tasks.spawn(run_connection(stream, peer, id, tls.clone(), shared.clone()));
+        shared.tasks.spawn(run_connection(stream, peer, id, door.clone(), shared.clone()));
     }
 }
 
 /// How long a client may take for the handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-async fn run_connection(stream: TcpStream, peer: SocketAddr, id: u64, tls: Option<Tls>, shared: Arc<Shared>) {
+async fn run_connection(stream: TcpStream, peer: SocketAddr, id: u64, door: Door, shared: Arc<Shared>) {
     // Pieces of a split line must leave as they are written.
     let _ = stream.set_nodelay(true);
-    if let (Some(_), Some(stall)) = (&tls, shared.tls_stall()) {
+    let Some(tls) = &door.tls else {
+        return upgrade(stream, peer, id, door.wire, shared).await;
+    };
+    if let Some(stall) = shared.tls_stall() {
         shared.counts.tls_stalled.fetch_add(1, Ordering::Relaxed);
         tokio::select! {
             () = sleep(stall) => {}
@@ -267,31 +293,40 @@ async fn run_connection(stream: TcpStream, peer: SocketAddr, id: u64, tls: Optio
         let _ = stream.set_zero_linger();
         return;
     }
-    let connect = || {
-        let record = shared.recorder.connect(id, peer, shared.now().unix_ms);
-        let connection = Connection::new(id, peer, tls.is_some(), shared.config.queue_bytes, record);
-        let connection = Arc::new(connection);
-        lock(&shared.connections).push(connection.clone());
-        lock(&shared.world).connect(&connection);
-        if shared.shutdown.is_cancelled() {
-            connection.signal(crate::connection::Signal::Close(Close::Shutdown));
+    match timeout(HANDSHAKE, tls.acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => upgrade(stream, peer, id, door.wire, shared).await,
+        failed => {
+            shared.counts.tls_failed.fetch_add(1, Ordering::Relaxed);
+            tracing::debug!(%peer, ?failed, "TLS handshake failed");
         }
-        connection
-    };
-    match &tls {
-        None => {
-            let connection = connect();
-            serve(stream, connection, shared.clone()).await;
-        }
-        Some(tls) => match timeout(HANDSHAKE, tls.acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => {
-                let connection = connect();
-                serve(stream, connection, shared.clone()).await;
-            }
-            failed => {
-                shared.counts.tls_failed.fetch_add(1, Ordering::Relaxed);
-                tracing::debug!(%peer, ?failed, "TLS handshake failed");
-            }
-        },
     }
+}
+
+async fn upgrade<S: Transport>(stream: S, peer: SocketAddr, id: u64, wire: Wire, shared: Arc<Shared>) {
+    if matches!(wire, Wire::Irc | Wire::Ircs) {
+        return talk(stream, peer, id, wire, shared).await;
+    }
+    let accepted = tokio::select! {
+        accepted = timeout(HANDSHAKE, WebSocket::accept(stream)) => accepted,
+        () = shared.shutdown.cancelled() => return,
+    };
+    match accepted {
+        Ok(Ok(stream)) => talk(stream, peer, id, wire, shared).await,
+        failed => {
+            shared.counts.ws_failed.fetch_add(1, Ordering::Relaxed);
+            let problem = failed.map(|refused| refused.err().map(|error| error.to_string()));
+            tracing::debug!(%peer, ?problem, "WebSocket handshake failed");
+        }
+    }
+}
+
+async fn talk<S: Transport>(stream: S, peer: SocketAddr, id: u64, wire: Wire, shared: Arc<Shared>) {
+    let record = shared.recorder.connect(id, peer, shared.now().unix_ms);
+    let connection = Arc::new(Connection::new(id, peer, wire, shared.config.queue_bytes, record));
+    lock(&shared.connections).push(connection.clone());
+    lock(&shared.world).connect(&connection);
+    if shared.shutdown.is_cancelled() {
+        connection.signal(crate::connection::Signal::Close(Close::Shutdown));
+    }
+    serve(stream, connection, shared.clone()).await;
 }

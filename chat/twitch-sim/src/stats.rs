@@ -24,6 +24,8 @@ pub struct Stats {
     pub tls_failed: u64,
     /// TLS handshakes that a fault stalled.
     pub tls_stalled: u64,
+    /// WebSocket handshakes that failed.
+    pub ws_failed: u64,
     /// Comings and goings that were not told because too many waited.
     pub membership_dropped: u64,
     /// The faults so far, at most 10,000.
@@ -54,7 +56,7 @@ pub struct ChatStats {
 pub struct ConnectionStats {
     /// The connection's number, from 1.
     pub id: u64,
-    /// `irc` or `ircs`.
+    /// `irc`, `ircs`, `ws` or `wss`.
     pub transport: &'static str,
     /// The client's address.
     pub peer: String,
@@ -111,6 +113,7 @@ pub(crate) fn read(shared: &Shared) -> Stats {
         refused: read(&counts.refused),
         tls_failed: read(&counts.tls_failed),
         tls_stalled: read(&counts.tls_stalled),
+        ws_failed: read(&counts.ws_failed),
         membership_dropped: lock(&shared.world).rooms.iter().map(|room| room.membership_dropped).sum(),
         faults: lock(&shared.fault_log).clone(),
         faults_forgotten: read(&counts.faults_forgotten),
@@ -122,7 +125,7 @@ fn connection_stats(shared: &Shared, connection: &Connection) -> ConnectionStats
     let channels = lock(&shared.world).rooms_of(connection.id);
     connection.record.read(|record| ConnectionStats {
         id: connection.id,
-        transport: if connection.tls { "ircs" } else { "irc" },
+        transport: connection.wire.name(),
         peer: connection.peer.to_string(),
         nick: record.nick.clone(),
         capabilities: caps.iter().filter(|(cap, _)| connection.has(*cap)).map(|(_, name)| *name).collect(),

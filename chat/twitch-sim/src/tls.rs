@@ -21,11 +21,12 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
-    /// A server for `localhost`, the loopback addresses, `irc.chat.twitch.tv` and this address.
-    pub(crate) fn new(listen: IpAddr) -> Result<Self, SimError> {
+    /// A server for `localhost`, the loopback addresses, Twitch's own names and these addresses.
+    pub(crate) fn new(listens: impl Iterator<Item = IpAddr>) -> Result<Self, SimError> {
         let failed = |error: &dyn std::fmt::Display| SimError::Tls(error.to_string());
-        let mut names = ["localhost", "127.0.0.1", "::1", "irc.chat.twitch.tv"].map(str::to_owned).to_vec();
-        if !listen.is_unspecified() && !listen.is_loopback() {
+        let names = ["localhost", "127.0.0.1", "::1", "irc.chat.twitch.tv", "irc-ws.chat.twitch.tv"];
+        let mut names = names.map(str::to_owned).to_vec();
+        for listen in listens.filter(|listen| !listen.is_unspecified() && !listen.is_loopback()) {
             names.push(listen.to_string());
         }
         let ca_key = KeyPair::generate().map_err(|error| failed(&error))?;

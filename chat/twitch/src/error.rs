@@ -9,7 +9,7 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum ReaderError {
     /// The server's URL is none.
-    #[error("the IRC URL is not ircs://host[:port] or irc://host[:port]: {why}")]
+    #[error("the IRC URL is not ircs://host[:port], irc://host[:port], wss://host[:port][/path] or ws://...: {why}")]
     Url {
         /// What is wrong with it.
         why: String,

@@ -17,6 +17,7 @@ mod socket;
 mod status;
 mod tls;
 mod url;
+mod websocket;
 
 pub use config::{Credentials, ReaderConfig};
 pub use error::ReaderError;

@@ -22,6 +22,8 @@ use crate::{ConnectionState, LostReason, ReaderEvent};
 const READ_BUFFER: usize = 8 * 1024;
 /// A server that takes nothing for this long is as good as dead.
 const WRITE_WITHIN: Duration = Duration::from_secs(10);
+/// How long leaving a connection may take.
+const GOODBYE_WITHIN: Duration = Duration::from_millis(200);
 /// At most one [`ReaderEvent::Alive`] in this time.
 const ALIVE_EVERY_MS: u64 = 1_000;
 
@@ -180,7 +182,11 @@ impl Link {
                 () = sleep_until(timer.unwrap_or_else(Instant::now)), if timer.is_some() => {
                     self.connection.handle(self.shared.clock.now(), Input::Timeout);
                 }
-                () = retire.cancelled() => return Err(End::Lost(LostReason::Replaced)),
+                () = retire.cancelled() => {
+                    // A goodbye, where the server takes it at once.
+                    let _ = timeout(GOODBYE_WITHIN, socket.shutdown()).await;
+                    return Err(End::Lost(LostReason::Replaced));
+                }
             }
         }
     }

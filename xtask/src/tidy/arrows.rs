@@ -34,10 +34,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["lease/core", "lease/store", "lease/tenure", "chat/irc", "chat/envelope", "chat/bus", "chat/twitch"],
     ),
     ("apps/*", &["lease/core", "lease/store", "lease/tenure", "stores/*", "chat/*", "buses/*"]),
-    (
-        "benches",
-        &["lease/core", "lease/store", "lease/tenure", "stores/*", "chat/*", "buses/*", "testing/*"],
-    ),
+    ("benches", &["lease/core", "lease/store", "lease/tenure", "stores/*", "chat/*", "buses/*", "testing/*"]),
     ("testing/*", &[]),
     ("examples", &["lease/store", "lease/tenure", "stores/*"]),
     ("xtask", &[]),

@@ -7,7 +7,7 @@ use super::{Finding, Rule, Tree, Verdict};
 pub(super) const RULE: Rule =
     Rule { name: "peers", what: "other clients' crates are used by benches and by tests only", check };
 
-const PEERS: &[&str] = &["tmi", "twitch-irc"];
+const PEERS: &[&str] = &["rslock", "tmi", "twitch-irc"];
 
 fn check(tree: &Tree) -> Verdict {
     let mut findings = Vec::new();

@@ -162,6 +162,8 @@ async fn keep_alive_goes_both_ways() {
     let mut client = Client::anonymous(&sim, 1).await;
     client.send("PING :some text").await;
     assert!(client.until("PONG").await.contains(&":tmi.twitch.tv PONG tmi.twitch.tv :some text".to_owned()));
+    client.send("PING").await;
+    assert_eq!(client.until("PONG").await.last().unwrap(), "PONG");
     for _ in 0..3 {
         client.until("PING :tmi.twitch.tv").await;
         client.send("PONG :tmi.twitch.tv").await;

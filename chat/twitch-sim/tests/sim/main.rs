@@ -9,3 +9,4 @@ mod ledger;
 mod line_faults;
 mod sending;
 mod tls;
+mod websocket;

@@ -14,7 +14,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::client::{Client, DEADLINE, End, chatty};
 
-fn connector(pem: &str) -> TlsConnector {
+pub(crate) fn connector(pem: &str) -> TlsConnector {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))

@@ -8,3 +8,4 @@ mod pacing;
 mod secure;
 mod server;
 mod slowness;
+mod websocket;
