@@ -1,15 +1,19 @@
 //! From a bus's URL to the bus.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use tenure_bus::{Bus, StdoutBus};
+use tenure_bus::{Bus, BusError, BusErrorKind, StdoutBus, Subjects};
+use tenure_bus_nats::{NatsBus, NatsBusConfig};
 use tenure_bus_sqlite::{SqliteBus, SqliteBusConfig};
 
 use crate::exit::Exit;
+use crate::secrets::without_secrets;
 
-/// Opens the bus that the URL names. A URL that can never work is a usage error, everything else an unreachable bus.
-pub(crate) fn open(url: &str) -> Result<Arc<dyn Bus>> {
+/// Opens the bus that the URL names, to publish under these subjects what a ring may hold for `ring_age`. A URL that can
+/// never work is a usage error, everything else an unreachable bus.
+pub(crate) async fn open(url: &str, subjects: &Subjects, ring_age: Duration) -> Result<Arc<dyn Bus>> {
     match scheme(url)? {
         Known::Stdout => Ok(Arc::new(StdoutBus::new())),
         Known::Sqlite(config) => {
@@ -17,20 +21,29 @@ pub(crate) fn open(url: &str) -> Result<Arc<dyn Bus>> {
             let bus = SqliteBus::open(*config).with_context(|| format!("the bus {url}")).map_err(Exit::unreachable)?;
             Ok(Arc::new(bus))
         }
+        Known::Nats(mut config) => {
+            config.subjects = both(subjects);
+            config.ring_age = ring_age;
+            Ok(Arc::new(NatsBus::open(*config).await.map_err(|error| failed(url, error))?))
+        }
     }
 }
 
 /// Opens a bus to read from it: one that is not there is not made, for a mistyped path should be an error.
-pub(crate) fn open_existing(url: &str) -> Result<Arc<dyn Bus>> {
-    if let Known::Sqlite(config) = scheme(url)?
-        && !config.path.exists()
-    {
-        let path = config.path.display();
-        return Err(Exit::unreachable(anyhow!(
-            "there is no bus at {path}: name the one that `tenure ingest` publishes to with --bus"
-        )));
+pub(crate) async fn open_existing(url: &str, subjects: &Subjects) -> Result<Arc<dyn Bus>> {
+    match scheme(url)? {
+        Known::Sqlite(config) if !config.path.exists() => {
+            let path = config.path.display();
+            Err(Exit::unreachable(anyhow!(
+                "there is no bus at {path}: name the one that `tenure ingest` publishes to with --bus"
+            )))
+        }
+        Known::Nats(mut config) => {
+            config.subjects = both(subjects);
+            Ok(Arc::new(NatsBus::open_existing(*config).await.map_err(|error| failed(url, error))?))
+        }
+        _ => open(url, subjects, Duration::ZERO).await,
     }
-    open(url)
 }
 
 /// Whether the URL names a bus that this binary has; nothing is opened.
@@ -41,12 +54,26 @@ pub(crate) fn check(url: &str) -> Result<()> {
 enum Known {
     Stdout,
     Sqlite(Box<SqliteBusConfig>),
+    Nats(Box<NatsBusConfig>),
+}
+
+fn both(subjects: &Subjects) -> Vec<String> {
+    vec![subjects.ingress.clone(), subjects.finalize.clone()]
+}
+
+/// A wrong login or a stream that does not fit stays wrong, however often it is tried.
+fn failed(url: &str, error: BusError) -> anyhow::Error {
+    let stays = error.kind() == BusErrorKind::Invalid;
+    let error = anyhow::Error::new(error).context(format!("the bus {}", without_secrets(url)));
+    if stays { Exit::usage(error) } else { Exit::unreachable(error) }
 }
 
 fn scheme(url: &str) -> Result<Known> {
     // What has no scheme may be anything, a password too: it is not repeated.
     let (scheme, _) = url.split_once(':').ok_or_else(|| {
-        Exit::usage(anyhow!("a bus's URL begins with its scheme, sqlite:PATH or stdout:; this one has none"))
+        Exit::usage(anyhow!(
+            "a bus's URL begins with its scheme: sqlite:PATH, nats://HOST[:PORT] or stdout:; this one has none"
+        ))
     })?;
     match scheme {
         "sqlite" => {
@@ -54,9 +81,17 @@ fn scheme(url: &str) -> Result<Known> {
             Ok(Known::Sqlite(Box::new(config)))
         }
         "stdout" => Ok(Known::Stdout),
-        "nats" | "pubsub" | "redis" => {
-            Err(Exit::usage(anyhow!("the bus {scheme}: is not built into this binary; sqlite: and stdout: are")))
+        "nats" | "tls" => {
+            let config =
+                NatsBusConfig::parse(url).and_then(|config| config.with_environment(|name| std::env::var(name).ok()));
+            let config = config.with_context(|| format!("the bus {}", without_secrets(url))).map_err(Exit::usage)?;
+            Ok(Known::Nats(Box::new(config)))
         }
-        _ => Err(Exit::usage(anyhow!("no bus has the scheme {scheme:?}; known are sqlite:PATH and stdout:"))),
+        "pubsub" | "redis" => {
+            Err(Exit::usage(anyhow!("the bus {scheme}: is not built into this binary; sqlite:, nats: and stdout: are")))
+        }
+        _ => Err(Exit::usage(anyhow!(
+            "no bus has the scheme {scheme:?}; known are sqlite:PATH, nats://HOST[:PORT] and stdout:"
+        ))),
     }
 }

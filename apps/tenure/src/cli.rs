@@ -15,14 +15,30 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Show everything at work on this machine: three instances, a simulated Twitch, and their killers
     Demo(crate::demo::Args),
+    /// Run a command while holding a lease: one at a time on all machines, hot standbys for the rest
+    Run(crate::run::Args),
+    /// Ask, in a command that `tenure run` started, whether its lease is still held: exit 0 if it is, 1 if not
+    Check(crate::check::Args),
     /// Read Twitch chat and publish it to a bus: one leader, warm standbys, nothing lost, nothing twice
     Ingest(crate::ingest::Args),
     /// Print what is on a bus, one envelope a line
     Tail(crate::tail::Args),
     /// Run a simulated Twitch that can misbehave
     TwitchSim(tenure_twitch_sim::Args),
+    /// List the leases that are held
+    Leases(crate::leases::Args),
+    /// Follow who gets and loses which lease
+    Watch(crate::watch::Args),
+    /// Ask the holder of a lease to give it up, or take it away
+    Resign(crate::resign::Args),
+    /// Ask what a fence would say of a term
+    Fence(crate::fence::Args),
     /// List the stores and buses that are built into this binary
     Stores(crate::stores::Args),
+    /// Find out what is wrong, and how to mend it
+    Doctor(crate::doctor::Args),
+    /// Print a completion script for a shell
+    Completions(crate::completions::Args),
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod instance;
 mod leaders;
+mod places;
 mod script;
 mod summary;
 mod view;
@@ -11,14 +12,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use tenure_core::LeaseKey;
-use tenure_twitch_sim::{Checker, Sim, SimConfig, StartRule, Verdict};
+use tenure_bus::{Bus, Subjects};
+use tenure_twitch_sim::{Sim, SimConfig, StartRule, Verdict};
 
 use instance::{Common, Instance};
 use leaders::Leaders;
+use places::{Places, Tally};
 use script::{Stage, Timeline};
 use summary::Summary;
 
+use crate::exit::Exit;
 use crate::signals::Signals;
 use crate::{exit, output};
 
@@ -29,6 +32,14 @@ Three real `tenure ingest` processes read a simulated Twitch; one publishes. The
 lost, it is stopped past its lease and continued, all are restarted in turn, its chat connection is reset, and the bus
 is locked. In the end a checker, which knows only what the simulator sent and what the bus holds, counts what was lost
 and what was doubled. The files stay, for a look with sqlite3.
+
+With --store and --bus the same plays over your servers, under names of the demo's own; they may be restarted meanwhile,
+and are where --restart-store and --restart-bus say how.
+
+Examples:
+  tenure demo
+  tenure demo --seconds 40 --json
+  tenure demo --store redis://127.0.0.1:6379 --bus nats://127.0.0.1:4222 --restart-bus 'docker restart nats'
 
 Exit code: 0 if nothing was lost or doubled, else 1.")]
 pub(crate) struct Args {
@@ -44,6 +55,18 @@ pub(crate) struct Args {
     /// What the simulated chat follows from
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    /// Store of the leases [default: a SQLite file in the demo's folder]
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+    /// Bus for the envelopes [default: a SQLite file in the demo's folder]
+    #[arg(long, value_name = "URL")]
+    bus: Option<String>,
+    /// A shell command that restarts the store's server: one more fault
+    #[arg(long, value_name = "CMD", requires = "store")]
+    restart_store: Option<String>,
+    /// A shell command that restarts the bus's server: one more fault
+    #[arg(long, value_name = "CMD", requires = "bus")]
+    restart_bus: Option<String>,
     /// Print one JSON object at the end, on stdout
     #[arg(long)]
     json: bool,
@@ -51,6 +74,8 @@ pub(crate) struct Args {
 
 /// The demo's ttl: short, so that a lost host is over soon.
 const TTL: Duration = Duration::from_secs(2);
+/// What the instances may hold a message for, where nobody says otherwise: a bus that is made must outlast it.
+const RING_AGE: Duration = Duration::from_secs(600);
 /// The instances.
 const NAMES: [&str; 3] = ["alpha", "beta", "gamma"];
 
@@ -85,7 +110,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
 
 async fn demo(args: &Args) -> Result<Summary> {
     let folder = tempfile::Builder::new().prefix("tenure-demo-").tempdir()?.keep();
-    let (leases, chat) = (folder.join("leases.db"), folder.join("chat.db"));
+    let places = Places::new(args, &folder).map_err(Exit::usage)?;
     let channels = SimConfig::numbered_channels(usize::from(args.channels));
     let sim = SimConfig {
         channels: channels.clone(),
@@ -101,14 +126,14 @@ async fn demo(args: &Args) -> Result<Summary> {
     let sim = Arc::new(Sim::start(sim).await.context("cannot start the simulated Twitch")?);
     let common = Common {
         folder: folder.clone(),
-        store: format!("sqlite:{}", leases.display()),
-        bus: format!("sqlite:{}", chat.display()),
+        places: places.clone(),
         irc: format!("irc://{}", sim.addresses().irc),
         channels,
         ttl: TTL,
     };
-    let store = tenure_open::open(&common.store).await.context("cannot open the demo's store")?;
-    let leaders = Leaders::watch(store, LeaseKey::new("system/ircLeader")?);
+    let store = crate::ingest::open_store(&places.store).await?;
+    let bus = crate::bus::open(&places.bus, &Subjects::new(&places.bus_prefix), RING_AGE).await?;
+    let leaders = Leaders::watch(store, places.lease.clone());
     let instances = NAMES.iter().map(|name| Instance::start(name, &common)).collect::<Result<Vec<_>>>()?;
     let timeline = Arc::new(Mutex::new(Timeline::default()));
     let mut stage = Stage {
@@ -116,7 +141,7 @@ async fn demo(args: &Args) -> Result<Summary> {
         leaders: leaders.clone(),
         sim: Arc::clone(&sim),
         timeline: Arc::clone(&timeline),
-        bus_file: chat.clone(),
+        places: places.clone(),
         ttl: TTL,
         began: tenure::now(),
     };
@@ -131,40 +156,26 @@ async fn demo(args: &Args) -> Result<Summary> {
     let seconds = tenure::now().since(stage.began).as_secs_f64();
     sim.stop_chat().await;
     sim.drained(Duration::from_secs(10)).await;
-    let verdict = settle(&sim, &chat).await;
+    let verdict = settle(&sim, &places, bus.as_ref()).await;
+    let counted = stage.counted().await;
     end(stage).await?;
     view.stop().await;
     played.with_context(|| format!("the demo broke off; its files are in {}", folder.display()))?;
     // Judged once more when every process has ended: nothing may come late.
-    let verdict = judge(&sim, &chat).or(verdict)?;
-    Summary::new(verdict, &timeline, &chat, &folder, seconds)
+    let (verdict, tally) = places.judge(&sim, bus.as_ref()).await.or(verdict)?;
+    Summary::new(verdict, tally, counted, &timeline, places, &folder, seconds)
 }
 
 /// Waits until everything that was sent is on the bus, or long enough for every repair.
-async fn settle(sim: &Arc<Sim>, chat: &std::path::Path) -> Result<Verdict> {
+async fn settle(sim: &Arc<Sim>, places: &Places, bus: &dyn Bus) -> Result<(Verdict, Tally)> {
     let give_up = tenure::now() + Duration::from_secs(20);
     loop {
-        let verdict = judge(sim, chat)?;
-        if verdict.lost.count == 0 || tenure::now() > give_up {
-            return Ok(verdict);
+        let judged = places.judge(sim, bus).await?;
+        if judged.0.lost.count == 0 || tenure::now() > give_up {
+            return Ok(judged);
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
-}
-
-/// The verdict of the ledger and the bus's file alone.
-fn judge(sim: &Sim, chat: &std::path::Path) -> Result<Verdict> {
-    let mut checker = Checker::new(&sim.ledger());
-    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
-    let connection = rusqlite::Connection::open_with_flags(chat, flags).context("cannot read the demo's bus")?;
-    connection.busy_timeout(Duration::from_secs(10))?;
-    let mut rows =
-        connection.prepare("SELECT body FROM envelopes WHERE subject = 'internal.ingress.v1' ORDER BY pos")?;
-    let mut rows = rows.query([])?;
-    while let Some(row) = rows.next()? {
-        checker.envelope(row.get_ref(0)?.as_bytes()?);
-    }
-    Ok(checker.verdict())
 }
 
 async fn end(mut stage: Stage) -> Result<()> {

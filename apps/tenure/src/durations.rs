@@ -17,6 +17,18 @@ pub(crate) fn show(span: Duration) -> String {
     }
 }
 
+/// Writes a duration in few letters, for tables: `450ms`, `12.3s`, `3m12s`, `2h05m`, `1d03h`. What is smaller is cut off.
+pub(crate) fn short(span: Duration) -> String {
+    let (seconds, millis) = (span.as_secs(), span.subsec_millis());
+    match seconds {
+        0 => format!("{millis}ms"),
+        1..60 => format!("{seconds}.{}s", millis / 100),
+        60..3_600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        3_600..86_400 => format!("{}h{:02}m", seconds / 3_600, seconds / 60 % 60),
+        _ => format!("{}d{:02}h", seconds / 86_400, seconds / 3_600 % 24),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -30,5 +42,13 @@ mod tests {
         assert_eq!(parse("1h 30m").unwrap(), Duration::from_secs(5400));
         assert!(parse("15").unwrap_err().contains("15s"));
         assert!(parse("-3s").is_err());
+    }
+
+    /// Tables show two units at most.
+    #[test]
+    fn short_durations_stay_short() {
+        let shown = |millis| short(Duration::from_millis(millis));
+        assert_eq!([shown(0), shown(450), shown(12_399)], ["0ms", "450ms", "12.3s"]);
+        assert_eq!([shown(192_000), shown(7_500_000), shown(97_200_000)], ["3m12s", "2h05m", "1d03h"]);
     }
 }

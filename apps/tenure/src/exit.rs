@@ -11,6 +11,11 @@ pub(crate) const UNREACHABLE: u8 = 69;
 /// Nobody reads standard output any more, which the bus `stdout:` needs.
 pub(crate) const OUTPUT_CLOSED: u8 = 74;
 
+/// Leadership was lost, and the work ended because of it.
+pub(crate) const LOST: u8 = 75;
+/// The lease was not acquired in time.
+pub(crate) const NOT_ACQUIRED: u8 = 76;
+
 /// An error that ends the program with a code of its own.
 #[derive(Debug)]
 pub(crate) struct Exit {
@@ -27,6 +32,11 @@ impl Exit {
     /// The store or the bus could not be reached.
     pub(crate) fn unreachable(error: impl Into<anyhow::Error>) -> anyhow::Error {
         anyhow::Error::new(Exit { code: UNREACHABLE, error: error.into() })
+    }
+
+    /// Whether the program was called wrongly.
+    pub(crate) fn is_usage(&self) -> bool {
+        self.code == USAGE
     }
 
     /// The reader of standard output has gone.

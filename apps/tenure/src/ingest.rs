@@ -6,6 +6,8 @@ pub(crate) mod settings;
 pub(crate) mod supervisor;
 mod worker;
 
+pub(crate) use worker::open_store;
+
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
@@ -34,14 +36,15 @@ pub(crate) struct Args {
     /// Store of the lease: sqlite:PATH or memory: [env: TENURE_STORE] [default: sqlite: in the state folder]
     #[arg(long, value_name = "URL")]
     store: Option<String>,
-    /// Bus to publish to: sqlite:PATH or stdout: [env: TENURE_BUS, MESSAGE_BUS_DRIVER] [default: sqlite: in the state
-    /// folder]
+    /// Bus to publish to: sqlite:PATH, nats://HOST[:PORT][?stream=NAME] or stdout: [env: TENURE_BUS, MESSAGE_BUS_DRIVER with
+    /// NATS_URL] [default: sqlite: in the state folder]
     #[arg(long, value_name = "URL")]
     bus: Option<String>,
     /// Put before every subject [env: BUS_PREFIX]
     #[arg(long, value_name = "PREFIX")]
     bus_prefix: Option<String>,
-    /// Where Twitch is: ircs://HOST:PORT or irc://HOST:PORT [env: TENURE_IRC_URL] [default: Twitch]
+    /// Where Twitch is: ircs:// or irc://HOST[:PORT], or over WebSocket wss:// or ws:// [env: TENURE_IRC_URL] [default:
+    /// Twitch]
     #[arg(long, value_name = "URL")]
     irc_url: Option<String>,
     /// PEM file with the authority that signed your own server's certificate [env: TENURE_IRC_CA]

@@ -1,19 +1,32 @@
 //! The `tenure` command.
 
+mod advertise;
 mod bus;
+mod check;
 mod cli;
+mod completions;
 mod demo;
+mod doctor;
 mod durations;
 mod exit;
+mod fence;
+mod http;
 mod identity;
 mod ingest;
+mod leases;
 mod logs;
 mod output;
 mod places;
+mod process;
+mod resign;
+mod run;
 mod secrets;
 mod signals;
+mod store;
 mod stores;
+mod table;
 mod tail;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -23,6 +36,13 @@ use clap::error::ErrorKind;
 use cli::{Cli, Command};
 
 fn main() -> ExitCode {
+    // Two TLS providers in one binary would make rustls refuse to choose; it is chosen here, once.
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        eprintln!("tenure: a TLS provider was installed before the program began");
+    }
+    if let Some(outcome) = run::inner() {
+        return outcome.unwrap_or_else(|error| exit::report(&error));
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -33,16 +53,20 @@ fn main() -> ExitCode {
             return ExitCode::from(if asked { 0 } else { exit::USAGE });
         }
     };
-    // Two TLS providers in one binary would make rustls refuse to choose; it is chosen here, once.
-    if rustls::crypto::ring::default_provider().install_default().is_err() {
-        eprintln!("tenure: a TLS provider was installed before the program began");
-    }
     let outcome = match cli.command {
         Command::Demo(args) => demo::run(args),
+        Command::Run(args) => run::run(args),
+        Command::Check(args) => check::run(args),
         Command::Ingest(args) => ingest::run(args),
         Command::Tail(args) => tail::run(args).map(|()| ExitCode::SUCCESS),
         Command::TwitchSim(args) => twitch_sim(args),
+        Command::Leases(args) => leases::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Watch(args) => watch::run(args),
+        Command::Resign(args) => resign::run(args),
+        Command::Fence(args) => fence::run(args),
         Command::Stores(args) => stores::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Doctor(args) => doctor::run(args),
+        Command::Completions(args) => completions::run(args).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| exit::report(&error))
 }

@@ -10,3 +10,12 @@ pub(crate) fn line(text: impl std::fmt::Display) -> io::Result<()> {
         written => written,
     }
 }
+
+/// Prints the text and a line's end; answers whether anybody still reads, for commands that go on for ever.
+pub(crate) fn line_if_read(text: impl std::fmt::Display) -> io::Result<bool> {
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        written => written.map(|()| true),
+    }
+}

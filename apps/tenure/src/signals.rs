@@ -15,8 +15,7 @@ pub(crate) struct Signals {
 impl Signals {
     /// Takes the signals over from their default, which would end the process at once.
     pub(crate) fn listen() -> io::Result<Signals> {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let hangup = if ignores(&status, SignalKind::hangup()) { None } else { Some(signal(SignalKind::hangup())?) };
+        let hangup = if is_ignored(rustix::process::Signal::HUP) { None } else { Some(signal(SignalKind::hangup())?) };
         Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())?, hangup })
     }
 
@@ -34,6 +33,12 @@ impl Signals {
             _ = hangup => "SIGHUP",
         }
     }
+}
+
+/// Whether whoever started this process has the signal ignored.
+pub(crate) fn is_ignored(signal: rustix::process::Signal) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    ignores(&status, SignalKind::from_raw(signal.as_raw()))
 }
 
 /// Whether the text of `/proc/self/status` says that the signal is ignored.

@@ -4,9 +4,16 @@ use anyhow::Result;
 use serde_json::json;
 
 use crate::output;
+use crate::table::{Align, Table};
 
 /// Flags of `tenure stores`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+One JSON object a line with --json: kind (store or bus), scheme, compiled, example.
+
+Examples:
+  tenure stores
+  tenure stores --json | jq -r 'select(.compiled) | .example'")]
 pub(crate) struct Args {
     /// One JSON object a line
     #[arg(long)]
@@ -16,15 +23,33 @@ pub(crate) struct Args {
 /// Prints the stores and buses, and whether this binary has them.
 pub(crate) fn run(args: Args) -> Result<()> {
     let stores = tenure_open::schemes().iter().map(|scheme| ("store", scheme.name, scheme.compiled, scheme.example));
-    let buses = [("bus", "sqlite", true, "sqlite:chat.db"), ("bus", "stdout", true, "stdout:")];
-    let rows: Vec<_> = stores.chain(buses).collect();
-    for (kind, name, compiled, example) in rows {
+    let buses = [
+        ("bus", "sqlite", true, "sqlite:chat.db"),
+        ("bus", "nats", true, "nats://127.0.0.1:4222?stream=TENURE"),
+        ("bus", "stdout", true, "stdout:"),
+    ];
+    let mut table = Table::new(&[
+        ("KIND", Align::Left),
+        ("SCHEME", Align::Left),
+        ("BUILT IN", Align::Left),
+        ("EXAMPLE", Align::Left),
+    ]);
+    let mut rows = Vec::new();
+    for (kind, name, compiled, example) in stores.chain(buses) {
         if args.json {
             output::line(json!({ "kind": kind, "scheme": name, "compiled": compiled, "example": example }))?;
         } else {
-            let state = if compiled { "built in" } else { "not built in" };
-            output::line(format_args!("{kind:<6} {name:<12} {state:<13} {example}"))?;
+            let built_in = if compiled { "yes" } else { "no" };
+            rows.push([kind, name, built_in, example].map(str::to_owned));
         }
+    }
+    if args.json {
+        return Ok(());
+    }
+    rows.iter().for_each(|row| table.fit(row));
+    output::line(table.heading())?;
+    for row in &rows {
+        output::line(table.row(row))?;
     }
     Ok(())
 }

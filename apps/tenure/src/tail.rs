@@ -17,7 +17,7 @@ Examples:
   tenure tail --bus sqlite:chat.db --from start --json
   tenure tail --from 2026-01-31T12:00:00Z --json | jq .payload.text")]
 pub(crate) struct Args {
-    /// Bus to read: sqlite:PATH [default: sqlite: in the state folder]
+    /// Bus to read: sqlite:PATH or nats://HOST[:PORT] [default: sqlite: in the state folder]
     #[arg(long, value_name = "URL", env = "TENURE_BUS", hide_env_values = true)]
     bus: Option<String>,
     /// start, end, a position, or an RFC 3339 time
@@ -49,14 +49,20 @@ async fn tail(args: Args) -> Result<()> {
         Some(url) => url.clone(),
         None => crate::places::default_bus().map_err(Exit::usage)?,
     };
-    let bus = crate::bus::open_existing(&url)?;
+    let subjects = Subjects::new(&args.bus_prefix);
+    let bus = crate::bus::open_existing(&url, &subjects).await?;
     if !bus.info().follow {
-        return Err(Exit::usage(anyhow::anyhow!("the bus {url} cannot be followed")));
+        return Err(Exit::usage(anyhow::anyhow!(
+            "the bus {} cannot be followed",
+            crate::secrets::without_secrets(&url)
+        )));
     }
     let (from, since) = parse_from(&args.from).map_err(Exit::usage)?;
-    let subjects = Subjects::new(&args.bus_prefix);
     let subject = if args.finalizer { &subjects.finalize } else { &subjects.ingress };
-    let mut stream = bus.follow(subject, from).await.with_context(|| format!("cannot follow {url}"))?;
+    let mut stream = bus
+        .follow(subject, from)
+        .await
+        .with_context(|| format!("cannot follow {}", crate::secrets::without_secrets(&url)))?;
     let mut out = std::io::stdout().lock();
     loop {
         let next = if args.no_follow {

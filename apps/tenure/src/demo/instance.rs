@@ -13,12 +13,13 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::places::Places;
+
 /// What all instances have in common.
 #[derive(Clone, Debug)]
 pub(crate) struct Common {
     pub(crate) folder: PathBuf,
-    pub(crate) store: String,
-    pub(crate) bus: String,
+    pub(crate) places: Places,
     pub(crate) irc: String,
     pub(crate) channels: Vec<String>,
     pub(crate) ttl: Duration,
@@ -64,7 +65,11 @@ impl Instance {
         }
         command
             .args(["ingest", "--instance", &self.name])
-            .args(["--store", &common.store, "--bus", &common.bus, "--irc-url", &common.irc])
+            .args(["--irc-url", &common.irc, "--lease", common.places.lease.as_str()])
+            .env("BUS_PREFIX", &common.places.bus_prefix)
+            // A server's URL may hold a password, which an argument list must not.
+            .env("TENURE_STORE", &common.places.store)
+            .env("TENURE_BUS", &common.places.bus)
             .args(["--ttl", &crate::durations::show(common.ttl), "--http", &self.http.to_string()])
             .args([
                 "--join-budget",

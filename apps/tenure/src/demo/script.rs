@@ -10,6 +10,7 @@ use tenure_twitch_sim::{Cut, Fault, Select, Sim};
 
 use super::instance::Instance;
 use super::leaders::Leaders;
+use super::places::{Places, restart};
 
 /// One fault that was inflicted.
 #[derive(Clone, Debug, Serialize)]
@@ -44,32 +45,73 @@ pub(crate) struct Stage {
     pub(crate) leaders: Leaders,
     pub(crate) sim: Arc<Sim>,
     pub(crate) timeline: Arc<Mutex<Timeline>>,
-    pub(crate) bus_file: std::path::PathBuf,
+    pub(crate) places: Places,
     pub(crate) ttl: Duration,
     pub(crate) began: Time,
 }
 
-/// How many faults there are.
-pub(crate) const FAULTS: u32 = 6;
+/// What can happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deed {
+    KillWorker,
+    LoseHost,
+    Pause,
+    Roll,
+    Cut,
+    LockBus,
+    RestartStore,
+    RestartBus,
+}
+
+/// What the instances counted of their own publishing, as long as they lived: a lower bound.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counted {
+    pub(crate) deduplicated: u64,
+    pub(crate) refused: u64,
+}
 
 impl Stage {
     /// Inflicts all faults, spread over `span`; each waits until the one before is overcome.
     pub(crate) async fn play(&mut self, span: Duration) -> Result<()> {
-        let gap = span / (FAULTS + 1);
-        for number in 0..FAULTS {
+        let deeds = self.deeds();
+        let gap = span / u32::try_from(deeds.len() + 1)?;
+        for (number, deed) in (1_u32..).zip(deeds) {
             self.all_ready().await.context("the instances do not get ready")?;
-            let due = self.began + gap * (number + 1);
+            let due = self.began + gap * number;
             tokio::time::sleep(due.since(tenure::now())).await;
-            match number {
-                0 => self.kill_worker().await?,
-                1 => self.lose_host().await?,
-                2 => self.pause().await?,
-                3 => self.roll().await?,
-                4 => self.cut().await?,
-                _ => self.lock_bus().await?,
+            match deed {
+                Deed::KillWorker => self.kill_worker().await?,
+                Deed::LoseHost => self.lose_host().await?,
+                Deed::Pause => self.pause().await?,
+                Deed::Roll => self.roll().await?,
+                Deed::Cut => self.cut().await?,
+                Deed::LockBus => self.lock_bus().await?,
+                Deed::RestartStore => self.restart_store().await?,
+                Deed::RestartBus => self.restart_bus().await?,
             }
         }
         self.all_ready().await
+    }
+
+    /// A server that nobody said how to restart is left alone.
+    fn deeds(&self) -> Vec<Deed> {
+        let mut deeds = vec![Deed::KillWorker, Deed::LoseHost, Deed::Pause, Deed::Roll, Deed::Cut];
+        deeds.extend(self.places.file.is_some().then_some(Deed::LockBus));
+        deeds.extend(self.places.restart_store.is_some().then_some(Deed::RestartStore));
+        deeds.extend(self.places.restart_bus.is_some().then_some(Deed::RestartBus));
+        deeds
+    }
+
+    /// What the instances that are there say of themselves.
+    pub(crate) async fn counted(&self) -> Counted {
+        let mut counted = Counted::default();
+        for instance in &self.instances {
+            let Ok(vars) = instance.probe().vars().await else { continue };
+            let number = |pointer: &str| vars.pointer(pointer).and_then(serde_json::Value::as_u64).unwrap_or(0);
+            counted.deduplicated += number("/ingest/deduplicated");
+            counted.refused += number("/ingest/fenced");
+        }
+        counted
     }
 
     async fn kill_worker(&mut self) -> Result<()> {
@@ -131,7 +173,7 @@ impl Stage {
     }
 
     async fn lock_bus(&mut self) -> Result<()> {
-        let file = self.bus_file.clone();
+        let Some(file) = self.places.file.clone() else { return Ok(()) };
         let at = self.begin("bus locked for 3 s".to_owned());
         let lock = move || -> Result<()> {
             let connection = rusqlite::Connection::open(file)?;
@@ -143,6 +185,24 @@ impl Stage {
         };
         tokio::task::spawn_blocking(lock).await?.context("cannot lock the bus")?;
         self.end("bus_locked", at);
+        Ok(())
+    }
+
+    async fn restart_store(&mut self) -> Result<()> {
+        let Some(command) = self.places.restart_store.clone() else { return Ok(()) };
+        let at = self.begin("the store's server restarted".to_owned());
+        restart(&command).await.context("cannot restart the store's server")?;
+        self.all_ready().await?;
+        self.end("store_restarted", at);
+        Ok(())
+    }
+
+    async fn restart_bus(&mut self) -> Result<()> {
+        let Some(command) = self.places.restart_bus.clone() else { return Ok(()) };
+        let at = self.begin("the bus's server restarted".to_owned());
+        restart(&command).await.context("cannot restart the bus's server")?;
+        self.all_ready().await?;
+        self.end("bus_restarted", at);
         Ok(())
     }
 

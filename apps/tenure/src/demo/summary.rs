@@ -7,7 +7,8 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tenure_twitch_sim::Verdict;
 
-use super::script::Timeline;
+use super::places::{Places, Tally};
+use super::script::{Counted, Timeline};
 
 /// The numbers of one demo.
 #[derive(Debug)]
@@ -19,36 +20,38 @@ pub(crate) struct Summary {
     /// What is on the bus beside the lines that have an identity: changed room states.
     room_states: u64,
     timeline: Timeline,
+    places: Places,
     folder: PathBuf,
     seconds: f64,
 }
 
 impl Summary {
-    /// Reads the bus's own counters beside the checker's verdict.
+    /// Reads the bus's own counters beside the checker's verdict, where it is a file; elsewhere what the instances counted.
     pub(crate) fn new(
         verdict: Verdict,
+        tally: Tally,
+        counted: Counted,
         timeline: &Mutex<Timeline>,
-        chat: &Path,
+        places: Places,
         folder: &Path,
         seconds: f64,
     ) -> Result<Summary> {
-        let connection = rusqlite::Connection::open(chat).context("cannot read the demo's bus")?;
-        let counter = |sql: &str| -> Result<u64> {
-            let count: i64 = connection.query_row(sql, [], |row| row.get(0))?;
-            Ok(u64::try_from(count).unwrap_or(0))
+        let (deduplicated, refused) = match &places.file {
+            None => (counted.deduplicated, counted.refused),
+            Some(chat) => {
+                let connection = rusqlite::Connection::open(chat).context("cannot read the demo's bus")?;
+                let counter = |column: &str| -> Result<u64> {
+                    let sql = format!("SELECT {column} FROM bus_state");
+                    let count: i64 = connection.query_row(&sql, [], |row| row.get(0))?;
+                    Ok(u64::try_from(count).unwrap_or(0))
+                };
+                (counter("deduplicated")?, counter("refused")?)
+            }
         };
-        Ok(Summary {
-            verdict,
-            deduplicated: counter("SELECT deduplicated FROM bus_state")?,
-            refused: counter("SELECT refused FROM bus_state")?,
-            terms: counter("SELECT count(DISTINCT term) FROM envelopes")?,
-            room_states: counter(
-                "SELECT count(*) FROM envelopes WHERE json_extract(CAST(body AS TEXT), '$.type') = 'external.chat.room.v1'",
-            )?,
-            timeline: timeline.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-            folder: folder.to_owned(),
-            seconds,
-        })
+        let timeline = timeline.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Tally { terms, room_states } = tally;
+        let folder = folder.to_owned();
+        Ok(Summary { verdict, deduplicated, refused, terms, room_states, timeline, places, folder, seconds })
     }
 
     /// Whether nothing was lost, doubled, altered or made up.
@@ -112,15 +115,11 @@ impl Summary {
                 verdict.altered.count, verdict.unknown.count, verdict.unknown.first
             ));
         }
-        let chat = self.folder.join("chat.db");
         text.push_str(&format!(
-            "\n  The counts of lost and doubled compare the simulator's ledger with the file, nothing else. See for yourself:\n    \
-             sqlite3 {chat} \"SELECT count(*), count(DISTINCT id) FROM envelopes\"\n    \
-             sqlite3 {chat} \"SELECT term, count(*), min(at), max(at) FROM chat GROUP BY term\"\n    \
-             ls {folder}   # leases.db, chat.db, a log for each instance\n\n  {}",
+            "\n  The counts of lost and doubled compare the simulator's ledger with the bus, nothing else. See for yourself:\n    \
+             {}\n\n  {}",
+            self.places.look(&self.folder),
             if self.is_clean() { "Nothing lost, nothing twice." } else { "FAILED: something was lost or doubled." },
-            chat = chat.display(),
-            folder = self.folder.display(),
         ));
         text
     }

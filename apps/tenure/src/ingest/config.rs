@@ -1,6 +1,6 @@
 //! From settings to a configuration that cannot be wrong.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -79,7 +79,7 @@ impl Config {
             max_retries: u32::try_from(settings.read("publish_max_retries", number)?).unwrap_or(u32::MAX),
             drain_timeout: settings.read("drain_timeout", durations::parse)?,
         };
-        let http = settings.read_some("http", address)?;
+        let http = settings.read_some("http", crate::http::parse_address)?;
         let (store, bus) = (settings.get("store").to_owned(), settings.get("bus").to_owned());
         let config = Config { store, bus, http, ingest, settings };
         config.settings.read("log_format", |text| match text {
@@ -118,15 +118,6 @@ fn channels(text: &str) -> Result<Vec<String>, String> {
         return Err("no channel is given: use --channel NAME, TWITCH_CHANNELS or channels = [..] in the file".into());
     }
     Ok(channels)
-}
-
-/// Where to listen: HOST:PORT, or :PORT on loopback.
-fn address(text: &str) -> Result<SocketAddr, String> {
-    let wrong = || format!("{text:?} is not an address: write HOST:PORT or :PORT");
-    let full = if text.starts_with(':') { format!("127.0.0.1{text}") } else { text.to_owned() };
-    let found: Vec<SocketAddr> = full.to_socket_addrs().map_err(|_| wrong())?.collect();
-    // A name such as localhost can have one of each kind; what people then type finds the first of these.
-    found.iter().find(|address| address.is_ipv4()).or_else(|| found.first()).copied().ok_or_else(wrong)
 }
 
 fn number(text: &str) -> Result<u64, String> {
@@ -176,15 +167,5 @@ mod tests {
     fn budgets_are_counts_over_durations() {
         assert_eq!(budget("20/10s").unwrap(), (20, Duration::from_secs(10)));
         assert!(budget("20").is_err() && budget("0/10s").is_err() && budget("5/0s").is_err());
-    }
-
-    /// Endpoints listen on loopback unless a host is named; names of hosts are looked up.
-    #[test]
-    fn addresses_are_on_loopback_unless_told_otherwise() {
-        assert_eq!(address(":8080").unwrap().to_string(), "127.0.0.1:8080");
-        assert_eq!(address("localhost:8080").unwrap().to_string(), "127.0.0.1:8080");
-        assert_eq!(address("0.0.0.0:1").unwrap().to_string(), "0.0.0.0:1");
-        assert_eq!(address("[::1]:1").unwrap().to_string(), "[::1]:1");
-        assert!(address("8080").unwrap_err().contains(":PORT") && address(":99999").is_err());
     }
 }

@@ -1,27 +1,23 @@
 //! Endpoints for operators: health, readiness, status, metrics. They answer before anything else is started.
 
-mod listener;
-
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
 use tenure_core::{HolderId, KeyPrefix, LeaseRecord};
 use tenure_ingest::{Standby, View};
 use tenure_store::LeaseStore;
 use tenure_twitch::{ConnectionState, ReaderStatus};
 
-/// How long a request waits for the store.
-const STORE_ANSWER: Duration = Duration::from_millis(500);
+use crate::http::{self, Leader, not_ready};
 
 /// The endpoints of a daemon that may not have started yet.
 #[derive(Clone, Debug)]
@@ -46,44 +42,19 @@ impl Endpoints {
 
 /// Listens and serves; tells the address on stderr, so that port 0 can be used.
 pub(crate) async fn start(address: SocketAddr, store: String) -> Result<Endpoints> {
-    let metrics = PrometheusBuilder::new().install_recorder().context("cannot start the metrics")?;
-    let listener = listen(address).await.with_context(|| format!("http: cannot listen on {address}"))?;
-    let address = listener.local_addr()?;
-    tracing::info!(component = "http", %address, "listening");
-    if !address.ip().is_loopback() {
-        tracing::warn!(component = "http", %address, "the endpoints are reachable from other machines and ask no password");
-    }
+    let metrics = http::collect_metrics()?;
+    let listener = http::listen(address).await?;
     let endpoints = Endpoints { shown: Arc::default() };
     let site = Site { shown: Arc::clone(&endpoints.shown), metrics, store };
     let router = Router::new()
-        .route("/healthz", get(|| async { Json(json!({ "status": "ok" })) }))
-        .route("/livez", get(|| async { Json(json!({ "status": "ok" })) }))
         .route("/readyz", get(readyz))
         .route("/leader", get(leader))
         .route("/_debug/twitch", get(debug_twitch))
         .route("/debug/vars", get(debug_vars))
         .route("/metrics", get(render_metrics))
         .with_state(site);
-    tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener::Bounded::new(listener), router).await {
-            tracing::error!(component = "http", %error, "the endpoints have ended");
-        }
-    });
+    http::serve(listener, router);
     Ok(endpoints)
-}
-
-/// A worker that was just killed may still hold the port for a moment.
-async fn listen(address: SocketAddr) -> std::io::Result<tokio::net::TcpListener> {
-    let mut tries = 0;
-    loop {
-        match tokio::net::TcpListener::bind(address).await {
-            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && tries < 10 => {
-                tries += 1;
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-            other => return other,
-        }
-    }
 }
 
 /// 200 where this instance fulfils its role, else 503 with the reasons.
@@ -109,11 +80,6 @@ async fn readyz(State(site): State<Site>) -> Response {
     Json(json!({ "status": "ready", "role": role })).into_response()
 }
 
-fn not_ready(reasons: &[String], role: &str) -> Response {
-    let body = Json(json!({ "status": "not_ready", "role": role, "reasons": reasons }));
-    (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
-}
-
 fn role(view: &View) -> (&'static str, bool) {
     match view.election() {
         None => ("leader", true),
@@ -134,36 +100,23 @@ async fn leader(State(site): State<Site>) -> Response {
         }))
         .into_response();
     };
-    let is_self = status.is_leader();
-    let (leader, term, remaining) = match status.remaining().filter(|_| is_self) {
-        Some(remaining) => (Some(status.holder.clone()), status.term, Some(remaining)),
+    let leader = match Leader::own(&status) {
+        Some(own) => own,
         None => match records(view, store).await {
-            Ok(records) => match records.into_iter().find(|record| record.key == status.key) {
-                Some(record) => (Some(record.holder), record.term, record.remaining),
-                None => (None, None, None),
+            Ok(records) => match records.iter().find(|record| record.key == status.key) {
+                Some(record) => Leader::recorded(record),
+                None => Leader::nobody(status.key),
             },
             // What was last observed.
-            Err(_) => (status.leader.clone(), status.term, None),
+            Err(_) => Leader::observed(&status),
         },
     };
-    let body = Json(json!({
-        "key": status.key.as_str(),
-        "leader": leader.as_ref().map(HolderId::as_str),
-        "term": term.map(|term| term.get()),
-        "is_self": is_self,
-        "remaining_ms": remaining.map(|span| span.as_millis() as u64),
-    }));
-    let code = if is_self { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (code, body).into_response()
+    leader.respond([])
 }
 
 /// What the store has of the lease, or why it does not say so in time.
 async fn records(view: &View, store: &Arc<dyn LeaseStore>) -> Result<Vec<LeaseRecord>, String> {
-    let prefix = KeyPrefix::from(&view.config().lease);
-    match tokio::time::timeout(STORE_ANSWER, store.list(&prefix)).await {
-        Ok(records) => records.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("no answer within {STORE_ANSWER:?}")),
-    }
+    http::records(&KeyPrefix::from(&view.config().lease), store).await
 }
 
 /// The state of the chat connection, in the shape of seed 002.
@@ -256,8 +209,7 @@ async fn render_metrics(State(site): State<Site>) -> Response {
     if let Some((view, _)) = site.shown.get() {
         publish_metrics(view);
     }
-    // The version is that of the text format, which scrapers go by.
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], site.metrics.render()).into_response()
+    http::render(&site.metrics)
 }
 
 fn publish_metrics(view: &View) {

@@ -3,7 +3,6 @@
 //! A killed process costs milliseconds this way: death is proven by the one who reaps, and a release compares nonce and
 //! term, so it can never touch a tenure that the worker did not hold.
 
-mod releases;
 mod worker;
 
 use std::os::unix::process::ExitStatusExt;
@@ -19,8 +18,8 @@ use super::config::Config;
 use super::worker::open_store;
 use crate::exit::{OUTPUT_CLOSED, UNREACHABLE, USAGE};
 use crate::identity;
+use crate::process::{self, Releases};
 use crate::signals::Signals;
-use releases::Releases;
 use worker::Worker;
 
 /// The worker finds the process half of its nonces here, and knows by it that it is one.
@@ -44,7 +43,7 @@ const LAST_RELEASE: Duration = Duration::from_secs(2);
 /// Runs workers until a signal ends them; answers the last one's exit code.
 pub(crate) fn run(config: Config) -> Result<ExitCode> {
     // Orphans of the worker come to this process, so that none can outlive it unseen.
-    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).context("cannot become a sub-reaper")?;
+    process::adopt_orphans().context("cannot become a sub-reaper")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(supervise(config));
     // A store that does not answer must not keep it.
@@ -65,8 +64,8 @@ async fn supervise(config: Config) -> Result<ExitCode> {
     let mut pause = RESTART.0;
     let mut first = true;
     loop {
-        let process = identity::random();
-        let mut worker = match Worker::start(process, config.ingest.instance.as_str()) {
+        let number = identity::random();
+        let mut worker = match Worker::start(number, config.ingest.instance.as_str()) {
             Ok(worker) => worker,
             Err(error) if first => return Err(error),
             Err(error) => {
@@ -114,7 +113,7 @@ async fn supervise(config: Config) -> Result<ExitCode> {
         };
         // Everything is reaped: nothing of this worker can act any more.
         if !status.success() {
-            releases.add(process);
+            releases.add(number);
         } else if asked.is_none() {
             // A signal to the whole group can reach the worker first.
             let signal = tokio::time::timeout(ONE_SIGNAL / 5, signals.next()).await;

@@ -50,7 +50,7 @@ async fn serve(config: Config, supervised: bool) -> Result<()> {
         None => None,
     };
     let store = open_store(&config.store).await?;
-    let bus = crate::bus::open(&config.bus)?;
+    let bus = crate::bus::open(&config.bus, &config.ingest.subjects, config.ingest.ring.age).await?;
     let output = Arc::new(AtomicBool::new(false));
     if config.bus.starts_with("stdout:") {
         follow_output(shutdown.clone(), Arc::clone(&output))?;

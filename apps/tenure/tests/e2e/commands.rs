@@ -57,7 +57,8 @@ async fn twitch_sim_tells_where_it_listens() {
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
     let first: Value = serde_json::from_str(&first).unwrap();
     assert!(first["irc"].as_str().unwrap().starts_with("irc://127.0.0.1:"));
-    assert!(first["ws"].is_string() && first["http"].as_str().unwrap().starts_with("http://"));
+    assert!(first["ws"].as_str().unwrap().starts_with("ws://127.0.0.1:"));
+    assert!(first["http"].as_str().unwrap().starts_with("http://"));
     send(i32::try_from(child.id()).unwrap(), Signal::TERM);
     let mut status = None;
     until("the simulator's end", async || {
@@ -68,19 +69,24 @@ async fn twitch_sim_tells_where_it_listens() {
     assert!(status.unwrap().success());
 }
 
-/// Chat is read over TLS from a server whose authority is given.
+/// Chat is read over TLS from a server whose authority is given, with and without WebSocket.
 #[tokio::test(flavor = "multi_thread")]
 async fn chat_is_read_over_tls() {
-    let sim = SimConfig { tls_listen: Some("127.0.0.1:0".parse().unwrap()), ..quick(1, 100.0) };
-    let mut fleet = Fleet::new(sim, "5s").await;
-    let ca = fleet.folder.path().join("ca.pem");
-    std::fs::write(&ca, fleet.sim.ca_pem().unwrap()).unwrap();
-    let url = format!("ircs://localhost:{}", fleet.sim.addresses().ircs.unwrap().port());
-    fleet.extra = ["--irc-ca", ca.to_str().unwrap()].map(str::to_owned).to_vec();
-    fleet.irc = Some(url);
-    let instance = fleet.instance("a");
-    instance.ready().await;
-    until("chat", async || fleet.bodies().len() > 50).await;
+    let any = Some("127.0.0.1:0".parse().unwrap());
+    for scheme in ["ircs", "wss"] {
+        let sim = SimConfig { tls_listen: any, wss_listen: any, ..quick(1, 100.0) };
+        let mut fleet = Fleet::new(sim, "5s").await;
+        let ca = fleet.folder.path().join("ca.pem");
+        std::fs::write(&ca, fleet.sim.ca_pem().unwrap()).unwrap();
+        let addresses = fleet.sim.addresses();
+        let port = if scheme == "wss" { addresses.wss } else { addresses.ircs }.unwrap().port();
+        fleet.extra = ["--irc-ca", ca.to_str().unwrap()].map(str::to_owned).to_vec();
+        fleet.irc = Some(format!("{scheme}://localhost:{port}"));
+        let instance = fleet.instance("a");
+        instance.ready().await;
+        until("chat", async || fleet.bodies().len() > 50).await;
+        assert!(fleet.sim.stats().connections.iter().all(|connection| connection.transport == scheme));
+    }
 }
 
 /// Development mode holds no election: the instance publishes at once and touches no lease.

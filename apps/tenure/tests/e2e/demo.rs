@@ -1,11 +1,14 @@
 //! The demo: everything at once.
 
+use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::fleet::{alive, bodies, send, tenure, until};
+use crate::servers::Servers;
 
 /// A short demo inflicts all six faults, and loses and doubles nothing.
 #[test]
@@ -28,6 +31,46 @@ fn the_demo_loses_and_doubles_nothing() {
     let rows = bodies(&std::path::Path::new(summary["files"].as_str().unwrap()).join("chat.db")).len() as u64;
     let told = ["published", "room_states", "gaps"].map(|name| summary[name].as_u64().unwrap());
     assert_eq!(rows, told.iter().sum::<u64>(), "{summary}");
+    std::fs::remove_dir_all(summary["files"].as_str().unwrap()).unwrap();
+}
+
+/// Over Redis and NATS the same is played, and both servers are killed and started again in the middle.
+#[test]
+fn the_demo_over_servers_that_restart_loses_and_doubles_nothing() {
+    let Some(mut servers) = Servers::start("e2e demo over servers", "2.9", true) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (redis, nats) = (folder.path().join("redis"), folder.path().join("nats"));
+    // The demo's command asks by a file, and goes on when the file is gone.
+    let ask = |file: &Path| format!("touch {0}; while [ -e {0} ]; do sleep 0.01; done", file.display());
+    let mut demo = tenure()
+        .args(["demo", "--seconds", "14", "--rate", "400", "--json"])
+        .args(["--store", &servers.redis.url(), "--bus", &servers.nats.url()])
+        .args(["--restart-store", &ask(&redis), "--restart-bus", &ask(&nats)])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while demo.try_wait().unwrap().is_none() {
+        if redis.exists() {
+            servers.redis.kill();
+            std::thread::sleep(Duration::from_millis(500));
+            servers.redis.start_again().unwrap();
+            std::fs::remove_file(&redis).unwrap();
+        }
+        if nats.exists() {
+            servers.nats.server().kill();
+            std::thread::sleep(Duration::from_millis(500));
+            servers.nats.start_again().unwrap();
+            std::fs::remove_file(&nats).unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let output = demo.wait_with_output().unwrap();
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(output.status.success(), "{summary}");
+    assert_eq!((&summary["lost"], &summary["doubled"]), (&0.into(), &0.into()), "{summary}");
+    assert!(summary["sent"].as_u64() > Some(4_000) && summary["sent"] == summary["published"], "{summary}");
+    let kinds: Vec<_> = summary["faults"].as_array().unwrap().iter().map(|f| f["kind"].as_str().unwrap()).collect();
+    assert!(kinds.ends_with(&["connection_cut", "store_restarted", "bus_restarted"]), "{kinds:?}");
     std::fs::remove_dir_all(summary["files"].as_str().unwrap()).unwrap();
 }
 

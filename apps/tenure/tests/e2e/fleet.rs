@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -62,6 +63,10 @@ pub(crate) struct Fleet {
     pub(crate) extra: Vec<String>,
     /// Where instances find the chat, where it is not the simulator's plain port.
     pub(crate) irc: Option<String>,
+    /// The store, where it is not a file in the folder.
+    pub(crate) store: Option<String>,
+    /// The NATS server that is the bus, where it is not a file in the folder.
+    pub(crate) nats: Option<String>,
 }
 
 /// One instance of it. Dropping it kills it.
@@ -75,11 +80,17 @@ impl Fleet {
     pub(crate) async fn new(sim: SimConfig, ttl: &'static str) -> Fleet {
         let channels = sim.channels.clone();
         let sim = Sim::start(sim).await.unwrap();
-        Fleet { folder: tempfile::tempdir().unwrap(), sim, channels, ttl, extra: Vec::new(), irc: None }
+        let folder = tempfile::tempdir().unwrap();
+        Fleet { folder, sim, channels, ttl, extra: Vec::new(), irc: None, store: None, nats: None }
     }
 
     pub(crate) fn store_url(&self) -> String {
-        format!("sqlite:{}", self.folder.path().join("leases.db").display())
+        let file = || format!("sqlite:{}", self.folder.path().join("leases.db").display());
+        self.store.clone().unwrap_or_else(file)
+    }
+
+    pub(crate) fn bus_url(&self) -> String {
+        self.nats.clone().unwrap_or_else(|| format!("sqlite:{}", self.bus_file().display()))
     }
 
     pub(crate) fn bus_file(&self) -> PathBuf {
@@ -97,7 +108,7 @@ impl Fleet {
         let file = std::fs::File::options().create(true).append(true).open(&log).unwrap();
         let child = tenure()
             .args(["ingest", "--instance", name, "--store", &self.store_url()])
-            .args(["--bus", &format!("sqlite:{}", self.bus_file().display())])
+            .args(["--bus", &self.bus_url()])
             .args(["--irc-url", &irc, "--ttl", self.ttl])
             .args(["--http", &http.to_string(), "--log-format", "json", "--join-budget", "1000/10s"])
             .args(["--set", "irc_reconnect_initial_ms=100", "--set", "irc_reconnect_max_ms=500"])
@@ -128,9 +139,12 @@ impl Fleet {
         found.unwrap()
     }
 
-    /// The bodies on the bus, read from its file.
+    /// The bodies on the bus, read from its file, or by another client than the product's.
     pub(crate) fn bodies(&self) -> Vec<Vec<u8>> {
-        bodies(&self.bus_file())
+        match &self.nats {
+            None => bodies(&self.bus_file()),
+            Some(url) => tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(stored(url))),
+        }
     }
 
     /// The checker's verdict now.
@@ -142,7 +156,7 @@ impl Fleet {
     pub(crate) async fn settled(&self) -> Verdict {
         until("everything on the bus", async || {
             tokio::time::sleep(Duration::from_millis(200)).await;
-            self.bus_file().exists() && self.verdict().lost.count == 0
+            (self.nats.is_some() || self.bus_file().exists()) && self.verdict().lost.count == 0
         })
         .await;
         self.verdict()
@@ -167,6 +181,24 @@ pub(crate) fn bodies(file: &Path) -> Vec<Vec<u8>> {
         rows.collect()
     };
     read().unwrap_or_default()
+}
+
+/// The bodies in the stream `TENURE` of a NATS server; none where there is no stream yet.
+async fn stored(url: &str) -> Vec<Vec<u8>> {
+    let client = async_nats::connect(url).await.unwrap();
+    let Ok(mut stream) = async_nats::jetstream::new(client).get_stream("TENURE").await else { return Vec::new() };
+    let count = usize::try_from(stream.info().await.unwrap().state.messages).unwrap();
+    let config = async_nats::jetstream::consumer::pull::OrderedConfig {
+        filter_subject: "internal.ingress.v1".to_owned(),
+        ..Default::default()
+    };
+    let consumer = stream.create_consumer(config).await.unwrap();
+    let mut messages = consumer.messages().await.unwrap().take(count);
+    let mut bodies = Vec::new();
+    while let Some(message) = messages.next().await {
+        bodies.push(message.unwrap().payload.to_vec());
+    }
+    bodies
 }
 
 pub(crate) async fn record(store: &dyn LeaseStore) -> Option<LeaseRecord> {

@@ -6,10 +6,11 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result};
-use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::sync::oneshot;
 
 use super::{INSTANCE, SUPERVISED};
+use crate::process::{self, Change};
 
 /// A worker that was started.
 #[derive(Debug)]
@@ -24,14 +25,14 @@ pub(super) struct Worker {
 
 impl Worker {
     /// Starts a worker: this same program with the same arguments.
-    pub(super) fn start(process: u64, instance: &str) -> Result<Worker> {
-        let mut command = Command::new(own_program()?);
+    pub(super) fn start(number: u64, instance: &str) -> Result<Worker> {
+        let mut command = Command::new(process::own_program().context("cannot find this program's own file")?);
         if let Some(name) = std::env::args_os().next() {
             command.arg0(name);
         }
         let child = command
             .args(std::env::args_os().skip(1))
-            .env(SUPERVISED, format!("{process:016x}"))
+            .env(SUPERVISED, format!("{number:016x}"))
             .env(INSTANCE, instance)
             .stdin(Stdio::piped())
             .spawn()
@@ -72,35 +73,26 @@ impl Worker {
     }
 }
 
-/// This program's file; what this process runs itself where that was replaced or removed since, so that an upgrade in
-/// place never mixes two versions under one supervisor.
-fn own_program() -> Result<std::path::PathBuf> {
-    let program = std::env::current_exe().context("cannot find this program's own file")?;
-    // The kernel adds " (deleted)" to the name then.
-    Ok(if program.exists() { program } else { "/proc/self/exe".into() })
-}
-
 /// Waits, on a thread, for the worker, then kills and reaps whatever it left behind. The status comes when there is no
 /// child left to wait for: that is the proof.
 fn reap(pid: Pid) -> Result<oneshot::Receiver<ExitStatus>> {
     let (sender, receiver) = oneshot::channel();
     let wait = move || {
+        let own = rustix::process::getpid();
         let mut status = None;
         loop {
-            match rustix::process::wait(WaitOptions::empty()) {
-                Ok(Some((reaped, how))) if reaped == pid => {
-                    status = Some(ExitStatus::from_raw(how.as_raw()));
-                    kill_children();
-                }
-                Ok(_) => {
-                    // An orphan ended. Once the worker has gone, each end can bring new orphans.
+            match process::wait() {
+                Change::Ended(ended, how) => {
+                    if ended == pid {
+                        status = Some(how);
+                    }
+                    // Once the worker has gone, each end can bring new orphans.
                     if status.is_some() {
-                        kill_children();
+                        process::signal_descendants(own, Signal::KILL);
                     }
                 }
-                Err(rustix::io::Errno::INTR) => {}
-                // No child is left.
-                Err(_) => break,
+                Change::NoneLeft => break,
+                Change::Stopped(..) | Change::Continued(_) => {}
             }
         }
         // The receiver waits for as long as this process lives.
@@ -110,23 +102,6 @@ fn reap(pid: Pid) -> Result<oneshot::Receiver<ExitStatus>> {
     Ok(receiver)
 }
 
-/// Kills every child of this process. Children of killed children become ours and are killed in turn.
-fn kill_children() {
-    let own = rustix::process::getpid().as_raw_nonzero().get();
-    let Ok(processes) = std::fs::read_dir("/proc") else { return };
-    for process in processes.flatten() {
-        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        let Ok(stat) = std::fs::read_to_string(process.path().join("stat")) else { continue };
-        // The command stands in parentheses and may hold anything; the parent is the second field after it.
-        let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse::<i32>().ok());
-        if parent == Some(own)
-            && let Some(pid) = Pid::from_raw(pid)
-        {
-            let _ = kill_process(pid, Signal::KILL);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,7 +109,8 @@ mod tests {
     /// The status of a worker comes only when nothing that it started is left, not even what left its session.
     #[tokio::test]
     async fn a_dead_worker_is_reaped_with_all_it_started() {
-        rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
+        let _turn = process::TURN.lock().await;
+        process::adopt_orphans().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let pids = folder.path().join("pids");
         let script = format!(
@@ -151,6 +127,6 @@ mod tests {
         for pid in pids.lines() {
             assert!(!std::path::Path::new("/proc").join(pid).exists(), "process {pid} outlived its worker");
         }
-        assert!(rustix::process::wait(WaitOptions::NOHANG).is_err(), "a child is left");
+        assert!(rustix::process::wait(rustix::process::WaitOptions::NOHANG).is_err(), "a child is left");
     }
 }

@@ -1,4 +1,4 @@
-//! The leases of dead workers, released for them: at once, or as soon as the store answers again.
+//! The leases of dead processes, released for them: at once, or as soon as the store answers again.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,29 +11,29 @@ use tenure_store::{LeaseStore, StoreError};
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// How long one try may take.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Of how many dead workers at most the leases are still to be released; older ones are left to their ttl.
+/// Of how many dead processes at most the leases are still to be released; older ones are left to their ttl.
 const MOST: usize = 64;
 
 /// What is still to be released.
 #[derive(Debug)]
-pub(super) struct Releases {
-    /// `None` where the leases die with the worker, or where there are none.
+pub(crate) struct Releases {
+    /// `None` where the leases die with their process, or where there are none.
     store: Option<Arc<dyn LeaseStore>>,
     lease: KeyPrefix,
     ttl: Duration,
-    /// The process numbers of dead workers, and when their leases have ended by themselves.
+    /// The process numbers of the dead, and when their leases have ended by themselves.
     dead: VecDeque<(u64, Time)>,
     failures: u32,
 }
 
 impl Releases {
     /// Releases in this store, below this lease, what lasts at most `ttl`.
-    pub(super) fn new(store: Option<Arc<dyn LeaseStore>>, lease: KeyPrefix, ttl: Duration) -> Releases {
+    pub(crate) fn new(store: Option<Arc<dyn LeaseStore>>, lease: KeyPrefix, ttl: Duration) -> Releases {
         Releases { store, lease, ttl, dead: VecDeque::new(), failures: 0 }
     }
 
-    /// A worker with this process number was proven dead.
-    pub(super) fn add(&mut self, process: u64) {
+    /// The process with this number was proven dead.
+    pub(crate) fn add(&mut self, process: u64) {
         if self.store.is_some() {
             if self.dead.len() == MOST {
                 self.dead.pop_front();
@@ -44,7 +44,7 @@ impl Releases {
 
     /// Releases everything there is to release, with as many tries as it takes. May be dropped and called again at any
     /// time.
-    pub(super) async fn settle(&mut self) {
+    pub(crate) async fn settle(&mut self) {
         while !self.is_settled() {
             if self.failures > 0 {
                 let pause = RETRY.0 * 2_u32.saturating_pow(self.failures.min(10) - 1);
@@ -53,7 +53,7 @@ impl Releases {
             let error = match tokio::time::timeout(PATIENCE, self.release()).await {
                 Ok(Ok(released)) => {
                     if released > 0 {
-                        tracing::info!(component = "supervisor", released, "released the leases of the dead worker");
+                        tracing::info!(component = "releases", released, "released the leases of the dead");
                     }
                     self.dead.clear();
                     self.failures = 0;
@@ -63,24 +63,24 @@ impl Releases {
                 Err(_) => format!("no answer within {PATIENCE:?}"),
             };
             if self.failures == 0 {
-                tracing::warn!(component = "supervisor", error, "cannot release for the dead worker yet; trying on");
+                tracing::warn!(component = "releases", error, "cannot release for the dead yet; trying on");
             }
             self.failures = self.failures.saturating_add(1);
             let now = tenure::now();
             self.dead.retain(|(_, ended)| *ended > now);
             if self.is_settled() {
-                tracing::warn!(component = "supervisor", error, "the dead worker's leases have ended by themselves");
+                tracing::warn!(component = "releases", error, "the leases of the dead have ended by themselves");
                 self.failures = 0;
             }
         }
     }
 
     /// Whether nothing is left to release.
-    pub(super) fn is_settled(&self) -> bool {
+    pub(crate) fn is_settled(&self) -> bool {
         self.dead.is_empty()
     }
 
-    /// Releases every record whose nonce has the process number of a dead worker; answers how many there were.
+    /// Releases every record whose nonce has the process number of the dead; answers how many there were.
     async fn release(&self) -> Result<usize, StoreError> {
         let Some(store) = &self.store else { return Ok(0) };
         let records = store.list(&self.lease).await?;
@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(left, ["k/readers/b", "other"]);
     }
 
-    /// Workers that die faster than the store answers do not pile up.
+    /// Processes that die faster than the store answers do not pile up.
     #[tokio::test]
     async fn the_dead_are_bounded() {
         let store = tenure_open::open("memory:bounded").await.unwrap();

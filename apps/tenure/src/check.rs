@@ -1,0 +1,55 @@
+//! `tenure check`: whether the command that asks may still act. Reads a file and a clock, no network.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, anyhow};
+
+use crate::exit::Exit;
+use crate::run::status_file;
+
+/// Flags of `tenure check`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit 0: the tenure that `tenure run` started this command in is current. Exit 1: it is not, or not any more. 64: there is no
+TENURE_STATUS_FILE, so this is no such command. Nothing is printed unless asked for.
+
+The file's one line can be read without this command too: the term, and the deadline in nanoseconds of CLOCK_BOOTTIME.
+
+Example, in a script under `tenure run`:
+  tenure check && ./publish-report")]
+pub(crate) struct Args {
+    /// File to read
+    #[arg(long, value_name = "FILE", env = "TENURE_STATUS_FILE")]
+    status_file: Option<PathBuf>,
+    /// Term that must be the current one
+    #[arg(long, value_name = "N", env = "TENURE_TERM")]
+    term: Option<u64>,
+    /// Print how long the tenure lasts if no renewal comes
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+/// Runs `tenure check`.
+pub(crate) fn run(args: Args) -> Result<ExitCode> {
+    let file = args.status_file.filter(|file| !file.as_os_str().is_empty()).ok_or_else(|| {
+        Exit::usage(anyhow!("TENURE_STATUS_FILE is not set: only a command that `tenure run` started can ask"))
+    })?;
+    let line = match std::fs::read_to_string(&file) {
+        Ok(line) => line,
+        // The tenure is over, or was never.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(ExitCode::FAILURE),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
+    };
+    let (term, deadline) =
+        status_file::parse(&line).with_context(|| format!("{}: not a status file", file.display()))?;
+    let left = deadline.since(tenure::now());
+    let current = !left.is_zero() && args.term.is_none_or(|expected| expected == term);
+    if args.verbose {
+        crate::output::line(format_args!(
+            "term {term}, {}",
+            if current { format!("current for {}", crate::durations::short(left)) } else { "not current".to_owned() }
+        ))?;
+    }
+    Ok(if current { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,123 @@
+//! Where the demo keeps leases and envelopes: files of its own, or the servers that were named.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use futures_util::StreamExt;
+use serde_json::Value;
+use tenure_bus::{Bus, FollowFrom, Subjects};
+use tenure_core::LeaseKey;
+use tenure_twitch_sim::{Checker, Sim, Verdict};
+
+use crate::identity;
+
+/// A bus that brings nothing for so long has been read to its end.
+const SILENCE: Duration = Duration::from_millis(700);
+
+/// The demo's store and bus.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    pub(crate) store: String,
+    pub(crate) bus: String,
+    /// On a server that others use, the demo keeps to names of its own.
+    pub(crate) bus_prefix: String,
+    pub(crate) lease: LeaseKey,
+    /// The bus's file, where it is one.
+    pub(crate) file: Option<PathBuf>,
+    /// Restarts the store's server, where there is a command for it.
+    pub(crate) restart_store: Option<String>,
+    /// Restarts the bus's server.
+    pub(crate) restart_bus: Option<String>,
+}
+
+/// What lies on the bus, beside the verdict.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally {
+    /// Under how many terms was published.
+    pub(crate) terms: u64,
+    /// Changed room states, which carry no identity that the ledger knows.
+    pub(crate) room_states: u64,
+}
+
+impl Places {
+    /// Files in `folder` for what was not named.
+    pub(crate) fn new(args: &super::Args, folder: &Path) -> Result<Places> {
+        let own = format!("demo-{:08x}", identity::random() as u32);
+        let lease = |shared: bool| if shared { format!("{own}/ircLeader") } else { "system/ircLeader".to_owned() };
+        let file = args.bus.is_none().then(|| folder.join("chat.db"));
+        let bus = match &args.bus {
+            None => format!("sqlite:{}", folder.join("chat.db").display()),
+            // A stream of its own, so that no one else's limits and messages are met.
+            Some(url) if url.starts_with("nats:") && !url.contains("stream=") => {
+                let mark = if url.contains('?') { '&' } else { '?' };
+                format!("{url}{mark}stream=TENURE_{}", own.to_uppercase().replace('-', "_"))
+            }
+            Some(url) => url.clone(),
+        };
+        if bus.starts_with("stdout:") || bus.starts_with("memory:") {
+            bail!("the demo's bus must be one that its processes share and that can be read back: sqlite: or nats:");
+        }
+        Ok(Places {
+            store: args.store.clone().unwrap_or_else(|| format!("sqlite:{}", folder.join("leases.db").display())),
+            bus,
+            bus_prefix: if args.bus.is_some() { format!("{own}.") } else { String::new() },
+            lease: LeaseKey::new(lease(args.store.is_some()))?,
+            file,
+            restart_store: args.restart_store.clone(),
+            restart_bus: args.restart_bus.clone(),
+        })
+    }
+
+    /// The verdict of the ledger and the bus alone, and what else the bus shows.
+    pub(crate) async fn judge(&self, sim: &Sim, bus: &dyn Bus) -> Result<(Verdict, Tally)> {
+        let mut checker = Checker::new(&sim.ledger());
+        let (mut terms, mut tally) = (std::collections::BTreeSet::new(), Tally::default());
+        let subject = Subjects::new(&self.bus_prefix).ingress;
+        let mut stream = bus.follow(&subject, FollowFrom::Start).await.context("cannot read the demo's bus")?;
+        while let Ok(Some(followed)) = tokio::time::timeout(SILENCE, stream.next()).await {
+            let followed = followed.context("cannot read the demo's bus")?;
+            checker.envelope(&followed.body);
+            terms.extend(followed.term);
+            tally.room_states += u64::from(is_room_state(&followed.body));
+        }
+        tally.terms = terms.len() as u64;
+        Ok((checker.verdict(), tally))
+    }
+
+    /// How to look at what the demo left behind.
+    pub(crate) fn look(&self, folder: &Path) -> String {
+        match &self.file {
+            Some(chat) => format!(
+                "sqlite3 {chat} \"SELECT count(*), count(DISTINCT id) FROM envelopes\"\n    \
+                 sqlite3 {chat} \"SELECT term, count(*), min(at), max(at) FROM chat GROUP BY term\"\n    \
+                 ls {folder}   # leases.db, chat.db, a log for each instance",
+                chat = chat.display(),
+                folder = folder.display()
+            ),
+            None => format!(
+                "tenure tail --bus {bus} --bus-prefix {prefix} --from start --no-follow --json | wc -l\n    \
+                 ls {folder}   # a log for each instance",
+                bus = crate::secrets::without_secrets(&self.bus),
+                prefix = self.bus_prefix,
+                folder = folder.display()
+            ),
+        }
+    }
+}
+
+/// Runs a command of the shell that restarts a server; its output goes where the demo's errors go.
+pub(crate) async fn restart(command: &str) -> Result<()> {
+    let mut shell = tokio::process::Command::new("sh");
+    shell.args(["-c", command]).stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
+    let status = shell.kill_on_drop(true).status().await.context("cannot start a shell")?;
+    anyhow::ensure!(status.success(), "the command {command:?} ended with {status}");
+    Ok(())
+}
+
+fn is_room_state(body: &[u8]) -> bool {
+    // Few lines only are parsed: the type stands in each envelope as it is.
+    const KIND: &[u8] = b"external.chat.room.v1";
+    body.windows(KIND.len()).any(|window| window == KIND)
+        && serde_json::from_slice::<Value>(body).is_ok_and(|envelope| envelope["type"] == "external.chat.room.v1")
+}

@@ -1,0 +1,59 @@
+//! `tenure doctor`: what is wrong, and how to mend it.
+
+mod bus;
+mod environment;
+mod finding;
+mod machine;
+mod store;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::output;
+use crate::store::{StoreArgs, block_on};
+use finding::{Finding, Status};
+
+/// Flags of `tenure doctor`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Each line is ok, warn or fail, and says how to mend what is not ok. The exit code is 0 where nothing failed, else 1. The \
+store is tried for real: a probe lease under tenure-doctor/ is claimed, renewed and released, and nothing else is touched.
+
+With --json one object a line: check, status, text, remedy (null where there is nothing to mend).
+
+Examples:
+  tenure doctor
+  tenure doctor --store redis://db.internal:6379/0 --bus sqlite:/var/lib/tenure/bus.db
+  tenure doctor --json | jq -r 'select(.status != \"ok\") | .remedy'")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    store: StoreArgs,
+    /// Bus to look at too [default: sqlite: in the state folder, where there is one]
+    #[arg(long, value_name = "URL", env = "TENURE_BUS", hide_env_values = true)]
+    bus: Option<String>,
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs every check and prints what it found.
+pub(crate) fn run(args: Args) -> Result<ExitCode> {
+    let mut failed = false;
+    let mut tell = |findings: Vec<Finding>| -> Result<()> {
+        for finding in findings {
+            failed |= finding.status == Status::Fail;
+            output::line(if args.json { finding.json().to_string() } else { finding.to_string() })?;
+        }
+        Ok(())
+    };
+    tell(machine::check())?;
+    tell(environment::check(std::env::vars_os()))?;
+    tell(block_on(async { Ok(store::check(&args.store).await) })?)?;
+    let named = args.bus.filter(|url| !url.is_empty());
+    tell(block_on(async { Ok(bus::check(named).await) })?)?;
+    if failed && !args.json {
+        eprintln!("tenure: something failed; each fail above says how to mend it");
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}

@@ -1,0 +1,55 @@
+//! The bus: whether it can be opened, and what it promises.
+
+use std::time::Duration;
+
+use tenure_bus::Subjects;
+
+use super::finding::Finding;
+use crate::durations::short;
+use crate::secrets::without_secrets;
+
+/// Looks at the bus that was named, or at the default one where it is there.
+pub(super) async fn check(named: Option<String>) -> Vec<Finding> {
+    let url = match (&named, crate::places::default_bus()) {
+        (Some(url), _) => url.clone(),
+        (None, Ok(url)) => url,
+        (None, Err(_)) => return Vec::new(),
+    };
+    let shown = without_secrets(&url);
+    let remedy = "name the bus as `tenure stores` shows it, and see that its folder or its server is there";
+    if let Err(error) = crate::bus::check(&url) {
+        return vec![Finding::fail("bus", format!("{error:#}"), remedy)];
+    }
+    let missing = url
+        .strip_prefix("sqlite:")
+        .is_some_and(|path| !std::path::Path::new(path.split_once('?').map_or(path, |(path, _)| path)).exists());
+    if missing && named.is_none() {
+        return vec![Finding::ok("bus", format!("{shown} is not there yet: `tenure ingest` makes it"))];
+    }
+    let subjects = Subjects::new(&std::env::var("BUS_PREFIX").unwrap_or_default());
+    let bus = match crate::bus::open_existing(&url, &subjects).await {
+        Ok(bus) => bus,
+        Err(error) => return vec![Finding::fail("bus", format!("{error:#}"), remedy)],
+    };
+    let info = bus.info();
+    let yes = |can: bool| if can { "yes" } else { "no" };
+    let dedupe = match info.dedupe {
+        None => "never".to_owned(),
+        Some(Duration::MAX) => "as long as the first is kept".to_owned(),
+        Some(span) => format!("for {}", short(span)),
+    };
+    let text = format!(
+        "{shown} opens; second copies are dropped: {dedupe}; fence: {}; can be followed: {}",
+        yes(info.fence),
+        yes(info.follow)
+    );
+    if info.dedupe.is_none() || !info.follow {
+        return vec![Finding::warn(
+            "bus",
+            text,
+            "only the leader can publish to such a bus, and a takeover can lose or repeat messages: use sqlite: or a \
+             server's bus where that matters",
+        )];
+    }
+    vec![Finding::ok("bus", text)]
+}

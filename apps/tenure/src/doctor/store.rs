@@ -1,0 +1,323 @@
+//! The store, tried for real: reachable, quick enough, one atomic step per verb, hints, the server's clock.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use futures_util::StreamExt;
+use tenure_core::{Claim, Claimed, Held, HolderId, KeyPrefix, LeaseKey, Nonce, Note, Released, Renewed, Term};
+use tenure_store::{Answers, LeaseStore, StoreError, StoreErrorKind};
+use tokio::time::Instant;
+
+use super::finding::Finding;
+use crate::durations::short;
+use crate::exit::Exit;
+use crate::store::{ANSWER, StoreArgs, answer, open};
+
+/// Where probe leases live.
+const PREFIX: &str = "tenure-doctor/";
+/// How many probes of one host there can be: runs at the same time take different ones, and the term records that they
+/// leave behind do not pile up.
+const PROBES: u64 = 8;
+/// The probe's ttl, where the store honours it.
+const TTL: Duration = Duration::from_secs(10);
+/// Beyond this a renewal of a short lease gets little time.
+const SLOW: Duration = Duration::from_millis(250);
+/// How long a hint is waited for.
+const HINT: Duration = Duration::from_secs(2);
+/// By how much a server's clock may differ before it is told.
+const SKEW: Duration = Duration::from_secs(2);
+
+/// Opens the store and tries every verb. Where it is a file that is not there, nothing is made in its place: its folder's
+/// file system is tried with another one.
+pub(super) async fn check(args: &StoreArgs) -> Vec<Finding> {
+    let (url, missing) = match args.url().and_then(|url| Ok((url, args.missing_file()?))) {
+        Ok(found) => found,
+        // The commands' own errors are findings here: this command tells of all, not of the first.
+        Err(error) => return vec![Finding::fail("store", format!("{error:#}"), "name a store with --store")],
+    };
+    let Some(path) = missing else { return check_url(&url).await };
+    let mut findings = vec![if args.is_default() {
+        Finding::ok("store", args.missing())
+    } else {
+        Finding::warn("store", args.missing(), "if there should be leases already, see the path")
+    }];
+    // The nearest folder that is there is on the file system that the file will be on.
+    let there = path.ancestors().skip(1).find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
+    match tempfile::Builder::new().prefix(".tenure-doctor").tempdir_in(there) {
+        Ok(folder) => {
+            let tried = check_url(&format!("sqlite:{}", folder.path().join("leases.db").display())).await;
+            findings.extend(
+                tried
+                    .into_iter()
+                    .skip_while(|finding| finding.check == "store" && finding.status != super::finding::Status::Fail),
+            );
+        }
+        Err(error) => findings.push(Finding::fail(
+            "store",
+            format!("{} cannot be written: {error}", there.display()),
+            "make the folder this user's (chown), or name another store",
+        )),
+    }
+    findings
+}
+
+/// Opens the store and tries every verb.
+async fn check_url(url: &str) -> Vec<Finding> {
+    let store = match open(url).await {
+        Ok(store) => store,
+        Err(error) => {
+            let remedy = match error.downcast_ref::<Exit>() {
+                Some(exit) if exit.is_usage() => "write the URL as `tenure stores` shows it",
+                _ => {
+                    "see that the server runs and can be reached, and that user and password are right; of a file, that its folder is there and this user's"
+                }
+            };
+            return vec![Finding::fail("store", format!("{error:#}"), remedy)];
+        }
+    };
+    let mut findings = vec![opened(&*store)];
+    findings.extend(overlaps(&*store));
+    match round_trip(&*store).await {
+        Ok(finding) => findings.push(finding),
+        Err(error) => {
+            let remedy = "see that the server answers, and that this user may read";
+            findings.push(Finding::fail("round trip", format!("{error:#}"), remedy));
+            return findings;
+        }
+    }
+    match Probe::claim(&store).await {
+        Ok(probe) => {
+            findings.extend(probe.skew());
+            findings.extend(probe.finish().await);
+        }
+        Err(error) => findings.push(Finding::fail(
+            "lease",
+            format!("{error:#}"),
+            "see that this user may write, and that the store is neither full nor read-only",
+        )),
+    }
+    findings
+}
+
+fn opened(store: &dyn LeaseStore) -> Finding {
+    let info = store.info();
+    let can = |can: bool, what| if can { what } else { "" };
+    let text = format!(
+        "{}: opens{}{}{}",
+        info.scheme,
+        can(info.shared, ", is shared between processes"),
+        can(info.durable, ", outlives restarts"),
+        can(info.watch, ", sends wake-ups"),
+    );
+    if !info.shared {
+        return Finding::warn("store", text, "use a store that processes can share: this one is private to each");
+    }
+    if !info.durable {
+        let remedy = "let the server keep its data on disk, or accept that its restart ends every tenure";
+        return Finding::warn("store", text, remedy);
+    }
+    Finding::ok("store", text)
+}
+
+/// What its operator must not let happen.
+fn overlaps(store: &dyn LeaseStore) -> Option<Finding> {
+    let faults = store.info().overlap_faults;
+    let text = || format!("two holders can overlap, for at most one ttl, when {}", faults.join("; when "));
+    (!faults.is_empty()).then(|| Finding::ok("faults", text()))
+}
+
+/// The median of a few questions.
+async fn round_trip(store: &dyn LeaseStore) -> Result<Finding> {
+    let prefix = KeyPrefix::new(PREFIX)?;
+    let mut spans = Vec::new();
+    for _ in 0..5 {
+        let asked = Instant::now();
+        answer(store.list(&prefix)).await?;
+        spans.push(asked.elapsed());
+    }
+    spans.sort();
+    let (median, worst) = (spans[spans.len() / 2], spans[spans.len() - 1]);
+    let micros =
+        |span: Duration| if span < Duration::from_millis(10) { format!("{}us", span.as_micros()) } else { short(span) };
+    let text = format!("{} in the middle, {} at worst, of {}", micros(median), micros(worst), spans.len());
+    Ok(if median > SLOW {
+        Finding::warn("round trip", text, "bring the store nearer, or give leases a ttl of a minute and more")
+    } else {
+        Finding::ok("round trip", text)
+    })
+}
+
+/// A lease of this doctor's own.
+struct Probe<'a> {
+    store: &'a Arc<dyn LeaseStore>,
+    held: Held,
+    /// The wall clock, in microseconds, before and after the claim.
+    around: (u64, u64),
+}
+
+impl<'a> Probe<'a> {
+    /// Claims one of this host's probe keys.
+    async fn claim(store: &'a Arc<dyn LeaseStore>) -> Result<Probe<'a>> {
+        let info = store.info();
+        let ttl = TTL.clamp(info.min_ttl, info.max_ttl);
+        let host = rustix::system::uname().nodename().to_string_lossy().replace(char::is_control, "?");
+        let nonce = Nonce { process: crate::identity::random(), campaign: 1 };
+        let mut by = String::new();
+        for probe in 0..PROBES {
+            let claim = Claim {
+                key: LeaseKey::new(format!("{PREFIX}{host}/{}", (nonce.process + probe) % PROBES))?,
+                holder: HolderId::new("tenure doctor")?,
+                nonce,
+                ttl,
+                above: None,
+                note: Note::default(),
+            };
+            let before = wall_micros();
+            match only(answer(store.acquire(std::slice::from_ref(&claim))).await?).context("claim")? {
+                Claimed::Granted { term, .. } => {
+                    let held = Held { key: claim.key, nonce, term, ttl, note: Note::default() };
+                    return Ok(Probe { store, held, around: (before, wall_micros()) });
+                }
+                Claimed::Held { by: holder, .. } => by = holder.to_string(),
+            }
+        }
+        bail!("all {PROBES} probe keys under {PREFIX}{host}/ are held, the last one by {by}: wait {}", short(ttl))
+    }
+
+    /// The store's clock, as far as the term shows it: terms are seeded by it.
+    fn skew(&self) -> Option<Finding> {
+        let (before, after) = self.around;
+        let term = self.held.term.get();
+        let off = if term < before { before - term } else { term.saturating_sub(after) };
+        let off = Duration::from_micros(off);
+        let ahead = if term < before { "behind" } else { "ahead of" };
+        Some(if off > SKEW {
+            Finding::warn(
+                "wall clocks",
+                format!("the store's clock is about {} {ahead} this machine's", short(off)),
+                "let both follow NTP: wall clocks only seed terms and name times, but people compare them",
+            )
+        } else {
+            Finding::ok("wall clocks", "the store's clock and this machine's agree")
+        })
+    }
+
+    /// Refuses a rival, renews, is asked to resign, releases while a hint is listened for, and cleans up.
+    async fn finish(self) -> Vec<Finding> {
+        let tried = self.verbs().await;
+        let hint = match &tried {
+            Ok(_) => Some(self.hint().await),
+            Err(_) => None,
+        };
+        // Whatever went wrong, the probe does not stay.
+        let _ = answer(self.store.remove(&self.held.key)).await;
+        let lease = match tried {
+            Ok(()) => {
+                Finding::ok("lease", "claimed, refused to a rival, renewed, asked to resign: each as it should be")
+            }
+            Err(error) => Finding::fail(
+                "lease",
+                format!("{error:#}"),
+                "see that this user may write, and that nothing between here and the store answers in its place",
+            ),
+        };
+        std::iter::once(lease).chain(hint).collect()
+    }
+
+    async fn verbs(&self) -> Result<()> {
+        let rival = Claim {
+            key: self.held.key.clone(),
+            holder: HolderId::new("tenure doctor's rival")?,
+            nonce: Nonce { campaign: 2, ..self.held.nonce },
+            ttl: self.held.ttl,
+            above: None,
+            note: Note::default(),
+        };
+        match only(answer(self.store.acquire(&[rival])).await?).context("a rival's claim")? {
+            Claimed::Held { term, .. } if term == Some(self.held.term) => {}
+            other => bail!("a rival's claim should find the lease held under its term, and found {other:?}"),
+        }
+        match self.renew().await? {
+            Renewed::Extended { resign_requested: false } => {}
+            other => bail!("the renewal should extend the lease, and answered {other:?}"),
+        }
+        if !answer(self.store.request_resign(&self.held.key)).await.context("the request to resign")? {
+            bail!("the request to resign found nobody");
+        }
+        match self.renew().await? {
+            Renewed::Extended { resign_requested: true } => Ok(()),
+            other => bail!("the renewal after the request to resign should tell of it, and answered {other:?}"),
+        }
+    }
+
+    async fn renew(&self) -> Result<Renewed> {
+        only(answer(self.store.renew(std::slice::from_ref(&self.held))).await?).context("renewal")
+    }
+
+    /// Releases, and measures how long a hint takes.
+    async fn hint(&self) -> Finding {
+        let remedy = "candidates still look again when a lease can have ended: takeovers are slower, never less safe; see \
+                      that notifications are allowed to this user";
+        let watched = tokio::time::timeout(ANSWER, self.store.watch(&KeyPrefix::from(&self.held.key))).await;
+        let mut hints = match watched {
+            Ok(Ok(hints)) => hints,
+            Ok(Err(error)) if error.kind() == StoreErrorKind::Unsupported => {
+                return Finding::warn("wake-ups", "this store sends none", remedy);
+            }
+            Ok(Err(error)) => return Finding::warn("wake-ups", format!("cannot be asked for: {error}"), remedy),
+            Err(_) => return Finding::warn("wake-ups", format!("cannot be asked for within {ANSWER:?}"), remedy),
+        };
+        // Some stores begin with a hint; only what comes after the release counts.
+        let _ = tokio::time::timeout(Duration::from_millis(50), async { while hints.next().await.is_some() {} }).await;
+        let released = Instant::now();
+        match answer(self.store.release(std::slice::from_ref(&self.held))).await.map(only) {
+            Ok(Ok(Released::Freed)) => {}
+            other => {
+                return Finding::fail("wake-ups", format!("the release did not free the lease: {other:?}"), remedy);
+            }
+        }
+        match tokio::time::timeout(HINT, hints.next()).await {
+            Ok(Some(_)) => Finding::ok("wake-ups", format!("a release is told within {}", short(released.elapsed()))),
+            Ok(None) => Finding::warn("wake-ups", "the stream of hints ended", remedy),
+            Err(_) => Finding::warn("wake-ups", format!("no hint came within {}", short(HINT)), remedy),
+        }
+    }
+}
+
+/// The one answer of a batch of one.
+fn only<T>(answers: Answers<T>) -> Result<T> {
+    let missing = || StoreError::new(StoreErrorKind::Corrupt, "the store answered no item");
+    Ok(answers.into_iter().next().unwrap_or_else(|| Err(missing()))?)
+}
+
+fn wall_micros() -> u64 {
+    let now = jiff::Timestamp::now().as_microsecond();
+    u64::try_from(now).unwrap_or(0).min(Term::LIMIT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::finding::Status;
+
+    /// A store that works is found well, and keeps no probe; one that cannot be opened is one finding with a remedy.
+    #[tokio::test]
+    async fn a_working_store_is_found_well() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("leases.db").display());
+        for _ in 0..2 {
+            let findings = check_url(&url).await;
+            assert!(findings.iter().all(|finding| finding.status == Status::Ok), "{findings:#?}");
+            let checks: Vec<_> = findings.iter().map(|finding| finding.check).collect();
+            assert_eq!(checks, ["store", "faults", "round trip", "wall clocks", "lease", "wake-ups"]);
+        }
+        let store = open(&url).await.unwrap();
+        assert!(store.list(&KeyPrefix::default()).await.unwrap().is_empty());
+
+        let findings = check_url("sqlite:/no/such/folder/x.db").await;
+        assert_eq!((findings.len(), findings[0].status), (1, Status::Fail));
+        assert!(findings[0].remedy.as_deref().unwrap().contains("folder"));
+    }
+}

@@ -1,0 +1,179 @@
+//! What every endpoint of this program has in common: listening within bounds, metrics, and answers about a leader.
+
+mod listener;
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use serde_json::{Value, json};
+use tenure::Status;
+use tenure_core::{HolderId, KeyPrefix, LeaseKey, LeaseRecord, Term};
+use tenure_store::LeaseStore;
+
+/// How long a request waits for the store.
+const STORE_ANSWER: Duration = Duration::from_millis(500);
+
+/// Begins to collect metrics; once per process.
+pub(crate) fn collect_metrics() -> Result<PrometheusHandle> {
+    PrometheusBuilder::new().install_recorder().context("cannot start the metrics")
+}
+
+/// Listens; tells the address on the log, so that port 0 can be used, and warns where others can reach it.
+pub(crate) async fn listen(address: SocketAddr) -> Result<tokio::net::TcpListener> {
+    let listener = bind(address).await.with_context(|| format!("http: cannot listen on {address}"))?;
+    let address = listener.local_addr()?;
+    tracing::info!(component = "http", %address, "listening");
+    if !address.ip().is_loopback() {
+        tracing::warn!(component = "http", %address, "the endpoints are reachable from other machines and ask no password");
+    }
+    Ok(listener)
+}
+
+/// Where to listen: HOST:PORT, or :PORT on loopback.
+pub(crate) fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let wrong = || format!("{text:?} is not an address: write HOST:PORT or :PORT");
+    let full = if text.starts_with(':') { format!("127.0.0.1{text}") } else { text.to_owned() };
+    let found: Vec<SocketAddr> = full.to_socket_addrs().map_err(|_| wrong())?.collect();
+    // A name such as localhost can have one of each kind; what people then type finds the first of these.
+    found.iter().find(|address| address.is_ipv4()).or_else(|| found.first()).copied().ok_or_else(wrong)
+}
+
+/// A process that was just killed may still hold the port for a moment.
+async fn bind(address: SocketAddr) -> std::io::Result<tokio::net::TcpListener> {
+    let mut tries = 0;
+    loop {
+        match tokio::net::TcpListener::bind(address).await {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && tries < 10 => {
+                tries += 1;
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Serves the routes, and those that say that the process lives, until the process ends.
+pub(crate) fn serve(listener: tokio::net::TcpListener, routes: Router) {
+    let alive = || async { Json(json!({ "status": "ok" })) };
+    let router = routes.route("/healthz", get(alive)).route("/livez", get(alive));
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener::Bounded::new(listener), router).await {
+            tracing::error!(component = "http", %error, "the endpoints have ended");
+        }
+    });
+}
+
+/// 503, with the reasons.
+pub(crate) fn not_ready(reasons: &[String], role: &str) -> Response {
+    let body = Json(json!({ "status": "not_ready", "role": role, "reasons": reasons }));
+    (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
+}
+
+/// The metrics as Prometheus reads them.
+pub(crate) fn render(metrics: &PrometheusHandle) -> Response {
+    // The version is that of the text format, which scrapers go by.
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render()).into_response()
+}
+
+/// Who leads, as an endpoint answers it.
+#[derive(Clone, Debug)]
+pub(crate) struct Leader {
+    /// What is led.
+    pub(crate) key: LeaseKey,
+    /// Who leads, where somebody does.
+    pub(crate) leader: Option<HolderId>,
+    /// Under which term.
+    pub(crate) term: Option<Term>,
+    /// Whether it is this process.
+    pub(crate) is_self: bool,
+    /// What is left of the lease.
+    pub(crate) remaining: Option<Duration>,
+}
+
+impl Leader {
+    /// This candidate, where it leads.
+    pub(crate) fn own(status: &Status) -> Option<Leader> {
+        let remaining = status.remaining().filter(|_| status.is_leader())?;
+        Some(Leader {
+            key: status.key.clone(),
+            leader: Some(status.holder.clone()),
+            term: status.term,
+            is_self: true,
+            remaining: Some(remaining),
+        })
+    }
+
+    /// Whoever the store shows.
+    pub(crate) fn recorded(record: &LeaseRecord) -> Leader {
+        Leader {
+            key: record.key.clone(),
+            leader: Some(record.holder.clone()),
+            term: record.term,
+            is_self: false,
+            remaining: record.remaining,
+        }
+    }
+
+    /// Whoever this candidate last saw.
+    pub(crate) fn observed(status: &Status) -> Leader {
+        Leader {
+            key: status.key.clone(),
+            leader: status.leader.clone(),
+            term: status.term,
+            is_self: false,
+            remaining: None,
+        }
+    }
+
+    /// Nobody.
+    pub(crate) fn nobody(key: LeaseKey) -> Leader {
+        Leader { key, leader: None, term: None, is_self: false, remaining: None }
+    }
+
+    /// `{key, leader, term, is_self, remaining_ms}` and what else there is to say: 200 where this process leads, else 503.
+    pub(crate) fn respond(self, extra: impl IntoIterator<Item = (&'static str, Value)>) -> Response {
+        let mut body = json!({
+            "key": self.key.as_str(),
+            "leader": self.leader.as_ref().map(HolderId::as_str),
+            "term": self.term.map(Term::get),
+            "is_self": self.is_self,
+            "remaining_ms": self.remaining.map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX)),
+        });
+        if let Value::Object(members) = &mut body {
+            members.extend(extra.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        }
+        let code = if self.is_self { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        (code, Json(body)).into_response()
+    }
+}
+
+/// What the store has under a prefix, or why it does not say so in time.
+pub(crate) async fn records(prefix: &KeyPrefix, store: &Arc<dyn LeaseStore>) -> Result<Vec<LeaseRecord>, String> {
+    match tokio::time::timeout(STORE_ANSWER, store.list(prefix)).await {
+        Ok(records) => records.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no answer within {STORE_ANSWER:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Endpoints listen on loopback unless a host is named; names of hosts are looked up.
+    #[test]
+    fn addresses_are_on_loopback_unless_told_otherwise() {
+        assert_eq!(parse_address(":8080").unwrap().to_string(), "127.0.0.1:8080");
+        assert_eq!(parse_address("localhost:8080").unwrap().to_string(), "127.0.0.1:8080");
+        assert_eq!(parse_address("0.0.0.0:1").unwrap().to_string(), "0.0.0.0:1");
+        assert_eq!(parse_address("[::1]:1").unwrap().to_string(), "[::1]:1");
+        assert!(parse_address("8080").unwrap_err().contains(":PORT") && parse_address(":99999").is_err());
+    }
+}

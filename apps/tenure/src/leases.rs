@@ -1,0 +1,165 @@
+//! `tenure leases`: who holds what.
+
+use anyhow::Result;
+use serde_json::{Map, Value};
+use tenure_core::{KeyPrefix, LeaseRecord, RecordFormat, Term};
+
+use crate::durations::short;
+use crate::exit::Exit;
+use crate::output;
+use crate::store::{self, StoreArgs};
+use crate::table::{Align, Table};
+
+/// Flags of `tenure leases`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+One JSON object a line with --json: key, holder, term, remaining_ms, ttl_ms, note; null where the store cannot know. A \
+record of another program counts as held; it has no term, and is marked (foreign: true in JSON). Where nobody holds \
+anything, stdout stays empty and the exit code is 0.
+
+Examples:
+  tenure leases                                          of the default store
+  tenure leases --store redis://db.internal:6379/0 --prefix myapp/
+  tenure leases --json | jq -r 'select(.remaining_ms < 5000) | .key'
+  watch -n1 tenure leases                                or better: tenure watch")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    store: StoreArgs,
+    /// Only keys that begin so
+    #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true, value_parser = store::parse_prefix)]
+    prefix: KeyPrefix,
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints the leases that are held now.
+pub(crate) fn run(args: Args) -> Result<()> {
+    store::block_on(leases(args))
+}
+
+async fn leases(args: Args) -> Result<()> {
+    let Some(store) = args.store.open_existing().await? else {
+        eprintln!("tenure: nothing is held: {}", args.store.missing());
+        return Ok(());
+    };
+    let records = store::answer(store.list(&args.prefix)).await.map_err(Exit::unreachable)?;
+    if records.is_empty() {
+        eprintln!("tenure: {}", nothing_held(&args.prefix, store.info().shared));
+        return Ok(());
+    }
+    if args.json {
+        for record in &records {
+            output::line(Value::Object(json(record)))?;
+        }
+        return Ok(());
+    }
+    let mut table = Table::new(COLUMNS);
+    let rows: Vec<_> = records.iter().map(cells).collect();
+    rows.iter().for_each(|row| table.fit(row));
+    output::line(table.heading())?;
+    for row in &rows {
+        output::line(table.row(row))?;
+    }
+    Ok(())
+}
+
+/// What is said where nobody holds anything.
+pub(crate) fn nothing_held(prefix: &KeyPrefix, shared: bool) -> String {
+    let under = match prefix.as_str() {
+        "" => String::new(),
+        prefix => format!(" under {prefix:?}"),
+    };
+    // A store of one process is empty to every other.
+    let alone =
+        if shared { "" } else { "; this store is private to each process, so nobody else's leases can be seen" };
+    format!("nothing is held{under}{alone}")
+}
+
+/// The columns of a lease in a table.
+pub(crate) const COLUMNS: &[(&str, Align)] = &[
+    ("KEY", Align::Left),
+    ("HOLDER", Align::Left),
+    ("TERM", Align::Right),
+    ("LEFT", Align::Right),
+    ("TTL", Align::Right),
+    ("NOTE", Align::Left),
+];
+
+/// The lease's cells under [`COLUMNS`].
+pub(crate) fn cells(record: &LeaseRecord) -> Vec<String> {
+    let unknown = || "-".to_owned();
+    vec![
+        record.key.to_string(),
+        record.holder.to_string(),
+        if record.format == RecordFormat::Foreign {
+            "foreign".to_owned()
+        } else {
+            record.term.map_or_else(unknown, |term| term.to_string())
+        },
+        record.remaining.map_or_else(unknown, short),
+        record.ttl.map_or_else(unknown, short),
+        record.note.as_str().to_owned(),
+    ]
+}
+
+/// The lease as one JSON object.
+pub(crate) fn json(record: &LeaseRecord) -> Map<String, Value> {
+    let millis = |span: std::time::Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    let mut members = Map::new();
+    members.insert("key".into(), record.key.as_str().into());
+    members.insert("holder".into(), record.holder.as_str().into());
+    members.insert("term".into(), record.term.map(Term::get).into());
+    members.insert("remaining_ms".into(), record.remaining.map(millis).into());
+    members.insert("ttl_ms".into(), record.ttl.map(millis).into());
+    members.insert("note".into(), record.note.as_str().into());
+    if let Some(address) = crate::advertise::of(&record.note) {
+        members.insert("advertise".into(), address.into());
+    }
+    if record.format == RecordFormat::Foreign {
+        members.insert("foreign".into(), true.into());
+    }
+    members
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tenure_core::{HolderId, LeaseKey, Nonce, Note};
+
+    /// A lease for tests.
+    pub(crate) fn lease(key: &str, holder: &str, term: u64, remaining_ms: u64) -> LeaseRecord {
+        LeaseRecord {
+            key: LeaseKey::new(key).unwrap(),
+            holder: HolderId::new(holder).unwrap(),
+            nonce: Some(Nonce { process: 1, campaign: term }),
+            term: Term::new(term),
+            ttl: Some(Duration::from_secs(15)),
+            remaining: Some(Duration::from_millis(remaining_ms)),
+            note: Note::new("n").unwrap(),
+            format: RecordFormat::Tenure(1),
+        }
+    }
+
+    /// The JSON has the members that others depend on; a foreign record has nulls and says what it is.
+    #[test]
+    fn the_members_of_a_lease_are_a_contract() {
+        let ours = Value::Object(json(&lease("k", "me", 7, 12_300)));
+        let expected = serde_json::json!({
+            "key": "k", "holder": "me", "term": 7, "remaining_ms": 12_300, "ttl_ms": 15_000, "note": "n"
+        });
+        assert_eq!(ours, expected);
+        let foreign = LeaseRecord {
+            nonce: None,
+            term: None,
+            ttl: None,
+            remaining: None,
+            format: RecordFormat::Foreign,
+            ..lease("k", "it", 7, 0)
+        };
+        let shown = json(&foreign);
+        assert!(shown["term"].is_null() && shown["remaining_ms"].is_null() && shown["foreign"] == true);
+        assert_eq!(cells(&foreign)[2..5], ["foreign", "-", "-"]);
+    }
+}

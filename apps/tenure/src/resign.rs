@@ -1,0 +1,280 @@
+//! `tenure resign`: asks the holder of a lease to give it up, or takes it away.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+use futures_util::StreamExt;
+use serde_json::{Value, json};
+use tenure_core::{KeyPrefix, LeaseKey, LeaseRecord, RecordFormat, Term};
+use tenure_store::{LeaseStore, WakeStream};
+use tokio::time::Instant;
+
+use crate::durations::{self, short};
+use crate::exit::Exit;
+use crate::output;
+use crate::store::{self, StoreArgs};
+use crate::table::visible;
+
+/// How often the record is looked at, whatever hints say.
+const LOOK: Duration = Duration::from_millis(200);
+/// How long a successor is waited for, to be able to name it.
+const SUCCESSOR: Duration = Duration::from_secs(1);
+
+/// Flags of `tenure resign`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The holder learns of the request with its next renewal (after a third of its ttl by default), drains its work, then \
+releases; for one ttl after that it leaves the key to others. The exit code is 0 once its tenure is over, and 1 where it \
+is not over in time or where nobody holds the key.
+
+--force deletes the lease: somebody else can be granted the key at once, while the old holder may act until it notices, \
+at the latest at the moment that is printed. Stop the old holder first, or see that whatever it writes to checks terms. \
+With --timeout as well, the holder is asked first and the lease deleted only if it has not ended by then.
+
+With --json one object: key, over, was {holder, term}, now {holder, term} or null, after_ms; with --force also removed, \
+may_act_ms and may_act_until.
+
+Examples:
+  tenure resign --lease myapp/leader                     hand over, without killing anything
+  tenure resign --lease myapp/leader --timeout 5m        for work that takes long to drain
+  tenure resign --lease myapp/leader --force             its host is gone: do not wait for the ttl")]
+pub(crate) struct Args {
+    /// Key of the lease
+    #[arg(long, value_name = "KEY", value_parser = store::parse_key)]
+    lease: LeaseKey,
+    #[command(flatten)]
+    store: StoreArgs,
+    /// How long to wait for the end of the tenure [default: 30s]
+    #[arg(long, value_name = "DURATION", value_parser = durations::parse)]
+    timeout: Option<Duration>,
+    /// Delete the lease, whoever holds it
+    #[arg(long)]
+    force: bool,
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs `tenure resign`.
+pub(crate) fn run(args: Args) -> Result<ExitCode> {
+    store::block_on(async {
+        let Some(store) = args.store.open_existing().await? else {
+            return Err(anyhow!("nobody holds {}: {}", args.lease, args.store.missing()));
+        };
+        let resign = Resign { store: &*store, key: &args.lease, json: args.json };
+        match (args.force, args.timeout) {
+            (true, None) => resign.remove().await,
+            (true, Some(timeout)) => resign.ask_then_remove(timeout).await,
+            (false, timeout) => resign.ask(timeout.unwrap_or(Duration::from_secs(30))).await,
+        }
+    })
+}
+
+struct Resign<'a> {
+    store: &'a dyn LeaseStore,
+    key: &'a LeaseKey,
+    json: bool,
+}
+
+/// What came of asking.
+enum Asked {
+    /// The tenure is over; who holds the key now.
+    Over { now: Option<LeaseRecord>, after: Duration },
+    /// It is not over in time; the record as it was last seen.
+    NotInTime { last: LeaseRecord },
+    /// Another program holds the key and cannot be asked.
+    Foreign,
+}
+
+impl Resign<'_> {
+    async fn ask(&self, timeout: Duration) -> Result<ExitCode> {
+        let was = self.holder().await?;
+        match self.wait(&was, timeout).await? {
+            Asked::Over { now, after } => self.tell_over(&was, now.as_ref(), after),
+            Asked::NotInTime { last } => {
+                self.tell_not_over(&last, timeout)?;
+                Ok(ExitCode::FAILURE)
+            }
+            Asked::Foreign => Err(self.cannot_be_asked(&was)),
+        }
+    }
+
+    async fn ask_then_remove(&self, timeout: Duration) -> Result<ExitCode> {
+        let was = self.holder().await?;
+        match self.wait(&was, timeout).await? {
+            Asked::Over { now, after } => self.tell_over(&was, now.as_ref(), after),
+            Asked::NotInTime { .. } | Asked::Foreign => self.remove().await,
+        }
+    }
+
+    async fn remove(&self) -> Result<ExitCode> {
+        let Some(record) = store::answer(self.store.remove(self.key)).await.map_err(Exit::unreachable)? else {
+            return Err(self.nobody());
+        };
+        let until = record.remaining.and_then(|left| jiff::Timestamp::now().checked_add(left).ok());
+        if self.json {
+            output::line(json!({
+                "key": self.key.as_str(),
+                "over": true,
+                "removed": true,
+                "was": who(&record),
+                "now": null,
+                "may_act_ms": record.remaining.map(millis),
+                "may_act_until": until.map(|until| format!("{until:.3}")),
+            }))?;
+        } else {
+            output::line(format_args!("deleted the lease {} of {}", shown(self.key.as_str()), name(&record)))?;
+        }
+        let holder = visible(record.holder.as_str());
+        match (record.remaining, until) {
+            (Some(left), Some(until)) => eprintln!(
+                "tenure: {holder} may still act until {until:.0} ({} from now), beside whoever is granted the key \
+                 meanwhile: stop it now, or start nothing that must not overlap before then",
+                short(left)
+            ),
+            _ => eprintln!(
+                "tenure: nobody knows until when {holder} may act: stop it before anything starts that must not overlap"
+            ),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// The record as it stands at the start.
+    async fn holder(&self) -> Result<LeaseRecord> {
+        let record = store::record(self.store, self.key).await.map_err(Exit::unreachable)?;
+        record.ok_or_else(|| self.nobody())
+    }
+
+    /// Asks, then waits for the end of the tenure that `was` shows.
+    async fn wait(&self, was: &LeaseRecord, timeout: Duration) -> Result<Asked> {
+        let began = tenure::now();
+        // Before the request, so that no release is missed; without hints looking again suffices.
+        let mut hints = self.store.watch(&KeyPrefix::from(self.key)).await.ok();
+        let asked = store::answer(self.store.request_resign(self.key)).await.map_err(Exit::unreachable)?;
+        if !asked && was.format == RecordFormat::Foreign {
+            return Ok(Asked::Foreign);
+        }
+        let until = Instant::now() + timeout;
+        let mut last = was.clone();
+        loop {
+            match store::record(self.store, self.key).await {
+                Ok(Some(record)) if is_same(&record, was) => last = record,
+                Ok(now) => {
+                    let after = tenure::now().since(began);
+                    return Ok(Asked::Over { now: self.successor(now, hints).await, after });
+                }
+                // It was asked; a store that is away for a moment is waited for.
+                Err(error) if Instant::now() >= until => return Err(error),
+                Err(_) => {}
+            }
+            if Instant::now() >= until {
+                return Ok(Asked::NotInTime { last });
+            }
+            look_again(&mut hints, until.min(Instant::now() + LOOK)).await;
+        }
+    }
+
+    /// Waits a moment for somebody to take the key.
+    async fn successor(&self, mut now: Option<LeaseRecord>, mut hints: Option<WakeStream>) -> Option<LeaseRecord> {
+        let until = Instant::now() + SUCCESSOR;
+        while now.is_none() && Instant::now() < until {
+            look_again(&mut hints, until.min(Instant::now() + LOOK / 4)).await;
+            now = store::record(self.store, self.key).await.ok().flatten();
+        }
+        now
+    }
+
+    fn tell_over(&self, was: &LeaseRecord, now: Option<&LeaseRecord>, after: Duration) -> Result<ExitCode> {
+        if self.json {
+            output::line(json!({
+                "key": self.key.as_str(),
+                "over": true,
+                "was": who(was),
+                "now": now.map(who),
+                "after_ms": millis(after),
+            }))?;
+        } else {
+            let key = shown(self.key.as_str());
+            output::line(format_args!("{key} was held by {}; that tenure is over after {}", name(was), short(after)))?;
+            match now {
+                Some(now) => output::line(format_args!("{key} is now held by {}", name(now)))?,
+                None => output::line(format_args!("{key} is held by nobody now"))?,
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn tell_not_over(&self, last: &LeaseRecord, timeout: Duration) -> Result<()> {
+        if self.json {
+            output::line(json!({
+                "key": self.key.as_str(),
+                "over": false,
+                "was": who(last),
+                "now": who(last),
+                "after_ms": millis(timeout),
+            }))?;
+        }
+        let renewal = last.ttl.map_or(String::new(), |ttl| format!(" (by default within {})", short(ttl / 3)));
+        eprintln!(
+            "tenure: {} is still held by {} after {}: it learns of the request with its next renewal{renewal} and then \
+             drains its work. The request stays: wait longer with --timeout, look with `tenure watch`, or take the lease \
+             away with --force",
+            shown(self.key.as_str()),
+            name(last),
+            durations::show(timeout),
+        );
+        Ok(())
+    }
+
+    fn nobody(&self) -> anyhow::Error {
+        anyhow!("nobody holds {}, so there is nobody to ask", shown(self.key.as_str()))
+    }
+
+    fn cannot_be_asked(&self, was: &LeaseRecord) -> anyhow::Error {
+        anyhow!(
+            "{} is held by another program ({}), which cannot be asked: stop that program, or take the lease away with \
+             --force",
+            shown(self.key.as_str()),
+            visible(was.holder.as_str())
+        )
+    }
+}
+
+/// Waits for a hint, but not longer than this. A stream that has ended is not asked again.
+async fn look_again(hints: &mut Option<WakeStream>, until: Instant) {
+    let hint = async {
+        match hints {
+            Some(stream) => stream.next().await,
+            None => std::future::pending().await,
+        }
+    };
+    if let Ok(None) = tokio::time::timeout_at(until, hint).await {
+        *hints = None;
+        tokio::time::sleep_until(until).await;
+    }
+}
+
+fn is_same(one: &LeaseRecord, other: &LeaseRecord) -> bool {
+    (one.nonce, one.term, &one.holder, one.format) == (other.nonce, other.term, &other.holder, other.format)
+}
+
+fn who(record: &LeaseRecord) -> Value {
+    json!({ "holder": record.holder.as_str(), "term": record.term.map(Term::get) })
+}
+
+fn name(record: &LeaseRecord) -> String {
+    let holder = visible(record.holder.as_str());
+    match record.term {
+        Some(term) => format!("{holder} (term {term})"),
+        None => format!("{holder} (another program)"),
+    }
+}
+
+fn shown(text: &str) -> String {
+    visible(text)
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,272 @@
+//! Waiting for leadership: of one key, or of any one of several slots.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use futures_util::StreamExt;
+use rustix::process::{Signal, getpid, kill_process};
+use tenure::{Election, Event, Events, KeyPrefix, Leadership, LeaseStore};
+use tokio::time::Instant;
+
+use super::config::{Config, Patience};
+use super::http::View;
+use super::moments::{Moment, Teller};
+use super::requests::Requests;
+use crate::exit::Exit;
+use crate::identity;
+
+/// The candidate: one election for each key, which live as long as this, so that no claim is ever made twice.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    store: Arc<dyn LeaseStore>,
+    elections: Vec<Arc<Election>>,
+    prefix: KeyPrefix,
+    retry: Duration,
+    answer: Duration,
+    /// Where the search for a free slot begins; differs from process to process.
+    first: usize,
+}
+
+/// How a campaign ended.
+#[derive(Debug)]
+pub(super) enum Campaign {
+    /// With leadership, and the events of its election.
+    Won(Leadership, Events),
+    /// Somebody else holds the key, or holds all of them, and the time to wait is over.
+    NotInTime,
+    /// The store gave no answer in that time.
+    NoAnswer(String),
+    /// A signal asked for an end.
+    Asked(Signal),
+}
+
+/// How one claim ended.
+#[derive(Debug)]
+enum Claim {
+    Won(Leadership, Events),
+    Held,
+    Failed(String),
+}
+
+impl Candidate {
+    /// A candidate for every key of the configuration.
+    pub(super) fn new(config: &Config, process: u64, store: Arc<dyn LeaseStore>) -> Result<Candidate> {
+        let election = |key: &tenure::LeaseKey| -> Result<Arc<Election>> {
+            let election = Election::new(Arc::clone(&store), key.as_str(), config.election(process));
+            Ok(Arc::new(election.map_err(|error| Exit::usage(anyhow!(error)))?.start()))
+        };
+        let elections: Vec<Arc<Election>> = config.keys.iter().map(election).collect::<Result<_>>()?;
+        Ok(Candidate {
+            elections,
+            store,
+            prefix: KeyPrefix::new(config.prefix.clone()).context("the keys' prefix")?,
+            retry: config.timing.retry_interval(),
+            answer: config.timing.request_timeout() * 2,
+            first: usize::try_from(identity::random() >> 32).unwrap_or(0) % config.keys.len(),
+        })
+    }
+
+    /// The name that the leases are held under.
+    pub(super) fn holder(&self) -> String {
+        self.elections[0].holder().to_string()
+    }
+
+    /// The elections' health gates.
+    pub(super) fn gates(&self) -> Vec<Weak<Election>> {
+        self.elections.iter().map(Arc::downgrade).collect()
+    }
+
+    /// What endpoints show.
+    pub(super) fn view(&self, address: Option<String>) -> View {
+        View {
+            store: Arc::clone(&self.store),
+            prefix: self.prefix.clone(),
+            elections: self.elections.iter().map(|election| election.observe()).collect(),
+            address,
+        }
+    }
+
+    /// Campaigns until leadership, a signal, or the end of patience.
+    pub(super) async fn campaign(
+        &mut self,
+        patience: Patience,
+        requests: &mut Requests,
+        teller: &mut Teller,
+    ) -> Campaign {
+        let mut failed = None;
+        let until = match patience {
+            Patience::For(span) => Some(Instant::now() + span),
+            Patience::Endless | Patience::None => None,
+        };
+        let campaign = async {
+            match (self.elections.len(), patience) {
+                (_, Patience::None) => self.try_each(teller).await,
+                (1, _) => self.wait_for_one(&mut failed, teller).await,
+                _ => self.wait_for_any(&mut failed, teller).await,
+            }
+        };
+        let asked = async {
+            loop {
+                match requests.next().await {
+                    signal @ (Signal::TERM | Signal::INT | Signal::HUP | Signal::QUIT) => return signal,
+                    // There is no command yet to stop or to tell.
+                    Signal::TSTP => drop(kill_process(getpid(), Signal::STOP)),
+                    _ => {}
+                }
+            }
+        };
+        let over = async {
+            match until {
+                Some(until) => tokio::time::sleep_until(until).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            campaign = campaign => return campaign,
+            signal = asked => return Campaign::Asked(signal),
+            () = over => {}
+        }
+        // The last answer counts: one that was held keeps its holder, whatever failed before.
+        failed.map_or(Campaign::NotInTime, Campaign::NoAnswer)
+    }
+
+    /// Ends every election. A claim that is under way is waited for, so that it leaves nothing behind.
+    pub(super) async fn stop(self) {
+        // Nobody keeps one of them beyond a moment.
+        let elections = self.elections.into_iter().filter_map(Arc::into_inner);
+        futures_util::future::join_all(elections.map(Election::stop)).await;
+    }
+
+    /// One claim for each key, until one is granted.
+    async fn try_each(&mut self, teller: &mut Teller) -> Campaign {
+        let mut failed = None;
+        for place in 0..self.elections.len() {
+            let election = &self.elections[(self.first + place) % self.elections.len()];
+            match claim(election, self.answer, teller).await {
+                Claim::Won(leadership, events) => return Campaign::Won(leadership, events),
+                Claim::Held => {}
+                Claim::Failed(message) => failed = Some(message),
+            }
+        }
+        failed.map_or(Campaign::NotInTime, Campaign::NoAnswer)
+    }
+
+    async fn wait_for_one(&self, failed: &mut Option<String>, teller: &mut Teller) -> Campaign {
+        let election = &self.elections[0];
+        begin(election, teller);
+        let mut events = election.events();
+        let campaign = election.campaign();
+        tokio::pin!(campaign);
+        loop {
+            tokio::select! {
+                biased;
+                leadership = &mut campaign => return match leadership {
+                    Ok(leadership) => Campaign::Won(leadership, events),
+                    Err(error) => Campaign::NoAnswer(error.to_string()),
+                },
+                event = events.next() => match event {
+                    Some(Event::LeaderChanged { leader: Some(leader), is_self: false, .. }) => {
+                        *failed = None;
+                        teller.tell(&Moment::Waiting { key: election.key().to_string(), holder: Some(leader) });
+                    }
+                    Some(Event::StoreFailed { message, .. }) => {
+                        *failed = Some(message.clone());
+                        teller.tell(&Moment::StoreFailed { message });
+                    }
+                    Some(_) => {}
+                    None => return Campaign::NoAnswer("the election has ended".to_owned()),
+                },
+            }
+        }
+    }
+
+    /// Claims whatever slot looks free, one at a time, so that two are never held; else waits for a hint, or for the first
+    /// lease to run out.
+    async fn wait_for_any(&self, failed: &mut Option<String>, teller: &mut Teller) -> Campaign {
+        let mut wakes = futures_util::stream::pending().boxed();
+        let mut subscribe = self.store.info().watch;
+        loop {
+            let mut pause = self.retry;
+            if subscribe && let Ok(stream) = self.store.watch(&self.prefix).await {
+                // Before looking, so that nothing happens in between unseen.
+                subscribe = false;
+                wakes = stream;
+            }
+            match self.store.list(&self.prefix).await {
+                Ok(records) => {
+                    *failed = None;
+                    for place in 0..self.elections.len() {
+                        let election = &self.elections[(self.first + place) % self.elections.len()];
+                        if records.iter().any(|record| record.key == *election.key()) {
+                            continue;
+                        }
+                        match claim(election, self.answer, teller).await {
+                            Claim::Won(leadership, events) => return Campaign::Won(leadership, events),
+                            Claim::Held => {}
+                            Claim::Failed(message) => {
+                                teller.tell(&Moment::StoreFailed { message: message.clone() });
+                                *failed = Some(message);
+                            }
+                        }
+                    }
+                    let key = format!("{}0..{}", self.prefix.as_str(), self.elections.len() - 1);
+                    teller.tell(&Moment::Waiting { key, holder: None });
+                    let remaining = records.iter().filter_map(|record| record.remaining).min();
+                    pause = remaining.map_or(self.retry, |remaining| remaining.max(self.retry));
+                }
+                Err(error) => {
+                    teller.tell(&Moment::StoreFailed { message: error.to_string() });
+                    *failed = Some(error.to_string());
+                }
+            }
+            // Waiting processes should not all look at the same moment.
+            let pause = pause + self.retry.mul_f64((identity::random() % 128) as f64 / 1024.0);
+            let least = tokio::time::sleep(self.retry / 64);
+            tokio::select! {
+                wake = wakes.next() => {
+                    if wake.is_none() {
+                        wakes = futures_util::stream::pending().boxed();
+                        subscribe = true;
+                    }
+                }
+                () = tokio::time::sleep(pause) => {}
+            }
+            // However many hints a store has.
+            least.await;
+        }
+    }
+}
+
+fn begin(election: &Election, teller: &mut Teller) {
+    teller.tell(&Moment::Campaigning { key: election.key().clone(), status: election.observe() });
+}
+
+/// One claim. Its campaign is given up where somebody else holds the key; a claim that is granted after that is released
+/// by the election.
+async fn claim(election: &Election, answer: Duration, teller: &mut Teller) -> Claim {
+    begin(election, teller);
+    let mut events = election.events();
+    let campaign = election.campaign();
+    tokio::pin!(campaign);
+    let unanswered = tokio::time::sleep(answer);
+    tokio::pin!(unanswered);
+    loop {
+        tokio::select! {
+            biased;
+            leadership = &mut campaign => return match leadership {
+                Ok(leadership) => Claim::Won(leadership, events),
+                Err(error) => Claim::Failed(error.to_string()),
+            },
+            event = events.next() => match event {
+                Some(Event::LeaderChanged { leader: Some(_), is_self: false, .. }) => return Claim::Held,
+                Some(Event::StoreFailed { message, .. }) => return Claim::Failed(message),
+                Some(_) => {}
+                None => return Claim::Failed("the election has ended".to_owned()),
+            },
+            // Held by whom it was held before, which is no event.
+            () = &mut unanswered => return Claim::Held,
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The settings of `tenure run`, checked once.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use rustix::process::Signal;
+use tenure::{ElectionConfig, HolderId, LeaseKey, Note, Timing, TimingOptions};
+
+use super::health::Check;
+use super::{Args, Restart};
+use crate::advertise;
+use crate::exit::Exit;
+
+/// The most slots. Each is a lease that every waiting instance looks at.
+const MOST_SLOTS: u32 = 1000;
+/// The pause between two health checks, and how long one may take.
+const HEALTH: Duration = Duration::from_secs(5);
+
+/// What was asked for.
+#[derive(Debug)]
+pub(super) struct Config {
+    /// The keys, any one of which is enough.
+    pub(super) keys: Vec<LeaseKey>,
+    /// What they all begin with.
+    pub(super) prefix: String,
+    pub(super) store: String,
+    pub(super) holder: Option<HolderId>,
+    pub(super) note: Note,
+    pub(super) options: TimingOptions,
+    pub(super) timing: Timing,
+    pub(super) patience: Patience,
+    pub(super) hold_for: Duration,
+    pub(super) restart: Option<Restart>,
+    pub(super) stop_signal: Signal,
+    pub(super) command: Vec<OsString>,
+    pub(super) http: Option<SocketAddr>,
+    /// What this instance advertises; the note says it too.
+    pub(super) address: Option<String>,
+    pub(super) on_elected: Option<String>,
+    pub(super) on_lost: Option<String>,
+    pub(super) health: Option<Check>,
+}
+
+/// How long to wait for the lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// Until it comes.
+    Endless,
+    /// So long.
+    For(Duration),
+    /// Not at all: one claim.
+    None,
+}
+
+impl Config {
+    /// Checks what was asked for.
+    pub(super) fn new(args: Args) -> Result<Config> {
+        let options = TimingOptions {
+            ttl: args.ttl,
+            renew_interval: args.renew,
+            margin: args.margin,
+            stop_timeout: args.stop_timeout,
+            ..TimingOptions::default()
+        };
+        let store = args.store.url()?;
+        if store.split(':').next() == Some("memory") {
+            return Err(Exit::usage(anyhow!(
+                "a memory: store is this process's own: no other `tenure run` could see the lease; use sqlite:PATH on \
+                 one machine, or a server's URL"
+            )));
+        }
+        let key = args.lease;
+        let keys = match args.slots {
+            None => vec![key.clone()],
+            Some(slots) => {
+                let slot = |number| LeaseKey::new(format!("{key}/{number}")).context("the keys of the slots");
+                (0..slots).map(slot).collect::<Result<_>>().map_err(Exit::usage)?
+            }
+        };
+        Ok(Config {
+            prefix: if args.slots.is_some() { format!("{key}/") } else { key.as_str().to_owned() },
+            keys,
+            store,
+            holder: args.holder,
+            note: advertise::note(args.advertise.as_deref(), args.note.unwrap_or_default())
+                .context("--note and --advertise")
+                .map_err(Exit::usage)?,
+            options,
+            timing: options.resolve().map_err(Exit::usage)?,
+            patience: match (args.wait, args.no_wait) {
+                (_, true) => Patience::None,
+                (Some(span), _) => Patience::For(span),
+                (None, false) => Patience::Endless,
+            },
+            hold_for: args.hold_for.unwrap_or_default(),
+            restart: args.restart,
+            stop_signal: args.stop_signal,
+            command: args.command,
+            http: args.http,
+            address: args.advertise,
+            on_elected: args.on_elected,
+            on_lost: args.on_lost,
+            health: args.health_cmd.map(|command| Check {
+                command,
+                interval: args.health_interval.unwrap_or(HEALTH),
+                timeout: args.health_timeout.unwrap_or(HEALTH),
+            }),
+        })
+    }
+
+    /// How each of the elections is configured.
+    pub(super) fn election(&self, process: u64) -> ElectionConfig {
+        ElectionConfig {
+            holder: self.holder.clone(),
+            timing: self.options,
+            note: self.note.clone(),
+            process: Some(process),
+            ..ElectionConfig::default()
+        }
+    }
+
+    /// How long before the deadline everything is killed: never so short that a busy machine would be late.
+    pub(super) fn kill_lead(&self) -> Duration {
+        self.timing.kill_lead().max(Duration::from_millis(50))
+    }
+}
+
+/// Reads a signal's name or number.
+pub(super) fn parse_signal(text: &str) -> Result<Signal, String> {
+    let upper = text.to_ascii_uppercase();
+    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
+    let named = SIGNALS.iter().find(|(known, _)| *known == name).map(|(_, signal)| *signal);
+    let numbered = || text.parse().ok().and_then(Signal::from_named_raw);
+    named.or_else(numbered).ok_or_else(|| {
+        let known: Vec<&str> = SIGNALS.iter().map(|(name, _)| *name).collect();
+        format!("{text:?} is no signal that asks for an end: there are {}", known.join(", "))
+    })
+}
+
+const SIGNALS: &[(&str, Signal)] = &[
+    ("TERM", Signal::TERM),
+    ("INT", Signal::INT),
+    ("HUP", Signal::HUP),
+    ("QUIT", Signal::QUIT),
+    ("USR1", Signal::USR1),
+    ("USR2", Signal::USR2),
+    ("WINCH", Signal::WINCH),
+    ("ABRT", Signal::ABORT),
+    ("ALRM", Signal::ALARM),
+    ("KILL", Signal::KILL),
+];
+
+/// Reads `--holder`.
+pub(super) fn parse_holder(text: &str) -> Result<HolderId, String> {
+    HolderId::new(text).map_err(|error| error.to_string())
+}
+
+/// Reads `--note`.
+pub(super) fn parse_note(text: &str) -> Result<Note, String> {
+    Note::new(text).map_err(|error| error.to_string())
+}
+
+/// Reads `--slots`.
+pub(super) fn parse_slots(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(slots @ 1..=MOST_SLOTS) => Ok(slots),
+        _ => Err(format!("{text:?} is not a number of slots: from 1 to {MOST_SLOTS}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Signals are understood as people write them.
+    #[test]
+    fn signals_are_read_by_name_and_number() {
+        for text in ["TERM", "sigterm", "SIGTERM", "15"] {
+            assert_eq!(parse_signal(text), Ok(Signal::TERM));
+        }
+        assert!(parse_signal("SIGNAL").unwrap_err().contains("TERM, INT"));
+        assert!(parse_signal("0").is_err() && parse_signal("-9").is_err());
+    }
+
+    /// There is at least one slot, and not so many that nobody could look at them.
+    #[test]
+    fn slots_are_bounded() {
+        assert_eq!(parse_slots("3"), Ok(3));
+        assert!(parse_slots("0").is_err() && parse_slots("1001").is_err() && parse_slots("x").is_err());
+    }
+}

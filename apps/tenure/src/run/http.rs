@@ -1,0 +1,140 @@
+//! The endpoints of `tenure run`: who leads, whether this instance is fit for its part, and metrics.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+
+use anyhow::Result;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde_json::json;
+use tenure::Status;
+use tenure_core::{KeyPrefix, LeaseKey, LeaseRecord};
+use tenure_store::LeaseStore;
+use tokio::sync::watch;
+
+use crate::advertise;
+use crate::http::{self, Leader, not_ready};
+
+/// What is shown.
+#[derive(Debug)]
+pub(super) struct View {
+    pub(super) store: Arc<dyn LeaseStore>,
+    /// Under which all keys are.
+    pub(super) prefix: KeyPrefix,
+    /// Where the election for each key stands; at least one.
+    pub(super) elections: Vec<watch::Receiver<Status>>,
+    /// What this instance advertises.
+    pub(super) address: Option<String>,
+}
+
+/// The endpoints of a run that may not have opened its store yet.
+#[derive(Clone, Debug)]
+pub(super) struct Board {
+    view: Arc<OnceLock<View>>,
+}
+
+#[derive(Clone)]
+struct Site {
+    view: Arc<OnceLock<View>>,
+    metrics: PrometheusHandle,
+}
+
+impl Board {
+    /// Listens and serves until this process ends. Port 0 is a free one, which is told on stderr.
+    pub(super) async fn start(address: SocketAddr) -> Result<Board> {
+        let metrics = http::collect_metrics()?;
+        let listener = http::listen(address).await?;
+        if address.port() == 0 {
+            eprintln!("tenure: endpoints at http://{}", listener.local_addr()?);
+        }
+        let view = Arc::new(OnceLock::new());
+        let site = Site { view: Arc::clone(&view), metrics };
+        let routes = Router::new()
+            .route("/leader", get(leader))
+            .route("/readyz", get(readyz))
+            .route("/metrics", get(render_metrics))
+            .with_state(site);
+        http::serve(listener, routes);
+        Ok(Board { view })
+    }
+
+    /// Shows this from now on.
+    pub(super) fn show(&self, view: View) {
+        // Set once per process.
+        let _ = self.view.set(view);
+    }
+}
+
+impl View {
+    fn statuses(&self) -> impl Iterator<Item = Status> {
+        self.elections.iter().map(|status| status.borrow().clone())
+    }
+
+    /// The leases of these keys, in the order of the keys.
+    async fn records(&self) -> Result<Vec<LeaseRecord>, String> {
+        let keys: Vec<LeaseKey> = self.statuses().map(|status| status.key).collect();
+        let mut records = http::records(&self.prefix, &self.store).await?;
+        records.retain(|record| keys.contains(&record.key));
+        Ok(records)
+    }
+}
+
+/// `{key, leader, term, is_self, remaining_ms, advertise}`: 200 where this instance leads, else 503 with whoever does. Of
+/// several slots the first one that somebody holds.
+async fn leader(State(site): State<Site>) -> Response {
+    let Some(view) = site.view.get() else { return not_ready(&["starting".to_owned()], "starting") };
+    if let Some(own) = view.statuses().find_map(|status| Leader::own(&status)) {
+        return own.respond([("advertise", view.address.clone().into())]);
+    }
+    let (leader, address) = match view.records().await {
+        Ok(records) => match records.first() {
+            Some(record) => (Some(Leader::recorded(record)), advertise::of(&record.note)),
+            None => (view.statuses().next().map(|status| Leader::nobody(status.key)), None),
+        },
+        // What was last observed.
+        Err(_) => {
+            let seen = view.statuses().find(|status| status.leader.is_some()).or_else(|| view.statuses().next());
+            (seen.as_ref().map(Leader::observed), None)
+        }
+    };
+    match leader {
+        Some(leader) => leader.respond([("advertise", address.into())]),
+        None => not_ready(&["starting".to_owned()], "starting"),
+    }
+}
+
+/// 200 where this instance leads, or could: healthy, and in touch with the store; else 503 with the reasons.
+async fn readyz(State(site): State<Site>) -> Response {
+    let Some(view) = site.view.get() else { return not_ready(&["starting".to_owned()], "starting") };
+    let role = if view.statuses().any(|status| status.is_leader()) { "leader" } else { "standby" };
+    let mut reasons = Vec::new();
+    if view.statuses().any(|status| !status.healthy) {
+        reasons.push("the health command does not say yes".to_owned());
+    }
+    // The leader's own lease says whether the store answers.
+    if role == "standby"
+        && let Err(why) = view.records().await
+    {
+        reasons.push(format!("store: {why}"));
+    }
+    if !reasons.is_empty() {
+        return not_ready(&reasons, role);
+    }
+    Json(json!({ "status": "ready", "role": role })).into_response()
+}
+
+async fn render_metrics(State(site): State<Site>) -> Response {
+    if let Some(view) = site.view.get() {
+        for status in view.statuses() {
+            let lease = status.key.to_string();
+            metrics::counter!("tenure_time_as_leader_seconds", "lease" => lease.clone())
+                .absolute(status.led_in_all().as_secs());
+            metrics::counter!("tenure_tenures_total", "lease" => lease.clone()).absolute(status.tenures);
+            metrics::gauge!("tenure_healthy", "lease" => lease).set(if status.healthy { 1.0 } else { 0.0 });
+        }
+    }
+    http::render(&site.metrics)
+}

@@ -1,0 +1,191 @@
+//! The watchdog as `tenure run` sees it: started, told, listened to, and cleared away should it fail.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, kill_process, waitpid};
+use tokio::io::Interest;
+use tokio::net::UnixStream;
+
+use super::link::{self, Arrival, Charge, Inbox, Order, Report, Start};
+use super::watchdog;
+use crate::process;
+
+/// How many messages may wait for a watchdog that does not listen. Renewals beyond are not told: it will act too soon.
+const MOST_UNSENT: usize = 64;
+/// How long a watchdog with nothing to do may take to end.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// A watchdog that was started.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    pid: Pid,
+    link: UnixStream,
+    inbox: Inbox,
+    /// Each with the descriptors that go with its first byte.
+    unsent: VecDeque<(Vec<u8>, Vec<BorrowedFd<'static>>)>,
+    /// The folder of the status file, to clear away after a watchdog that cannot.
+    folder: Option<PathBuf>,
+}
+
+/// What the watchdog says, or that it says nothing any more.
+#[derive(Debug)]
+pub(super) enum News {
+    /// It said this.
+    Report(Report),
+    /// It has died, or talks nonsense.
+    Gone,
+}
+
+impl Keeper {
+    /// Starts a watchdog in a process group of its own, out of reach of the terminal's signals.
+    pub(super) fn hire(charge: &Charge) -> Result<Keeper> {
+        let (link, theirs) = StdUnixStream::pair().context("cannot make a pair of sockets")?;
+        link.set_nonblocking(true)?;
+        let child = Command::new(process::own_program().context("cannot find this program's own file")?)
+            .arg0("tenure")
+            .args([watchdog::NAME, &charge.prefix])
+            .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
+            .stdout(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .context("cannot start the watchdog")?;
+        let pid = Pid::from_child(&child);
+        let link = UnixStream::from_std(link)?;
+        let mut keeper = Keeper { pid, link, inbox: Inbox::default(), unsent: VecDeque::new(), folder: None };
+        keeper.tell(&Order::Know(charge.clone()));
+        Ok(keeper)
+    }
+
+    /// Its process.
+    pub(super) fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Tells it to start a command, with this process's own standard streams.
+    pub(super) fn start(&mut self, start: Start) {
+        let streams = vec![rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
+        self.send(&Order::Start(Box::new(start)), streams);
+    }
+
+    /// Tells it something. What it cannot take now waits.
+    pub(super) fn tell(&mut self, order: &Order) {
+        if self.unsent.len() < MOST_UNSENT || !matches!(order, Order::Extend { .. }) {
+            self.send(order, Vec::new());
+        }
+    }
+
+    fn send(&mut self, order: &Order, streams: Vec<BorrowedFd<'static>>) {
+        // Everything that can be said can be encoded.
+        if let Ok(line) = link::encode(order) {
+            self.unsent.push_back((line, streams));
+        }
+        // Its end is noticed by reading.
+        let _ = self.flush();
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        while let Some((bytes, streams)) = self.unsent.front_mut() {
+            let sent = link::send(&self.link, bytes, streams)?;
+            streams.clear();
+            bytes.drain(..sent);
+            if bytes.is_empty() {
+                self.unsent.pop_front();
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for what it says. May be dropped and called again.
+    pub(super) async fn next(&mut self) -> News {
+        loop {
+            match self.inbox.next() {
+                Ok(Some(report)) => {
+                    if let Report::Started { folder, .. } = &report {
+                        self.folder = Some(folder.into());
+                    }
+                    return News::Report(report);
+                }
+                Ok(None) => {}
+                Err(_) => return News::Gone,
+            }
+            let interest =
+                if self.unsent.is_empty() { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
+            let Ok(ready) = self.link.ready(interest).await else { return News::Gone };
+            if ready.is_writable() && !self.unsent.is_empty() && self.flush().is_err() {
+                // Says the runtime that it is not writable, so that the next wait is one.
+                let full = || -> io::Result<()> { Err(io::ErrorKind::WouldBlock.into()) };
+                let _ = self.link.try_io(Interest::WRITABLE, full);
+            }
+            let inbox = &mut self.inbox;
+            let link = &self.link;
+            let arrival = link.try_io(Interest::READABLE, || match inbox.receive(link)? {
+                Arrival::Nothing => Err(io::ErrorKind::WouldBlock.into()),
+                arrival => Ok(arrival),
+            });
+            match arrival {
+                Ok(Arrival::Closed) => return News::Gone,
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return News::Gone,
+                _ => {}
+            }
+        }
+    }
+
+    /// Kills the watchdog and everything below this process, and reaps it all: nothing is left then. Takes as long as that
+    /// takes.
+    pub(super) async fn clear_away(self) -> Result<()> {
+        let _ = kill_process(self.pid, Signal::KILL);
+        tokio::task::spawn_blocking(process::end_everything).await.context("the clearing thread panicked")?;
+        if let Some(folder) = &self.folder {
+            // The watchdog may have removed it before it died.
+            let _ = std::fs::remove_dir_all(folder);
+        }
+        Ok(())
+    }
+
+    /// Ends a watchdog that has nothing to do any more.
+    pub(super) async fn dismiss(mut self) {
+        self.tell(&Order::Quit);
+        let gone = async { while !matches!(self.next().await, News::Gone) {} };
+        if tokio::time::timeout(FAREWELL, gone).await.is_err() {
+            let _ = kill_process(self.pid, Signal::KILL);
+        }
+        // It has closed its end, so it is ending.
+        let _ = waitpid(Some(self.pid), rustix::process::WaitOptions::empty());
+    }
+}
+
+impl Keeper {
+    /// Reaps a watchdog that has died without a command.
+    pub(super) fn bury(self) {
+        let _ = kill_process(self.pid, Signal::KILL);
+        let _ = waitpid(Some(self.pid), rustix::process::WaitOptions::empty());
+    }
+
+    /// Takes the watchdog out of the runtime, which is about to end.
+    pub(super) fn into_heir(self) -> io::Result<Heir> {
+        Ok(Heir { pid: self.pid, link: self.link.into_std()? })
+    }
+}
+
+/// A watchdog that is to settle a tenure whose work has ended.
+#[derive(Debug)]
+pub(super) struct Heir {
+    pid: Pid,
+    link: StdUnixStream,
+}
+
+impl Heir {
+    /// Has it settle the tenure as if this process had died; waits until that is done.
+    pub(super) fn inherit(self) {
+        drop(self.link);
+        let _ = waitpid(Some(self.pid), rustix::process::WaitOptions::empty());
+    }
+}

@@ -1,0 +1,302 @@
+//! One tenure with its command: from the grant to the moment at which nothing of the command is left.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use anyhow::Result;
+use rustix::process::{Pid, Signal, getpgid, getpgrp, getpid, getsid, kill_process, kill_process_group};
+use tenure::{Event, Events, Leadership, LossReason, Time};
+
+use super::config::Config;
+use super::guard::Guard;
+use super::keeper::{Keeper, News};
+use super::link::{Order, Report, Start};
+use super::moments::{Moment, Teller};
+use super::requests::Requests;
+use super::terminal::{self, Terminal};
+
+/// How much longer than allowed the watchdog may take before it counts as failed.
+const OVERTIME: Duration = Duration::from_millis(500);
+
+/// How a tenure's work ended. Nothing of it is left.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    /// CMD's own end, where it is known.
+    pub(super) status: Option<ExitStatus>,
+    /// What began the end.
+    pub(super) why: Why,
+    /// The watchdog, where it is still there.
+    pub(super) keeper: Option<Keeper>,
+}
+
+/// What began the end of a tenure's work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// CMD ended by itself.
+    Itself,
+    /// A signal asked for it.
+    Asked,
+    /// Leadership was lost, or about to be.
+    Lost,
+    /// The watchdog died or did nothing.
+    WatchdogFailed,
+    /// CMD could not be started.
+    NotStarted,
+}
+
+/// One tenure with its command.
+pub(super) struct Reign<'a> {
+    pub(super) config: &'a Config,
+    pub(super) leadership: &'a Leadership,
+    pub(super) events: Events,
+    pub(super) keep_until: Time,
+    pub(super) holder: String,
+    pub(super) terminal: Option<&'a Terminal>,
+    pub(super) requests: &'a mut Requests,
+    pub(super) teller: &'a mut Teller,
+}
+
+/// What has come of it so far.
+#[derive(Debug)]
+struct Course {
+    /// CMD's process, which is its group's number too.
+    pid: Option<Pid>,
+    why: Option<Why>,
+    /// The deadline that the watchdog knows.
+    told: Time,
+    /// By then the watchdog has reported the end, or has failed.
+    overdue: Option<Time>,
+    lost: bool,
+    killed: bool,
+    /// Whether this process was asked to stop together with its command.
+    suspend: bool,
+    /// Whether the terminal is the command's while it runs.
+    foreground: bool,
+}
+
+impl Reign<'_> {
+    /// Runs the command; returns when nothing of it is left.
+    pub(super) async fn run(mut self, mut keeper: Keeper) -> Result<Outcome> {
+        let foreground = self.terminal.is_some_and(terminal::belongs_to_the_command);
+        let mut course = Course {
+            pid: None,
+            why: None,
+            told: self.leadership.deadline(),
+            overdue: None,
+            lost: false,
+            killed: false,
+            suspend: false,
+            foreground,
+        };
+        let guard = Guard::new(self.leadership.mandate(), keeper.pid())?;
+        keeper.start(self.start(course.told, foreground));
+        let status = loop {
+            let overdue = course.overdue.map(|at| at.since(tenure::now()));
+            tokio::select! {
+                biased;
+                news = keeper.next() => match news {
+                    News::Report(Report::Started { pid, .. }) => {
+                        course.pid = Pid::from_raw(pid);
+                        self.hand_over_streams();
+                        self.teller.tell(&Moment::Started { pid });
+                    }
+                    News::Report(Report::NotStarted { error }) => {
+                        eprintln!("tenure: {error}");
+                        course.why = Some(Why::NotStarted);
+                        break None;
+                    }
+                    News::Report(Report::Stopped { signal }) => self.stopped(&mut keeper, &mut course, signal),
+                    News::Report(Report::Ending) => self.lose(&mut course, LossReason::RenewalFailed),
+                    News::Report(Report::Ended { status }) => break Some(ExitStatus::from_raw(status)),
+                    News::Gone => return self.clear_away(keeper, guard, course).await,
+                },
+                () = self.leadership.killed(), if !course.killed => {
+                    course.killed = true;
+                    let reason = if course.lost { None } else { Some(self.leadership.lost().await) };
+                    keeper.tell(&Order::Kill);
+                    course.expect_by(tenure::now() + self.config.kill_lead().max(OVERTIME));
+                    if let Some(reason) = reason {
+                        self.lose(&mut course, reason);
+                    }
+                }
+                reason = self.leadership.lost(), if !course.lost => {
+                    self.lose(&mut course, reason);
+                    if course.overdue.is_none() {
+                        self.end(&mut keeper, &mut course, self.config.stop_signal);
+                    }
+                }
+                signal = self.requests.next() => self.asked(&mut keeper, &mut course, signal),
+                // The election outlives its tenure, so there always is a next one.
+                Some(event) = self.events.next() => {
+                    // Also after events that were missed: what counts is the deadline.
+                    let deadline = self.leadership.deadline();
+                    if deadline > course.told {
+                        course.told = deadline;
+                        keeper.tell(&Order::Extend { deadline: deadline.into() });
+                    }
+                    if let Event::StoreFailed { message, .. } = event {
+                        tracing::warn!(component = "run", message, "the store does not do what it is asked");
+                    }
+                }
+                () = tokio::time::sleep(overdue.unwrap_or_default()), if overdue.is_some() => {
+                    return self.clear_away(keeper, guard, course).await;
+                }
+            }
+        };
+        drop(guard);
+        self.take_terminal(&course);
+        self.teller.tell(&Moment::Ended { status });
+        Ok(Outcome { status, why: course.why.unwrap_or(Why::Itself), keeper: Some(keeper) })
+    }
+
+    fn start(&self, deadline: Time, foreground: bool) -> Start {
+        Start {
+            key: self.leadership.key().as_str().to_owned(),
+            nonce: self.leadership.nonce().to_string(),
+            term: self.leadership.term().get(),
+            holder: self.holder.clone(),
+            note: self.config.note.as_str().to_owned(),
+            deadline: deadline.into(),
+            stop_timeout: self.config.timing.stop_timeout(),
+            kill_lead: self.config.kill_lead(),
+            stop_signal: self.config.stop_signal.as_raw(),
+            keep_until: self.keep_until.into(),
+            command: self.config.command.clone(),
+            on_elected: self.config.on_elected.clone(),
+            foreground,
+        }
+    }
+
+    /// Standard input and output are CMD's from now on: a pipe should end when CMD closes it. Who starts CMD again has to
+    /// keep them.
+    fn hand_over_streams(&self) {
+        if self.config.restart.is_some() {
+            return;
+        }
+        if let Ok(nothing) = std::fs::File::options().read(true).write(true).open("/dev/null") {
+            let _ = rustix::stdio::dup2_stdin(&nothing);
+            let _ = rustix::stdio::dup2_stdout(&nothing);
+        }
+    }
+
+    fn lose(&mut self, course: &mut Course, reason: LossReason) {
+        if !course.lost && course.why.is_none() {
+            self.teller.tell(&Moment::Lost { key: self.leadership.key().clone(), reason });
+        }
+        course.lost = true;
+        course.why.get_or_insert(Why::Lost);
+    }
+
+    fn end(&mut self, keeper: &mut Keeper, course: &mut Course, signal: Signal) {
+        keeper.tell(&Order::End { signal: signal.as_raw() });
+        course.expect_by(tenure::now() + self.config.timing.stop_timeout() + OVERTIME);
+    }
+
+    /// A signal came to this process instead of CMD.
+    fn asked(&mut self, keeper: &mut Keeper, course: &mut Course, signal: Signal) {
+        let at_terminal = self.terminal.is_some_and(Terminal::is_ours);
+        match signal {
+            // A key at the terminal, while CMD shares it with others: what it means is CMD's to say.
+            Signal::INT | Signal::QUIT if at_terminal => keeper.tell(&Order::Pass { signal: signal.as_raw() }),
+            Signal::TERM | Signal::INT | Signal::HUP | Signal::QUIT => {
+                course.why.get_or_insert(Why::Asked);
+                let signal = if signal == Signal::TERM { self.config.stop_signal } else { signal };
+                self.end(keeper, course, signal);
+            }
+            Signal::TSTP => {
+                course.suspend = true;
+                keeper.tell(&Order::Suspend);
+            }
+            Signal::CONT => self.resume(keeper, course),
+            _ => keeper.tell(&Order::Pass { signal: signal.as_raw() }),
+        }
+    }
+
+    /// CMD was stopped: this process stops too, so that the shell sees a job that stopped.
+    fn stopped(&mut self, keeper: &mut Keeper, course: &mut Course, signal: i32) {
+        let Some(command) = course.pid else { return };
+        let asked = std::mem::take(&mut course.suspend);
+        match self.terminal {
+            Some(terminal) => {
+                let wants_terminal = signal == Signal::TTIN.as_raw() || signal == Signal::TTOU.as_raw();
+                if wants_terminal && terminal.is_ours() {
+                    // Only now CMD turns out to need it.
+                    course.foreground = true;
+                    return self.resume(keeper, course);
+                }
+                if !asked && !can_be_continued() {
+                    // As the kernel does where no shell could ever continue a job.
+                    return self.resume(keeper, course);
+                }
+                if terminal.is_of(command) {
+                    terminal.take();
+                    if getpgrp() != getpid() {
+                        // The key would have stopped the whole group.
+                        let _ = kill_process_group(getpgrp(), Signal::TSTP);
+                    }
+                }
+            }
+            // Somebody stopped CMD alone, and knows why.
+            None if !asked => return,
+            None => {}
+        }
+        // What follows happens after SIGCONT, whose own turn comes with the requests.
+        let _ = kill_process(getpid(), Signal::STOP);
+    }
+
+    /// CMD goes on: unless its time is over, which nothing may run past.
+    fn resume(&mut self, keeper: &mut Keeper, course: &mut Course) {
+        course.suspend = false;
+        if tenure::now() >= self.leadership.deadline() - self.config.kill_lead() {
+            keeper.tell(&Order::Kill);
+            return;
+        }
+        if let (Some(terminal), Some(command)) = (self.terminal, course.pid)
+            && course.foreground
+            && terminal.is_ours()
+        {
+            terminal.give_to(command);
+        }
+        keeper.tell(&Order::Resume);
+    }
+
+    fn take_terminal(&self, course: &Course) {
+        if let (Some(terminal), Some(command)) = (self.terminal, course.pid)
+            && terminal.is_of(command)
+        {
+            terminal.take();
+        }
+    }
+
+    /// The watchdog has failed: whatever is left comes to this process, is killed here and waited for.
+    async fn clear_away(&mut self, keeper: Keeper, guard: Guard, mut course: Course) -> Result<Outcome> {
+        if course.why.is_none() {
+            self.teller.tell(&Moment::WatchdogFailed);
+        }
+        // Before the watchdog is reaped, and its number can be another's.
+        drop(guard);
+        keeper.clear_away().await?;
+        self.take_terminal(&course);
+        self.teller.tell(&Moment::Ended { status: None });
+        let why = course.why.take().unwrap_or(Why::WatchdogFailed);
+        Ok(Outcome { status: None, why, keeper: None })
+    }
+}
+
+impl Course {
+    /// The end is to be reported by then; earlier promises stand.
+    fn expect_by(&mut self, at: Time) {
+        self.overdue = Some(self.overdue.map_or(at, |overdue| overdue.min(at)));
+    }
+}
+
+/// Whether somebody in this session could continue this process's group: a shell. Where there is none, stopping would be
+/// for ever.
+fn can_be_continued() -> bool {
+    let leader = getpgrp();
+    let parent = crate::process::parent_of(leader);
+    parent.is_some_and(|parent| {
+        getsid(Some(parent)).ok() == getsid(None).ok() && getpgid(Some(parent)).ok() != Some(leader)
+    })
+}

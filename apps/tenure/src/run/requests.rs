@@ -1,0 +1,64 @@
+//! The signals that `tenure run` takes instead of CMD, to pass them on.
+
+use std::io;
+
+use futures_util::future::select_all;
+use rustix::process::Signal;
+use tokio::signal::unix::{Signal as Listener, SignalKind, signal};
+
+use crate::signals::is_ignored;
+
+/// What is listened for.
+const SIGNALS: [Signal; 9] = [
+    Signal::TERM,
+    Signal::INT,
+    Signal::HUP,
+    Signal::QUIT,
+    Signal::USR1,
+    Signal::USR2,
+    Signal::WINCH,
+    Signal::TSTP,
+    Signal::CONT,
+];
+
+/// Listens from its making on.
+#[derive(Debug)]
+pub(super) struct Requests {
+    listeners: Vec<(Signal, Listener)>,
+}
+
+impl Requests {
+    /// Takes the signals over from their default, but leaves alone what somebody (`nohup`) has ignored: CMD inherits that.
+    pub(super) fn listen() -> io::Result<Requests> {
+        let mut listeners = Vec::new();
+        for kind in SIGNALS {
+            if !is_ignored(kind) {
+                listeners.push((kind, signal(SignalKind::from_raw(kind.as_raw()))?));
+            }
+        }
+        Ok(Requests { listeners })
+    }
+
+    /// Waits for the next one that asks for an end.
+    pub(super) async fn next_end(&mut self) -> Signal {
+        loop {
+            if let signal @ (Signal::TERM | Signal::INT | Signal::HUP | Signal::QUIT) = self.next().await {
+                return signal;
+            }
+        }
+    }
+
+    /// Waits for the next one. Signals that come close together can count as one. May be dropped and called again.
+    pub(super) async fn next(&mut self) -> Signal {
+        if self.listeners.is_empty() {
+            return std::future::pending().await;
+        }
+        let each = self.listeners.iter_mut().map(|(kind, listener)| {
+            Box::pin(async {
+                listener.recv().await;
+                *kind
+            })
+        });
+        select_all(each).await.0
+    }
+}

@@ -1,0 +1,342 @@
+//! The watchdog: CMD's parent, who enforces its deadline whether `tenure run` lives, is stopped or is dead.
+//!
+//! One thread, one loop, no network and no runtime: it waits for orders, for children and for a boottime timer. Whatever
+//! CMD starts comes to this process at the latest when its own parent dies, so that death is proven when nobody is left
+//! to wait for. Only after that, and only where `tenure run` cannot, the lease is released from here.
+
+mod job;
+mod reaper;
+mod settlement;
+mod timer;
+
+use std::collections::VecDeque;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use nix::sys::signal::{SigSet, Signal as NixSignal};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal};
+use tenure_core::Time;
+
+use super::link::{self, Arrival, Charge, Inbox, Order, Report};
+use super::status_file::StatusFile;
+use super::terminal::Terminal;
+use crate::process::{self, Change};
+use job::Job;
+use reaper::Reaper;
+use settlement::{Estate, Settlement};
+use timer::Timer;
+
+/// The hidden command that leads here.
+pub(crate) const NAME: &str = "run-watchdog";
+
+/// Runs until `tenure run` says that nothing is left to do, or has died and everything of its command too.
+pub(crate) fn run() -> Result<ExitCode> {
+    ignore_requests()?;
+    process::adopt_orphans().context("cannot become a sub-reaper")?;
+    #[cfg(target_os = "linux")]
+    let _ = rustix::thread::set_name(c"tenure-watchdog");
+    let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)
+        .context("the watchdog is a part of `tenure run` and not to be called")?;
+    let mut watchdog = Watchdog {
+        link: UnixStream::from(socket),
+        inbox: Inbox::default(),
+        orders: VecDeque::new(),
+        unsent: Vec::new(),
+        reaper: Reaper::start().context("cannot start a thread")?,
+        timer: Timer::new().context("cannot make a timer")?,
+        terminal: Terminal::open(),
+        status: None,
+        charge: None,
+        job: None,
+        owed: None,
+        settlement: None,
+        alone: false,
+    };
+    watchdog.watch()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Nobody ends the watchdog politely: `tenure run` is whom to ask. Blocked, not ignored, as CMD could not undo that.
+fn ignore_requests() -> Result<()> {
+    requests().thread_block().context("cannot block signals")
+}
+
+/// What the watchdog does not listen to. Who comes after it, on the way to CMD, has to again.
+pub(super) fn requests() -> SigSet {
+    [
+        NixSignal::SIGTERM,
+        NixSignal::SIGINT,
+        NixSignal::SIGHUP,
+        NixSignal::SIGQUIT,
+        NixSignal::SIGUSR1,
+        NixSignal::SIGUSR2,
+        NixSignal::SIGALRM,
+        NixSignal::SIGTSTP,
+        NixSignal::SIGTTIN,
+        NixSignal::SIGTTOU,
+    ]
+    .into_iter()
+    .collect()
+}
+
+struct Watchdog {
+    link: UnixStream,
+    inbox: Inbox,
+    orders: VecDeque<Order>,
+    unsent: Vec<u8>,
+    reaper: Reaper,
+    timer: Timer,
+    terminal: Option<Terminal>,
+    status: Option<StatusFile>,
+    charge: Option<Charge>,
+    job: Option<Job>,
+    /// A tenure whose work has ended, and whose lease `tenure run` has not settled yet.
+    owed: Option<Estate>,
+    settlement: Option<Settlement>,
+    /// Whether `tenure run` has died.
+    alone: bool,
+}
+
+impl Watchdog {
+    fn watch(&mut self) -> Result<()> {
+        loop {
+            // What has arrived may move the deadline; then the deadline comes before everything else, so that nothing
+            // is continued, started or passed on after it.
+            self.listen()?;
+            self.enforce(tenure::now());
+            while let Some(order) = self.orders.pop_front() {
+                if matches!(order, Order::Quit) && self.job.is_none() {
+                    return Ok(());
+                }
+                self.obey(order);
+            }
+            while let Some(change) = self.reaper.next() {
+                self.note(change);
+            }
+            if self.alone && self.job.is_none() {
+                // Nobody reads it any more, and the store may take its time.
+                self.status = None;
+                if let Some(settlement) = self.settlement.take() {
+                    settlement.finish();
+                }
+                return Ok(());
+            }
+            self.speak();
+            self.timer.set(self.job.as_ref().map_or(Time::MAX, Job::due)).context("cannot set the timer")?;
+            self.wait()?;
+        }
+    }
+
+    fn wait(&mut self) -> Result<()> {
+        let timer = self.timer.descriptor();
+        let children = self.reaper.descriptor();
+        let link = self.link.as_fd();
+        let mut fds = vec![PollFd::new(&children, PollFlags::IN)];
+        if let Some(timer) = &timer {
+            fds.push(PollFd::new(timer, PollFlags::IN));
+        }
+        if !self.alone {
+            let writable = if self.unsent.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
+            fds.push(PollFd::new(&link, PollFlags::IN | writable));
+        }
+        let patience = self.timer.patience().map(|span| Timespec {
+            tv_sec: i64::try_from(span.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(span.subsec_nanos()),
+        });
+        match poll(&mut fds, patience.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error).context("cannot wait"),
+        }
+        self.timer.acknowledge();
+        Ok(())
+    }
+
+    /// Takes what has arrived. A renewal counts at once.
+    fn listen(&mut self) -> Result<()> {
+        while !self.alone {
+            // Whoever garbles what it says is as good as dead.
+            match self.inbox.receive(&self.link).unwrap_or(Arrival::Closed) {
+                Arrival::Some => {}
+                Arrival::Nothing => break,
+                Arrival::Closed => {
+                    self.take_orders();
+                    self.alone = true;
+                    // A last word is heard, so that a good end is not taken for a death.
+                    if self.job.is_some() || !self.orders.iter().any(|order| matches!(order, Order::Quit)) {
+                        self.mourn();
+                    }
+                }
+            }
+            self.take_orders();
+        }
+        Ok(())
+    }
+
+    fn take_orders(&mut self) {
+        loop {
+            match self.inbox.next() {
+                Ok(Some(Order::Extend { deadline })) => {
+                    if let Some(job) = &mut self.job {
+                        job.extend(deadline.into());
+                        if let Some(status) = &self.status {
+                            // A line that is not replaced says less than is true.
+                            let _ = status.write(job.term(), job.deadline());
+                        }
+                    }
+                }
+                Ok(Some(order)) => self.orders.push_back(order),
+                Ok(None) => return,
+                Err(error) => {
+                    eprintln!("tenure: the watchdog did not understand what it was told: {error}");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// `tenure run` has died: its work ends, and what it held is released from here.
+    fn mourn(&mut self) {
+        // Nothing is begun any more; only what says what there is to settle still counts.
+        for order in std::mem::take(&mut self.orders) {
+            match order {
+                Order::Know(charge) => self.charge = Some(charge),
+                Order::Settled => self.owed = None,
+                _ => {}
+            }
+        }
+        if let Some(charge) = &self.charge
+            && self.settlement.is_none()
+        {
+            self.settlement = Settlement::start(charge.clone()).ok();
+        }
+        match &mut self.job {
+            Some(job) => job.end(tenure::now()),
+            None => {
+                let estate = self.owed.take().unwrap_or(Estate::Campaign);
+                if let Some(settlement) = &self.settlement {
+                    settlement.inherit(estate);
+                }
+            }
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        let now = tenure::now();
+        match (order, &mut self.job) {
+            (Order::Know(charge), _) => self.charge = Some(charge),
+            (Order::Start(start), None) => {
+                let started = self.start(*start);
+                match started {
+                    Ok(report) => self.report(&report),
+                    Err(error) => self.report(&Report::NotStarted { error: format!("{error:#}") }),
+                }
+            }
+            (Order::Pass { signal }, Some(job)) => job.pass(signal),
+            (Order::Suspend, Some(job)) => job.suspend(),
+            (Order::Resume, Some(job)) => job.resume(now),
+            (Order::End { signal }, Some(job)) => job.end_with(now, signal),
+            (Order::Kill, Some(job)) => job.kill(now),
+            (Order::Settled, _) => self.owed = None,
+            // It crossed the report of the end.
+            _ => {}
+        }
+    }
+
+    fn start(&mut self, start: link::Start) -> Result<Report> {
+        let streams = self.inbox.take_streams().context("the standard streams did not arrive")?;
+        let status = match &mut self.status {
+            Some(status) => status,
+            None => self.status.insert(StatusFile::new().context("cannot make the status file's folder")?),
+        };
+        status.write(start.term, start.deadline.into()).context("cannot write the status file")?;
+        let report = |pid: Pid| Report::Started {
+            pid: pid.as_raw_nonzero().get(),
+            folder: status.folder().to_string_lossy().into_owned(),
+        };
+        let job = Job::start(start, streams, &status.path())?;
+        let report = report(job.pid());
+        self.job = Some(job);
+        self.reaper.hired();
+        Ok(report)
+    }
+
+    fn enforce(&mut self, now: Time) {
+        if let Some(job) = &mut self.job
+            && job.enforce(now)
+        {
+            self.report(&Report::Ending);
+        }
+    }
+
+    fn note(&mut self, change: Change) {
+        let Some(job) = &mut self.job else { return };
+        match change {
+            Change::Stopped(pid, signal) if pid == job.pid() => {
+                job.stopped();
+                self.report(&Report::Stopped { signal });
+            }
+            Change::Continued(pid) if pid == job.pid() => job.continued(),
+            Change::Ended(pid, status) => job.ended(tenure::now(), pid, status),
+            Change::NoneLeft => self.conclude(),
+            Change::Stopped(..) | Change::Continued(_) => {}
+        }
+    }
+
+    /// Nothing of the work is left.
+    fn conclude(&mut self) {
+        let Some(job) = self.job.take() else { return };
+        if let Some(status) = &self.status {
+            status.remove();
+        }
+        self.report(&Report::Ended { status: job.status() });
+        let estate = self.charge.as_ref().map(|charge| job.estate(charge.ttl));
+        if self.alone || job.ended_unasked() {
+            // `tenure run` is dead, or does not act: it learns later that the lease has gone.
+            if self.settlement.as_ref().is_none_or(Settlement::is_finished) {
+                self.settlement = self.charge.clone().and_then(|charge| Settlement::start(charge).ok());
+            }
+            if let (Some(settlement), Some(estate)) = (&self.settlement, estate) {
+                settlement.inherit(estate);
+            }
+        } else {
+            self.owed = estate;
+        }
+        if self.alone
+            && let (Some(terminal), Some(charge)) = (&self.terminal, &self.charge)
+            && let Some(group) = Pid::from_raw(charge.group)
+            && terminal.is_of(job.pid())
+        {
+            terminal.give_to(group);
+        }
+    }
+
+    fn report(&mut self, report: &Report) {
+        // Only stops and continues could come again and again, while nobody listens.
+        let droppable = matches!(report, Report::Stopped { .. });
+        if self.alone || droppable && !self.unsent.is_empty() {
+            return;
+        }
+        if let Ok(line) = link::encode(report) {
+            self.unsent.extend(line);
+        }
+        self.speak();
+    }
+
+    fn speak(&mut self) {
+        while !self.unsent.is_empty() && !self.alone {
+            match link::send(&self.link, &self.unsent, &[]) {
+                Ok(sent) => drop(self.unsent.drain(..sent)),
+                // Full, or closed: reading says which.
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+/// A signal by its number, where it has a name.
+pub(super) fn signal(number: i32) -> Option<Signal> {
+    Signal::from_named_raw(number)
+}

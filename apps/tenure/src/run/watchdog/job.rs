@@ -1,0 +1,320 @@
+//! One command under the watchdog's eye: its deadline, its end, and the end of everything that it started.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, getpid, kill_process_group};
+use tenure_core::{Held, LeaseKey, Nonce, Note, Term, Time};
+
+use super::settlement::Estate;
+use super::signal;
+use crate::process::{own_program, signal_child, signal_descendants};
+use crate::run::hooks;
+use crate::run::link::{STREAMS, Start};
+use crate::run::{shell, stage};
+
+/// How long after CMD's end whatever it left is looked for. Mostly there is nothing, and the reaper says so before.
+const LOOK_AFTER: Duration = Duration::from_millis(1);
+/// The pauses between two kills grow from the first to the second.
+const KILL_AGAIN: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(500));
+
+/// A command that was started.
+#[derive(Debug)]
+pub(super) struct Job {
+    pid: Pid,
+    start: Start,
+    nonce: Nonce,
+    term: Term,
+    key: LeaseKey,
+    deadline: Time,
+    stage: Stage,
+    is_stopped: bool,
+    /// CMD's own end; what it started may still be there.
+    status: Option<ExitStatus>,
+    /// When to ask what CMD left behind to end too.
+    rest_at: Option<Time>,
+    /// The end was this watchdog's own decision.
+    unasked: bool,
+    /// What runs beside CMD, while it does.
+    hook: Option<Hook>,
+}
+
+/// The hook that runs beside CMD at the beginning of a tenure. It is of the tenure's work: it ends with CMD, and is dead by
+/// the deadline as everything here.
+#[derive(Debug)]
+struct Hook {
+    pid: Pid,
+    /// Killed by then.
+    until: Time,
+}
+
+/// How far the end has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Working,
+    /// Told to end; killed at the latest then.
+    Ending {
+        kill_at: Time,
+    },
+    /// Killed, and again, until nothing is left.
+    Killing {
+        again_at: Time,
+        pause: Duration,
+    },
+}
+
+impl Job {
+    /// Starts the command with these streams in a process group of its own.
+    pub(super) fn start(start: Start, [stdin, stdout, stderr]: [OwnedFd; STREAMS], status_file: &Path) -> Result<Job> {
+        let key = LeaseKey::new(&start.key).context("the key")?;
+        let nonce: Nonce = start.nonce.parse().context("the nonce")?;
+        let term = Term::new(start.term).context("the term")?;
+        let errors = stderr.try_clone().context("the hook's stderr")?;
+        let child = Command::new(own_program().context("cannot find this program's own file")?)
+            .arg0("tenure")
+            .args(stage::arguments(start.foreground, std::process::id(), &start.command))
+            .env("TENURE_KEY", &start.key)
+            .env("TENURE_TERM", start.term.to_string())
+            .env("TENURE_HOLDER", &start.holder)
+            .env("TENURE_STATUS_FILE", status_file)
+            .stdin(Stdio::from(stdin))
+            .stdout(Stdio::from(stdout))
+            .stderr(Stdio::from(stderr))
+            .process_group(0)
+            .spawn()
+            .context("cannot start a process")?;
+        let pid = Pid::from_child(&child);
+        let hook = start.on_elected.as_deref().and_then(|script| {
+            let started = Hook::start(script, &start, errors, status_file);
+            // CMD runs: a hook is no reason to end it.
+            started.inspect_err(|error| eprintln!("tenure: --on-elected cannot be run: {error}")).ok()
+        });
+        let deadline = start.deadline.into();
+        Ok(Job {
+            pid,
+            start,
+            nonce,
+            term,
+            key,
+            deadline,
+            stage: Stage::Working,
+            is_stopped: false,
+            status: None,
+            rest_at: None,
+            unasked: false,
+            hook,
+        })
+    }
+
+    /// CMD's process, which is its group's number too.
+    pub(super) fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// The tenure's term.
+    pub(super) fn term(&self) -> u64 {
+        self.start.term
+    }
+
+    /// Until when the tenure lasts.
+    pub(super) fn deadline(&self) -> Time {
+        self.deadline
+    }
+
+    /// How CMD ended, as the kernel puts it. One whose end nobody saw counts as not found.
+    pub(super) fn status(&self) -> i32 {
+        self.status.map_or(0x7f00, ExitStatus::into_raw)
+    }
+
+    /// Whether the end was the watchdog's own decision, as `tenure run` had not moved the deadline.
+    pub(super) fn ended_unasked(&self) -> bool {
+        self.unasked
+    }
+
+    /// What is left of the tenure: its lease.
+    pub(super) fn estate(&self, ttl: Duration) -> Estate {
+        let note = Note::new(&self.start.note).unwrap_or_default();
+        let held = Held { key: self.key.clone(), nonce: self.nonce, term: self.term, ttl, note };
+        // A lease lasts for its ttl from the last renewal, and the deadline came after that.
+        Estate::Tenure { held, keep_until: self.start.keep_until.into(), ended_by: self.deadline + ttl }
+    }
+
+    /// When to call [`Job::enforce`] at the latest.
+    pub(super) fn due(&self) -> Time {
+        let next = match self.stage {
+            Stage::Working => self.stop_at().min(self.kill_at()),
+            Stage::Ending { kill_at } => kill_at.min(self.kill_at()),
+            Stage::Killing { again_at, .. } => again_at,
+        };
+        let next = self.rest_at.map_or(next, |at| at.min(next));
+        self.hook.as_ref().map_or(next, |hook| hook.until.min(next))
+    }
+
+    /// Does what is due; answers whether that was to end the work unasked.
+    pub(super) fn enforce(&mut self, now: Time) -> bool {
+        if self.rest_at.is_some_and(|at| at <= now) {
+            self.rest_at = None;
+            self.end_rest(now);
+        }
+        if let Some(hook) = self.hook.take_if(|hook| hook.until <= now) {
+            eprintln!("tenure: --on-elected took longer than {:?} and was killed", hooks::MOST);
+            signal_descendants(hook.pid, Signal::KILL);
+            signal_child(hook.pid, Signal::KILL);
+        }
+        match self.stage {
+            Stage::Working if now >= self.kill_at() => {
+                self.unasked = true;
+                self.kill(now);
+                return true;
+            }
+            Stage::Working if now >= self.stop_at() => {
+                self.unasked = true;
+                self.end(now);
+                return true;
+            }
+            Stage::Ending { kill_at } if now >= kill_at.min(self.kill_at()) => self.kill(now),
+            Stage::Killing { again_at, pause } if now >= again_at => self.kill_once(now, pause * 2),
+            _ => {}
+        }
+        false
+    }
+
+    /// A renewal was answered.
+    pub(super) fn extend(&mut self, deadline: Time) {
+        self.deadline = self.deadline.max(deadline);
+    }
+
+    /// Passes a signal on to CMD itself, as if it had been sent there.
+    pub(super) fn pass(&self, number: i32) {
+        if let (None, Some(signal)) = (self.status, signal(number)) {
+            signal_child(self.pid, signal);
+        }
+    }
+
+    /// Stops CMD's group as the terminal would.
+    pub(super) fn suspend(&self) {
+        self.signal_group(Signal::TSTP);
+    }
+
+    /// Lets CMD's group go on, unless its time is over.
+    pub(super) fn resume(&self, now: Time) {
+        if now < self.kill_at() && !matches!(self.stage, Stage::Killing { .. }) {
+            self.signal_group(Signal::CONT);
+        }
+    }
+
+    /// Tells CMD to end with its stop signal.
+    pub(super) fn end(&mut self, now: Time) {
+        self.end_with(now, self.start.stop_signal);
+    }
+
+    /// Tells CMD to end with this signal, and sets the moment at which everything is killed. Told again, the signal is
+    /// passed on again, and the moment stays.
+    pub(super) fn end_with(&mut self, now: Time, number: i32) {
+        if matches!(self.stage, Stage::Killing { .. }) {
+            return;
+        }
+        self.pass(number);
+        if self.is_stopped {
+            // Who is stopped cannot end by itself.
+            self.resume(now);
+        }
+        if self.stage == Stage::Working {
+            self.stage = Stage::Ending { kill_at: now + self.start.stop_timeout };
+        }
+    }
+
+    /// Kills everything, and goes on killing until nothing is left.
+    pub(super) fn kill(&mut self, now: Time) {
+        self.kill_once(now, KILL_AGAIN.0);
+    }
+
+    /// CMD was stopped.
+    pub(super) fn stopped(&mut self) {
+        self.is_stopped = true;
+    }
+
+    /// CMD goes on.
+    pub(super) fn continued(&mut self) {
+        self.is_stopped = false;
+    }
+
+    /// A child ended.
+    pub(super) fn ended(&mut self, now: Time, pid: Pid, status: ExitStatus) {
+        if pid == self.pid {
+            self.status = Some(status);
+            self.rest_at = Some(now + LOOK_AFTER);
+        }
+        if self.hook.take_if(|hook| hook.pid == pid).is_some()
+            && !status.success()
+            && self.stage == Stage::Working
+            && self.rest_at.is_none()
+        {
+            eprintln!("tenure: --on-elected ended with {status}");
+        }
+        if let Stage::Killing { pause, .. } = self.stage {
+            // Its end may have brought orphans.
+            self.kill_once(now, pause);
+        }
+    }
+
+    fn stop_at(&self) -> Time {
+        self.deadline - self.start.stop_timeout
+    }
+
+    fn kill_at(&self) -> Time {
+        self.deadline - self.start.kill_lead
+    }
+
+    /// CMD has ended: whatever it left is to end too.
+    fn end_rest(&mut self, now: Time) {
+        if matches!(self.stage, Stage::Killing { .. }) {
+            return;
+        }
+        if let Some(signal) = signal(self.start.stop_signal) {
+            signal_descendants(getpid(), signal);
+            signal_descendants(getpid(), Signal::CONT);
+        }
+        if self.stage == Stage::Working {
+            self.stage = Stage::Ending { kill_at: now + self.start.stop_timeout };
+        }
+    }
+
+    fn kill_once(&mut self, now: Time, pause: Duration) {
+        self.signal_group(Signal::KILL);
+        signal_descendants(getpid(), Signal::KILL);
+        let pause = pause.min(KILL_AGAIN.1);
+        self.stage = Stage::Killing { again_at: now + pause, pause };
+    }
+
+    fn signal_group(&self, signal: Signal) {
+        // The group's number belongs to it for as long as its first process was not reaped.
+        if self.status.is_none() {
+            let _ = kill_process_group(self.pid, signal);
+        }
+    }
+}
+
+impl Hook {
+    fn start(script: &str, start: &Start, errors: OwnedFd, status_file: &Path) -> io::Result<Hook> {
+        let child = Command::new(own_program()?)
+            .arg0("tenure")
+            .args(stage::arguments(false, std::process::id(), &shell::words(script)))
+            .env("TENURE_EVENT", "elected")
+            .env("TENURE_KEY", &start.key)
+            .env("TENURE_TERM", start.term.to_string())
+            .env("TENURE_HOLDER", &start.holder)
+            .env("TENURE_STATUS_FILE", status_file)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::from(errors))
+            .process_group(0)
+            .spawn()?;
+        Ok(Hook { pid: Pid::from_child(&child), until: tenure::now() + hooks::MOST })
+    }
+}

@@ -1,0 +1,193 @@
+//! What the watchdog does with the lease once everything is dead and nobody else will: releases it, or has it last.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tenure_core::{Held, KeyPrefix, LeaseRecord, Time};
+use tenure_store::{LeaseStore, Renewed, StoreError};
+
+use crate::process::Releases;
+use crate::run::link::Charge;
+
+/// The pause between two tries grows from the first to the second.
+const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+/// How long one try may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// When a campaign's claims are looked for after the candidate's death: one may be on its way to the store still.
+const LOOKS: [Duration; 3] = [Duration::ZERO, Duration::from_millis(500), Duration::from_millis(1500)];
+
+/// How long a request may be under way whose sender has ended.
+const AFTERSHOCK: Duration = Duration::from_millis(100);
+
+/// What a dead `tenure run` left behind.
+#[derive(Clone, Debug)]
+pub(super) enum Estate {
+    /// A tenure whose work has ended.
+    Tenure {
+        /// The tenure.
+        held: Held,
+        /// Until when its lease is to last.
+        keep_until: Time,
+        /// By then the lease has ended by itself.
+        ended_by: Time,
+    },
+    /// Perhaps a lease that was granted and never used.
+    Campaign,
+}
+
+/// The thread that settles. It opens the store while the dying still die.
+#[derive(Debug)]
+pub(super) struct Settlement {
+    estates: Sender<Estate>,
+    thread: JoinHandle<()>,
+}
+
+impl Settlement {
+    /// Starts it.
+    pub(super) fn start(charge: Charge) -> io::Result<Settlement> {
+        let (estates, inherited) = channel();
+        let settle = move || {
+            // Without a runtime the lease is left to its ttl.
+            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+            runtime.block_on(settle(&charge, &inherited));
+            runtime.shutdown_timeout(Duration::from_millis(100));
+        };
+        let thread = std::thread::Builder::new().name("settlement".into()).spawn(settle)?;
+        Ok(Settlement { estates, thread })
+    }
+
+    /// Settles this, everything of which is dead.
+    pub(super) fn inherit(&self, estate: Estate) {
+        // A thread that gave up leaves it to the ttl.
+        let _ = self.estates.send(estate);
+    }
+
+    /// Waits until all is settled.
+    pub(super) fn finish(self) {
+        drop(self.estates);
+        let _ = self.thread.join();
+    }
+
+    /// Whether it has ended.
+    pub(super) fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+}
+
+async fn settle(charge: &Charge, inherited: &Receiver<Estate>) {
+    let mut store = open(charge).await.ok();
+    // Blocking is in order: this runtime has nothing else to do.
+    while let Ok(estate) = inherited.recv() {
+        let mut pause = RETRY.0;
+        let until = match &estate {
+            Estate::Tenure { ended_by, .. } => *ended_by,
+            Estate::Campaign => tenure::now() + charge.ttl,
+        };
+        loop {
+            if store.is_none() {
+                store = open(charge).await.ok();
+            }
+            if let Some(store) = &store
+                && let Ok(Ok(())) = tokio::time::timeout(PATIENCE, act(charge, store, &estate)).await
+            {
+                break;
+            }
+            if tenure::now() + pause > until {
+                break;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(RETRY.1);
+        }
+    }
+}
+
+async fn open(charge: &Charge) -> anyhow::Result<Arc<dyn LeaseStore>> {
+    tokio::time::timeout(PATIENCE, crate::store::open(&charge.store)).await?
+}
+
+async fn act(charge: &Charge, store: &Arc<dyn LeaseStore>, estate: &Estate) -> Result<(), StoreError> {
+    match estate {
+        Estate::Tenure { held, keep_until, .. } => leave(&**store, held, *keep_until).await,
+        Estate::Campaign => {
+            let Ok(prefix) = KeyPrefix::new(charge.prefix.clone()) else { return Ok(()) };
+            let mut releases = Releases::new(Some(Arc::clone(store)), prefix, charge.ttl);
+            for pause in LOOKS {
+                tokio::time::sleep(pause).await;
+                releases.add(charge.process);
+                releases.settle().await;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Ends a tenure whose work has ended: its lease is released, or lasts until `keep_until` where that is still to come.
+/// A tenure that the store has given up already is no error.
+async fn leave(store: &dyn LeaseStore, held: &Held, keep_until: Time) -> Result<(), StoreError> {
+    let info = store.info();
+    loop {
+        let rest = keep_until.since(tenure::now());
+        if rest.is_zero() {
+            for answer in store.release(std::slice::from_ref(held)).await? {
+                answer?;
+            }
+            return Ok(());
+        }
+        let ttl = rest.max(info.min_ttl).min(info.max_ttl);
+        for answer in store.renew(&[Held { ttl, ..held.clone() }]).await? {
+            if matches!(answer?, Renewed::Lost { .. }) {
+                return Ok(());
+            }
+        }
+        // A renewal for the usual ttl may have been under way when its sender ended; then it has arrived by now.
+        tokio::time::sleep(AFTERSHOCK).await;
+        let records = store.list(&KeyPrefix::from(&held.key)).await?;
+        let ours = records.iter().find(|record| record.nonce == Some(held.nonce) && record.key == held.key);
+        let shortened = |record: &LeaseRecord| {
+            record.ttl.is_some_and(|kept| kept < ttl)
+                && record.remaining.is_some_and(|left| left < keep_until.since(tenure::now()))
+        };
+        if !ours.is_some_and(shortened) {
+            return Ok(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tenure_core::{HolderId, LeaseKey, Nonce, Note, Term};
+    use tenure_store::{Claim, Claimed};
+
+    async fn granted(store: &dyn LeaseStore) -> Held {
+        let (key, nonce) = (LeaseKey::new("k").unwrap(), Nonce { process: 1, campaign: 1 });
+        let ttl = Duration::from_secs(10);
+        let holder = HolderId::new("h").unwrap();
+        let claim = Claim { key: key.clone(), holder, nonce, ttl, above: None, note: Note::default() };
+        let Claimed::Granted { term, .. } = store.acquire(&[claim]).await.unwrap().remove(0).unwrap() else {
+            panic!("not granted");
+        };
+        Held { key, nonce, term, ttl, note: Note::default() }
+    }
+
+    /// A lease that is to be kept lasts for the rest of that time; any other is free at once.
+    #[tokio::test]
+    async fn a_lease_is_released_or_kept() {
+        let store = tenure_open::open("memory:leave").await.unwrap();
+        let held = granted(&*store).await;
+        let all = KeyPrefix::default();
+        leave(&*store, &held, tenure::now() + Duration::from_secs(100)).await.unwrap();
+        let records = store.list(&all).await.unwrap();
+        let left = records[0].remaining.unwrap();
+        assert!(left > Duration::from_secs(90) && left <= Duration::from_secs(100), "{left:?}");
+        // Somebody else's is not touched.
+        let other = Held { term: Term::new(1).unwrap(), ..held.clone() };
+        leave(&*store, &other, Time::ZERO).await.unwrap();
+        assert_eq!(store.list(&all).await.unwrap().len(), 1);
+        leave(&*store, &held, Time::ZERO).await.unwrap();
+        assert!(store.list(&all).await.unwrap().is_empty());
+    }
+}

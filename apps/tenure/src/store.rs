@@ -1,0 +1,154 @@
+//! The store that an operator's command looks at: its flag, its opening, its calls with a bound.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use tenure_core::{KeyPrefix, LeaseKey, LeaseRecord};
+use tenure_open::OpenError;
+use tenure_store::{LeaseStore, StoreError};
+
+use crate::exit::Exit;
+use crate::secrets::without_secrets;
+
+/// How long one call to a store may take, whatever the store itself allows.
+pub(crate) const ANSWER: Duration = Duration::from_secs(10);
+
+/// The flag that names the store.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct StoreArgs {
+    /// Store to look at, as `tenure stores` lists them [default: sqlite: in the state folder]
+    #[arg(long, value_name = "URL", env = "TENURE_STORE", hide_env_values = true)]
+    store: Option<String>,
+}
+
+impl StoreArgs {
+    /// The URL that was given, or that of the default store. An empty variable of the environment is none.
+    pub(crate) fn url(&self) -> Result<String> {
+        match self.store.as_ref().filter(|_| !self.is_default()) {
+            Some(url) => Ok(url.clone()),
+            None => crate::places::default_store().map_err(Exit::usage),
+        }
+    }
+
+    /// Opens the store to look at it. `None` where it is a file that is not there yet: nothing is held there, and a
+    /// mistyped path should make no file. Fails as unreachable, or as a wrong call where there is no such store.
+    pub(crate) async fn open_existing(&self) -> Result<Option<Arc<dyn LeaseStore>>> {
+        match self.missing_file()? {
+            Some(_) => Ok(None),
+            None => open(&self.url()?).await.map(Some),
+        }
+    }
+
+    /// The path of a store that is a file and not there yet, though its folder is or will be made.
+    pub(crate) fn missing_file(&self) -> Result<Option<PathBuf>> {
+        let url = self.url()?;
+        Ok(file(&url).filter(|path| is_missing(path)).map(PathBuf::from))
+    }
+
+    /// Whether nobody named a store.
+    pub(crate) fn is_default(&self) -> bool {
+        self.store.as_ref().is_none_or(|url| url.is_empty())
+    }
+
+    /// What to say where [`StoreArgs::open_existing`] found nothing.
+    pub(crate) fn missing(&self) -> String {
+        let url = self.url().unwrap_or_default();
+        format!("there is no store at {} yet: the first lease makes it", file(&url).unwrap_or(&url))
+    }
+}
+
+/// Opens the store that the URL names, and makes it where it is a file that can be made.
+pub(crate) async fn open(url: &str) -> Result<Arc<dyn LeaseStore>> {
+    crate::places::prepare(url).map_err(Exit::unreachable)?;
+    let opened = match tokio::time::timeout(ANSWER, tenure_open::open(url)).await {
+        Ok(opened) => opened,
+        Err(_) => {
+            return Err(Exit::unreachable(anyhow!("the store {}: no answer within {ANSWER:?}", without_secrets(url))));
+        }
+    };
+    opened.map_err(|error| match error {
+        OpenError::Store(error) => {
+            Exit::unreachable(anyhow::Error::new(error).context(format!("the store {}", without_secrets(url))))
+        }
+        // What is no URL may be anything, a password too: it is not repeated.
+        wrong => Exit::usage(anyhow::Error::new(wrong).context("the store's URL")),
+    })
+}
+
+/// Waits for a store's answer, but not for ever.
+pub(crate) async fn answer<T>(call: impl Future<Output = Result<T, StoreError>>) -> Result<T> {
+    match tokio::time::timeout(ANSWER, call).await {
+        Ok(answer) => answer.context("the store"),
+        Err(_) => Err(anyhow!("the store: no answer within {ANSWER:?}")),
+    }
+}
+
+/// The record of one key; `None` where nobody holds it.
+pub(crate) async fn record(store: &dyn LeaseStore, key: &LeaseKey) -> Result<Option<LeaseRecord>> {
+    let records = answer(store.list(&KeyPrefix::from(key))).await?;
+    Ok(records.into_iter().find(|record| record.key == *key))
+}
+
+/// Runs an operator's command on a runtime of its own. What still blocks a thread (a stuck store) does not keep it.
+pub(crate) fn block_on<T>(command: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let outcome = runtime.block_on(command);
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Reads `--lease`.
+pub(crate) fn parse_key(text: &str) -> Result<LeaseKey, String> {
+    LeaseKey::new(text).map_err(|error| error.to_string())
+}
+
+/// Reads `--prefix`.
+pub(crate) fn parse_prefix(text: &str) -> Result<KeyPrefix, String> {
+    KeyPrefix::new(text).map_err(|error| error.to_string())
+}
+
+/// The path of a `sqlite:` URL.
+fn file(url: &str) -> Option<&str> {
+    let rest = url.strip_prefix("sqlite:")?;
+    let rest = rest.strip_prefix("//").unwrap_or(rest);
+    Some(rest.split_once('?').map_or(rest, |(path, _)| path))
+}
+
+/// Whether the file is not there though its folder is; every other trouble is the store's to tell. The default folder is
+/// made with the first lease.
+fn is_missing(path: &str) -> bool {
+    let path = Path::new(path);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let is_default = || crate::places::state_folder().is_ok_and(|default| path.starts_with(default));
+    matches!(path.try_exists(), Ok(false))
+        && path.file_name().is_some_and(|name| name != ":memory:")
+        && (folder.is_dir() || is_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The path is what stands between the scheme and the options.
+    #[test]
+    fn the_file_of_a_url_is_found() {
+        assert_eq!(file("sqlite:a.db"), Some("a.db"));
+        assert_eq!(file("sqlite:///x/a.db?poll_ms=5"), Some("/x/a.db"));
+        assert_eq!(file("redis://host/"), None);
+    }
+
+    /// A file in a folder that is there is missing; one in a folder that is not is an error to be told.
+    #[test]
+    fn a_missing_file_is_told_from_a_missing_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        assert!(is_missing(&path("leases.db")));
+        assert!(!is_missing(&path("no/such/leases.db")));
+        std::fs::write(folder.path().join("leases.db"), "").unwrap();
+        assert!(!is_missing(&path("leases.db")));
+        assert!(!is_missing(":memory:"));
+    }
+}

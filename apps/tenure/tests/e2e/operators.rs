@@ -1,0 +1,275 @@
+//! The operator's commands that look: leases, fence check, doctor, stores, completions, and the help of all.
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tenure_store::{Claim, Claimed, Held, HolderId, LeaseKey, LeaseStore, Nonce, Note};
+
+use crate::fleet::tenure;
+
+/// A store of one test, and leases that the test itself holds in it.
+pub(crate) struct Place {
+    pub(crate) folder: TempDir,
+    pub(crate) url: String,
+}
+
+impl Place {
+    pub(crate) fn new() -> Place {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("leases.db").display());
+        Place { folder, url }
+    }
+
+    pub(crate) async fn store(&self) -> std::sync::Arc<dyn LeaseStore> {
+        tenure_open::open(&self.url).await.unwrap()
+    }
+
+    /// Holds a key as somebody who does nothing more about it.
+    pub(crate) async fn hold(&self, key: &str, holder: &str, ttl: Duration, note: &str) -> Held {
+        let claim = Claim {
+            key: LeaseKey::new(key).unwrap(),
+            holder: HolderId::new(holder).unwrap(),
+            nonce: Nonce { process: 7, campaign: 1 },
+            ttl,
+            above: None,
+            note: Note::new(note).unwrap(),
+        };
+        let answer = self.store().await.acquire(std::slice::from_ref(&claim)).await.unwrap().remove(0).unwrap();
+        match answer {
+            Claimed::Granted { term, .. } => Held { key: claim.key, nonce: claim.nonce, term, ttl, note: claim.note },
+            held => panic!("{key} is held already: {held:?}"),
+        }
+    }
+
+    /// A command that looks at this store.
+    pub(crate) fn tenure(&self, args: &[&str]) -> Command {
+        let mut command = tenure();
+        command.args(args).args(["--store", &self.url]);
+        command
+    }
+
+    /// The same, run to its end.
+    pub(crate) fn run(&self, args: &[&str]) -> Ran {
+        ran(&mut self.tenure(args))
+    }
+}
+
+/// What a command that has ended said.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Ran {
+    pub(crate) fn lines(&self) -> Vec<Value> {
+        self.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+pub(crate) fn ran(command: &mut Command) -> Ran {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ran { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+const LONG: Duration = Duration::from_secs(600);
+
+/// One JSON line for each lease that is held, by key, with the members that others depend on.
+#[tokio::test]
+async fn leases_are_json_lines() {
+    let place = Place::new();
+    let held = place.hold("app/b", "host-1", LONG, "note").await;
+    place.hold("app/a", "host-2", LONG, "").await;
+    place.hold("other", "host-3", LONG, "").await;
+    let ran = place.run(&["leases", "--json", "--prefix", "app/"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let lines = ran.lines();
+    assert_eq!(lines.iter().map(|line| line["key"].as_str().unwrap()).collect::<Vec<_>>(), ["app/a", "app/b"]);
+    let line = &lines[1];
+    assert_eq!((&line["holder"], &line["term"]), (&"host-1".into(), &held.term.get().into()));
+    assert_eq!((&line["ttl_ms"], &line["note"]), (&600_000.into(), &"note".into()));
+    assert!((1..=600_000).contains(&line["remaining_ms"].as_u64().unwrap()), "{line}");
+    assert_eq!(line.as_object().unwrap().len(), 6);
+}
+
+/// People get an aligned table, which no note can break out of.
+#[tokio::test]
+async fn leases_are_a_table_that_notes_cannot_break() {
+    let place = Place::new();
+    place.hold("a", "x", LONG, &format!("\u{1b}[2J\r\n\u{1b}]0;owned\u{7}{}", "long ".repeat(200))).await;
+    place.hold("日本/key", "y", LONG, "plain").await;
+    let ran = ran(place.tenure(&["leases"]).env("COLUMNS", "90"));
+    let lines: Vec<&str> = ran.out.lines().collect();
+    assert_eq!(lines.len(), 3, "{}", ran.out);
+    assert!(lines[0].starts_with("KEY       HOLDER") && lines[0].ends_with("NOTE"), "{}", ran.out);
+    assert!(!ran.out.contains(['\u{1b}', '\r', '\u{7}']) && lines[1].contains(r"\u{1b}[2J\r\n"), "{}", ran.out);
+    assert!(lines[1].ends_with('…') && lines[1].chars().count() <= 90, "{}", ran.out);
+    assert!(lines[2].starts_with("日本/key  y") && lines[2].ends_with("plain"), "{}", ran.out);
+}
+
+/// Nothing held is said on stderr and is no failure; a file that is not there is told, and not made.
+#[tokio::test]
+async fn an_empty_answer_is_told_on_stderr() {
+    let place = Place::new();
+    let ran = place.run(&["leases", "--json"]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(0), ""));
+    assert!(ran.err.contains("nothing is held") && ran.err.contains("leases.db"), "{}", ran.err);
+    assert!(!place.folder.path().join("leases.db").exists());
+    place.hold("a", "x", LONG, "").await;
+    let ran = place.run(&["leases", "--prefix", "b"]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(0), ""));
+    assert!(ran.err.contains("nothing is held under \"b\""), "{}", ran.err);
+}
+
+/// Every operator's command ends with 69 where the store cannot be reached, with 64 where the call is wrong, and shows
+/// no password.
+#[test]
+fn mistakes_have_codes() {
+    let unreachable = "sqlite:/no/such/folder/leases.db";
+    for args in [
+        &["leases"][..],
+        &["watch"],
+        &["resign", "--lease", "k"],
+        &["resign", "--lease", "k", "--force"],
+        &["fence", "check", "--lease", "k", "--term", "1"],
+    ] {
+        let ended = ran(tenure().args(args).args(["--store", unreachable]));
+        assert_eq!(ended.code, Some(69), "{args:?}: {}", ended.err);
+        assert!(ended.err.contains("/no/such/folder") && ended.out.is_empty(), "{args:?}: {}", ended.err);
+        let ended = ran(tenure().args(args).args(["--store", "mongodb://me:hunter2@host/"]));
+        assert_eq!(ended.code, Some(64), "{args:?}: {}", ended.err);
+        assert!(!ended.err.contains("hunter2"), "{args:?}: {}", ended.err);
+    }
+    for args in [
+        &["leases", "--prefix", "a\nb"][..],
+        &["resign"],
+        &["resign", "--lease", ""],
+        &["resign", "--lease", "k", "--timeout", "5"],
+        &["fence", "check", "--lease", "k", "--term", "0"],
+        &["fence"],
+        &["completions", "tcsh"],
+    ] {
+        let ended = ran(tenure().args(args));
+        assert_eq!(ended.code, Some(64), "{args:?}: {}", ended.err);
+    }
+}
+
+/// A stale term is refused with 1, the holder's own and a newer one are admitted; a file that is not there answers
+/// nothing.
+#[tokio::test]
+async fn a_term_is_checked_against_the_holder() {
+    let place = Place::new();
+    let check = |term: u64| place.run(&["fence", "check", "--lease", "k", "--json", "--term", &term.to_string()]);
+    assert_eq!(check(5).code, Some(69));
+    let held = place.hold("k", "x", LONG, "").await;
+    let term = held.term.get();
+    for (asked, code) in [(term - 1, 1), (term, 0), (term + 1, 0)] {
+        let ran = check(asked);
+        assert_eq!(ran.code, Some(code), "{ran:?}");
+        let line = &ran.lines()[0];
+        assert_eq!((&line["admitted"], &line["highest"]), (&(code == 0).into(), &term.into()));
+    }
+    // In the environment of a command that `tenure run` started, nothing needs to be said.
+    let inside =
+        ran(place.tenure(&["fence", "check"]).env("TENURE_KEY", "k").env("TENURE_TERM", (term - 1).to_string()));
+    assert!(inside.code == Some(1) && inside.out.contains("stale"), "{inside:?}");
+    place.store().await.release(&[held]).await.unwrap().remove(0).unwrap();
+    let ran = check(term);
+    assert!(ran.code == Some(0) && ran.lines()[0]["highest"].is_null(), "{ran:?}");
+}
+
+/// The doctor finds a working store well and leaves nothing held; what is mistyped in the environment is told with what
+/// was meant.
+#[tokio::test]
+async fn the_doctor_finds_a_working_store_well() {
+    let place = Place::new();
+    place.store().await;
+    let home = place.folder.path().to_str().unwrap();
+    let ran = ran(place
+        .tenure(&["doctor", "--json"])
+        .env("XDG_STATE_HOME", home)
+        .env("TENURE_STROE", "redis://me:hunter2@host/"));
+    assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
+    let lines = ran.lines();
+    let status = |check: &str| lines.iter().find(|line| line["check"] == check).map(|line| line["status"].clone());
+    for check in ["clock", "store", "round trip", "lease", "wake-ups", "wall clocks", "reaper", "bus"] {
+        assert_eq!(status(check), Some("ok".into()), "{check}: {}", ran.out);
+    }
+    assert_eq!(status("environment"), Some("warn".into()));
+    assert!(ran.out.contains("did you mean TENURE_STORE?") && !ran.out.contains("hunter2"), "{}", ran.out);
+    assert!(place.store().await.list(&Default::default()).await.unwrap().is_empty());
+}
+
+/// A file that is not there is told, and not made; its folder is tried all the same.
+#[test]
+fn the_doctor_makes_no_store() {
+    let place = Place::new();
+    let ran = place.run(&["doctor", "--json"]);
+    let lines = ran.lines();
+    let of = |check: &str| lines.iter().find(|line| line["check"] == check).unwrap()["status"].clone();
+    assert_eq!((of("store"), of("lease")), ("warn".into(), "ok".into()), "{}", ran.out);
+    assert_eq!(std::fs::read_dir(place.folder.path()).unwrap().count(), 0);
+}
+
+/// A store and a bus that cannot be reached fail, each with a remedy, and the rest is looked at all the same.
+#[test]
+fn the_doctor_tells_all_that_is_wrong() {
+    let ran = ran(tenure()
+        .args(["doctor", "--json", "--store", "redis-sentinel://me:hunter2@host/"])
+        .args(["--bus", "sqlite:/no/such/folder/bus.db"]));
+    assert_eq!(ran.code, Some(1), "{}", ran.err);
+    for check in ["store", "bus"] {
+        let line = ran.lines().into_iter().find(|line| line["check"] == check).unwrap();
+        assert!(line["status"] == "fail" && line["remedy"].is_string(), "{line}");
+    }
+    assert!(ran.out.contains("\"clock\"") && !ran.out.contains("hunter2"), "{}", ran.out);
+}
+
+/// Each shell gets a script that knows the commands; bash reads its own without complaint.
+#[test]
+fn completions_are_written_for_each_shell() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let ended = ran(tenure().args(["completions", shell]));
+        assert_eq!(ended.code, Some(0), "{shell}: {}", ended.err);
+        for word in ["tenure", "ingest", "resign", "--prefix"] {
+            assert!(ended.out.contains(word.trim_start_matches("--")), "{shell}: no {word}");
+        }
+        if shell == "bash" {
+            let folder = tempfile::tempdir().unwrap();
+            let script = folder.path().join("tenure.bash");
+            std::fs::write(&script, &ended.out).unwrap();
+            match Command::new("bash").arg("-n").arg(&script).output() {
+                Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
+                Err(_) => println!("SKIPPED: bash reads its completions: bash is not installed"),
+            }
+        }
+    }
+}
+
+/// Each command's help has examples.
+#[test]
+fn every_command_has_examples() {
+    let commands: &[&[&str]] =
+        &[&["leases"], &["watch"], &["resign"], &["fence", "check"], &["doctor"], &["completions"], &["stores"]];
+    for command in commands {
+        let ended = ran(tenure().args(*command).arg("--help"));
+        assert!(ended.code == Some(0) && ended.out.contains("Examples:\n  "), "{command:?}: {}", ended.out);
+    }
+}
+
+/// The list of stores is aligned for people.
+#[test]
+fn stores_are_an_aligned_table() {
+    let ended = ran(tenure().args(["stores"]));
+    let lines: Vec<&str> = ended.out.lines().collect();
+    let at = lines[0].find("EXAMPLE").unwrap();
+    assert!(
+        lines[1..].iter().all(|line| line.as_bytes()[at - 1] == b' ' && line.as_bytes()[at] != b' '),
+        "{}",
+        ended.out
+    );
+}

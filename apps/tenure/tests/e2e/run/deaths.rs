@@ -1,0 +1,145 @@
+//! Deaths: whoever of a run is killed, everything of it is dead before somebody else leads, and that is soon.
+
+use rustix::process::Signal;
+
+use super::{LONG, Run, Scene, Tree, send, until};
+use crate::fleet::alive;
+
+/// How often each death is died. The soak test does more of them.
+const ROUNDS: usize = 5;
+
+/// Lets whatever leads die in this way again and again, with a standby beside it; nothing ever overlaps, and no round waits
+/// for the ttl.
+fn rounds(victim: impl Fn(Tree) -> i32) {
+    let scene = Scene::new();
+    let mut leader = scene.beating(&["--ttl", LONG]);
+    let mut tree = scene.next_tree(None);
+    for _ in 0..ROUNDS {
+        let standby = scene.beating(&["--ttl", LONG]);
+        standby.waits();
+        send(victim(tree), Signal::KILL);
+        let next = scene.next_tree(Some(tree));
+        assert!(!alive(tree.command), "two commands at a time");
+        assert_eq!(next.tenure, standby.pid());
+        leader.end();
+        tree.gone();
+        (leader, tree) = (standby, next);
+    }
+    leader.signal(Signal::TERM);
+    leader.end();
+    assert_eq!(scene.check(), ROUNDS + 1);
+    assert!(scene.leases().is_empty(), "a lease was left");
+}
+
+/// A command that is killed is a release.
+#[test]
+fn a_killed_command_is_a_release() {
+    rounds(|tree| tree.command);
+}
+
+/// So is a killed `tenure run`: its watchdog ends the command and releases.
+#[test]
+fn a_killed_tenure_is_a_release() {
+    rounds(|tree| tree.tenure);
+}
+
+/// So is a killed watchdog: `tenure run` clears away and releases.
+#[test]
+fn a_killed_watchdog_is_a_release() {
+    rounds(|tree| tree.watchdog);
+}
+
+/// A grandchild that left the session, ignores requests and has lost its parent dies before somebody else leads,
+/// whoever of the three was killed.
+#[test]
+fn a_daemon_does_not_outlive_its_tenure() {
+    let daemon = "setsid sh -c 'trap \"\" TERM HUP INT; while :; do read up rest < /proc/uptime; \
+                  echo \"$up $PPID $TENURE_TERM\" > /dev/null; echo $$ >> \"$DAEMONS\"; sleep 0.005; done' & ";
+    for victim in [|tree: Tree| tree.command, |tree: Tree| tree.tenure, |tree: Tree| tree.watchdog] {
+        let scene = Scene::new();
+        let daemons = scene.file("daemons");
+        let start = |daemon: &str| -> Run {
+            let mut command = scene.command(&["--ttl", LONG, "--stop-timeout", "300ms"]);
+            command.env("DAEMONS", &daemons).args(["sh", "-c", &format!("{daemon}{}", super::BEAT)]);
+            scene.start(&mut command)
+        };
+        let mut leader = start(daemon);
+        let tree = scene.next_tree(None);
+        let pid: i32 = super::text_of(&daemons).lines().next().unwrap().parse().unwrap();
+        let standby = start("");
+        standby.waits();
+        send(victim(tree), Signal::KILL);
+        scene.next_tree(Some(tree));
+        assert!(!alive(pid), "the daemon {pid} lives while somebody else leads");
+        leader.end();
+        scene.check();
+    }
+}
+
+/// What a command leaves behind when it ends by itself is asked to end, and killed where it does not.
+#[test]
+fn what_a_command_leaves_behind_ends_too() {
+    let scene = Scene::new();
+    let script = "setsid sh -c 'trap \"echo asked > $PWD/asked; exit\" TERM; echo $$ > polite; \
+                  while :; do sleep 0.01; done' & \
+                  setsid sh -c 'trap \"\" TERM; echo $$ > stubborn; while :; do sleep 0.01; done' & \
+                  while ! [ -s polite ] || ! [ -s stubborn ]; do sleep 0.01; done; exit 5";
+    let mut command = scene.command(&["--ttl", LONG, "--stop-timeout", "1s"]);
+    let mut run = scene.start(command.current_dir(scene.folder.path()).args(["sh", "-c", script]));
+    assert_eq!(run.end().code(), Some(5), "{}", run.errors());
+    assert!(scene.file("asked").exists());
+    for name in ["polite", "stubborn"] {
+        let pid = super::text_of(&scene.file(name)).trim().parse().unwrap();
+        assert!(!alive(pid), "{name} is left");
+    }
+    assert!(scene.leases().is_empty());
+}
+
+/// A standby that is killed leaves nothing, and nobody notices.
+#[test]
+fn a_killed_standby_leaves_nothing() {
+    let scene = Scene::new();
+    let leader = scene.beating(&["--ttl", LONG]);
+    scene.next_tree(None);
+    let mut standby = scene.beating(&["--ttl", LONG]);
+    standby.waits();
+    let mut watchdog = None;
+    until("the standby's watchdog", || {
+        watchdog = child_of(standby.pid());
+        watchdog.is_some()
+    });
+    standby.signal(Signal::KILL);
+    standby.end();
+    until("the watchdog's end", || watchdog.is_some_and(|pid| !alive(pid)));
+    assert_eq!(scene.leases().len(), 1);
+    leader.signal(Signal::TERM);
+}
+
+/// A watchdog that dies during the campaign is replaced before it is needed.
+#[test]
+fn a_standby_replaces_its_watchdog() {
+    let scene = Scene::new();
+    let leader = scene.beating(&["--ttl", LONG]);
+    let tree = scene.next_tree(None);
+    let standby = scene.beating(&["--ttl", LONG]);
+    standby.waits();
+    let first = child_of(standby.pid()).unwrap();
+    send(first, Signal::KILL);
+    until("another watchdog", || child_of(standby.pid()).is_some_and(|pid| pid != first));
+    leader.signal(Signal::TERM);
+    let next = scene.next_tree(Some(tree));
+    assert_eq!(next.tenure, standby.pid());
+    assert_ne!(next.watchdog, first);
+    scene.check();
+}
+
+fn child_of(pid: i32) -> Option<i32> {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let mut numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    numbers.find(|child| {
+        std::fs::read_to_string(format!("/proc/{child}/stat")).is_ok_and(|stat| {
+            let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+            rest.split_whitespace().nth(1).and_then(|parent| parent.parse().ok()) == Some(pid)
+        })
+    })
+}

@@ -1,0 +1,189 @@
+//! Ends: signals and what becomes of them, exit codes, the lease afterwards.
+
+use rustix::process::Signal;
+
+use super::{KEY, LONG, Scene, text_of, until};
+use crate::fleet::tenure;
+
+/// The exit code is the command's own, or says which signal ended it.
+#[test]
+fn the_exit_code_is_the_commands() {
+    let scene = Scene::new();
+    for (script, code) in [("exit 0", 0), ("exit 7", 7), ("kill -9 $$", 137), ("kill -TERM $$", 143)] {
+        let (got, _, errors) = scene.output(&[], script);
+        assert_eq!(got, Some(code), "{script}: {errors}");
+        assert_eq!(errors, "", "{script}");
+    }
+    assert!(scene.leases().is_empty());
+}
+
+/// What cannot be run is told before the lease is waited for.
+#[test]
+fn a_command_that_cannot_be_run_is_told_at_once() {
+    let scene = Scene::new();
+    let holder = scene.beating(&["--ttl", LONG]);
+    scene.next_tree(None);
+    for (command, code, says) in
+        [("no-such-command", 127, "command not found"), ("/etc/passwd", 126, "cannot be run: permission denied")]
+    {
+        let output = scene.command(&[]).arg(command).output().unwrap();
+        assert_eq!(output.status.code(), Some(code));
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert!(errors.contains(says) && errors.contains(command), "{errors}");
+    }
+    drop(holder);
+}
+
+/// Wrong calls are refused with 64 and the remedy, and a store that cannot be reached with 69.
+#[test]
+fn wrong_calls_and_lost_stores_have_their_codes() {
+    let scene = Scene::new();
+    let folder = scene.file("no/such/folder/leases.db");
+    let unreachable = format!("sqlite:{}", folder.display());
+    for (flags, code, says) in [
+        (&["--store", "memory:"][..], 64, "use sqlite:PATH"),
+        (&["--store", "mongodb://me:hunter2@host/"], 64, "unknown scheme"),
+        (&["--ttl", "5s", "--stop-timeout", "5s"], 64, "ttl > renew_interval + stop_timeout + margin"),
+        (&["--ttl", "5"], 64, "write it with a unit"),
+        (&["--stop-signal", "GO"], 64, "TERM, INT"),
+        (&["--wait", "1s", "--no-wait"], 64, "cannot be used with"),
+        (&["--slots", "0"], 64, "from 1 to 1000"),
+        (&["--store", &unreachable], 69, "no/such/folder"),
+    ] {
+        let output = tenure().args(["run", "--lease", KEY]).args(flags).args(["--", "true"]).output().unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{flags:?}: {errors}");
+        assert!(errors.contains(says) && !errors.contains("hunter2"), "{flags:?}: {errors}");
+    }
+}
+
+/// SIGTERM, SIGINT and SIGHUP reach the command, which may take its time, and whose code counts.
+#[test]
+fn requests_to_end_reach_the_command() {
+    for (signal, name) in [(Signal::TERM, "TERM"), (Signal::INT, "INT"), (Signal::HUP, "HUP")] {
+        let scene = Scene::new();
+        let script = format!(
+            "trap 'sleep 0.2; echo got {name} > {0}/got; exit 9' {name}; echo > {0}/ready; while :; do sleep 0.01; done",
+            scene.folder.path().display()
+        );
+        let mut run = scene.run(&["--ttl", LONG], &script);
+        text_of(&scene.file("ready"));
+        run.signal(signal);
+        assert_eq!(run.end().code(), Some(9), "{}", run.errors());
+        assert_eq!(text_of(&scene.file("got")).trim(), format!("got {name}"));
+        assert!(scene.leases().is_empty(), "the lease was not released");
+    }
+}
+
+/// SIGUSR1, SIGUSR2 and SIGWINCH reach the command and mean what they mean to it.
+#[test]
+fn other_signals_are_passed_on() {
+    let scene = Scene::new();
+    let place = scene.folder.path().display().to_string();
+    let traps: String =
+        ["USR1", "USR2", "WINCH"].iter().map(|name| format!("trap 'echo {name} > {place}/{name}' {name}; ")).collect();
+    let run = scene.run(&["--ttl", LONG], &format!("{traps}echo > {place}/ready; while :; do sleep 0.01; done"));
+    text_of(&scene.file("ready"));
+    for (signal, name) in [(Signal::USR1, "USR1"), (Signal::USR2, "USR2"), (Signal::WINCH, "WINCH")] {
+        run.signal(signal);
+        assert_eq!(text_of(&scene.file(name)).trim(), name);
+    }
+    assert_eq!(scene.leases().len(), 1);
+}
+
+/// `--stop-signal` is what SIGTERM means to the command, and SIGKILL follows after the stop timeout.
+#[test]
+fn the_stop_signal_comes_first_and_then_the_kill() {
+    let scene = Scene::new();
+    let place = scene.folder.path().display().to_string();
+    let script = format!(
+        "trap 'echo > {place}/asked' USR1; trap 'echo > {place}/wrong' TERM; echo > {place}/ready; while :; do sleep 0.01; done"
+    );
+    let mut run = scene.run(&["--ttl", LONG, "--stop-signal", "USR1", "--stop-timeout", "500ms"], &script);
+    text_of(&scene.file("ready"));
+    run.signal(Signal::TERM);
+    assert_eq!(run.end().code(), Some(137));
+    assert!(scene.file("asked").exists() && !scene.file("wrong").exists());
+    assert!(scene.leases().is_empty());
+}
+
+/// What is ignored where `tenure run` starts, as `nohup` does with SIGHUP, stays ignored.
+#[test]
+fn an_ignored_hangup_stays_ignored() {
+    let scene = Scene::new();
+    let mut command = std::process::Command::new("nohup");
+    command.arg(env!("CARGO_BIN_EXE_tenure")).args(["run", "--lease", KEY, "--store", &scene.store(), "--"]);
+    let script = format!("kill -HUP $$; kill -HUP $PPID; echo > {}; exec sleep 1000", scene.file("ready").display());
+    let mut run = scene.start(command.args(["sh", "-c", &script]).stdout(std::process::Stdio::null()));
+    text_of(&scene.file("ready"));
+    run.signal(Signal::HUP);
+    run.signal(Signal::USR1);
+    assert_eq!(run.end().code(), Some(128 + 10), "the hangup ended it");
+}
+
+/// A signal while waiting ends the wait, and says so in the code.
+#[test]
+fn a_signal_ends_the_wait() {
+    let scene = Scene::new();
+    let _leader = scene.beating(&["--ttl", LONG]);
+    scene.next_tree(None);
+    for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130), (Signal::HUP, 129)] {
+        let mut standby = scene.beating(&["--ttl", LONG]);
+        standby.waits();
+        standby.signal(signal);
+        assert_eq!(standby.end().code(), Some(code), "{}", standby.errors());
+    }
+}
+
+/// A holder that is asked to resign ends its command, says why, and exits 75.
+#[test]
+fn a_resignation_ends_the_command() {
+    let scene = Scene::new();
+    let mut run = scene.beating(&["--ttl", "2s"]);
+    scene.next_tree(None);
+    let status = tenure().args(["resign", "--lease", KEY, "--store", &scene.store()]).status().unwrap();
+    assert!(status.success());
+    assert_eq!(run.end().code(), Some(75));
+    assert!(run.errors().contains("asked to resign"), "{}", run.errors());
+    assert!(scene.leases().is_empty());
+}
+
+/// A lease that is taken away ends the command at once: its holder may not act any more.
+#[test]
+fn a_lease_taken_away_ends_the_command_at_once() {
+    let scene = Scene::new();
+    let mut run = scene.run(&["--ttl", "2s"], "trap '' TERM; while :; do sleep 0.01; done");
+    until("a lease", || scene.leases().len() == 1);
+    let status = tenure().args(["resign", "--force", "--lease", KEY, "--store", &scene.store()]).output().unwrap();
+    assert!(status.status.success());
+    assert_eq!(run.end().code(), Some(75));
+}
+
+/// With `--restart` a lost leadership is campaigned for again; with `=always` the end of the command is no end either.
+#[test]
+fn a_restart_campaigns_again() {
+    let scene = Scene::new();
+    let mut run = scene.beating(&["--ttl", "2s", "--restart"]);
+    let tree = scene.next_tree(None);
+    let resign = || tenure().args(["resign", "--lease", KEY, "--store", &scene.store()]).status().unwrap();
+    assert!(resign().success());
+    let next = scene.next_tree(Some(tree));
+    assert_eq!(next.tenure, run.pid());
+    super::send(next.watchdog, Signal::KILL);
+    let third = scene.next_tree(Some(next));
+    assert_eq!(third.tenure, run.pid());
+    super::send(third.command, Signal::TERM);
+    assert_eq!(run.end().code(), Some(143), "its own end is the end");
+    assert_eq!(scene.check(), 3);
+
+    let scene = Scene::new();
+    let mut run = scene.run(&["--restart=always"], "echo $TENURE_TERM >> \"$BEATS\"; exit 3");
+    until("three commands", || std::fs::read_to_string(scene.file("beats")).unwrap_or_default().lines().count() >= 3);
+    run.signal(Signal::TERM);
+    let code = run.end().code();
+    assert!(matches!(code, Some(3 | 143)), "{code:?}");
+    let terms = std::fs::read_to_string(scene.file("beats")).unwrap();
+    let terms: Vec<u64> = terms.lines().map(|term| term.parse().unwrap()).collect();
+    assert!(terms.is_sorted_by(|one, other| one < other), "{terms:?}");
+    assert!(scene.leases().is_empty());
+}

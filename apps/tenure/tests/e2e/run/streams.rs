@@ -1,0 +1,109 @@
+//! Standard streams, the environment, and what must not be in it.
+
+use std::io::{Read, Write};
+use std::process::Stdio;
+
+use super::{KEY, LONG, Scene, text_of, until};
+
+/// Standard input, output and error are the command's, byte for byte, and nothing is added.
+#[test]
+fn streams_are_the_commands() {
+    let scene = Scene::new();
+    let mut command = scene.command(&[]);
+    command.args(["sh", "-c", "cat; echo said >&2"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let bytes: Vec<u8> = (0..300_000_u32).map(|number| (number % 251) as u8).collect();
+    let mut stdin = child.stdin.take().unwrap();
+    let sent = bytes.clone();
+    let writer = std::thread::spawn(move || stdin.write_all(&sent));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap().unwrap();
+    assert!(output.stdout == bytes, "{} bytes came back", output.stdout.len());
+    assert_eq!((output.stderr.as_slice(), output.status.code()), (&b"said\n"[..], Some(0)));
+}
+
+/// A closed standard input has nothing to read.
+#[test]
+fn a_closed_input_has_nothing_to_read() {
+    let scene = Scene::new();
+    let tenure = env!("CARGO_BIN_EXE_tenure");
+    let script = format!("{tenure} run --lease {KEY} --store {} -- sh -c 'cat; echo end' <&- ", scene.store());
+    let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "end\n", "{output:?}");
+}
+
+/// A pipe ends when the command closes it, though the run goes on.
+#[test]
+fn a_pipe_ends_with_the_commands_end_of_it() {
+    let scene = Scene::new();
+    let mut command = scene.command(&["--ttl", LONG]);
+    command.args(["sh", "-c", "echo first; exec >&-; exec sleep 1000"]).stdout(Stdio::piped());
+    let mut run = scene.start(&mut command);
+    let mut text = String::new();
+    run.child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+    assert_eq!(text, "first\n");
+    assert!(run.child.try_wait().unwrap().is_none());
+}
+
+/// The command has the descriptors, and the blocked and ignored signals, that it would have alone.
+#[test]
+fn nothing_strange_is_inherited() {
+    let scene = Scene::new();
+    let script = "cd /proc/self/fd; echo *; exec grep -E 'SigBlk|SigIgn' /proc/self/status";
+    let alone = std::process::Command::new("sh").args(["-c", script]).stdin(Stdio::null()).output().unwrap();
+    let (_, output, _) = scene.output(&[], script);
+    assert_eq!(output, String::from_utf8(alone.stdout).unwrap());
+}
+
+/// Arguments arrive as they are, whatever bytes they are made of.
+#[test]
+fn arguments_arrive_unchanged() {
+    use std::os::unix::ffi::OsStrExt;
+    let scene = Scene::new();
+    let odd = std::ffi::OsStr::from_bytes(b"a \xff\n\"b");
+    let output = scene.command(&[]).args(["printf", "%s|"]).arg(odd).arg("--lease").output().unwrap();
+    assert_eq!(output.stdout, b"a \xff\n\"b|--lease|");
+}
+
+/// What is in the store's URL reaches the watchdog without standing in an argument or in an environment that it was not in
+/// already.
+#[test]
+fn secrets_are_not_told_to_everybody() {
+    let scene = Scene::new();
+    // A path is the one part of a URL that this store takes anything in.
+    let secret = "hunter2";
+    let url = format!("sqlite:{}", scene.file(&format!("{secret}.db")).display());
+    let script = format!("echo $$ > {}; sleep 1000", scene.file("ready").display());
+    let mut command = crate::fleet::tenure();
+    command.args(["run", "--lease", KEY, "--ttl", LONG, "--store", &url, "--", "sh", "-c", &script]);
+    let mut run = scene.start(&mut command);
+    let command: i32 = text_of(&scene.file("ready")).trim().parse().unwrap();
+    let watchdog = super::parent(command);
+    for pid in [watchdog, command] {
+        for file in ["cmdline", "environ"] {
+            let bytes = std::fs::read(format!("/proc/{pid}/{file}")).unwrap();
+            assert!(!String::from_utf8_lossy(&bytes).contains(secret), "{file} of {pid}");
+        }
+    }
+    // It does know it: with nobody else left it releases there.
+    run.child.kill().unwrap();
+    run.end();
+    until("the watchdog's end", || !crate::fleet::alive(watchdog));
+    let list = crate::fleet::tenure().args(["leases", "--json", "--store", &url]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&list.stdout), "");
+}
+
+/// A password that was given as an argument is not repeated, and where it belongs is said.
+#[test]
+fn a_password_in_an_argument_is_warned_of() {
+    let scene = Scene::new();
+    let url = "redis://:hunter2@127.0.0.1:1/0";
+    let run = |command: &mut std::process::Command| {
+        let output = command.args(["--lease", KEY, "--no-wait", "--", "true"]).output().unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let errors = run(crate::fleet::tenure().args(["run", "--store", url]).current_dir(scene.folder.path()));
+    assert!(errors.contains("TENURE_STORE") && errors.contains("***") && !errors.contains("hunter2"), "{errors}");
+    let errors = run(crate::fleet::tenure().arg("run").env("TENURE_STORE", url));
+    assert!(!errors.contains("everybody") && !errors.contains("hunter2"), "{errors}");
+}

@@ -1,0 +1,232 @@
+//! The terminal: a shell with job control on a pseudo-terminal, and somebody who types.
+
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::process::Signal;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+use super::{KEY, LONG, Scene, Tree, send, state, until};
+use crate::fleet::alive;
+
+const PROMPT: &str = "ready> ";
+const CTRL_C: &str = "\x03";
+const CTRL_Z: &str = "\x1a";
+
+/// A shell on a terminal.
+struct Shell {
+    child: Child,
+    keys: std::fs::File,
+    screen: Arc<Mutex<String>>,
+    run: String,
+}
+
+impl Shell {
+    /// Starts one, with `$RUN` for `tenure run` in this scene.
+    fn new(scene: &Scene, flags: &str) -> Shell {
+        let keys = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&keys).unwrap();
+        unlockpt(&keys).unwrap();
+        let name = ptsname(&keys, Vec::new()).unwrap();
+        let terminal = || -> OwnedFd {
+            rustix::fs::open(&name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).unwrap()
+        };
+        let child = Command::new("setsid")
+            .args(["--ctty", "bash", "--norc", "--noprofile", "-i"])
+            .env("PS1", PROMPT)
+            .env("TERM", "dumb")
+            .env("BEATS", scene.file("beats"))
+            .env("XDG_RUNTIME_DIR", scene.folder.path())
+            .env_remove("TENURE_STORE")
+            .stdin(Stdio::from(terminal()))
+            .stdout(Stdio::from(terminal()))
+            .stderr(Stdio::from(terminal()))
+            .spawn()
+            .unwrap();
+        let screen = Arc::new(Mutex::new(String::new()));
+        let mut output = std::fs::File::from(rustix::io::fcntl_dupfd_cloexec(&keys, 3).unwrap());
+        let seen = Arc::clone(&screen);
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(count @ 1..) = output.read(&mut buffer) {
+                seen.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..count]));
+            }
+        });
+        let tenure = env!("CARGO_BIN_EXE_tenure");
+        let run = format!("{tenure} run --lease {KEY} --store {} {flags} --", scene.store());
+        let mut shell = Shell { child, keys: std::fs::File::from(keys), screen, run };
+        shell.sees(PROMPT);
+        shell
+    }
+
+    fn types(&mut self, text: &str) {
+        self.keys.write_all(text.as_bytes()).unwrap();
+    }
+
+    fn screen(&self) -> String {
+        self.screen.lock().unwrap().clone()
+    }
+
+    /// Waits until the screen shows this, and forgets everything up to it.
+    fn sees(&mut self, text: &str) {
+        let screen = Arc::clone(&self.screen);
+        let give_up = tokio::time::Instant::now() + crate::fleet::DEADLINE;
+        loop {
+            {
+                let mut screen = screen.lock().unwrap();
+                if let Some(at) = screen.find(text) {
+                    screen.drain(..at + text.len());
+                    return;
+                }
+            }
+            assert!(tokio::time::Instant::now() < give_up, "{text:?} not on the screen: {:?}", self.screen());
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
+    /// The shell has the keyboard again, with this exit code of what it ran last.
+    fn answers(&mut self, code: i32) {
+        self.sees(PROMPT);
+        self.types("echo \"code=$?\"\n");
+        self.sees(&format!("\ncode={code}\r"));
+        self.sees(PROMPT);
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A command that reads the keyboard.
+const READER: &str = "sh -c 'while read line; do echo \"got:$line\"; done'";
+/// A command that beats and starts nothing: a shell that is just starting something cannot be stopped.
+const BEATER: &str = "bash -c 'mkfifo $BEATS.pipe; exec 9<>$BEATS.pipe; while :; do read up rest < /proc/uptime; \
+                      echo $up $$ $TENURE_TERM >> $BEATS; read -t 0.005 -u 9; done'";
+
+/// The command reads the keyboard, Ctrl-C ends it as it ends any command, and the shell goes on.
+#[test]
+fn the_keyboard_is_the_commands() {
+    let scene = Scene::new();
+    let mut shell = Shell::new(&scene, "");
+    shell.types(&format!("{} {READER}\n", shell.run));
+    shell.types("hello\n");
+    shell.sees("got:hello");
+    shell.types(CTRL_C);
+    shell.answers(130);
+    assert!(scene.leases().is_empty());
+}
+
+/// Ctrl-Z stops the command as a job of the shell, `fg` continues it with its keyboard, all under one tenure.
+#[test]
+fn ctrl_z_stops_and_fg_continues() {
+    let scene = Scene::new();
+    let mut shell = Shell::new(&scene, &format!("--ttl {LONG}"));
+    shell.types(&format!("{} {READER}\n", shell.run));
+    shell.types("one\n");
+    shell.sees("got:one");
+    for text in ["two", "three"] {
+        shell.types(CTRL_Z);
+        shell.sees("Stopped");
+        shell.answers(128 + 19);
+        shell.types("fg\n");
+        shell.types(&format!("{text}\n"));
+        shell.sees(&format!("got:{text}"));
+    }
+    assert_eq!(scene.leases().len(), 1);
+    shell.types("\x04");
+    shell.answers(0);
+}
+
+/// A job that stays stopped past its deadline is dead then, and `fg` does not bring it back.
+#[test]
+fn fg_after_the_deadline_continues_nothing() {
+    let scene = Scene::new();
+    let mut shell = Shell::new(&scene, "--ttl 2s");
+    shell.types(&format!("{} {BEATER}\n", shell.run));
+    let tree = scene.next_tree(None);
+    shell.types(CTRL_Z);
+    shell.sees("Stopped");
+    until("the command's end", || !alive(tree.command));
+    let beats = scene.beats().len();
+    shell.types("fg\n");
+    shell.answers(75);
+    assert_eq!(scene.beats().len(), beats);
+    tree.gone();
+}
+
+/// The same with the watchdog stopped too: what is continued first looks at the clock first.
+#[test]
+fn fg_after_the_deadline_of_a_frozen_tree_continues_nothing() {
+    let scene = Scene::new();
+    let mut shell = Shell::new(&scene, "--ttl 2s");
+    shell.types(&format!("{} {BEATER}\n", shell.run));
+    let tree: Tree = scene.next_tree(None);
+    shell.types(CTRL_Z);
+    shell.sees("Stopped");
+    send(tree.watchdog, Signal::STOP);
+    until("a stop", || state(tree.watchdog) == Some('T'));
+    until("the end of the lease", || scene.leases().is_empty());
+    let beats = scene.beats().len();
+    shell.types("fg\n");
+    shell.answers(75);
+    assert_eq!(scene.beats().len(), beats);
+    tree.gone();
+}
+
+/// In a pipeline the others keep the terminal; Ctrl-C ends everything.
+#[test]
+fn a_pipeline_shares_the_terminal() {
+    let scene = Scene::new();
+    let mut shell = Shell::new(&scene, "");
+    shell.types(&format!(
+        "{} sh -c 'echo one; echo two; exec sleep 1000' | sed s/^/piped:/ -u; echo ended\n",
+        shell.run
+    ));
+    shell.sees("piped:two");
+    shell.types(CTRL_C);
+    shell.sees(PROMPT);
+    until("the lease's end", || scene.leases().is_empty());
+}
+
+/// A script that is no job-control shell keeps working: it has the terminal again after the command.
+#[test]
+fn a_script_has_the_terminal_afterwards() {
+    let scene = Scene::new();
+    let mut shell = Shell::new(&scene, "");
+    let script = format!("{} {READER}; read after; echo \"after:$after\"", shell.run);
+    std::fs::write(scene.file("script"), script).unwrap();
+    shell.types(&format!("sh {}\n", scene.file("script").display()));
+    shell.types("in\n");
+    shell.sees("got:in");
+    shell.types("\x04");
+    until("the command's end", || scene.leases().is_empty());
+    shell.types("out\n");
+    shell.sees("after:out");
+    shell.answers(0);
+}
+
+/// A run in the background waits quietly, and gets the keyboard when it is brought to the front.
+#[test]
+fn a_background_job_comes_to_the_front() {
+    let scene = Scene::new();
+    let mut shell = Shell::new(&scene, "");
+    shell.types(&format!("{} {READER} &\n", shell.run));
+    until("the command", || !scene.leases().is_empty());
+    // The shell tells of it with its next prompt.
+    until("a stopped job", || {
+        shell.types("\n");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        shell.screen().contains("Stopped")
+    });
+    shell.types("fg\n");
+    shell.types("front\n");
+    shell.sees("got:front");
+    shell.types(CTRL_C);
+    shell.answers(130);
+}

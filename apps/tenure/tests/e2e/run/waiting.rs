@@ -1,0 +1,135 @@
+//! Waiting for the lease, and keeping it.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::{LONG, Scene, send, until};
+
+/// `--no-wait` and `--wait` give up with 76, and say nothing that is not needed.
+#[test]
+fn who_does_not_get_the_lease_in_time_exits_76() {
+    let scene = Scene::new();
+    let _leader = scene.beating(&["--ttl", LONG]);
+    scene.next_tree(None);
+    let (code, output, errors) = scene.output(&["--no-wait"], "echo ran");
+    assert_eq!((code, output.as_str(), errors.as_str()), (Some(76), "", ""));
+    let began = tokio::time::Instant::now();
+    let (code, output, errors) = scene.output(&["--wait", "300ms"], "echo ran");
+    assert_eq!((code, output.as_str()), (Some(76), ""));
+    assert!(errors.contains("waiting for"), "{errors}");
+    assert!(began.elapsed() >= Duration::from_millis(300));
+}
+
+/// Who waits long enough gets it when it comes free.
+#[test]
+fn who_waits_gets_the_lease_when_it_comes_free() {
+    let scene = Scene::new();
+    let mut leader = scene.beating(&["--ttl", LONG, "--holder", "first"]);
+    scene.next_tree(None);
+    let mut standby = scene.run(&["--wait", "1m"], "exit 4");
+    standby.waits();
+    assert!(standby.errors().contains("held by first"), "{}", standby.errors());
+    leader.signal(Signal::TERM);
+    leader.end();
+    assert_eq!(standby.end().code(), Some(4));
+}
+
+/// With `--hold-for` the command's end is the run's end, and the lease stays: nobody else runs until the time is over.
+#[test]
+fn a_lease_is_held_for_its_time() {
+    let scene = Scene::new();
+    let (code, ..) = scene.output(&["--hold-for", "2m", "--ttl", "5s"], "exit 3");
+    assert_eq!(code, Some(3));
+    let left = scene.leases()[0].remaining.unwrap();
+    assert!(left > Duration::from_secs(100) && left <= Duration::from_secs(120), "{left:?}");
+    assert_eq!(scene.output(&["--no-wait"], "echo ran").0, Some(76));
+
+    let scene = Scene::new();
+    assert_eq!(scene.output(&["--hold-for", "1s", "--ttl", "5s"], "true").0, Some(0));
+    let (code, output, _) = scene.output(&["--wait", "30s"], "echo ran");
+    assert_eq!((code, output.as_str()), (Some(0), "ran\n"));
+}
+
+/// It stays also where the run is killed or asked to end before the time is over.
+#[test]
+fn a_lease_is_held_for_its_time_whatever_ends_the_run() {
+    for (signal, whom) in [(Signal::TERM, 0), (Signal::KILL, 0), (Signal::KILL, 2)] {
+        let scene = Scene::new();
+        let mut run = scene.beating(&["--hold-for", "2m", "--ttl", "5s"]);
+        let tree = scene.next_tree(None);
+        send(tree.all()[whom], signal);
+        run.end();
+        tree.gone();
+        let left = scene.leases()[0].remaining.unwrap();
+        assert!(left > Duration::from_secs(100), "{signal:?}: {left:?}");
+    }
+}
+
+/// A command that runs longer than its lease is to be held releases it at its end.
+#[test]
+fn a_longer_command_releases_at_its_end() {
+    let scene = Scene::new();
+    assert_eq!(scene.output(&["--hold-for", "100ms"], "sleep 0.3").0, Some(0));
+    assert!(scene.leases().is_empty());
+}
+
+/// The status file says which term lasts until when, moves with the renewals, and `tenure check` reads it; both go with the
+/// run.
+#[test]
+fn the_status_file_answers_without_the_store() {
+    let scene = Scene::new();
+    let script = format!(
+        "{} check && echo current; {} check --term 1 || echo other; cat $TENURE_STATUS_FILE; sleep 1.5; \
+         cat $TENURE_STATUS_FILE; echo $TENURE_TERM $TENURE_KEY $TENURE_HOLDER $TENURE_STATUS_FILE",
+        env!("CARGO_BIN_EXE_tenure"),
+        env!("CARGO_BIN_EXE_tenure")
+    );
+    let (code, output, errors) = scene.output(&["--ttl", "2s", "--holder", "me"], &script);
+    assert_eq!(code, Some(0), "{errors}");
+    let lines: Vec<&str> = output.lines().collect();
+    assert_eq!(&lines[..2], ["current", "other"], "{output}");
+    let line = |text: &str| {
+        let (term, deadline) = text.split_once(' ').unwrap();
+        (term.parse::<u64>().unwrap(), deadline.parse::<u64>().unwrap())
+    };
+    let ((term, first), (same, later)) = (line(lines[2]), line(lines[3]));
+    assert!(term == same && later > first, "{output}");
+    let mut last = lines[4].split(' ');
+    assert_eq!(last.next().unwrap().parse(), Ok(term));
+    assert_eq!((last.next(), last.next()), (Some(super::KEY), Some("me")));
+    let file = std::path::Path::new(last.next().unwrap());
+    assert!(!file.exists() && !file.parent().unwrap().exists(), "{file:?} is left");
+    let check = |file: &std::path::Path| {
+        crate::fleet::tenure().args(["check", "--status-file"]).arg(file).status().unwrap().code()
+    };
+    assert_eq!(check(file), Some(1), "over");
+    let made = scene.file("status");
+    std::fs::write(&made, "5 1\n").unwrap();
+    assert_eq!(check(&made), Some(1), "long past");
+    std::fs::write(&made, format!("5 {}\n", u64::MAX)).unwrap();
+    assert_eq!(check(&made), Some(0));
+    assert_eq!(crate::fleet::tenure().arg("check").output().unwrap().status.code(), Some(64));
+}
+
+/// A check in a command whose tenure is over says so, also where nobody could tell the command.
+#[test]
+fn a_check_fails_after_the_deadline() {
+    let scene = Scene::new();
+    let script = format!("echo $TENURE_STATUS_FILE $$ > {}; exec sleep 1000", scene.file("where").display());
+    let mut run = scene.run(&["--ttl", "2s"], &script);
+    let line = super::text_of(&scene.file("where"));
+    let (file, command) = line.trim().split_once(' ').unwrap();
+    let watchdog = super::parent(command.parse().unwrap());
+    let check = || crate::fleet::tenure().args(["check", "--status-file", file]).status().unwrap().code();
+    assert_eq!(check(), Some(0));
+    for pid in [run.pid(), watchdog] {
+        send(pid, Signal::STOP);
+    }
+    until("the deadline", || check() == Some(1));
+    assert!(std::path::Path::new(file).exists(), "nobody was there to remove it");
+    for pid in [watchdog, run.pid()] {
+        send(pid, Signal::CONT);
+    }
+    assert_eq!(run.end().code(), Some(75));
+}

@@ -1,0 +1,107 @@
+//! What is done to the leader, and what must come of it.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::fleet::{Fleet, Leader, TTL, Work, is_alive, signal};
+use crate::writer::boottime;
+
+/// One kind of fault.
+pub(crate) struct Fault {
+    pub(crate) name: &'static str,
+    /// What the candidates run.
+    pub(crate) command: Work,
+    /// Strikes once, mends what it broke, and says how long the lease was without a child.
+    pub(crate) strike: fn(&mut Fleet) -> Result<Duration, String>,
+}
+
+/// Every kind.
+pub(crate) const FAULTS: &[Fault] = &[
+    Fault { name: "tenure_is_killed", command: Work::Writer, strike: kill_tenure },
+    Fault { name: "the_watchdog_is_killed", command: Work::Writer, strike: kill_watchdog },
+    Fault { name: "the_command_is_killed", command: Work::Writer, strike: kill_child },
+    Fault { name: "tenure_is_stopped", command: Work::Writer, strike: stop_tenure },
+    Fault { name: "tenure_watchdog_and_command_are_stopped", command: Work::Writer, strike: stop_all },
+    Fault { name: "the_store_is_away_for_three_ttls", command: Work::Writer, strike: store_away },
+    Fault { name: "tenure_of_a_setsid_grandchild_is_killed", command: Work::Daemon, strike: kill_tenure },
+    Fault { name: "the_watchdog_of_a_setsid_grandchild_is_killed", command: Work::Daemon, strike: kill_watchdog },
+    Fault { name: "the_command_of_a_setsid_grandchild_is_killed", command: Work::Daemon, strike: kill_child },
+];
+
+fn kill_tenure(fleet: &mut Fleet) -> Result<Duration, String> {
+    struck(fleet, |leader| signal(leader.tenure, Signal::KILL))
+}
+
+fn kill_watchdog(fleet: &mut Fleet) -> Result<Duration, String> {
+    struck(fleet, |leader| signal(leader.watchdog, Signal::KILL))
+}
+
+fn kill_child(fleet: &mut Fleet) -> Result<Duration, String> {
+    struck(fleet, |leader| signal(leader.child, Signal::KILL))
+}
+
+/// The watchdog alone must end the child by the deadline; `tenure` goes on afterwards and finds it so.
+fn stop_tenure(fleet: &mut Fleet) -> Result<Duration, String> {
+    let leader = fleet.steady_leader()?;
+    signal(leader.tenure, Signal::STOP);
+    let took = followed(fleet, leader);
+    signal(leader.tenure, Signal::CONT);
+    gone(fleet, leader.child)?;
+    took
+}
+
+/// Nobody is left to end the child, but it is stopped itself. The watchdog goes on first, and must end it unseen.
+fn stop_all(fleet: &mut Fleet) -> Result<Duration, String> {
+    let leader = fleet.steady_leader()?;
+    for pid in [leader.child, leader.watchdog, leader.tenure] {
+        signal(pid, Signal::STOP);
+    }
+    let took = followed(fleet, leader);
+    for pid in [leader.watchdog, leader.tenure] {
+        signal(pid, Signal::CONT);
+    }
+    let ended = gone(fleet, leader.child);
+    signal(leader.child, Signal::CONT);
+    ended.and(took)
+}
+
+/// Everybody must stop while nobody can renew; with its data back, somebody leads again.
+fn store_away(fleet: &mut Fleet) -> Result<Duration, String> {
+    let leader = fleet.steady_leader()?;
+    let from = boottime();
+    fleet.store.go_away()?;
+    let ended = gone(fleet, leader.child);
+    let after = boottime().saturating_sub(from);
+    if after < 3 * TTL {
+        std::thread::sleep(3 * TTL - after);
+    }
+    fleet.store.come_back()?;
+    ended?;
+    if after > TTL + Duration::from_millis(500) {
+        return Err(format!("the child was alive {after:?} after the store went away, with a ttl of {TTL:?}"));
+    }
+    let back = boottime();
+    fleet.leader_after(leader.term)?;
+    Ok(boottime().saturating_sub(back))
+}
+
+fn struck(fleet: &mut Fleet, strike: impl FnOnce(Leader)) -> Result<Duration, String> {
+    let leader = fleet.steady_leader()?;
+    let at = boottime();
+    strike(leader);
+    fleet.leader_after(leader.term)?;
+    let first = fleet.first_line_after(leader.term).unwrap_or_else(boottime);
+    Ok(first.saturating_sub(at))
+}
+
+/// Waits for the next leader, which begins when the stopped one's lease has run out.
+fn followed(fleet: &mut Fleet, leader: Leader) -> Result<Duration, String> {
+    let at = boottime();
+    fleet.leader_after(leader.term)?;
+    Ok(boottime().saturating_sub(at))
+}
+
+fn gone(fleet: &mut Fleet, child: u32) -> Result<(), String> {
+    fleet.until("the end of the old child", |_| (!is_alive(child)).then_some(()))
+}

@@ -1,0 +1,333 @@
+//! An election as a component: a configuration in the words of Kubernetes' client, callbacks, and an event for each change.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use futures_util::future::BoxFuture;
+use serde_json::{Value, json};
+use tenure::{
+    Election, ElectionConfig, ElectionError, Event, Events, HolderId, Leadership, LeaseStore, LossReason, Mandate,
+    MemoryStore, Standing, Time, TimingOptions,
+};
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+
+/// How the component takes part.
+///
+/// There is no `release_on_cancel`: a lease is always released, and never before the work has ended, so nothing is gained by
+/// keeping it from others.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// Without an election this instance leads from the start: for a single replica.
+    pub(crate) enabled: bool,
+    pub(crate) identity: String,
+    pub(crate) lease_name: String,
+    pub(crate) lease_namespace: String,
+    /// How long others wait for a leader that has vanished.
+    pub(crate) lease_duration: Duration,
+    /// How long a leader acts without an answered renewal.
+    pub(crate) renew_deadline: Duration,
+    /// How often a leader renews, and a candidate tries.
+    pub(crate) retry_period: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            enabled: true,
+            identity: String::new(),
+            lease_name: "my-app-leader".to_owned(),
+            lease_namespace: "default".to_owned(),
+            lease_duration: Duration::from_secs(15),
+            renew_deadline: Duration::from_secs(10),
+            retry_period: Duration::from_secs(2),
+        }
+    }
+}
+
+/// What the component publishes, each before the callback that belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Observation {
+    LeaderElectionStarted { identity: String, lease_name: String, lease_namespace: String },
+    BecameLeader { identity: String },
+    LostLeadership { identity: String, reason: String, time_as_leader: Duration },
+    NewLeaderObserved { new_leader_identity: String, is_self: bool },
+}
+
+/// What a program does when leadership changes.
+pub(crate) struct Callbacks {
+    /// The leader's work. It ends soon after [`Mandate::lost`] has answered; the lease is released after it.
+    pub(crate) on_started_leading: Box<dyn Fn(Mandate) -> BoxFuture<'static, ()> + Send + Sync>,
+    pub(crate) on_stopped_leading: Box<dyn Fn() + Send + Sync>,
+    pub(crate) on_new_leader: Box<dyn Fn(&str) + Send + Sync>,
+}
+
+/// The component.
+pub(crate) struct Component {
+    config: Config,
+    election: Election,
+    callbacks: Callbacks,
+    bus: broadcast::Sender<Observation>,
+    /// Set while the callbacks have been told that this instance leads.
+    leading_since: Mutex<Option<Time>>,
+}
+
+impl Component {
+    /// Checks the configuration and prepares to take part; [`Component::run`] does it.
+    pub(crate) fn new(
+        config: Config,
+        store: Arc<dyn LeaseStore>,
+        bus: broadcast::Sender<Observation>,
+        callbacks: Callbacks,
+    ) -> Result<Component> {
+        ensure!(
+            config.renew_deadline > config.retry_period,
+            "renew_deadline ({:?}) must be longer than retry_period ({:?})",
+            config.renew_deadline,
+            config.retry_period
+        );
+        let timing = TimingOptions {
+            ttl: Some(config.lease_duration),
+            renew_interval: Some(config.retry_period),
+            retry_interval: Some(config.retry_period),
+            grace_period: Some(config.renew_deadline - config.retry_period),
+            ..TimingOptions::default()
+        };
+        let holder = if config.identity.is_empty() { None } else { Some(HolderId::new(&config.identity)?) };
+        let key = format!("{}/{}", config.lease_namespace, config.lease_name);
+        // A store of one's own has one candidate, who leads at once.
+        let store = if config.enabled { store } else { Arc::new(MemoryStore::new()) };
+        // Silent, because this component has logs and metrics of its own.
+        let election = ElectionConfig { holder, timing, silent: true, ..ElectionConfig::default() };
+        let election = Election::new(store, key, election)?.start();
+        Ok(Component { config, election, callbacks, bus, leading_since: Mutex::default() })
+    }
+
+    /// Takes part until `cancel`; then the work drains and the lease is released.
+    pub(crate) async fn run(&self, cancel: &CancellationToken) -> Result<()> {
+        let events = self.election.events();
+        self.publish(Observation::LeaderElectionStarted {
+            identity: self.identity(),
+            lease_name: self.config.lease_name.clone(),
+            lease_namespace: self.config.lease_namespace.clone(),
+        });
+        tokio::select! {
+            ended = self.lead_again_and_again(cancel) => ended?,
+            () = self.resign_at(cancel) => {}
+            () = self.watch_leaders(events) => {}
+        }
+        // Released, or over without us.
+        self.election.observe().wait_for(|status| status.standing == Standing::Idle).await?;
+        Ok(())
+    }
+
+    /// Whether this instance leads, and may act, at this moment.
+    pub(crate) fn is_leader(&self) -> bool {
+        self.election.status().is_leader()
+    }
+
+    /// Who leads; empty where nobody was seen to.
+    pub(crate) fn get_leader(&self) -> String {
+        self.election.status().leader.map(|leader| leader.to_string()).unwrap_or_default()
+    }
+
+    /// This instance's name.
+    pub(crate) fn identity(&self) -> String {
+        self.election.holder().to_string()
+    }
+
+    /// The component's state, for a page of variables.
+    pub(crate) fn variables(&self) -> Value {
+        let status = self.election.status();
+        json!({
+            "enabled": self.config.enabled,
+            "is_leader": self.is_leader(),
+            "identity": self.identity(),
+            "lease_holder": self.get_leader(),
+            "time_as_leader": format!("{}s", status.led_in_all().as_secs()),
+            "transitions": status.transitions,
+        })
+    }
+
+    /// What only a reading can bring up to date.
+    pub(crate) fn refresh_metrics(&self) {
+        metrics::gauge!("controller_is_leader").set(if self.is_leader() { 1.0 } else { 0.0 });
+        let status = self.election.status();
+        metrics::counter!("controller_leader_transitions_total").absolute(status.transitions);
+        metrics::counter!("controller_time_as_leader_seconds").absolute(status.led_in_all().as_secs());
+    }
+
+    async fn lead_again_and_again(&self, cancel: &CancellationToken) -> Result<()> {
+        while !cancel.is_cancelled() {
+            match self.election.lead(|leadership| self.tenure(leadership)).await {
+                Ok(()) | Err(ElectionError::Stopped) => {}
+                // The work was cut off, perhaps before it could be told.
+                Err(ElectionError::Lost(reason)) => self.stopped(&reason),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    async fn tenure(&self, leadership: Leadership) {
+        self.publish(Observation::BecameLeader { identity: self.identity() });
+        *self.leading_since() = Some(tenure::now());
+        let work = (self.callbacks.on_started_leading)(leadership.mandate());
+        let told = async {
+            let reason = leadership.lost().await;
+            self.stopped(&reason);
+        };
+        // Work that has nothing more to do does not end the tenure; a tenure that ends waits for its work. The lease is
+        // released when both are through.
+        tokio::join!(work, told);
+    }
+
+    fn stopped(&self, reason: &LossReason) {
+        let Some(since) = self.leading_since().take() else { return };
+        self.publish(Observation::LostLeadership {
+            identity: self.identity(),
+            reason: reason.to_string(),
+            time_as_leader: tenure::now().since(since),
+        });
+        (self.callbacks.on_stopped_leading)();
+    }
+
+    async fn watch_leaders(&self, mut events: Events) {
+        while let Some(event) = events.next().await {
+            if let Event::LeaderChanged { leader: Some(leader), is_self, .. } = event {
+                self.publish(Observation::NewLeaderObserved { new_leader_identity: leader.to_string(), is_self });
+                (self.callbacks.on_new_leader)(leader.as_str());
+            }
+        }
+    }
+
+    async fn resign_at(&self, cancel: &CancellationToken) {
+        cancel.cancelled().await;
+        self.election.resign();
+        // The campaign or the tenure ends by itself now.
+        std::future::pending().await
+    }
+
+    fn publish(&self, observed: Observation) {
+        // Nobody listening is no error.
+        let _ = self.bus.send(observed);
+    }
+
+    fn leading_since(&self) -> MutexGuard<'_, Option<Time>> {
+        self.leading_since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    /// Each event is on the bus before its callback is called, a tenure's work ends before its release, and what the
+    /// component tells of itself agrees.
+    #[tokio::test]
+    async fn events_come_before_their_callbacks() {
+        let (bus, mut observed) = broadcast::channel(64);
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        // Each callback notes its name, and how many events were on the bus by then.
+        let call = |name: &'static str| {
+            let (calls, bus) = (Arc::clone(&calls), bus.clone());
+            move || calls.lock().unwrap().push((name, bus.len()))
+        };
+        let (started, ended, stopped, new_leader) =
+            (call("started"), Arc::new(call("ended")), call("stopped"), call("new leader"));
+        let callbacks = Callbacks {
+            on_started_leading: Box::new(move |mandate| {
+                started();
+                let ended = Arc::clone(&ended);
+                async move {
+                    mandate.lost().await;
+                    ended();
+                }
+                .boxed()
+            }),
+            on_stopped_leading: Box::new(stopped),
+            on_new_leader: Box::new(move |_| new_leader()),
+        };
+        let config = Config { identity: "pod-1".to_owned(), ..Config::default() };
+        let component = Component::new(config, Arc::new(MemoryStore::new()), bus.clone(), callbacks).unwrap();
+        let cancel = CancellationToken::new();
+        let canceller = async {
+            component.election.observe().wait_for(|status| status.leader.is_some()).await.unwrap();
+            while calls.lock().unwrap().len() < 2 {
+                tokio::task::yield_now().await;
+            }
+            assert!(component.is_leader());
+            assert_eq!(component.get_leader(), "pod-1");
+            assert_eq!(component.variables()["lease_holder"], "pod-1");
+            cancel.cancel();
+        };
+        tokio::time::timeout(Duration::from_secs(10), async { tokio::join!(component.run(&cancel), canceller).0 })
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(!component.is_leader());
+
+        let mut names = Vec::new();
+        while let Ok(observed) = observed.try_recv() {
+            names.push(match observed {
+                Observation::LeaderElectionStarted { .. } => "election",
+                Observation::BecameLeader { .. } => "started",
+                Observation::LostLeadership { .. } => "stopped",
+                Observation::NewLeaderObserved { is_self, .. } => {
+                    assert!(is_self);
+                    "new leader"
+                }
+            });
+        }
+        assert_eq!(names.iter().filter(|name| **name == "stopped").count(), 1, "{names:?}");
+        let calls = calls.lock().unwrap();
+        for (name, on_the_bus) in calls.iter().filter(|(name, _)| *name != "ended") {
+            let event = names.iter().position(|event| event == name).unwrap();
+            assert!(event < *on_the_bus, "{name} was called before its event: {calls:?}, {names:?}");
+        }
+        assert!(calls.iter().any(|(name, _)| *name == "ended"));
+    }
+
+    /// Without an election the only replica leads at once, and never asks the store.
+    #[tokio::test]
+    async fn without_an_election_this_instance_leads() {
+        let store = Arc::new(MemoryStore::new());
+        let other = Election::new(store.clone(), "default/my-app-leader", ElectionConfig::default()).unwrap().start();
+        let _held = other.campaign().await.unwrap();
+        let callbacks = Callbacks {
+            on_started_leading: Box::new(|_| async {}.boxed()),
+            on_stopped_leading: Box::new(|| {}),
+            on_new_leader: Box::new(|_| {}),
+        };
+        let config = Config { enabled: false, ..Config::default() };
+        let component = Component::new(config, store, broadcast::channel(64).0, callbacks).unwrap();
+        let cancel = CancellationToken::new();
+        let mut status = component.election.observe();
+        let leads = async {
+            status.wait_for(|status| status.is_leader()).await.unwrap();
+            cancel.cancel();
+        };
+        tokio::time::timeout(Duration::from_secs(10), async { tokio::join!(component.run(&cancel), leads).0 })
+            .await
+            .unwrap()
+            .unwrap();
+    }
+
+    /// A deadline that leaves no time between two renewals is refused by name.
+    #[tokio::test]
+    async fn a_deadline_within_the_retry_period_is_refused() {
+        let config = Config { renew_deadline: Duration::from_secs(2), ..Config::default() };
+        let callbacks = Callbacks {
+            on_started_leading: Box::new(|_| async {}.boxed()),
+            on_stopped_leading: Box::new(|| {}),
+            on_new_leader: Box::new(|_| {}),
+        };
+        let store = Arc::new(MemoryStore::new());
+        let Err(error) = Component::new(config, store, broadcast::channel(1).0, callbacks) else {
+            panic!("accepted a deadline of one retry period")
+        };
+        assert!(error.to_string().contains("renew_deadline"), "{error}");
+    }
+}
