@@ -1,4 +1,4 @@
-//! The project's own tasks: `cargo xtask test`, `tidy`, `bench`, `soak` and `sim`.
+//! The project's own tasks: `cargo xtask test`, `tidy`, `bench`, `stores`, `soak` and `sim`.
 
 mod bench;
 mod clock;
@@ -8,6 +8,7 @@ mod report;
 mod root;
 mod setup;
 mod step;
+mod store_table;
 mod suites;
 mod tidy;
 
@@ -63,6 +64,8 @@ enum Task {
         #[arg(long)]
         write: bool,
     },
+    /// Runs the suite and its fault arm on every lease store, and closes with one table of them
+    Stores,
     /// Plays rounds of faults against `tenure run` over every store, and counts who was alive when
     ///
     /// kill -9 and SIGSTOP of each process, a store that is away for three ttls, grandchildren of their own sessions. The
@@ -93,6 +96,7 @@ fn main() -> ExitCode {
         }
         Task::Tidy { list } => tidy_alone(list),
         Task::Bench { quick, only, write } => bench::run(&bench::Options { quick, only, write }),
+        Task::Stores => suites::stores(),
         Task::Soak { rounds, only } => suites::soak(rounds, &only),
         Task::Sim { seeds, rest } => suites::simulate(seeds, &rest),
     };

@@ -10,7 +10,7 @@ use crate::clock::{Started, minutes};
 use crate::outcome::{self, ByCrate, Outcome};
 use crate::report::{Report, Row};
 use crate::step::{self, Ran};
-use crate::{node, root, setup, tidy};
+use crate::{node, root, setup, store_table, tidy};
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// The rounds mostly wait, so more of them than cores fit beside each other.
@@ -30,6 +30,8 @@ pub(crate) struct Plan {
 /// The report so far, and what step comes next.
 struct Run {
     report: Report,
+    /// What each lease store came to under the suite.
+    stores: Option<String>,
     started: Started,
     step: usize,
     steps: usize,
@@ -40,7 +42,7 @@ struct Run {
 /// # Errors
 /// None: what goes wrong is a row of the table.
 pub(crate) fn test(plan: &Plan) -> Result<bool> {
-    let mut run = Run { report: Report::default(), started: Started::now(), step: 0, steps: 9 };
+    let mut run = Run { report: Report::default(), stores: None, started: Started::now(), step: 0, steps: 9 };
     println!("cargo xtask test: logs in target/xtask/");
     run.setup();
     run.whole("format", cargo(&["fmt", "--all", "--check"]), 5 * MINUTE);
@@ -62,6 +64,9 @@ pub(crate) fn test(plan: &Plan) -> Result<bool> {
         run.whole("docs", docs, 15 * MINUTE);
     }
     println!("\ntook {}\n", minutes(run.started.elapsed()));
+    if let Some(stores) = &run.stores {
+        println!("{stores}");
+    }
     println!("{}", run.report.render());
     Ok(run.report.is_green())
 }
@@ -76,6 +81,23 @@ pub(crate) fn simulate(seeds: u64, rest: &[String]) -> Result<bool> {
         command.args(["--seeds", &seeds.to_string()]);
     }
     Ok(command.args(rest).status()?.success())
+}
+
+/// `cargo xtask stores`: the suite on every store, and one table.
+///
+/// # Errors
+/// Where cargo cannot be started, or its output not be kept.
+pub(crate) fn stores() -> Result<bool> {
+    let mut command = cargo(&["test", "--locked", "--no-fail-fast"]);
+    for package in ["tenure-conformance", "tenure-sqlite", "tenure-redis"] {
+        command.args(["-p", package]);
+    }
+    let ran = step::run("stores", command.args(["suite", "--", "--nocapture", "--test-threads", "1"]), 20 * MINUTE)?;
+    if !ran.ok {
+        ran.show_end();
+    }
+    println!("{}", store_table::render(&ran.output).unwrap_or_else(|| format!("no suite ran, see {}", ran.log_name())));
+    Ok(ran.ok)
 }
 
 /// `cargo xtask soak`: the rounds of faults against `tenure run`, in the terminal.
@@ -204,6 +226,7 @@ impl Run {
             ]);
             let Some(ran) = self.step("tests", command, limit) else { return };
             self.crates("tests", &ran, outcome::from_nextest(&ran.output));
+            self.stores = store_table::render(&ran.output);
         } else {
             self.announce("tests (cargo test; nextest is not installed)");
             let build = cargo(&[
@@ -235,6 +258,7 @@ impl Run {
             ]);
             let Some(ran) = self.step("tests", command, limit) else { return };
             self.crates("tests", &ran, outcome::from_libtest(&ran.output, &names));
+            self.stores = store_table::render(&ran.output);
         }
     }
 
@@ -360,7 +384,7 @@ mod tests {
     /// Tests that could not run at all are a failure of their suite, not an empty success.
     #[test]
     fn a_suite_that_could_not_run_has_failed() {
-        let mut run = Run { report: Report::default(), started: Started::now(), step: 0, steps: 1 };
+        let mut run = Run { report: Report::default(), stores: None, started: Started::now(), step: 0, steps: 1 };
         let ran = Ran {
             ok: false,
             ended: "exit status: 101".to_owned(),

@@ -303,11 +303,12 @@ async fn serve(config: &Config, terminal: Option<&Terminal>, teller: &mut Teller
         let keep_until = reign.keep_until;
         let outcome = reign.run(keeper).await?;
         let code = code(&outcome);
-        let again = match outcome.why {
-            Why::Lost | Why::WatchdogFailed => config.restart.is_some(),
-            Why::Itself => config.restart == Some(Restart::Always),
-            Why::Asked | Why::NotStarted => false,
-        };
+        let again = !outcome.asked
+            && match outcome.why {
+                Why::Lost | Why::WatchdogFailed => config.restart.is_some(),
+                Why::Itself => config.restart == Some(Restart::Always),
+                Why::Asked | Why::NotStarted => false,
+            };
         let mut stay = again;
         if outcome.why != Why::Lost && tenure::now() < keep_until {
             teller.tell(&Moment::Kept { key: leadership.key().clone(), until: keep_until });
@@ -434,8 +435,9 @@ mod tests {
     /// The command's own code, 128 and the signal that ended it, or 75 where leadership ended first.
     #[test]
     fn exit_codes_say_how_it_ended() {
-        let code =
-            |why, status: Option<i32>| code(&Outcome { status: status.map(ExitStatus::from_raw), why, keeper: None });
+        let code = |why, status: Option<i32>| {
+            code(&Outcome { status: status.map(ExitStatus::from_raw), why, asked: false, keeper: None })
+        };
         assert_eq!(code(Why::Itself, Some(3 << 8)), 3);
         assert_eq!(code(Why::Itself, Some(9)), 137);
         assert_eq!(code(Why::Asked, Some(15)), 143);

@@ -284,10 +284,10 @@ impl RedisSentinels {
         &self.sentinels
     }
 
-    /// The server that most Sentinels call the master at this moment.
+    /// The server that most Sentinels call the master; waits while they do not agree.
     ///
     /// # Panics
-    /// Where they name none of these servers.
+    /// Where they go on to name none of these servers.
     pub fn master(&self) -> &Redis {
         &self.servers[self.master_at()]
     }
@@ -317,8 +317,14 @@ impl RedisSentinels {
             };
             self.sentinels.iter().filter(named).count()
         };
-        let named = self.servers.iter().position(|server| votes(server) * 2 > self.sentinels.len());
-        named.unwrap_or_else(|| panic!("the Sentinels agree on no master"))
+        // In the middle of a failover they tell different ones for a moment.
+        for _ in 0..600 {
+            if let Some(at) = self.servers.iter().position(|server| votes(server) * 2 > self.sentinels.len()) {
+                return at;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("the Sentinels agree on no master")
     }
 }
 

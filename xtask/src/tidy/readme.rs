@@ -10,7 +10,7 @@ pub(super) const RULE: Rule = Rule {
 
 /// What a newcomer types first: see it, and check it.
 const SHOWN: &[&str] = &["cargo run --release -- demo", "cargo xtask test"];
-const TASKS: &[&str] = &["test", "tidy", "bench", "soak", "sim", "help"];
+const TASKS: &[&str] = &["test", "tidy", "bench", "stores", "soak", "sim", "help"];
 
 fn check(tree: &Tree) -> Verdict {
     let mut findings = Vec::new();

@@ -26,6 +26,8 @@ pub(super) struct Outcome {
     pub(super) status: Option<ExitStatus>,
     /// What began the end.
     pub(super) why: Why,
+    /// Whether a signal asked for the end, first or later: then nothing begins again.
+    pub(super) asked: bool,
     /// The watchdog, where it is still there.
     pub(super) keeper: Option<Keeper>,
 }
@@ -68,6 +70,7 @@ struct Course {
     /// By then the watchdog has reported the end, or has failed.
     overdue: Option<Time>,
     lost: bool,
+    asked: bool,
     killed: bool,
     /// Whether this process was asked to stop together with its command.
     suspend: bool,
@@ -85,6 +88,7 @@ impl Reign<'_> {
             told: self.leadership.deadline(),
             overdue: None,
             lost: false,
+            asked: false,
             killed: false,
             suspend: false,
             foreground,
@@ -147,7 +151,8 @@ impl Reign<'_> {
         drop(guard);
         self.take_terminal(&course);
         self.teller.tell(&Moment::Ended { status });
-        Ok(Outcome { status, why: course.why.unwrap_or(Why::Itself), keeper: Some(keeper) })
+        let why = course.why.unwrap_or(Why::Itself);
+        Ok(Outcome { status, why, asked: course.asked, keeper: Some(keeper) })
     }
 
     fn start(&self, deadline: Time, foreground: bool) -> Start {
@@ -200,6 +205,7 @@ impl Reign<'_> {
             // A key at the terminal, while CMD shares it with others: what it means is CMD's to say.
             Signal::INT | Signal::QUIT if at_terminal => keeper.tell(&Order::Pass { signal: signal.as_raw() }),
             Signal::TERM | Signal::INT | Signal::HUP | Signal::QUIT => {
+                course.asked = true;
                 course.why.get_or_insert(Why::Asked);
                 let signal = if signal == Signal::TERM { self.config.stop_signal } else { signal };
                 self.end(keeper, course, signal);
@@ -280,7 +286,7 @@ impl Reign<'_> {
         self.take_terminal(&course);
         self.teller.tell(&Moment::Ended { status: None });
         let why = course.why.take().unwrap_or(Why::WatchdogFailed);
-        Ok(Outcome { status: None, why, keeper: None })
+        Ok(Outcome { status: None, why, asked: course.asked, keeper: None })
     }
 }
 

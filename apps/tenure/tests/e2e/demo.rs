@@ -86,7 +86,7 @@ async fn a_demo_that_is_broken_off_leaves_nothing_behind() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let place = folder.path().to_str().unwrap().to_owned();
+        let place = format!("TENURE_BUS=sqlite:{}", folder.path().display());
         until("three instances", async || processes_with(&place).len() == 6).await;
         let stopped = processes_with(&place)[0];
         send(stopped, Signal::STOP);
@@ -109,13 +109,13 @@ fn is_stopped(pid: i32) -> bool {
     stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
 }
 
-/// The processes whose command names this, without zombies.
+/// The processes whose environment holds this, without zombies.
 fn processes_with(name: &str) -> Vec<i32> {
     let numbers = std::fs::read_dir("/proc").unwrap().flatten();
     let numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     let names = |pid: &i32| {
-        let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        String::from_utf8_lossy(&command).contains(name)
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        String::from_utf8_lossy(&environment).contains(name)
     };
     numbers.filter(|pid| names(pid) && alive(*pid)).collect()
 }

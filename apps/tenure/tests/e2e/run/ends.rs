@@ -187,3 +187,23 @@ fn a_restart_campaigns_again() {
     assert!(terms.is_sorted_by(|one, other| one < other), "{terms:?}");
     assert!(scene.leases().is_empty());
 }
+
+/// A signal that comes while a lost leadership's command is being ended is the end, whatever `--restart` says.
+#[test]
+fn a_signal_in_the_middle_of_a_loss_is_the_end() {
+    let scene = Scene::new();
+    // Told to end it says so, and takes its time.
+    let script = "trap 'echo told >> \"$BEATS\"' TERM; echo begun >> \"$BEATS\"; while :; do sleep 0.01; done";
+    let mut run = scene.run(&["--ttl", "4s", "--stop-timeout", "1s", "--restart=always"], script);
+    let said = || std::fs::read_to_string(scene.file("beats")).unwrap_or_default();
+    until("the command", || said() == "begun\n");
+    // Nobody can renew: the command is told to end while there is time left.
+    let store = rusqlite::Connection::open(scene.store().trim_start_matches("sqlite:")).unwrap();
+    store.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
+    store.execute_batch("BEGIN IMMEDIATE").unwrap();
+    until("the loss", || said() == "begun\ntold\n");
+    run.signal(Signal::TERM);
+    drop(store);
+    assert_eq!(run.end().code(), Some(75));
+    assert_eq!(said().matches("begun").count(), 1, "nothing begins again");
+}
