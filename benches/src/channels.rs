@@ -82,7 +82,8 @@ fn spread_over(messages: &[String], channels: usize) -> Vec<String> {
     all.enumerate().map(|(number, line)| in_channel(line, &format!("#channel_{}", number % channels))).collect()
 }
 
-fn in_channel(line: &str, channel: &str) -> String {
+/// The line as if it came from that channel.
+pub(crate) fn in_channel(line: &str, channel: &str) -> String {
     match line.split_once(" PRIVMSG #") {
         Some((before, rest)) => {
             let after = rest.find(' ').map_or("", |at| &rest[at..]);

@@ -1,4 +1,5 @@
-//! CPU time: what a machine with other work on it disturbs least.
+//! CPU time: what a machine with other work on it disturbs least; and the clock that all processes share, for what several
+//! of them do together.
 
 use std::time::Duration;
 
@@ -12,6 +13,16 @@ pub(crate) fn thread_cpu() -> Duration {
 /// CPU time of all threads of this process so far.
 pub(crate) fn process_cpu() -> Duration {
     read(ClockId::ProcessCPUTime)
+}
+
+/// Nanoseconds of a clock that every process of this machine reads alike.
+pub(crate) fn shared_ns() -> u64 {
+    tenure::now().as_nanos()
+}
+
+/// Time since some moment before the start of this process.
+pub(crate) fn wall() -> Duration {
+    Duration::from_nanos(shared_ns())
 }
 
 fn read(clock: ClockId) -> Duration {

@@ -4,12 +4,20 @@ mod channels;
 mod clock;
 mod corpus;
 mod envelope;
+mod handoff;
+mod idle;
+mod latency;
 mod memory;
+mod nats;
 mod node;
 mod pairs;
 mod parse;
+mod renew;
 mod report;
+mod run;
+mod servers;
 mod sqlite;
+mod takeover;
 mod tmi_envelope;
 
 use std::path::{Path, PathBuf};
@@ -29,7 +37,8 @@ struct Args {
     /// Three short pairs in place of nine
     #[arg(long)]
     quick: bool,
-    /// Only groups whose name contains this: parse, envelope, sqlite, memory, channels
+    /// Only groups whose name contains this: parse, envelope, sqlite, memory, channels, nats, renew, handoff, takeover,
+    /// run, idle
     #[arg(long, value_name = "GROUP", default_value = "")]
     only: String,
     /// Where the results go as JSON
@@ -41,6 +50,12 @@ struct Args {
     /// The folder with peer.mjs and its packages; without it the rows beside Node are left out
     #[arg(long, value_name = "FOLDER")]
     node: Option<PathBuf>,
+    /// A Python 3 that has python-redis-lock; without it the row beside it is left out
+    #[arg(long, value_name = "PROGRAM")]
+    python: Option<PathBuf>,
+    /// The program `tenure`; without it the rows about it are left out
+    #[arg(long, value_name = "PROGRAM")]
+    tenure: Option<PathBuf>,
     #[command(subcommand)]
     part: Option<Part>,
 }
@@ -56,6 +71,12 @@ enum Part {
     IdleOurs { port: u16, ca: PathBuf, connections: usize },
     #[command(hide = true)]
     Listen { port: u16, ca: PathBuf, channels: usize, lines_each: u64 },
+    #[command(hide = true)]
+    Candidate { kind: String, url: String, key: String },
+    #[command(hide = true)]
+    Hold { url: String, seconds: u64 },
+    #[command(hide = true)]
+    Work { path: PathBuf },
 }
 
 fn main() -> Result<()> {
@@ -71,6 +92,9 @@ fn main() -> Result<()> {
         Some(Part::Listen { port, ca, channels, lines_each }) => {
             answer(&memory::ours::listen(*port, ca, *channels, *lines_each)?)
         }
+        Some(Part::Candidate { kind, url, key }) => handoff::candidate::run(kind, url, key),
+        Some(Part::Work { path }) => takeover::command::run(path),
+        Some(Part::Hold { url, seconds }) => answer(&idle::holder::hold(url, *seconds)?),
     }
 }
 
@@ -104,6 +128,24 @@ fn measure(args: &Args) -> Result<()> {
     }
     if wanted(channels::GROUP) {
         channels::measure(&mut report, effort, &lines)?;
+    }
+    if wanted(nats::GROUP) {
+        nats::measure(&mut report, effort, &lines)?;
+    }
+    if wanted(renew::GROUP) {
+        renew::measure(&mut report, effort)?;
+    }
+    if wanted(handoff::GROUP) {
+        handoff::measure(&mut report, effort, args.python.as_deref())?;
+    }
+    if wanted(takeover::GROUP) {
+        takeover::measure(&mut report, effort, args.tenure.as_deref())?;
+    }
+    if wanted(run::GROUP) {
+        run::measure(&mut report, effort, args.tenure.as_deref())?;
+    }
+    if wanted(idle::GROUP) {
+        idle::measure(&mut report, effort)?;
     }
     print!("{}", report.markdown());
     if let Some(path) = &args.json {

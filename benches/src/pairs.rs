@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use serde::Serialize;
 
 /// How much one run measures.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +53,7 @@ pub(crate) struct Compared {
 }
 
 /// A median with its extremes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Spread {
     /// The value in the middle.
     pub(crate) median: f64,

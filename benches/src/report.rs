@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::pairs::Compared;
+use crate::latency::{Latencies, Took};
+use crate::pairs::{Compared, Spread};
 
 /// What a row is held against.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -21,6 +22,8 @@ pub(crate) struct Target {
 pub(crate) enum Unit {
     /// Nanoseconds of CPU per line.
     NsPerLine,
+    /// Nanoseconds that passed, per line or lease: where a server does a part of the work.
+    WallNs,
     /// Bytes of resident memory per connection.
     BytesPerConnection,
 }
@@ -76,6 +79,11 @@ impl Row {
         }
     }
 
+    /// A row of throughput, by the time that passed: more is better.
+    pub(crate) fn of_wall(group: &'static str, what: &str, beside: &str, compared: Compared, target: Target) -> Self {
+        Self { unit: Unit::WallNs, ..Self::of_time(group, what, beside, compared, Some(target)) }
+    }
+
     /// A row of memory: less is better, so the ratio is turned around.
     pub(crate) fn of_memory(group: &'static str, what: &str, beside: &str, compared: Compared, target: Target) -> Self {
         Self {
@@ -96,15 +104,145 @@ impl Row {
     fn verdict(&self) -> &'static str {
         let Some(target) = self.target else { return "" };
         let reaches = |wanted: f64| match self.unit {
-            Unit::NsPerLine => self.ratio >= wanted,
+            Unit::NsPerLine | Unit::WallNs => self.ratio >= wanted,
             Unit::BytesPerConnection => self.ratio <= wanted,
         };
-        match (reaches(target.goal), reaches(target.at_least)) {
-            (true, _) => "goal",
-            (false, true) => "enough",
-            (false, false) => "MISSED",
+        verdict(reaches(target.goal), reaches(target.at_least))
+    }
+}
+
+fn verdict(goal: bool, at_least: bool) -> &'static str {
+    match (goal, at_least) {
+        (true, _) => "goal",
+        (false, true) => "enough",
+        (false, false) => "MISSED",
+    }
+}
+
+/// What a wait is held against.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Limit {
+    /// At most so many times as long as the peer.
+    Slower {
+        /// What we want.
+        goal: f64,
+        /// What must be.
+        at_least: f64,
+    },
+    /// So many times faster than the peer.
+    Faster {
+        /// What must be.
+        at_least: f64,
+    },
+    /// A median of less than so many milliseconds.
+    Under {
+        /// What we want, where that is more.
+        goal: Option<f64>,
+        /// What must be.
+        at_least: f64,
+    },
+    /// Less than so many milliseconds more than the peer.
+    Above {
+        /// What must be.
+        at_least: f64,
+    },
+}
+
+/// How long something takes, beside how long a peer takes.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Waited {
+    /// Which group it belongs to.
+    pub(crate) group: &'static str,
+    /// What was waited for.
+    pub(crate) what: String,
+    /// Beside whom.
+    pub(crate) beside: String,
+    /// What ours took.
+    pub(crate) ours: Took,
+    /// What the peer took, where it was measured.
+    pub(crate) peer: Option<Took>,
+    /// How many times as long as the peer's ours took, block by block.
+    pub(crate) ratio: Option<Spread>,
+    /// How many milliseconds more, block by block.
+    pub(crate) above_ms: Option<Spread>,
+    /// What it is held against.
+    pub(crate) limit: Option<Limit>,
+}
+
+impl Waited {
+    /// A row of blocks that were measured in turn.
+    pub(crate) fn beside(
+        group: &'static str,
+        what: &str,
+        beside: &str,
+        ours: &Latencies,
+        peer: &Latencies,
+        limit: Option<Limit>,
+    ) -> Self {
+        Self {
+            beside: beside.to_owned(),
+            peer: Some(peer.took()),
+            ratio: Some(ours.beside(peer)),
+            above_ms: Some(ours.above(peer)),
+            ..Self::alone(group, what, ours.took(), limit)
         }
     }
+
+    /// A row without a peer that was measured.
+    pub(crate) fn alone(group: &'static str, what: &str, ours: Took, limit: Option<Limit>) -> Self {
+        let (what, beside) = (what.to_owned(), String::new());
+        Self { group, what, beside, ours, peer: None, ratio: None, above_ms: None, limit }
+    }
+
+    /// What was compared, what was wanted, what must be, and what became of it.
+    fn judged(&self) -> [String; 4] {
+        let ratio = self.ratio.unwrap_or_default();
+        let above = self.above_ms.unwrap_or_default();
+        let (compared, goal, least, verdict) = match self.limit {
+            None => (format!("{:.2} x", ratio.median), String::new(), String::new(), ""),
+            Some(Limit::Slower { goal, at_least }) => (
+                format!("**{:.2} x** as long ({:.2} to {:.2})", ratio.median, ratio.least, ratio.most),
+                format!("{goal} x"),
+                format!("{at_least} x"),
+                verdict(ratio.median <= goal, ratio.median <= at_least),
+            ),
+            Some(Limit::Faster { at_least }) => (
+                format!("**{:.1} x** faster ({:.1} to {:.1})", 1.0 / ratio.median, 1.0 / ratio.most, 1.0 / ratio.least),
+                String::new(),
+                format!("{at_least} x faster"),
+                verdict(1.0 / ratio.median >= at_least, false),
+            ),
+            Some(Limit::Under { goal, at_least }) => {
+                let median = self.ours.median_ms;
+                let goal_text = goal.map_or_else(String::new, |goal| format!("under {goal} ms"));
+                let verdict = verdict(median < goal.unwrap_or(at_least), median < at_least);
+                (String::new(), goal_text, format!("under {at_least} ms"), verdict)
+            }
+            Some(Limit::Above { at_least }) => (
+                format!("**{:+.1} ms** ({:+.1} to {:+.1})", above.median, above.least, above.most),
+                String::new(),
+                format!("under {at_least} ms more"),
+                verdict(above.median < at_least, false),
+            ),
+        };
+        [compared, goal, least, verdict.to_owned()]
+    }
+}
+
+/// What holding a lease costs while nothing happens.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Idling {
+    /// Who holds, where, and how it was measured.
+    pub(crate) what: String,
+    /// Seconds that were measured, simulated or real; the figures are scaled to an hour.
+    pub(crate) seconds: f64,
+    /// Calls to the store in an hour.
+    pub(crate) calls: f64,
+    /// How often something woke up in an hour.
+    pub(crate) wake_ups: f64,
+    /// Seconds of CPU in an hour.
+    pub(crate) cpu_seconds: f64,
 }
 
 /// One point of the curve over channels.
@@ -129,8 +267,14 @@ pub(crate) struct Report {
     pub(crate) circumstances: Vec<String>,
     /// The comparisons.
     pub(crate) rows: Vec<Row>,
+    /// How long things take.
+    pub(crate) waits: Vec<Waited>,
+    /// What holding costs.
+    pub(crate) idle: Vec<Idling>,
     /// The curve over channels.
     pub(crate) channels: Vec<Point>,
+    /// What the reader should know of the waits and of holding.
+    pub(crate) notes: Vec<String>,
     /// What was left out, and why.
     pub(crate) left_out: Vec<String>,
 }
@@ -148,10 +292,11 @@ impl Report {
         for row in &self.rows {
             let cost = |cost: f64| match row.unit {
                 Unit::NsPerLine => format!("{cost:.0} ns"),
+                Unit::WallNs => format!("{cost:.0} ns passed"),
                 Unit::BytesPerConnection => format!("{:.1} KiB", cost / 1024.0),
             };
             let (goal, least) = row.target.map_or_else(Default::default, |target| {
-                (format!("{:.1} x", target.goal), format!("{:.1} x", target.at_least))
+                (format!("{:?} x", target.goal), format!("{:?} x", target.at_least))
             });
             _ = writeln!(
                 text,
@@ -168,6 +313,10 @@ impl Report {
         }
         for row in self.rows.iter().filter(|row| !row.note.is_empty()) {
             _ = write!(text, "\n{}, beside {}: {}\n", row.what, row.beside, row.note);
+        }
+        self.waits_markdown(&mut text);
+        for note in &self.notes {
+            _ = write!(text, "\n{note}\n");
         }
         if !self.channels.is_empty() {
             text.push_str(
@@ -190,6 +339,46 @@ impl Report {
         }
         text
     }
+
+    fn waits_markdown(&self, text: &mut String) {
+        if !self.waits.is_empty() {
+            text.push_str("\n| what | beside | ours: median (worst) | peer: median (worst) | compared | goal | at least | verdict |\n|---|---|---|---|---|---|---|---|\n");
+        }
+        let took = |took: &Took| format!("{} ({}) ms", millis(took.median_ms), millis(took.worst_ms));
+        for row in &self.waits {
+            let peer = row.peer.as_ref().map_or_else(String::new, took);
+            let [compared, goal, least, verdict] = row.judged();
+            _ = writeln!(
+                text,
+                "| {}, {} times | {} | {} | {peer} | {compared} | {goal} | {least} | {verdict} |",
+                row.what,
+                row.ours.times,
+                row.beside,
+                took(&row.ours),
+            );
+        }
+        if !self.idle.is_empty() {
+            text.push_str(
+                "\n| holding for an hour | measured | store calls | wake-ups | CPU |\n|---|---:|---:|---:|---:|\n",
+            );
+        }
+        for row in &self.idle {
+            _ = writeln!(
+                text,
+                "| {} | {:.0} s | {:.0} | {:.0} | {} s |",
+                row.what,
+                row.seconds,
+                row.calls,
+                row.wake_ups,
+                millis(row.cpu_seconds),
+            );
+        }
+    }
+}
+
+/// Three places below ten, one above.
+fn millis(value: f64) -> String {
+    if value < 10.0 { format!("{value:.3}") } else { format!("{value:.1}") }
 }
 
 #[cfg(test)]
@@ -210,5 +399,24 @@ mod tests {
         let target = Target { goal: 1.2, at_least: 1.5 };
         let memory = |ratio| Row::of_memory("g", "w", "b", compared(1.0 / ratio), target).verdict();
         assert_eq!((memory(1.1), memory(1.4), memory(1.6)), ("goal", "enough", "MISSED"));
+    }
+
+    /// Each kind of limit on a wait is judged by what it names.
+    #[test]
+    fn waits_are_judged_by_their_limits() {
+        let judge = |limit, ratio: f64, ours: f64| {
+            let took = Took { median_ms: ours, worst_ms: ours, times: 1 };
+            let of = |median| Some(Spread { median, least: median, most: median });
+            let row = Waited { ratio: of(ratio), above_ms: of(ours), ..Waited::alone("g", "w", took, Some(limit)) };
+            row.judged()[3].clone()
+        };
+        let slower = Limit::Slower { goal: 2.0, at_least: 3.0 };
+        assert_eq!([1.9, 2.5, 3.1].map(|ratio| judge(slower, ratio, 1.0)), ["goal", "enough", "MISSED"]);
+        let faster = Limit::Faster { at_least: 5.0 };
+        assert_eq!([0.1, 0.3].map(|ratio| judge(faster, ratio, 1.0)), ["goal", "MISSED"]);
+        let under = Limit::Under { goal: Some(20.0), at_least: 50.0 };
+        assert_eq!([19.0, 30.0, 60.0].map(|ours| judge(under, 1.0, ours)), ["goal", "enough", "MISSED"]);
+        let above = Limit::Above { at_least: 25.0 };
+        assert_eq!([24.0, 26.0].map(|ours| judge(above, 1.0, ours)), ["goal", "MISSED"]);
     }
 }

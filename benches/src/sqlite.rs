@@ -76,14 +76,15 @@ fn prepare(lines: &[String], rows: usize) -> Result<Vec<Prepared>> {
 }
 
 /// The line with another message id.
-fn with_id(line: &str, number: usize) -> String {
+pub(crate) fn with_id(line: &str, number: usize) -> String {
     let Some((before, rest)) = line.split_once(";id=") else { return line.to_owned() };
     let after = rest.find([';', ' ']).map_or("", |at| &rest[at..]);
     let id = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, &number.to_le_bytes());
     format!("{before};id={id}{after}")
 }
 
-fn message(builder: &mut Builder, line: &str) -> Option<Message> {
+/// The message that the line becomes.
+pub(crate) fn message(builder: &mut Builder, line: &str) -> Option<Message> {
     let parsed = tenure_irc::parse(line.as_bytes()).ok()?;
     let mut body = Vec::new();
     let built = builder.build(&parsed, RECEIVED_AT_MS.unsigned_abs(), &mut body)?;
@@ -108,7 +109,7 @@ fn ours(runtime: &tokio::runtime::Runtime, prepared: &[Prepared], from_lines: bo
             } else {
                 rows.iter().map(|row| row.message.clone()).collect()
             };
-            let batch = Messages { subject: SUBJECT, fence: Some((KEY, term)), messages: &messages };
+            let batch = Messages { subject: SUBJECT, fence: Some((KEY, term)), valid_until: None, messages: &messages };
             let answers = bus.publish(&batch).await?;
             if answers.len() != rows.len() || !answers.iter().all(|answer| matches!(answer, Ok(Published::Stored(_)))) {
                 bail!("the bus did not store every row");

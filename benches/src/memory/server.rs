@@ -100,7 +100,7 @@ async fn chatter(writer: &mut (impl AsyncWrite + Unpin), channels: &[String], co
 }
 
 /// What the server says to one line.
-fn answer(nick: &mut String, channels: &mut Vec<String>, line: &str) -> String {
+pub(crate) fn answer(nick: &mut String, channels: &mut Vec<String>, line: &str) -> String {
     let (command, rest) = line.split_once(' ').unwrap_or((line, ""));
     let mut text = String::new();
     match command {

@@ -1,0 +1,27 @@
+# One candidate with python-redis-lock: told on stdin to campaign and to release, answers with the moment of each.
+#
+# Started with the URL and the name of the lock. The same words as the candidates in Rust: see src/handoff/candidate.rs.
+import sys
+import time
+
+import redis
+import redis_lock
+
+client = redis.Redis.from_url(sys.argv[1])
+client.ping()
+lock = redis_lock.Lock(client, sys.argv[2], expire=15, auto_renewal=True)
+
+
+def say(what, at):
+    print(what, at, flush=True)
+
+
+say("ready", 0)
+for command in sys.stdin:
+    if command.strip() == "campaign":
+        lock.acquire()
+        say("elected", time.clock_gettime_ns(time.CLOCK_BOOTTIME))
+    else:
+        at = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        lock.release()
+        say("released", at)

@@ -1,0 +1,155 @@
+//! From a socket with chat to acknowledged in JetStream: ours as it runs in production, beside a bare loop over async-nats.
+
+mod bare;
+mod chat;
+mod counted;
+mod ours;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use tenure_bus::Message;
+use tenure_envelope::Builder;
+use tenure_test_servers::Nats;
+use tokio::runtime::Runtime;
+
+use crate::channels::in_channel;
+use crate::clock::{process_cpu, wall};
+use crate::corpus::Corpus;
+use crate::envelope::is_message;
+use crate::pairs::{self, Batch, Compared, Effort};
+use crate::report::{Report, Row, Target};
+use crate::servers;
+use crate::sqlite::{message, with_id};
+
+/// The name of the group.
+pub(crate) const GROUP: &str = "nats";
+const WHAT: &str = "socket to acknowledged in JetStream";
+const WHAT_BUS: &str = "ready messages to acknowledged in JetStream";
+const BESIDE: &str = "bare async-nats loop, ready payloads, window 256";
+const CHANNEL: &str = "bench";
+const INGRESS: &str = "internal.ingress.v1";
+const FINALIZE: &str = "internal.finalize.v1";
+const KEY: &str = "system/ircLeader";
+/// How many lines one batch has: fewer than the ring holds, for they come as fast as a socket gives them.
+const LINES: usize = 30_000;
+
+/// The same chat, as lines and as the messages that they become.
+struct Chat {
+    /// All lines as they come over the socket.
+    lines: Bytes,
+    messages: Vec<Message>,
+}
+
+/// Measures by the time that passes: the server does the most of it. Each batch has a server of its own.
+///
+/// # Errors
+/// Where the server or a client fails.
+pub(crate) fn measure(report: &mut Report, effort: Effort, lines: &[String]) -> Result<()> {
+    if let Err(error) = servers::nats() {
+        report.left_out.push(format!("{WHAT}: {error:#}"));
+        return Ok(());
+    }
+    let count = if effort.pairs < Effort::FULL.pairs { LINES / 10 } else { LINES };
+    let chat = chat(lines, count)?;
+    // As the daemon's worker has it.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let from_socket = |url: &str, follows| runtime.block_on(ours::from_socket(url, &chat, follows));
+    let target = Target { goal: 0.95, at_least: 0.85 };
+    let whole = beside_bare(effort, &chat, &runtime, |url| from_socket(url, true))?;
+    report.rows.push(Row::of_wall(GROUP, WHAT, BESIDE, whole.compared, target).noting(format!(
+        "{count} lines of {} bytes on average, envelopes of {}, nats-server 2.9 with file storage on this machine, a fresh one each time; time that passed from \
+         the first line to the last acknowledgement. Ours is the whole daemon but for its store: reader, parser, envelope, ring, fence, bus, and \
+         the following of its own stream; the peer's payloads are made before. {}",
+        chat.lines.len() / count,
+        chat.messages.iter().map(|message| message.body.len()).sum::<usize>() / count,
+        whole.cpu(),
+    )));
+    let unfollowed = beside_bare(effort, &chat, &runtime, |url| from_socket(url, false))?;
+    let what = format!("{WHAT}, not following");
+    report.rows.push(Row { target: None, ..Row::of_wall(GROUP, &what, BESIDE, unfollowed.compared, target) }.noting(
+        format!("the same without the server's delivery of each message to its own publisher. {}", unfollowed.cpu()),
+    ));
+    let bus = beside_bare(effort, &chat, &runtime, |url| runtime.block_on(ours::from_messages(url, &chat.messages)))?;
+    report.rows.push(
+        Row { target: None, ..Row::of_wall(GROUP, WHAT_BUS, BESIDE, bus.compared, target) }
+            .noting(format!("ours begins with messages that are made before, 512 a batch. {}", bus.cpu())),
+    );
+    Ok(())
+}
+
+/// How the sides compare by the time that passes, and what each spends.
+struct Beside {
+    compared: Compared,
+    our_cpu: f64,
+    peer_cpu: f64,
+}
+
+impl Beside {
+    fn cpu(&self) -> String {
+        format!(
+            "CPU of the client's process: ours {:.0} ns a message, the peer's {:.0} ns",
+            self.our_cpu, self.peer_cpu
+        )
+    }
+}
+
+fn beside_bare(effort: Effort, chat: &Chat, runtime: &Runtime, ours: impl Fn(&str) -> Result<Began>) -> Result<Beside> {
+    let (mut our_cpu, mut peer_cpu) = (Vec::new(), Vec::new());
+    let compared = pairs::compare(
+        effort,
+        |_| timed(chat, &mut our_cpu, &ours),
+        |_| timed(chat, &mut peer_cpu, |url| runtime.block_on(bare::publish(url, &chat.messages))),
+    )?;
+    let median = |spent| pairs::spread(spent).median;
+    Ok(Beside { compared, our_cpu: median(our_cpu), peer_cpu: median(peer_cpu) })
+}
+
+/// Runs against a fresh server; `run` answers when it began, after everything was connected.
+fn timed(chat: &Chat, cpu: &mut Vec<f64>, run: impl FnOnce(&str) -> Result<Began>) -> Result<Batch> {
+    let server: Nats = servers::nats()?;
+    let began = run(&server.url())?;
+    let (passed, spent) = (began.ended.saturating_sub(began.at), began.ended_cpu.saturating_sub(began.cpu));
+    let count = chat.messages.len();
+    cpu.push(spent.as_secs_f64() * 1e9 / count as f64);
+    Ok(Batch::timed(count as u64, passed))
+}
+
+/// When the measured part began and ended.
+struct Began {
+    at: Duration,
+    cpu: Duration,
+    ended: Duration,
+    ended_cpu: Duration,
+}
+
+impl Began {
+    fn now() -> Self {
+        let (at, cpu) = (wall(), process_cpu());
+        Self { at, cpu, ended: at, ended_cpu: cpu }
+    }
+
+    fn ended(self) -> Self {
+        Self { ended: wall(), ended_cpu: process_cpu(), ..self }
+    }
+}
+
+/// So many lines of one channel, each with an id of its own.
+fn chat(lines: &[String], count: usize) -> Result<Chat> {
+    let messages: Vec<String> = lines
+        .iter()
+        .filter(|line| is_message(line) && line.contains(";id=") && line.contains("tmi-sent-ts="))
+        .map(|line| in_channel(line, &format!("#{CHANNEL}")))
+        .collect();
+    let corpus = Corpus::of(&messages)?;
+    let (mut builder, mut text, mut made) = (Builder::new(), String::new(), Vec::with_capacity(count));
+    let lines: Vec<&str> = corpus.lines().collect();
+    for (number, line) in lines.iter().cycle().take(count).enumerate() {
+        let line = with_id(line, number);
+        made.push(message(&mut builder, &line).context("a PRIVMSG without an envelope")?);
+        text.push_str(&line);
+        text.push_str("\r\n");
+    }
+    Ok(Chat { lines: text.into(), messages: made })
+}

@@ -1,0 +1,101 @@
+//! Our side: the ingest pipeline with its reader and its election, or the bus alone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use tenure::{Election, ElectionConfig, MemoryStore};
+use tenure_bus::{Batch, Bus as _, Message, Published, Subjects};
+use tenure_bus_nats::{NatsBus, NatsBusConfig};
+use tenure_core::Term;
+use tenure_ingest::pipeline::{self, Command, PipelineConfig};
+use tenure_ingest::{CoverageConfig, RingLimits};
+use tenure_twitch::{Reader, ReaderConfig};
+use tokio::time::timeout;
+
+use super::counted::Counted;
+use super::{Began, CHANNEL, Chat, FINALIZE, INGRESS, KEY, chat};
+
+const BATCH: usize = 512;
+/// How long anything may take here.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Reads all lines from a socket and waits until each is acknowledged. `follows` is what production does: the pipeline
+/// follows its own stream, so that it knows what others have published there.
+///
+/// # Errors
+/// Where one is not.
+pub(super) async fn from_socket(url: &str, all: &Chat, follows: bool) -> Result<Began> {
+    let count = all.messages.len();
+    let bus = Arc::new(Counted::new(open(url).await?, count));
+    let config = ElectionConfig::default();
+    let ttl = config.timing.resolve()?.ttl();
+    let election = Election::new(Arc::new(MemoryStore::new()), KEY, config)?.start();
+    let leadership = election.campaign().await?;
+    // The daemon's own defaults.
+    let coverage = CoverageConfig {
+        ring: RingLimits { bytes: 64 << 20, age: Duration::from_secs(600) },
+        repair_after: Duration::from_secs(5),
+        repairs: follows,
+        batch: BATCH,
+        batch_bytes: 1 << 20,
+    };
+    let config = PipelineConfig {
+        coverage,
+        subjects: Subjects { ingress: INGRESS.into(), finalize: FINALIZE.into() },
+        fence: KEY.into(),
+        channels: vec![CHANNEL.into()],
+        max_retries: 3,
+        instance: "bench".into(),
+        ttl,
+    };
+    let pipeline = pipeline::start(config, Arc::clone(&bus) as Arc<_>, None);
+    let lead = Command::Lead { mandate: Some(leadership.mandate()), last_note: None };
+    pipeline.commands.send(lead).await.map_err(|_| anyhow!("the pipeline has ended"))?;
+    let server = chat::start(all.lines.clone())?;
+    let config = ReaderConfig {
+        url: format!("irc://127.0.0.1:{}", server.port).parse()?,
+        channels: vec![CHANNEL.into()],
+        ..ReaderConfig::default()
+    };
+    let (reader, lines) = Reader::start(config)?;
+    pipeline.commands.send(Command::Read(lines)).await.map_err(|_| anyhow!("the pipeline has ended"))?;
+    timeout(PATIENCE, server.joined).await.context("the reader does not join")??;
+    // The pipeline learns of the JOIN, and its follower subscribes, before there is anything to publish.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let began = Began::now();
+    server.talk.send(()).map_err(|()| anyhow!("the chat server has ended"))?;
+    let Ok(()) = timeout(PATIENCE, bus.all()).await else {
+        bail!("{} of {count} lines are acknowledged: {:?}", bus.stored(), *pipeline.snapshot.borrow());
+    };
+    let began = began.ended();
+    reader.stop().await;
+    if !leadership.is_current() || bus.stored() != count {
+        bail!("not what was to be measured: {} of {count} lines were stored", bus.stored());
+    }
+    Ok(began)
+}
+
+/// Publishes ready messages through the bus alone.
+///
+/// # Errors
+/// Where one is not stored.
+pub(super) async fn from_messages(url: &str, messages: &[Message]) -> Result<Began> {
+    let bus = open(url).await?;
+    let term = Term::new(1).context("no term")?;
+    let began = Began::now();
+    for messages in messages.chunks(BATCH) {
+        let batch = Batch { subject: INGRESS, fence: Some((KEY, term)), valid_until: None, messages };
+        let answers = bus.publish(&batch).await?;
+        if !answers.iter().all(|answer| matches!(answer, Ok(Published::Stored(_)))) {
+            bail!("the bus did not store every message");
+        }
+    }
+    Ok(began.ended())
+}
+
+async fn open(url: &str) -> Result<NatsBus> {
+    let mut config = NatsBusConfig::parse(url)?;
+    config.subjects = vec![INGRESS.into(), FINALIZE.into()];
+    Ok(NatsBus::open(config).await?)
+}
