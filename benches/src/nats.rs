@@ -60,17 +60,18 @@ pub(crate) fn measure(report: &mut Report, effort: Effort, lines: &[String]) -> 
     let whole = beside_bare(effort, &chat, &runtime, |url| from_socket(url, true))?;
     report.rows.push(Row::of_wall(GROUP, WHAT, BESIDE, whole.compared, target).noting(format!(
         "{count} lines of {} bytes on average, envelopes of {}, nats-server 2.9 with file storage on this machine, a fresh one each time; time that passed from \
-         the first line to the last acknowledgement. Ours is the whole daemon but for its store: reader, parser, envelope, ring, fence, bus, and \
-         the following of its own stream; the peer's payloads are made before. {}",
+         the first line to the last acknowledgement. Ours is the whole daemon but for its store: reader, parser, envelope, ring, fence and bus, \
+         on a stream that it follows while it must and not while it leads in good order; the peer's payloads are made before. {}",
         chat.lines.len() / count,
         chat.messages.iter().map(|message| message.body.len()).sum::<usize>() / count,
         whole.cpu(),
     )));
     let unfollowed = beside_bare(effort, &chat, &runtime, |url| from_socket(url, false))?;
     let what = format!("{WHAT}, not following");
-    report.rows.push(Row { target: None, ..Row::of_wall(GROUP, &what, BESIDE, unfollowed.compared, target) }.noting(
-        format!("the same without the server's delivery of each message to its own publisher. {}", unfollowed.cpu()),
-    ));
+    report.rows.push(
+        Row { target: None, ..Row::of_wall(GROUP, &what, BESIDE, unfollowed.compared, target) }
+            .noting(format!("the same where the stream is never followed. {}", unfollowed.cpu())),
+    );
     let bus = beside_bare(effort, &chat, &runtime, |url| runtime.block_on(ours::from_messages(url, &chat.messages)))?;
     report.rows.push(
         Row { target: None, ..Row::of_wall(GROUP, WHAT_BUS, BESIDE, bus.compared, target) }

@@ -131,7 +131,7 @@ async fn demo(args: &Args) -> Result<Summary> {
         channels,
         ttl: TTL,
     };
-    let store = crate::ingest::open_store(&places.store).await?;
+    let store = crate::store::open(&places.store).await?;
     let bus = crate::bus::open(&places.bus, &Subjects::new(&places.bus_prefix), RING_AGE).await?;
     let leaders = Leaders::watch(store, places.lease.clone());
     let instances = NAMES.iter().map(|name| Instance::start(name, &common)).collect::<Result<Vec<_>>>()?;

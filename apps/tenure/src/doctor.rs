@@ -53,7 +53,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let named = args.bus.filter(|url| !url.is_empty());
     tell(block_on(async { Ok(bus::check(named).await) })?)?;
     if failed && !args.json {
-        eprintln!("tenure: something failed; each fail above says how to mend it");
+        say!("tenure: something failed; each fail above says how to mend it");
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

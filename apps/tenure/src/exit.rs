@@ -64,6 +64,6 @@ pub(crate) fn after(signal: &str) -> u8 {
 
 /// Tells the error and answers its code.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
-    eprintln!("tenure: {error:#}");
+    say!("tenure: {error:#}");
     ExitCode::from(error.downcast_ref::<Exit>().map_or(1, |exit| exit.code))
 }

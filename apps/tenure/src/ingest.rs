@@ -6,8 +6,6 @@ pub(crate) mod settings;
 pub(crate) mod supervisor;
 mod worker;
 
-pub(crate) use worker::open_store;
-
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 

@@ -40,12 +40,12 @@ pub(crate) fn run(args: Args) -> Result<()> {
 
 async fn leases(args: Args) -> Result<()> {
     let Some(store) = args.store.open_existing().await? else {
-        eprintln!("tenure: nothing is held: {}", args.store.missing());
+        say!("tenure: nothing is held: {}", args.store.missing());
         return Ok(());
     };
     let records = store::answer(store.list(&args.prefix)).await.map_err(Exit::unreachable)?;
     if records.is_empty() {
-        eprintln!("tenure: {}", nothing_held(&args.prefix, store.info().shared));
+        say!("tenure: {}", nothing_held(&args.prefix, store.info().shared));
         return Ok(());
     }
     if args.json {

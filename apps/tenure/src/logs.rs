@@ -11,6 +11,8 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::output::Errors;
+
 /// How logs are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
@@ -33,7 +35,7 @@ pub(crate) fn start(filter: &str, format: Format, service: &str) {
         Format::Text => false,
         Format::Auto => !std::io::stderr().is_terminal(),
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Errors);
     // A second start is a programming error that must not end the program.
     let started = if json {
         builder.event_format(JsonLines { service: service.to_owned() }).try_init()
@@ -41,7 +43,7 @@ pub(crate) fn start(filter: &str, format: Format, service: &str) {
         builder.with_target(false).with_ansi(false).try_init()
     };
     if let Err(error) = started {
-        eprintln!("tenure: logging was started twice: {error}");
+        say!("tenure: logging was started twice: {error}");
     }
     if let Some(error) = wrong {
         tracing::warn!(%error, "the log filter is not valid; using info");

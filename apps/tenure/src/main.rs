@@ -1,5 +1,10 @@
 //! The `tenure` command.
 
+/// Says something on stderr, whether anybody reads it or not: `eprintln!` would panic or block then.
+macro_rules! say {
+    ($($text:tt)*) => { crate::output::say(format_args!($($text)*)) };
+}
+
 mod advertise;
 mod bus;
 mod check;
@@ -38,7 +43,7 @@ use cli::{Cli, Command};
 fn main() -> ExitCode {
     // Two TLS providers in one binary would make rustls refuse to choose; it is chosen here, once.
     if rustls::crypto::ring::default_provider().install_default().is_err() {
-        eprintln!("tenure: a TLS provider was installed before the program began");
+        say!("tenure: a TLS provider was installed before the program began");
     }
     if let Some(outcome) = run::inner() {
         return outcome.unwrap_or_else(|error| exit::report(&error));

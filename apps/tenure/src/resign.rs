@@ -128,12 +128,12 @@ impl Resign<'_> {
         }
         let holder = visible(record.holder.as_str());
         match (record.remaining, until) {
-            (Some(left), Some(until)) => eprintln!(
+            (Some(left), Some(until)) => say!(
                 "tenure: {holder} may still act until {until:.0} ({} from now), beside whoever is granted the key \
                  meanwhile: stop it now, or start nothing that must not overlap before then",
                 short(left)
             ),
-            _ => eprintln!(
+            _ => say!(
                 "tenure: nobody knows until when {holder} may act: stop it before anything starts that must not overlap"
             ),
         }
@@ -216,7 +216,7 @@ impl Resign<'_> {
             }))?;
         }
         let renewal = last.ttl.map_or(String::new(), |ttl| format!(" (by default within {})", short(ttl / 3)));
-        eprintln!(
+        say!(
             "tenure: {} is still held by {} after {}: it learns of the request with its next renewal{renewal} and then \
              drains its work. The request stays: wait longer with --timeout, look with `tenure watch`, or take the lease \
              away with --force",

@@ -31,10 +31,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use rustix::process::Signal;
 use tenure::{HolderId, Leadership, LeaseKey, Note, Time};
+use tenure_core::Held;
 
 use crate::exit::{Exit, LOST, NOT_ACQUIRED};
 use crate::store::{self, StoreArgs};
-use crate::{durations, identity, process};
+use crate::{durations, identity, process, signals};
 use campaign::{Campaign, Candidate};
 use config::Config;
 use health::Health;
@@ -46,6 +47,7 @@ use moments::{Moment, Teller};
 use reign::{Outcome, Reign, Why};
 use requests::Requests;
 use terminal::Terminal;
+use watchdog::settlement::Estate;
 
 /// How long an end may wait for a store that does not answer.
 const LAST_ANSWER: Duration = Duration::from_secs(5);
@@ -181,15 +183,13 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     }
     let config = Config::new(args)?;
     if let Some(said) = said_in_an_argument(&config.store) {
-        eprintln!(
-            "tenure: everybody on this machine can read the password in --store {said}; use TENURE_STORE instead"
-        );
+        say!("tenure: everybody on this machine can read the password in --store {said}; use TENURE_STORE instead");
     }
     if let Err(error) = stage::find(&config.command[0]) {
         return Ok(ExitCode::from(stage::failed(&config.command[0], &error)));
     }
     #[cfg(not(target_os = "linux"))]
-    eprintln!(
+    say!(
         "tenure: this system cannot adopt orphans and its clock may stand still in sleep: what leaves the command's process \
          group outlives it, and a machine that sleeps past a deadline acts late; only the term protects then"
     );
@@ -207,10 +207,10 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     runtime.shutdown_timeout(Duration::from_millis(100));
     match finish? {
         Finish::Done(code) => Ok(ExitCode::from(code)),
-        Finish::Left { code, keeper, .. } => {
+        Finish::Left { code, heir, .. } => {
             // Nobody renews any more, and the leadership was not given back: the watchdog does with the lease what it would
             // do had this process died. It has it last.
-            keeper.inherit();
+            heir.inherit();
             Ok(ExitCode::from(code))
         }
     }
@@ -228,10 +228,11 @@ enum Finish {
     /// Nothing is held any more.
     Done(u8),
     /// The lease is to last on its own. What would release it is kept from doing so until the runtime is gone.
-    Left { code: u8, keeper: Heir, _leadership: Leadership, _candidate: Candidate },
+    Left { code: u8, heir: Heir, _leadership: Leadership, _candidate: Candidate },
 }
 
 async fn serve(config: &Config, terminal: Option<&Terminal>, teller: &mut Teller) -> Result<Finish> {
+    signals::keep_children()?;
     let mut requests = Requests::listen()?;
     // Endpoints come first: a start that hangs can be looked at.
     let board = match config.http {
@@ -316,9 +317,12 @@ async fn serve(config: &Config, terminal: Option<&Terminal>, teller: &mut Teller
                 // Who goes on campaigning is there anyway, and renews meanwhile.
                 stay = rests_until(keep_until, Some(&leadership), &mut requests).await;
             }
-            if !stay && let Some(keeper) = outcome.keeper {
-                let keeper = keeper.into_heir()?;
-                return Ok(Finish::Left { code, keeper, _leadership: leadership, _candidate: candidate });
+            if !stay {
+                let heir = match outcome.keeper {
+                    Some(keeper) => keeper.into_heir()?,
+                    None => Heir::Own(Box::new((charge, estate(config, &leadership, keep_until)))),
+                };
+                return Ok(Finish::Left { code, heir, _leadership: leadership, _candidate: candidate });
             }
         }
         let released = tokio::time::timeout(LAST_ANSWER, leadership.resign()).await.is_ok();
@@ -345,6 +349,18 @@ async fn serve(config: &Config, terminal: Option<&Terminal>, teller: &mut Teller
             return Ok(Finish::Done(code));
         }
     }
+}
+
+/// What is left of a tenure whose work has ended: its lease.
+fn estate(config: &Config, leadership: &Leadership, keep_until: Time) -> Estate {
+    let held = Held {
+        key: leadership.key().clone(),
+        nonce: leadership.nonce(),
+        term: leadership.term(),
+        ttl: config.timing.ttl(),
+        note: config.note.clone(),
+    };
+    Estate::Tenure { held, keep_until, ended_by: leadership.deadline() + config.timing.ttl() }
 }
 
 async fn candidate(config: &Config, charge: &Charge) -> Result<Candidate> {

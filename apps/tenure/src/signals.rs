@@ -35,6 +35,17 @@ impl Signals {
     }
 }
 
+/// Sees to it that children wait to be waited for. Where whoever started this process has SIGCHLD ignored, the kernel reaps
+/// them by itself: nobody learns how they ended, and their numbers are given to others at once. Taken over here, it has its
+/// default again in every program that is started from here.
+pub(crate) fn keep_children() -> io::Result<()> {
+    if is_ignored(rustix::process::Signal::CHILD) {
+        // Once taken over it stays so, whoever listens.
+        drop(signal(SignalKind::child())?);
+    }
+    Ok(())
+}
+
 /// Whether whoever started this process has the signal ignored.
 pub(crate) fn is_ignored(signal: rustix::process::Signal) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -81,7 +81,7 @@ async fn watch(args: Args) -> Result<()> {
     let store = match args.store.open_existing().await? {
         Some(store) => store,
         None => {
-            eprintln!("tenure: nothing is held: {}; waiting for it", args.store.missing());
+            say!("tenure: nothing is held: {}; waiting for it", args.store.missing());
             wait_for(&args.store).await?
         }
     };
@@ -96,7 +96,7 @@ async fn watch(args: Args) -> Result<()> {
     // A store that does not answer the first question is unreachable at the start; later it is waited for.
     let first = watcher.look(&*store).await.map_err(|error| Exit::unreachable(anyhow::Error::new(error)))?;
     if first.is_empty() {
-        eprintln!("tenure: {}; waiting", leases::nothing_held(&watcher.prefix, store.info().shared));
+        say!("tenure: {}; waiting", leases::nothing_held(&watcher.prefix, store.info().shared));
     }
     let mut changes = first;
     loop {
@@ -109,14 +109,14 @@ async fn watch(args: Args) -> Result<()> {
         changes = match watcher.look(&*store).await {
             Ok(changes) => {
                 if std::mem::take(&mut watcher.failed) > 0 {
-                    eprintln!("tenure: the store answers again");
+                    say!("tenure: the store answers again");
                 }
                 changes
             }
             Err(error) => {
                 if watcher.failed == 0 {
                     let error = anyhow::Error::new(error);
-                    eprintln!("tenure: the store does not answer: {error:#}; trying again until it does");
+                    say!("tenure: the store does not answer: {error:#}; trying again until it does");
                 }
                 watcher.failed = watcher.failed.saturating_add(1);
                 // Whatever hints came from has probably gone as well.

@@ -21,7 +21,7 @@ const BATCH: usize = 512;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Reads all lines from a socket and waits until each is acknowledged. `follows` is what production does: the pipeline
-/// follows its own stream, so that it knows what others have published there.
+/// follows its own stream while it stands by or cannot publish, so that it knows what others have published there.
 ///
 /// # Errors
 /// Where one is not.

@@ -211,7 +211,16 @@ impl Bus for NatsBus {
 
     async fn follow(&self, subject: &str, from: FollowFrom) -> Result<FollowStream, BusError> {
         check_subject(subject).map_err(wrong)?;
-        follow::start(self.follower.clone(), subject, from).await.map_err(Failure::into_bus_error)
+        follow::start(self.follower.clone(), subject, from, follow::Wanted::Messages)
+            .await
+            .map_err(Failure::into_bus_error)
+    }
+
+    async fn follow_ids(&self, subject: &str, from: FollowFrom) -> Result<FollowStream, BusError> {
+        check_subject(subject).map_err(wrong)?;
+        follow::start(self.follower.clone(), subject, from, follow::Wanted::Headers)
+            .await
+            .map_err(Failure::into_bus_error)
     }
 }
 

@@ -118,7 +118,12 @@ impl NatsBusConfig {
         let servers = hosts.trim_end_matches('/').split(',').map(|host| {
             // Some write the scheme before each.
             let host = host.trim().trim_start_matches("nats://").trim_start_matches("tls://").trim_end_matches('/');
-            Address::parse(host).ok_or_else(|| Problem::new(format!("{host:?} is not HOST or HOST:PORT")))
+            // It is not repeated: where an @ was forgotten it holds a password.
+            Address::parse(host).ok_or_else(|| {
+                Problem::new(
+                    "a host is HOST, HOST:PORT or [IPV6]:PORT, several are divided by commas, and a login ends with @",
+                )
+            })
         });
         let mut config = NatsBusConfig::new(servers.collect::<Result<_, _>>()?);
         config.tls = tls;
@@ -129,7 +134,11 @@ impl NatsBusConfig {
         };
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            config.set(key, value).map_err(|why| Problem::new(format!("{key}={value}: {why}")))?;
+            config.set(key, value).map_err(|why| {
+                // The name alone is repeated, and only where it looks like one: anything else may be a secret.
+                let named = key.len() <= 20 && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+                Problem::new(format!("{}=: {why}", if named { key } else { "?" }))
+            })?;
         }
         config.check()?;
         Ok(config)
@@ -344,6 +353,12 @@ mod tests {
             ("nats://a,,b", "HOST"),
             ("nats://me:hunter2@h:x", "HOST"),
             ("nats://me:hunter2%zz@h", "percent"),
+            // A forgotten @, or a secret where an option is expected.
+            ("nats://me:hunter2", "HOST"),
+            ("nats://me:hunter2/h", "HOST"),
+            ("nats://h?token=hunter2", "token"),
+            ("nats://h?hunter2", "unknown option"),
+            ("nats://h?replicas=hunter2", "replicas"),
             ("nats://h?stream=a.b", "stream"),
             ("nats://h?replicas=0", "replicas"),
             ("nats://h?timeout=0s", "timeout"),

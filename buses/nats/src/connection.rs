@@ -26,6 +26,8 @@ use crate::protocol::{self, Incoming, Op, ServerInfo};
 
 /// How long one address may take until it is connected to.
 const CONNECT: Duration = Duration::from_secs(2);
+/// How long a request may be without an answer until it is made again.
+const REPEAT: Duration = Duration::from_millis(1500);
 /// How much is read at once.
 const READ: usize = 64 * 1024;
 
@@ -244,26 +246,34 @@ impl Connection {
         }
     }
 
-    /// Sends a JetStream request and waits for its answer until `deadline`.
+    /// Sends a JetStream request and waits for its answer until `deadline`. A cluster that has no leader at the moment
+    /// hears nothing and says nothing: the request, which must do no harm twice, is repeated meanwhile.
     pub(crate) async fn request(&mut self, subject: &str, body: &Value, deadline: Instant) -> Result<Bytes, Failure> {
-        let number = self.next_reply;
-        self.next_reply += 1;
-        self.publish(subject, Some(number), &body.to_string());
-        let answer = async {
-            loop {
-                let message = self.message().await?;
-                if reply_number(&message.subject) == Some(number) {
-                    return Ok(message);
+        let first = self.next_reply;
+        let body = body.to_string();
+        loop {
+            self.publish(subject, Some(self.next_reply), &body);
+            self.next_reply += 1;
+            let asked = first..self.next_reply;
+            let answer = async {
+                loop {
+                    let message = self.message().await?;
+                    if reply_number(&message.subject).is_some_and(|number| asked.contains(&number)) {
+                        return Ok(message);
+                    }
                 }
+            };
+            match timeout_at(deadline.min(Instant::now() + REPEAT), answer).await {
+                Ok(Ok(message)) if status(&message.headers) == Some(503) => {
+                    return Err(Failure::new(
+                        FailureKind::NoResponders,
+                        format!("nobody answers at {subject}: JetStream is not enabled for this account, or not ready"),
+                    ));
+                }
+                Ok(answer) => return answer.map(|message| message.payload),
+                Err(_) if Instant::now() < deadline => {}
+                Err(_) => return Err(Failure::connection(format!("has not answered {subject} in time"))),
             }
-        };
-        match timeout_at(deadline, answer).await {
-            Ok(Ok(message)) if status(&message.headers) == Some(503) => Err(Failure::new(
-                FailureKind::NoResponders,
-                format!("nobody answers at {subject}: JetStream is not enabled for this account, or not ready"),
-            )),
-            Ok(answer) => answer.map(|message| message.payload),
-            Err(_) => Err(Failure::connection(format!("has not answered {subject} in time"))),
         }
     }
 

@@ -33,10 +33,24 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// What of each message is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// All of it.
+    Messages,
+    /// Its headers: the server sends no body.
+    Headers,
+}
+
 /// Starts following: when this returns, the place to follow from is fixed.
-pub(crate) async fn start(link: Link, subject: &str, from: FollowFrom) -> Result<FollowStream, Failure> {
+pub(crate) async fn start(
+    link: Link,
+    subject: &str,
+    from: FollowFrom,
+    wanted: Wanted,
+) -> Result<FollowStream, Failure> {
     let timeout = link.config().timeout;
-    let mut follower = Follower { link, subject: subject.to_owned(), from, consumer: None, ended: false };
+    let mut follower = Follower { link, subject: subject.to_owned(), from, wanted, consumer: None, ended: false };
     follower.consumer = Some(follower.subscribe(Instant::now() + timeout).await?);
     let next = |mut follower: Follower| async move {
         let item = follower.next().await?;
@@ -50,6 +64,7 @@ struct Follower {
     subject: String,
     /// After a message was seen, its position.
     from: FollowFrom,
+    wanted: Wanted,
     consumer: Option<Consumer>,
     ended: bool,
 }
@@ -160,6 +175,7 @@ impl Follower {
             "mem_storage": true,
             "num_replicas": 1,
             "inactive_threshold": nanos(INACTIVE),
+            "headers_only": self.wanted == Wanted::Headers,
         });
         let made = api.create_consumer(stream, &name, &self.subject, &settings).await?;
         made.map_err(|error| error.into_failure(&format!("following {}", self.subject)))?;
@@ -193,7 +209,14 @@ impl Consumer {
             String::from_utf8_lossy(line).trim_start_matches("NATS/1.0 ").to_owned()
         };
         match status(&message.headers) {
-            Some(100) => Ok(()),
+            Some(100) => match headers::number(&message.headers, "Nats-Last-Consumer") {
+                // What was lost last is followed by nothing whose number would tell.
+                Some(last) if last > self.delivered => Err(Failure::connection(format!(
+                    "{last} were delivered and {} came: some were lost on the way",
+                    self.delivered
+                ))),
+                _ => Ok(()),
+            },
             // The question has expired; the next one is asked.
             Some(404 | 408) => {
                 self.asked = 0;

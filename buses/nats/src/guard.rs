@@ -67,6 +67,16 @@ impl Guarded {
     }
 }
 
+impl Drop for Guarded {
+    /// In the middle of what a right covers a connection is only given up, never closed in order: what the system still
+    /// holds of it must not arrive whenever the other side reads on, perhaps long after the right has ended.
+    fn drop(&mut self) {
+        if self.validity.until.load(Ordering::Acquire) != u64::MAX {
+            let _ = self.socket.set_zero_linger();
+        }
+    }
+}
+
 impl AsyncRead for Guarded {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_read(cx, buf)
@@ -124,5 +134,37 @@ mod tests {
         drop(guarded);
         let error = peer.read(&mut got).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    /// A connection that is given up in the middle of what its right covers takes along what the system has not sent:
+    /// the other side reads a reset, and not the rest. One without a right to end is closed in order.
+    #[tokio::test]
+    async fn what_was_not_sent_goes_with_the_connection() {
+        for limited in [true, false] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let validity = Validity::unlimited();
+            let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let mut guarded = Guarded::new(socket, Arc::clone(&validity));
+            let (mut peer, _) = listener.accept().await.unwrap();
+            if limited {
+                validity.set(Some(clock::now() + Duration::from_secs(60)));
+            }
+            // More than the other side has room for; it does not read yet.
+            let mut written = 0;
+            while let Ok(more) =
+                tokio::time::timeout(Duration::from_millis(200), guarded.write(&[b'x'; 64 * 1024])).await
+            {
+                written += more.unwrap();
+            }
+            drop(guarded);
+            let mut got = Vec::new();
+            let read = peer.read_to_end(&mut got).await.map_err(|error| error.kind());
+            if limited {
+                assert_eq!(read, Err(io::ErrorKind::ConnectionReset));
+                assert!(got.len() < written, "{} of {written}", got.len());
+            } else {
+                assert_eq!(read, Ok(written));
+            }
+        }
     }
 }

@@ -86,17 +86,19 @@ fn uuid(id: &EnvelopeId) -> [u8; 36] {
 
 /// What was followed, where the message is one of this bus's: its id stands in its headers, or else in its body.
 pub(crate) fn followed(pos: u64, message: Incoming) -> Option<Followed> {
-    let text = std::str::from_utf8(&message.headers).unwrap_or_default();
-    let header = |wanted: &str| {
-        let field = |line: &'_ str| {
-            let (name, value) = line.split_once(':')?;
-            name.eq_ignore_ascii_case(wanted).then(|| value.trim().to_owned())
-        };
-        text.lines().skip(1).find_map(field)
-    };
-    let id = header(MESSAGE_ID).and_then(|id| parse_id(&id)).or_else(|| id_in(&message.payload))?;
-    let term = header(TERM).and_then(|term| term.parse().ok()).and_then(Term::new);
+    let id = header(&message.headers, MESSAGE_ID).and_then(parse_id).or_else(|| id_in(&message.payload))?;
+    let term = number(&message.headers, TERM).and_then(Term::new);
     Some(Followed { pos, id, term, body: message.payload })
+}
+
+/// The number that a header holds, where it is there and holds one.
+pub(crate) fn number(headers: &[u8], wanted: &str) -> Option<u64> {
+    header(headers, wanted)?.parse().ok()
+}
+
+fn header<'a>(headers: &'a [u8], wanted: &str) -> Option<&'a str> {
+    let fields = std::str::from_utf8(headers).ok()?.lines().skip(1).filter_map(|line| line.split_once(':'));
+    fields.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.trim())
 }
 
 fn id_in(body: &[u8]) -> Option<EnvelopeId> {

@@ -142,8 +142,16 @@ impl<'a> Job<'a> {
         if index >= sending.next || answer.is_some() {
             return false;
         }
+        let read = read(message, self.batch.subject);
+        // Somebody else who answers on the subject: the stream's own word is waited for.
+        if let Err(failure) = &read
+            && failure.kind == FailureKind::Connection
+        {
+            tracing::debug!(component = "publisher", subject = self.batch.subject, %failure, "does a program answer there?");
+            return false;
+        }
         sending.in_flight = sending.in_flight.saturating_sub(1);
-        match read(message, self.batch.subject) {
+        match read {
             Ok(answered) => {
                 *answer = Some(answered);
                 self.unanswered -= 1;
@@ -173,6 +181,8 @@ fn read(message: &Incoming, subject: &str) -> Result<Result<Published, Refusal>,
     #[derive(Deserialize)]
     struct Ack {
         #[serde(default)]
+        stream: String,
+        #[serde(default)]
         seq: u64,
         #[serde(default)]
         duplicate: bool,
@@ -182,14 +192,16 @@ fn read(message: &Incoming, subject: &str) -> Result<Result<Published, Refusal>,
         let what = format!("no stream answers for {subject}: it is gone, or has no leader now");
         return Err(Failure::new(FailureKind::NoResponders, what));
     }
-    let ack: Ack = serde_json::from_slice(&message.payload)
-        .map_err(|error| Failure::connection(format!("an acknowledgement that is not understood: {error}")))?;
+    let no_acknowledgement = |why: &str| Failure::connection(format!("an answer that is no acknowledgement: {why}"));
+    let ack: Ack = serde_json::from_slice(&message.payload).map_err(|error| no_acknowledgement(&error.to_string()))?;
     let Some(ApiError { code, err_code, description }) = ack.error else {
         let seq = Some(ack.seq).filter(|seq| *seq > 0);
-        return Ok(Ok(match (ack.duplicate, seq) {
-            (false, Some(seq)) => Published::Stored(seq),
-            (_, seq) => Published::Duplicate(seq),
-        }));
+        return match (ack.duplicate, seq) {
+            _ if ack.stream.is_empty() => Err(no_acknowledgement("it names no stream")),
+            (false, Some(seq)) => Ok(Ok(Published::Stored(seq))),
+            (false, None) => Err(no_acknowledgement("it names no position")),
+            (true, seq) => Ok(Ok(Published::Duplicate(seq))),
+        };
     };
     let text = format!("{description} (error {err_code})");
     match err_code {
@@ -235,6 +247,14 @@ mod tests {
         assert_eq!(answer("", error(503, 10008)), Err(FailureKind::NoResponders));
         assert!(matches!(answer("", error(400, 10054)), Ok(Err(Refusal::Rejected(_)))));
         assert!(matches!(answer("", error(400, 10060)), Ok(Err(Refusal::Rejected(_)))));
-        assert_eq!(answer("", "what?"), Err(FailureKind::Connection));
+        assert_eq!(answer("", r#"{"stream":"T","duplicate":true}"#), Ok(Ok(Published::Duplicate(None))));
+    }
+
+    /// What another program answers on the subject says nothing of the stream: it is no acknowledgement.
+    #[test]
+    fn only_a_stream_acknowledges() {
+        for text in ["what?", "{}", r#"{"ok":true}"#, r#"{"seq":7}"#, r#"{"stream":"T"}"#, r#"{"stream":"","seq":7}"#] {
+            assert_eq!(answer("", text), Err(FailureKind::Connection), "{text}");
+        }
     }
 }

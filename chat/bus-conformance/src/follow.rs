@@ -3,12 +3,13 @@
 use tenure_bus::{Bus, FollowFrom, FollowStream};
 
 use crate::harness::{Fresh, Harness, Need, SUBJECT, Verdict, ensure};
-use crate::harness::{message, messages, next, publish, publish_as, silent, stored};
+use crate::harness::{message, messages, next, publish, publish_as, silent, stored, term};
 
 pub(crate) async fn checks(harness: &mut Harness<'_>) {
     let needs = &[Need::Follow];
     harness.check("follow_from_start_end_and_after", needs, from_start_end_and_after).await;
     harness.check("follow_sees_what_is_published_meanwhile", needs, sees_what_is_published_meanwhile).await;
+    harness.check("following_ids_sees_the_same", needs, following_ids_sees_the_same).await;
     harness.check("follow_sees_its_own_subject_only", needs, sees_its_own_subject_only).await;
     harness.check("slow_follower_misses_nothing", needs, slow_follower_misses_nothing).await;
     harness.check("reopening_keeps_everything", &[Need::Follow, Need::Kept], reopening_keeps_everything).await;
@@ -52,6 +53,27 @@ async fn sees_what_is_published_meanwhile(fresh: Fresh<'_>) -> Verdict {
     let seen: Vec<_> = seen?.iter().map(|followed| followed.pos).collect();
     ensure!(seen == positions?, "seen in another order than positions grow");
     silent(&mut stream).await
+}
+
+/// Who follows ids alone sees the same positions, ids and terms as who follows messages, from wherever, and what is new.
+async fn following_ids_sees_the_same(fresh: Fresh<'_>) -> Verdict {
+    let bus = fresh.client().await?;
+    let fence = Some(("conformance/leader", term(7)?));
+    let positions = stored(&publish_as(&*bus, SUBJECT, fence, &messages(0..10)).await?)?;
+    // Each round adds one message, and sees those of the rounds before.
+    for (from, count) in [(FollowFrom::Start, 11), (FollowFrom::After(positions[6]), 5), (FollowFrom::End, 1)] {
+        let ids = bus.follow_ids(SUBJECT, from).await;
+        let mut ids = ids.map_err(|error| format!("the ids cannot be followed: {error}"))?;
+        let mut whole = follow(&*bus, from).await?;
+        stored(&publish_as(&*bus, SUBJECT, fence, &[message(100 + count)]).await?)?;
+        let (seen, expected) = (next(&mut ids, count as usize).await?, next(&mut whole, count as usize).await?);
+        for (id, message) in seen.iter().zip(&expected) {
+            let same = (id.pos, id.id, id.term) == (message.pos, message.id, message.term);
+            ensure!(same && !message.body.is_empty(), "from {from:?}: {id:?} instead of {message:?}");
+        }
+        silent(&mut ids).await?;
+    }
+    Ok(())
 }
 
 /// What is published under another subject is not seen, and does not stop what is.

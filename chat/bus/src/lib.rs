@@ -34,4 +34,10 @@ pub trait Bus: fmt::Debug + Send + Sync + 'static {
 
     /// Everything on the bus from `from` on, then everything new, on `subject`.
     async fn follow(&self, subject: &str, from: FollowFrom) -> Result<FollowStream, BusError>;
+
+    /// The same for who wants positions, ids and terms alone: the bodies may be left out, so that a bus that can does
+    /// not send them. A message that carries its id nowhere but in its body may be passed over.
+    async fn follow_ids(&self, subject: &str, from: FollowFrom) -> Result<FollowStream, BusError> {
+        self.follow(subject, from).await
+    }
 }

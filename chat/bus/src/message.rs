@@ -72,6 +72,6 @@ pub struct Followed {
     pub id: EnvelopeId,
     /// The term it was published under, where the bus keeps it.
     pub term: Option<Term>,
-    /// The envelope.
+    /// The envelope; may be empty where only ids were asked for.
     pub body: Bytes,
 }

@@ -202,6 +202,18 @@ impl Coverage {
         self.ring.remove(id)
     }
 
+    /// Whether what others publish matters here: to a standby always; to a leader as soon as it holds an entry for half
+    /// of `repair_after`, for a standby may publish that one soon. What a leader gets rid of sooner nobody else has
+    /// published, or the bus answers that it was there already.
+    pub fn needs_following(&self, now: Time) -> bool {
+        let held = |oldest| now.since(oldest) >= self.config.repair_after / 2;
+        match self.role {
+            _ if !self.config.repairs => false,
+            Role::Leader { .. } => self.ring.oldest().is_some_and(held),
+            Role::Standby { .. } => true,
+        }
+    }
+
     /// What to publish now, if anything: everything for a leader, what is overdue for a standby.
     pub fn hand_out(&mut self, now: Time) -> Option<Handout> {
         let (term, repair, until) = match self.role {
@@ -322,6 +334,26 @@ mod tests {
         let handout = standby.hand_out(at(6_500)).unwrap();
         assert_eq!((handout.term, handout.repair), (Some(term(7)), true));
         assert_eq!(ids(Some(handout)), [2]);
+    }
+
+    /// A standby follows the bus always, a leader only while it holds what a standby may soon publish for it: not what
+    /// it has just read, but what a bus keeps it waiting for, also in flight; and nobody where nothing is repaired.
+    #[test]
+    fn a_leader_follows_only_while_it_holds_something_for_long() {
+        let mut instance = coverage(true);
+        assert!(instance.needs_following(at(0)));
+        instance.read(at(0), entry(1, 0));
+        instance.take_role(Role::Leader { term: Some(term(7)) }, None);
+        assert!(instance.needs_following(at(3_000)), "a standby may be publishing the ring that it takes over");
+        instance.appeared(EnvelopeId([1; 16]));
+        assert!(!instance.needs_following(at(3_000)));
+        instance.read(at(4_000), entry(2, 4_000));
+        assert!(!instance.needs_following(at(6_499)));
+        instance.hand_out(at(4_000)).unwrap();
+        assert!(instance.needs_following(at(6_500)), "in flight is not on the bus");
+        instance.take_role(Role::Standby { observed: Some(term(7)) }, None);
+        assert!(instance.needs_following(at(4_000)));
+        assert!(!coverage(false).needs_following(at(0)));
     }
 
     /// A line that appeared before this instance read it is not held.

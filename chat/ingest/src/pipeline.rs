@@ -6,6 +6,7 @@
 mod intake;
 mod outflow;
 mod part;
+mod publisher;
 #[cfg(test)]
 mod tests;
 
@@ -13,11 +14,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use futures_util::stream::{self, BoxStream};
-use futures_util::{FutureExt, StreamExt};
 use tenure::Mandate;
-use tenure_bus::{Bus, BusError, Followed, Subjects};
+use tenure_bus::{Bus, Subjects};
 use tenure_core::{Note, Term, Time};
 use tenure_envelope::Builder;
 use tenure_twitch::ReaderEvent;
@@ -26,12 +26,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::cover::{Cover, CoverNote};
 use crate::coverage::{Coverage, CoverageConfig};
 use crate::fleet::Fleet;
-use crate::follower;
+use crate::follower::Following;
 use crate::gaps::Gaps;
-use crate::publication::{Finalization, Outcome, Retries};
+use crate::publication::{Finalization, Retries};
 use crate::rooms::Rooms;
 use crate::snapshot::Snapshot;
 use part::StandingBy;
+use publisher::Publisher;
 
 /// How a pipeline is configured.
 #[derive(Clone, Debug)]
@@ -121,10 +122,8 @@ pub fn start(mut config: PipelineConfig, bus: Arc<dyn Bus>, fleet: Option<Fleet>
     let (snapshot_sender, snapshot) = watch::channel(Snapshot { healthy: true, ..Snapshot::default() });
     let (notes_sender, notes) = watch::channel(Notes::default());
     // Where only the leader publishes, what another reader read is on no bus: it vouches for nothing.
-    let (appeared, fleet) = match config.coverage.repairs {
-        true => (follower::follow(Arc::clone(&bus), config.subjects.ingress.clone()), fleet),
-        false => (stream::pending().boxed(), None),
-    };
+    let fleet = fleet.filter(|_| config.coverage.repairs);
+    let following = Following::new(Arc::clone(&bus), config.subjects.ingress.clone());
     let pipeline = Pipeline {
         coverage: Coverage::new(config.coverage),
         cover: Cover::new(config.channels.iter().map(String::as_str)),
@@ -136,6 +135,8 @@ pub fn start(mut config: PipelineConfig, bus: Arc<dyn Bus>, fleet: Option<Fleet>
         mandate: None,
         standing_by: None,
         awaiting: BTreeMap::new(),
+        position: None,
+        follow_until: Time::ZERO,
         uncovered_since: None,
         was_connected: false,
         scratch: Vec::new(),
@@ -146,7 +147,7 @@ pub fn start(mut config: PipelineConfig, bus: Arc<dyn Bus>, fleet: Option<Fleet>
         fleet,
         config,
     };
-    tokio::spawn(pipeline.run(receiver, appeared));
+    tokio::spawn(pipeline.run(receiver, following));
     Handle { commands, snapshot, notes }
 }
 
@@ -167,6 +168,10 @@ struct Pipeline {
     standing_by: Option<StandingBy>,
     /// Channels that the new leader does not read yet, and what the one before had covered.
     awaiting: BTreeMap<String, u64>,
+    /// How far the bus is known to have come: the last message that it acknowledged, or that was seen there.
+    position: Option<u64>,
+    /// A leader that had to follow goes on until then.
+    follow_until: Time,
     /// Since when no channel is read, though it should be.
     uncovered_since: Option<Time>,
     was_connected: bool,
@@ -176,31 +181,26 @@ struct Pipeline {
     notes_sender: watch::Sender<Notes>,
 }
 
-type Appeared = BoxStream<'static, Result<Vec<Followed>, BusError>>;
-/// The one window to the bus: what is handed to it and not answered yet.
-type Publication = Option<BoxFuture<'static, Outcome>>;
-
 impl Pipeline {
-    async fn run(mut self, mut commands: mpsc::Receiver<Command>, mut appeared: Appeared) {
+    async fn run(mut self, mut commands: mpsc::Receiver<Command>, mut following: Following) {
         let mut reader: Option<mpsc::Receiver<ReaderEvent>> = None;
         let mut events = Vec::with_capacity(EVENTS);
-        let mut publication: Publication = None;
+        let mut publisher = Publisher::default();
         let mut decision: Option<BoxFuture<'static, Option<Vec<CoverNote>>>> = None;
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let now = tenure::now();
-            if publication.is_none() {
-                publication = self.next_publication(now);
-            }
-            self.finish_standing_by(now, &mut publication, reader.is_some());
+            self.publish(now, &mut publisher);
+            self.finish_standing_by(now, &mut publisher, reader.is_some()).await;
+            self.mind_following(now, &mut following);
             if decision.is_none() && self.is_leader() && self.gaps.due().is_some_and(|due| due <= now) {
                 decision = Some(match &self.fleet {
                     Some(fleet) => fleet.clone().others().boxed(),
                     None => std::future::ready(Some(Vec::new())).boxed(),
                 });
             }
-            let due = self.coverage.due().filter(|_| publication.is_none() && self.may_publish());
+            let due = self.coverage.due().filter(|_| !publisher.is_busy() && self.may_publish());
             let due = due.map(|due| due.max(self.retries.pause_until()).since(now));
             // The branches take turns at random, so that none of them, however busy, keeps another waiting.
             tokio::select! {
@@ -213,11 +213,14 @@ impl Pipeline {
                     Some(command) => self.obey(now, command),
                 },
                 _ = tick.tick() => self.tick(tenure::now()),
-                Some(outcome) = conditional(&mut publication) => {
-                    publication = None;
-                    self.published(tenure::now(), outcome);
-                }
-                Some(appeared) = appeared.next() => match appeared {
+                outcome = publisher.outcome() => match outcome {
+                    Some(outcome) => self.published(tenure::now(), outcome),
+                    None => {
+                        tracing::error!(component = "publisher", "the bus panicked: the pipeline ends");
+                        return;
+                    }
+                },
+                appeared = following.next() => match appeared {
                     Ok(appeared) => for followed in appeared {
                         self.appeared(&followed);
                     },

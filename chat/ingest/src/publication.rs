@@ -18,8 +18,20 @@ pub(crate) enum Outcome {
     Published { handout: Handout, result: Result<Vec<Result<Published, Refusal>>, BusError> },
     /// A refused message on its way to the finalizer.
     Finalized { finalization: Finalization, result: Result<Result<Published, Refusal>, BusError> },
-    /// The right to publish had ended before the bus was given anything.
-    NotCurrent { handed_out: Vec<EnvelopeId> },
+    /// The bus was given nothing: the right to publish had ended, or what went before has failed.
+    NotHandedOver { handed_out: Vec<EnvelopeId> },
+}
+
+impl Outcome {
+    /// Whether the bus took all of it, so that what is behind may follow.
+    pub(crate) fn is_whole(&self) -> bool {
+        match self {
+            Outcome::Published { handout, result: Ok(answers) } => {
+                answers.len() == handout.messages.len() && answers.iter().all(Result::is_ok)
+            }
+            _ => false,
+        }
+    }
 }
 
 /// A message that the bus refused for good.
@@ -39,7 +51,7 @@ pub(crate) async fn publish(
     handout: Handout,
 ) -> Outcome {
     if !mandate.as_ref().is_none_or(Mandate::is_current) {
-        return Outcome::NotCurrent { handed_out: handout.messages.iter().map(|message| message.id).collect() };
+        return Outcome::NotHandedOver { handed_out: handout.messages.iter().map(|message| message.id).collect() };
     }
     let batch = Batch {
         subject: &subject,
@@ -61,7 +73,7 @@ pub(crate) async fn finalize(
     finalization: Finalization,
 ) -> Outcome {
     if !mandate.as_ref().is_none_or(Mandate::is_current) {
-        return Outcome::NotCurrent { handed_out: vec![finalization.message.id] };
+        return Outcome::NotHandedOver { handed_out: vec![finalization.message.id] };
     }
     let failure = failure(&finalization.message, &finalization.why, finalization.attempts, &instance);
     let batch = Batch {

@@ -47,6 +47,7 @@ pub struct Ring {
     by_id: HashMap<EnvelopeId, u64>,
     next: u64,
     bytes: usize,
+    in_flight: usize,
 }
 
 #[derive(Debug)]
@@ -62,12 +63,17 @@ const OVERHEAD: usize = 256;
 impl Ring {
     /// An empty ring.
     pub fn new(limits: RingLimits) -> Self {
-        Ring { limits, entries: BTreeMap::new(), by_id: HashMap::new(), next: 0, bytes: 0 }
+        Ring { limits, entries: BTreeMap::new(), by_id: HashMap::new(), next: 0, bytes: 0, in_flight: 0 }
     }
 
     /// How many entries it holds.
     pub fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// How many of them are not in flight.
+    pub fn waiting(&self) -> usize {
+        self.entries.len() - self.in_flight
     }
 
     /// Whether it holds none.
@@ -98,6 +104,7 @@ impl Ring {
         let at = self.by_id.remove(&id)?;
         let slot = self.entries.remove(&at)?;
         self.bytes -= cost(&slot.entry);
+        self.in_flight -= usize::from(slot.in_flight);
         Some(slot.entry)
     }
 
@@ -136,6 +143,7 @@ impl Ring {
                 break;
             }
             slot.in_flight = true;
+            self.in_flight += 1;
             taken.push(slot.entry.message.clone());
         }
         taken
@@ -144,7 +152,7 @@ impl Ring {
     /// Takes entries back that could not be published: they go out again, in their old order.
     pub fn give_back(&mut self, id: EnvelopeId) {
         if let Some(slot) = self.by_id.get(&id).and_then(|at| self.entries.get_mut(at)) {
-            slot.in_flight = false;
+            self.in_flight -= usize::from(std::mem::take(&mut slot.in_flight));
         }
     }
 
@@ -153,6 +161,7 @@ impl Ring {
         for slot in self.entries.values_mut() {
             slot.in_flight = false;
         }
+        self.in_flight = 0;
     }
 
     /// Whether the entry with this id is there.

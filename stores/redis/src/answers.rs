@@ -72,10 +72,11 @@ impl Words {
         self.text(at).and_then(|text| text.parse().ok()).and_then(Term::new).ok_or_else(|| self.unreadable())
     }
 
-    /// A word that is a holder in a lease of ours.
-    pub(crate) fn holder(&self, at: usize) -> Result<HolderId, Failure> {
-        let word = self.text(at).ok_or_else(|| self.unreadable())?;
-        Ok(HolderId::new(names::holder_of_word(&word)).unwrap_or_else(|_| shown(word.as_bytes())))
+    /// A word that is a holder in a lease of ours; as far as it can be shown where it is none that we write.
+    pub(crate) fn holder(&self, at: usize) -> HolderId {
+        let bytes = self.bytes(at);
+        let word = std::str::from_utf8(bytes).ok();
+        word.and_then(|word| HolderId::new(names::holder_of_word(word)).ok()).unwrap_or_else(|| shown(bytes))
     }
 
     /// A word that is a note, or the absence of one.

@@ -86,7 +86,8 @@ impl Reply {
             "ERR" if detail.to_ascii_lowercase().contains("unknown command") => {
                 (StoreErrorKind::Unsupported, "; Redis 6.2 or newer is needed")
             }
-            _ if detail.contains("CORRUPT") => (
+            // Of the leases themselves the scripts look at the type; the records of their terms can only be strings.
+            _ if code == "WRONGTYPE" || detail.contains("WRONGTYPE") || detail.contains("CORRUPT") => (
                 StoreErrorKind::Corrupt,
                 "; the term record of this key cannot be read: see it with GET {KEY}:tenure, mend it with DEL",
             ),
@@ -111,6 +112,7 @@ mod tests {
         assert_eq!(kind("NOAUTH Authentication required."), StoreErrorKind::Denied);
         assert_eq!(kind("ERR unknown command 'EVALSHA'"), StoreErrorKind::Unsupported);
         assert_eq!(kind("user_script:20: CORRUPT"), StoreErrorKind::Corrupt);
+        assert_eq!(kind("WRONGTYPE Operation against a key"), StoreErrorKind::Corrupt);
         assert_eq!(kind("ERR Error running script"), StoreErrorKind::TimedOut);
         assert!(Reply::from_text("READONLY x").is_no_master());
     }

@@ -171,6 +171,8 @@ impl RedisStore {
             }
         }
         for (items, done) in [(&full, done), (&left, in_full(&left).await)] {
+            let extended = items.iter().zip(&done).filter(|(_, answer)| matches!(answer, Ok(Renewed::Extended { .. })));
+            self.plain.written(extended.map(|(item, _)| held[*item]));
             for (item, answer) in items.iter().zip(done) {
                 answers[*item] = Some(answer);
             }
@@ -260,7 +262,7 @@ impl LeaseStore for RedisStore {
         let durable = self.config.durable;
         let acquire = async |claims: Vec<&Claim>| {
             let deadline = self.deadline(claims.len());
-            claims.iter().for_each(|claim| self.plain.claimed(millis(claim.ttl)));
+            claims.iter().for_each(|claim| self.plain.claimed(&claim.key, millis(claim.ttl)));
             batch::run(&self.topology, &Acquire { claims, durable }, deadline).await
         };
         self.checked(claims, |claim| check_ttl(&self.info, &claim.key, claim.ttl), acquire).await

@@ -176,7 +176,7 @@ impl Verb for Acquire<'_> {
             match words.kind().as_str() {
                 "granted" => Ok(Claimed::Granted { term: words.term(1)?, last_note: words.note(2)? }),
                 "held" => {
-                    Ok(Claimed::Held { by: words.holder(1)?, term: Some(words.term(2)?), remaining: words.left(3) })
+                    Ok(Claimed::Held { by: words.holder(1), term: Some(words.term(2)?), remaining: words.left(3) })
                 }
                 "foreign" => foreign(answers::shown(words.bytes(1))),
                 "typed" => foreign(answers::of_type(&words.text(1).unwrap_or_default())),
@@ -294,7 +294,7 @@ fn renewed(words: &Words) -> Result<Renewed, Failure> {
     match words.kind().as_str() {
         "asked" => Ok(Renewed::Extended { resign_requested: true }),
         "free" => lost(None),
-        "lost" => lost(Some(words.holder(1)?)),
+        "lost" => lost(Some(words.holder(1))),
         "foreign" => lost(Some(answers::shown(words.bytes(1)))),
         "typed" => lost(Some(answers::of_type(&words.text(1).unwrap_or_default()))),
         _ => Err(words.unreadable()),

@@ -241,18 +241,33 @@ async fn a_lost_term_record_is_made_anew() {
     assert!(granted(&store, &claim("k", 2)).await > own.term);
 }
 
-/// A term record that cannot be read fails its own key alone, and the error says how to mend it.
+/// A term record that cannot be read fails its own key alone, and the error says how to mend it. Who holds is told all
+/// the same, and whoever does goes on.
 #[tokio::test]
 async fn an_unreadable_term_record_fails_its_key_alone() {
     let Some(server) = start("redis records") else { return };
     let store = open(&url(&server)).await;
-    server.cli(["set", "{bad}:tenure", "what is this"]);
-    let answers = store.acquire(&[claim("good", 1), claim("bad", 1)]).await.unwrap();
-    assert!(matches!(answers[0], Ok(Claimed::Granted { .. })));
-    let error = answers[1].as_ref().unwrap_err();
-    assert_eq!(error.kind(), StoreErrorKind::Corrupt);
-    assert!(error.to_string().contains("DEL"), "{error}");
-    assert_eq!(server.cli(["exists", "bad"]).trim(), "0");
+    let rows: [&[&str]; 2] = [&["set", "{bad}:tenure", "what is this"], &["rpush", "{bad}:tenure", "what is this"]];
+    for planted in rows {
+        let standing = claim("bad", 9);
+        let own = held(&standing, granted(&store, &standing).await);
+        server.cli(["del", "{bad}:tenure"]);
+        server.cli(planted);
+        assert_eq!(holder(&store, &claim("bad", 1)).await.0, "holder-9", "{planted:?}");
+        let listed = store.list(&KeyPrefix::from(&own.key)).await.unwrap();
+        assert_eq!((listed.len(), listed[0].term), (1, Some(own.term)), "{planted:?}");
+        server.cli(["set", "bad", "another program"]);
+        assert_eq!(holder(&store, &claim("bad", 1)).await.0, "another program", "{planted:?}");
+        server.cli(["del", "bad"]);
+        let answers = store.acquire(&[claim("good", 1), claim("bad", 1)]).await.unwrap();
+        assert!(matches!(answers[0], Ok(Claimed::Granted { .. })), "{planted:?}");
+        let error = answers[1].as_ref().unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{planted:?}: {error}");
+        assert!(error.to_string().contains("DEL"), "{error}");
+        assert_eq!(server.cli(["exists", "bad"]).trim(), "0");
+        assert_eq!(store.remove(&own.key).await.unwrap(), None, "{planted:?}");
+        server.cli(["del", "{bad}:tenure"]);
+    }
 }
 
 /// Scripts that the server has forgotten are sent again.

@@ -49,8 +49,10 @@ impl Places {
         let bus = match &args.bus {
             None => format!("sqlite:{}", folder.join("chat.db").display()),
             // A stream of its own, so that no one else's limits and messages are met.
-            Some(url) if url.starts_with("nats:") && !url.contains("stream=") => {
-                let mark = if url.contains('?') { '&' } else { '?' };
+            Some(url) if ["nats:", "tls:"].iter().any(|scheme| url.starts_with(scheme)) && !url.contains("stream=") => {
+                // A password may hold a ? too: the last @ ends it.
+                let hosts = url.rsplit_once('@').map_or(url.as_str(), |(_, hosts)| hosts);
+                let mark = if hosts.contains('?') { '&' } else { '?' };
                 format!("{url}{mark}stream=TENURE_{}", own.to_uppercase().replace('-', "_"))
             }
             Some(url) => url.clone(),

@@ -15,7 +15,6 @@ use tenure_core::{KeyPrefix, Time, Timing};
 use tokio_util::sync::CancellationToken;
 
 use super::config::Config;
-use super::worker::open_store;
 use crate::exit::{OUTPUT_CLOSED, UNREACHABLE, USAGE};
 use crate::identity;
 use crate::process::{self, Releases};
@@ -52,12 +51,13 @@ pub(crate) fn run(config: Config) -> Result<ExitCode> {
 }
 
 async fn supervise(config: Config) -> Result<ExitCode> {
+    crate::signals::keep_children()?;
     let mut signals = Signals::listen()?;
     let parent = parent_gone()?;
     // A memory store lives in the worker and dies with it: nothing to release.
     let store = match config.store.starts_with("memory:") || config.ingest.development {
         true => None,
-        false => Some(open_store(&config.store).await?),
+        false => Some(crate::store::open(&config.store).await?),
     };
     let ttl = config.ingest.timing.ttl.unwrap_or(Timing::DEFAULT_TTL);
     let mut releases = Releases::new(store, KeyPrefix::from(&config.ingest.lease), ttl);

@@ -6,12 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, poll};
 use tenure_ingest::{Daemon, Shutdown};
-use tenure_store::LeaseStore;
 
 use super::config::Config;
 use super::http;
 use crate::exit::Exit;
-use crate::secrets::without_secrets;
 use crate::signals::Signals;
 
 /// Runs the daemon until a signal or the supervisor's death ends it.
@@ -49,7 +47,7 @@ async fn serve(config: Config, supervised: bool) -> Result<()> {
         Some(address) => Some(http::start(address, config.store.clone()).await.map_err(Exit::unreachable)?),
         None => None,
     };
-    let store = open_store(&config.store).await?;
+    let store = crate::store::open(&config.store).await?;
     let bus = crate::bus::open(&config.bus, &config.ingest.subjects, config.ingest.ring.age).await?;
     let output = Arc::new(AtomicBool::new(false));
     if config.bus.starts_with("stdout:") {
@@ -67,18 +65,6 @@ async fn serve(config: Config, supervised: bool) -> Result<()> {
         return Err(Exit::output_closed(anyhow::anyhow!("nobody reads standard output any more")));
     }
     Ok(())
-}
-
-/// Opens the store, making the default folder where that is where it lives.
-pub(crate) async fn open_store(url: &str) -> Result<Arc<dyn LeaseStore>> {
-    crate::places::prepare(url).map_err(Exit::unreachable)?;
-    tenure_open::open(url).await.map_err(|error| match error {
-        tenure_open::OpenError::Store(error) => {
-            Exit::unreachable(anyhow::Error::new(error).context(format!("the store {}", without_secrets(url))))
-        }
-        // What is no URL may be anything, a password too: it is not repeated.
-        wrong => Exit::usage(anyhow::Error::new(wrong).context("the store's URL")),
-    })
 }
 
 /// The supervisor holds the other end of stdin: its end means that nobody would prove this worker's death any more.

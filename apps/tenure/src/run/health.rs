@@ -37,7 +37,7 @@ impl Health {
                 let healthy = why.is_none();
                 if tell.send_replace(Some(healthy)) != Some(healthy) {
                     match why {
-                        Some(why) => eprintln!("tenure: unhealthy: the health command {why}"),
+                        Some(why) => say!("tenure: unhealthy: the health command {why}"),
                         None => tracing::info!(component = "run", "healthy"),
                     }
                     open(&elections, healthy);

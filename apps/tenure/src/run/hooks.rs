@@ -53,7 +53,7 @@ impl Hooks {
         let (Some(script), Some((key, term))) = (self.on_lost.clone(), self.tenure.take()) else { return };
         while self.running.try_join_next().is_some() {}
         if self.running.len() >= MOST_AT_A_TIME {
-            eprintln!("tenure: --on-lost is left out for {key}: {MOST_AT_A_TIME} of them still run");
+            say!("tenure: --on-lost is left out for {key}: {MOST_AT_A_TIME} of them still run");
             return;
         }
         let environment = [
@@ -70,7 +70,7 @@ impl Hooks {
                 Ok(Ended::TooLate) => format!("took longer than {MOST:?} and was killed"),
                 Err(error) => format!("cannot be run: {error}"),
             };
-            eprintln!("tenure: --on-lost {why}");
+            say!("tenure: --on-lost {why}");
         });
     }
 

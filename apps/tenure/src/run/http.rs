@@ -48,7 +48,7 @@ impl Board {
         let metrics = http::collect_metrics()?;
         let listener = http::listen(address).await?;
         if address.port() == 0 {
-            eprintln!("tenure: endpoints at http://{}", listener.local_addr()?);
+            say!("tenure: endpoints at http://{}", listener.local_addr()?);
         }
         let view = Arc::new(OnceLock::new());
         let site = Site { view: Arc::clone(&view), metrics };

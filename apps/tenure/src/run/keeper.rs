@@ -16,6 +16,7 @@ use tokio::net::UnixStream;
 
 use super::link::{self, Arrival, Charge, Inbox, Order, Report, Start};
 use super::watchdog;
+use super::watchdog::settlement::{Estate, Settlement};
 use crate::process;
 
 /// How many messages may wait for a watchdog that does not listen. Renewals beyond are not told: it will act too soon.
@@ -171,21 +172,40 @@ impl Keeper {
 
     /// Takes the watchdog out of the runtime, which is about to end.
     pub(super) fn into_heir(self) -> io::Result<Heir> {
-        Ok(Heir { pid: self.pid, link: self.link.into_std()? })
+        Ok(Heir::Watchdog { pid: self.pid, link: self.link.into_std()? })
     }
 }
 
-/// A watchdog that is to settle a tenure whose work has ended.
+/// Who is to settle a tenure whose work has ended, once this process does nothing for it any more.
 #[derive(Debug)]
-pub(super) struct Heir {
-    pid: Pid,
-    link: StdUnixStream,
+pub(super) enum Heir {
+    /// The watchdog.
+    Watchdog {
+        /// Its process.
+        pid: Pid,
+        /// Its end says that this process does nothing any more.
+        link: StdUnixStream,
+    },
+    /// This process itself: the watchdog has died.
+    Own(Box<(Charge, Estate)>),
 }
 
 impl Heir {
-    /// Has it settle the tenure as if this process had died; waits until that is done.
+    /// Has the tenure settled as if this process had died; waits until that is done.
     pub(super) fn inherit(self) {
-        drop(self.link);
-        let _ = waitpid(Some(self.pid), rustix::process::WaitOptions::empty());
+        match self {
+            Heir::Watchdog { pid, link } => {
+                drop(link);
+                let _ = waitpid(Some(pid), rustix::process::WaitOptions::empty());
+            }
+            Heir::Own(estate) => {
+                let (charge, estate) = *estate;
+                // Without a thread the lease is left to its ttl.
+                if let Ok(settlement) = Settlement::start(charge) {
+                    settlement.inherit(estate);
+                    settlement.finish();
+                }
+            }
+        }
     }
 }

@@ -49,6 +49,16 @@ pub(super) enum Order {
     Quit,
 }
 
+impl Order {
+    /// The tenure that this begins, where it begins one.
+    pub(super) fn as_start(&mut self) -> Option<&mut Start> {
+        match self {
+            Order::Start(start) => Some(start),
+            _ => None,
+        }
+    }
+}
+
 /// What the watchdog releases where nobody else does.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Charge {

@@ -105,8 +105,8 @@ impl Said {
             Moment::Waiting { key, holder } => {
                 if !self.waits || self.waiting_for != *holder {
                     match holder {
-                        Some(holder) => eprintln!("tenure: waiting for {key}, held by {holder}"),
-                        None => eprintln!("tenure: waiting for {key}"),
+                        Some(holder) => say!("tenure: waiting for {key}, held by {holder}"),
+                        None => say!("tenure: waiting for {key}"),
                     }
                 }
                 self.waits = true;
@@ -115,13 +115,13 @@ impl Said {
             }
             Moment::StoreFailed { message } => {
                 if !self.store_failed {
-                    eprintln!("tenure: the store does not do what it is asked, trying on: {message}");
+                    say!("tenure: the store does not do what it is asked, trying on: {message}");
                 }
                 self.store_failed = true;
             }
             Moment::Elected { .. } => *self = Said::default(),
-            Moment::Lost { key, reason } => eprintln!("tenure: lost {key}: {reason}; ending the command"),
-            Moment::WatchdogFailed => eprintln!("tenure: the watchdog has failed; killing the command"),
+            Moment::Lost { key, reason } => say!("tenure: lost {key}: {reason}; ending the command"),
+            Moment::WatchdogFailed => say!("tenure: the watchdog has failed; killing the command"),
             Moment::Kept { key, until } => {
                 let left = crate::durations::short(until.since(tenure::now()));
                 tracing::info!(component = "run", %key, left, "the lease is kept");

@@ -106,8 +106,8 @@ impl Reign<'_> {
                         self.teller.tell(&Moment::Started { pid });
                     }
                     News::Report(Report::NotStarted { error }) => {
-                        eprintln!("tenure: {error}");
-                        course.why = Some(Why::NotStarted);
+                        say!("tenure: {error}");
+                        course.why.get_or_insert(Why::NotStarted);
                         break None;
                     }
                     News::Report(Report::Stopped { signal }) => self.stopped(&mut keeper, &mut course, signal),

@@ -19,14 +19,33 @@ pub(crate) const NAME: &str = "run-stage";
 pub(super) const NOT_EXECUTABLE: u8 = 126;
 /// There is no such command.
 const NOT_FOUND: u8 = 127;
-/// Said in place of the first argument where CMD gets the terminal.
-const FOREGROUND: &str = "foreground";
-const BACKGROUND: &str = "background";
+
+/// What is started here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// A tenure's work, which gets the terminal.
+    Foreground,
+    /// A tenure's work.
+    Background,
+    /// Something of no tenure.
+    Beside,
+}
+
+impl Part {
+    const ALL: [Part; 3] = [Part::Foreground, Part::Background, Part::Beside];
+
+    fn word(self) -> &'static str {
+        match self {
+            Part::Foreground => "foreground",
+            Part::Background => "background",
+            Part::Beside => "beside",
+        }
+    }
+}
 
 /// The arguments that lead here, for `parent`, which starts it.
-pub(super) fn arguments(foreground: bool, parent: u32, command: &[OsString]) -> Vec<OsString> {
-    let how = if foreground { FOREGROUND } else { BACKGROUND };
-    let mut arguments: Vec<OsString> = vec![NAME.into(), how.into(), parent.to_string().into()];
+pub(super) fn arguments(part: Part, parent: u32, command: &[OsString]) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = vec![NAME.into(), part.word().into(), parent.to_string().into()];
     arguments.extend_from_slice(command);
     arguments
 }
@@ -34,7 +53,8 @@ pub(super) fn arguments(foreground: bool, parent: u32, command: &[OsString]) -> 
 /// Becomes CMD. Returns only where that fails.
 pub(crate) fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<ExitCode> {
     let usage = || format!("{NAME} is a part of `tenure run` and not to be called");
-    let foreground = arguments.next().with_context(usage)? == FOREGROUND;
+    let word = arguments.next().with_context(usage)?;
+    let part = Part::ALL.into_iter().find(|part| word == part.word()).with_context(usage)?;
     let parent: i32 = arguments.next().and_then(|pid| pid.to_str()?.parse().ok()).with_context(usage)?;
     let program = arguments.next().with_context(usage)?;
     #[cfg(target_os = "linux")]
@@ -44,8 +64,13 @@ pub(crate) fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<ExitC
         // The watchdog died before it could be watched: nobody would enforce anything.
         return Ok(ExitCode::FAILURE);
     }
-    if foreground && let Some(terminal) = Terminal::open() {
+    if part == Part::Foreground
+        && let Some(terminal) = Terminal::open()
+    {
         terminal.give_to(rustix::process::getpid());
+    }
+    if part != Part::Beside && is_too_late() {
+        return Ok(ExitCode::from(crate::exit::LOST));
     }
     // A signal that came meanwhile arrives here.
     super::watchdog::requests().thread_unblock().context("cannot unblock signals")?;
@@ -53,14 +78,20 @@ pub(crate) fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<ExitC
     Ok(ExitCode::from(failed(&program, &error)))
 }
 
+/// Whether the tenure is over already: between the start of this process and here the machine may have slept.
+fn is_too_late() -> bool {
+    let file = std::env::var_os("TENURE_STATUS_FILE").and_then(|file| std::fs::read_to_string(file).ok());
+    file.and_then(|line| super::status_file::parse(&line)).is_none_or(|(_, deadline)| tenure::now() >= deadline)
+}
+
 /// Says why the command cannot be run; answers the exit code that shells use for it.
 pub(super) fn failed(program: &OsStr, error: &io::Error) -> u8 {
     let program = program.to_string_lossy();
     if error.kind() == io::ErrorKind::NotFound {
-        eprintln!("tenure: {program}: command not found");
+        say!("tenure: {program}: command not found");
         NOT_FOUND
     } else {
-        eprintln!("tenure: {program}: cannot be run: {error}");
+        say!("tenure: {program}: cannot be run: {error}");
         NOT_EXECUTABLE
     }
 }

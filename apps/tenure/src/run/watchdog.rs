@@ -6,7 +6,7 @@
 
 mod job;
 mod reaper;
-mod settlement;
+pub(super) mod settlement;
 mod timer;
 
 use std::collections::VecDeque;
@@ -185,12 +185,15 @@ impl Watchdog {
                             // A line that is not replaced says less than is true.
                             let _ = status.write(job.term(), job.deadline());
                         }
+                    } else if let Some(start) = self.orders.iter_mut().rev().find_map(Order::as_start) {
+                        // It overtook a start that was not looked at yet.
+                        start.deadline = start.deadline.max(deadline);
                     }
                 }
                 Ok(Some(order)) => self.orders.push_back(order),
                 Ok(None) => return,
                 Err(error) => {
-                    eprintln!("tenure: the watchdog did not understand what it was told: {error}");
+                    say!("tenure: the watchdog did not understand what it was told: {error}");
                     return;
                 }
             }
@@ -227,6 +230,13 @@ impl Watchdog {
         let now = tenure::now();
         match (order, &mut self.job) {
             (Order::Know(charge), _) => self.charge = Some(charge),
+            // This process stood still meanwhile, perhaps with the whole machine.
+            (Order::Start(start), None) if now >= Time::from(start.deadline) - start.kill_lead => {
+                drop(self.inbox.take_streams());
+                self.report(&Report::Ending);
+                let error = "the tenure was over before the command could be started".to_owned();
+                self.report(&Report::NotStarted { error });
+            }
             (Order::Start(start), None) => {
                 let started = self.start(*start);
                 match started {
@@ -339,4 +349,80 @@ impl Watchdog {
 /// A signal by its number, where it has a name.
 pub(super) fn signal(number: i32) -> Option<Signal> {
     Signal::from_named_raw(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::BorrowedFd;
+    use std::time::Duration;
+
+    fn watchdog() -> (Watchdog, UnixStream) {
+        let (here, link) = UnixStream::pair().unwrap();
+        let watchdog = Watchdog {
+            link,
+            inbox: Inbox::default(),
+            orders: VecDeque::new(),
+            unsent: Vec::new(),
+            reaper: Reaper::start().unwrap(),
+            timer: Timer::new().unwrap(),
+            terminal: None,
+            status: None,
+            charge: None,
+            job: None,
+            owed: None,
+            settlement: None,
+            alone: false,
+        };
+        (watchdog, here)
+    }
+
+    fn start(deadline: Time) -> link::Start {
+        link::Start {
+            key: "k".into(),
+            nonce: "0".repeat(32),
+            term: 7,
+            holder: "h".into(),
+            note: String::new(),
+            deadline: deadline.into(),
+            stop_timeout: Duration::from_secs(1),
+            kill_lead: Duration::from_millis(250),
+            stop_signal: 15,
+            keep_until: Time::ZERO.into(),
+            command: vec!["true".into()],
+            on_elected: None,
+            foreground: false,
+        }
+    }
+
+    /// A start that was read only after its tenure's time starts nothing; `tenure run` learns that the tenure was lost.
+    #[test]
+    fn nothing_is_started_after_its_time() {
+        let (mut watchdog, here) = watchdog();
+        let late = link::encode(&Order::Start(Box::new(start(tenure::now() + Duration::from_millis(100))))).unwrap();
+        let streams: [BorrowedFd<'_>; 3] = [here.as_fd(), here.as_fd(), here.as_fd()];
+        link::send(&here, &late, &streams).unwrap();
+        watchdog.listen().unwrap();
+        while let Some(order) = watchdog.orders.pop_front() {
+            watchdog.obey(order);
+        }
+        assert!(watchdog.job.is_none() && watchdog.inbox.take_streams().is_none());
+        let mut inbox = Inbox::default();
+        inbox.receive(&here).unwrap();
+        assert!(matches!(inbox.next().unwrap(), Some(Report::Ending)));
+        assert!(matches!(inbox.next().unwrap(), Some(Report::NotStarted { .. })));
+    }
+
+    /// A renewal that arrives together with the start that it belongs to counts for it.
+    #[test]
+    fn a_renewal_moves_a_start_that_waits() {
+        let (mut watchdog, here) = watchdog();
+        let (first, second) = (Time::from_nanos(5), Time::from_nanos(7));
+        for order in [Order::Start(Box::new(start(first))), Order::Extend { deadline: second.into() }] {
+            link::send(&here, &link::encode(&order).unwrap(), &[]).unwrap();
+        }
+        watchdog.listen().unwrap();
+        let start = watchdog.orders.iter_mut().find_map(Order::as_start).unwrap();
+        assert_eq!(Time::from(start.deadline), second);
+    }
 }

@@ -34,7 +34,7 @@ pub(crate) struct Scene {
 /// One `tenure run`. Dropping it ends it with all that belongs to it.
 pub(crate) struct Run {
     pub(crate) child: Child,
-    errors: PathBuf,
+    pub(crate) errors: PathBuf,
 }
 
 /// What a command wrote in one beat.

@@ -15,8 +15,8 @@ use crate::writer::{MODE, boottime};
 pub(crate) const TTL: Duration = Duration::from_millis(1500);
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long a leader's child writes before it is struck.
-const STEADY: Duration = Duration::from_millis(150);
+/// How long a leader's child writes before it is struck: longer than the one before rests until it stands by again.
+const STEADY: Duration = Duration::from_millis(600);
 const CANDIDATES: usize = 2;
 
 /// What a candidate runs.

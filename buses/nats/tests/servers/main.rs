@@ -4,6 +4,7 @@
 mod faults;
 mod headers;
 mod logins;
+mod lossy;
 mod paused;
 mod streams;
 

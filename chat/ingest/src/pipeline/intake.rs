@@ -8,6 +8,8 @@ use tenure_twitch::ReaderEvent;
 
 use super::Pipeline;
 use crate::cover::Cover;
+use crate::coverage::CoverageConfig;
+use crate::follower::Following;
 use crate::ring::Entry;
 
 impl Pipeline {
@@ -24,10 +26,31 @@ impl Pipeline {
         self.uncovered_since = (!stopped).then_some(now);
     }
 
+    /// Follows the bus where what others publish there matters, and rests elsewhere: a leader in good order learns
+    /// from its acknowledgements what is on the bus, and would be sent only what it has published itself. When it must
+    /// follow again, it goes on from where the bus was while all was still in order.
+    pub(super) fn mind_following(&mut self, now: Time, following: &mut Following) {
+        let CoverageConfig { repairs, repair_after, .. } = self.config.coverage;
+        if !repairs {
+            return;
+        }
+        if self.coverage.needs_following(now) || self.gaps.overflowed() {
+            if self.is_leader() {
+                self.follow_until = now + repair_after;
+            }
+            following.go_on();
+        } else if let Some(pos) = self.position
+            && now >= self.follow_until
+        {
+            following.rest(pos);
+        }
+    }
+
     /// A message is on the bus, whoever put it there.
     pub(super) fn appeared(&mut self, followed: &Followed) {
         self.coverage.appeared(followed.id);
         self.gaps.appeared(&followed.id);
+        self.position = Some(followed.pos);
         if let Some(term) = followed.term {
             self.coverage.observe(term);
         }

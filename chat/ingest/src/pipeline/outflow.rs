@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use tenure::Mandate;
 use tenure_bus::{BusError, Message, Published, Refusal};
 use tenure_core::{Term, Time};
 use tenure_envelope::Kind;
 
 use super::Pipeline;
+use super::publisher::{Publisher, Work};
 use crate::coverage::Handout;
 use crate::gaps::{Found, REFUSED};
 use crate::publication::{self, Finalization, Outcome};
@@ -21,8 +21,21 @@ impl Pipeline {
         current && self.coverage.may_publish()
     }
 
+    /// Hands over what there is to publish. What is ready behind a publication is a whole batch: with less to do, the
+    /// next one gathers what is read until that is answered.
+    pub(super) fn publish(&mut self, now: Time, publisher: &mut Publisher) {
+        while publisher.has_room() {
+            let whole_batch = self.coverage.ring().waiting() >= self.config.coverage.batch;
+            if publisher.is_busy() && !(whole_batch && self.finalizations.is_empty()) {
+                return;
+            }
+            let Some(work) = self.next_publication(now) else { return };
+            publisher.hand_over(work);
+        }
+    }
+
     /// What to hand to the bus next: what it has refused goes to the finalizer first.
-    pub(super) fn next_publication(&mut self, now: Time) -> Option<BoxFuture<'static, Outcome>> {
+    fn next_publication(&mut self, now: Time) -> Option<Work> {
         if now < self.retries.pause_until() || !self.may_publish() {
             return None;
         }
@@ -32,12 +45,15 @@ impl Pipeline {
             // Another instance may have had more luck with it.
             if self.coverage.ring().contains(&finalization.message.id) {
                 let (subject, instance) = (self.config.subjects.finalize.clone(), self.config.instance.clone());
-                return Some(publication::finalize(bus, subject, fence, mandate, instance, finalization).boxed());
+                let ids = vec![finalization.message.id];
+                let run = publication::finalize(bus, subject, fence, mandate, instance, finalization).boxed();
+                return Some(Work { ids, run });
             }
         }
         let handout = self.coverage.hand_out(now)?;
         let subject = self.config.subjects.ingress.clone();
-        Some(publication::publish(bus, subject, fence, mandate, handout).boxed())
+        let ids = handout.messages.iter().map(|message| message.id).collect();
+        Some(Work { ids, run: publication::publish(bus, subject, fence, mandate, handout).boxed() })
     }
 
     pub(super) fn published(&mut self, now: Time, outcome: Outcome) {
@@ -54,7 +70,7 @@ impl Pipeline {
                 self.finalizations.push_front(finalization);
                 self.unreachable(now, &error);
             }
-            Outcome::NotCurrent { handed_out } => handed_out.into_iter().for_each(|id| self.coverage.give_back(id)),
+            Outcome::NotHandedOver { handed_out } => handed_out.into_iter().for_each(|id| self.coverage.give_back(id)),
         }
     }
 
@@ -70,7 +86,10 @@ impl Pipeline {
                     self.coverage.appeared(message.id);
                     self.gaps.appeared(&message.id);
                     match published {
-                        Published::Stored(_) => self.snapshot.published += 1,
+                        Published::Stored(pos) => {
+                            self.snapshot.published += 1;
+                            self.position = Some(pos);
+                        }
                         Published::Duplicate(_) => self.snapshot.deduplicated += 1,
                     }
                 }

@@ -10,7 +10,8 @@ use tenure_core::Time;
 use tenure_envelope::Gap;
 use tokio::sync::oneshot;
 
-use super::{Command, Notes, Pipeline, Publication, StoodBy};
+use super::publisher::Publisher;
+use super::{Command, Notes, Pipeline, StoodBy};
 use crate::cover::{CoverNote, Interruption};
 use crate::coverage::Role;
 use crate::gaps::{Found, NOT_COVERED};
@@ -83,7 +84,7 @@ impl Pipeline {
 
     /// Publishing goes on after a resignation until what was read before it is out, the bound is reached, or the right
     /// has ended. A batch on its way is waited for, but not for ever: a bus that hangs must not hold up the end.
-    pub(super) fn finish_standing_by(&mut self, now: Time, publication: &mut Publication, reading: bool) {
+    pub(super) async fn finish_standing_by(&mut self, now: Time, publisher: &mut Publisher, reading: bool) {
         let Some(ends) = &self.standing_by else { return };
         let all_out = if ends.reading_ends {
             !reading && self.coverage.ring().is_empty()
@@ -91,11 +92,11 @@ impl Pipeline {
             self.coverage.ring().oldest().is_none_or(|oldest| oldest > ends.asked)
         };
         let in_time = now < ends.until && self.may_publish();
-        let answering = publication.is_some() && now < ends.until + LAST_ANSWER;
+        let answering = publisher.is_busy() && now < ends.until + LAST_ANSWER;
         if !all_out && (in_time || answering) {
             return;
         }
-        *publication = None;
+        publisher.abandon().await;
         let note = if self.is_leader() { self.leader_note() } else { CoverNote::default() };
         let observed = match self.coverage.role() {
             Role::Leader { term } => term,

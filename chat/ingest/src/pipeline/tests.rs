@@ -363,6 +363,77 @@ async fn following_begins_although_lines_come_in() {
     assert!(bus.follows() <= 4, "{} subscriptions", bus.follows());
 }
 
+/// A leader in good order is sent nothing of the bus; standing by it goes on from where it was, so that it repairs
+/// nothing that another instance has published meanwhile.
+#[tokio::test]
+async fn a_leader_in_good_order_does_not_follow() {
+    let bus = ScriptedBus::new();
+    let mut bench = Bench::new(&bus, config());
+    bus.until("following", |bus| bus.following() == 1).await;
+    bench.lead(None).await;
+    bench.reads(&["a"]).await;
+    bus.until("rest", |bus| bus.texts() == ["a"] && bus.following() == 0).await;
+    bus.ingress(Mode::Unreachable);
+    bench.reads(&["b"]).await;
+    bench.until("the second line", |shown| shown.ring_entries == 1).await;
+    bus.publishes("b");
+    bench.send(Command::Observe(Term::new(7).unwrap())).await;
+    within("standing by", bench.stand_by(Duration::ZERO, false)).await;
+    bench.until("an empty ring", |shown| shown.ring_entries == 0).await;
+    assert_eq!((bench.shown().repaired, bus.following()), (0, 1));
+}
+
+/// A leader that cannot publish follows: what another instance publishes for it is held no longer, and is no gap
+/// although the ring had to let it go.
+#[tokio::test]
+async fn a_leader_that_cannot_publish_follows() {
+    let bus = ScriptedBus::new();
+    let mut small = config();
+    small.coverage.ring.bytes = 3_000;
+    let mut bench = Bench::new(&bus, small);
+    bench.lead(None).await;
+    bench.joined("c", 500).await;
+    bench.reads(&["first"]).await;
+    bus.until("rest", |bus| bus.texts() == ["first"] && bus.following() == 0).await;
+    bus.ingress(Mode::Unreachable);
+    let texts: Vec<String> = (0..20).map(|n| format!("line {n}")).collect();
+    bench.reads(&texts.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    bench.until("the overflow", |shown| shown.forced_out > 5).await;
+    for text in &texts {
+        bus.publishes(text);
+    }
+    bench.until("an empty ring", |shown| shown.ring_entries == 0).await;
+    bus.ingress(Mode::Takes);
+    bench.alive(9_000).await;
+    bench.reads(&["last"]).await;
+    bus.until("rest again", |bus| bus.texts().len() == 22 && bus.following() == 0).await;
+    bench.ticks(4).await;
+    assert_eq!((bus.of_type(GAP).len(), bench.shown().gaps), (0, 0));
+}
+
+/// A bus that takes its time is given whole batches, in order, while the socket is read on; after a failure the order
+/// holds all the same.
+#[tokio::test]
+async fn batches_stay_in_order_while_reading_goes_on() {
+    let bus = ScriptedBus::new();
+    bus.slow(Duration::from_millis(50));
+    let mut ten = config();
+    ten.coverage.batch = 10;
+    let mut bench = Bench::new(&bus, ten);
+    bench.lead(None).await;
+    let texts: Vec<String> = (0..60).map(|n| format!("line {n}")).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    bench.reads(&texts[..40]).await;
+    bench.until("lines beyond those on their way", |shown| shown.received == 40 && shown.published < 20).await;
+    bus.ingress(Mode::Unreachable);
+    bench.until("failures", |shown| shown.bus_failures > 1).await;
+    bus.ingress(Mode::Takes);
+    bench.reads(&texts[40..]).await;
+    bus.until("all lines", |bus| bus.texts().len() == 60).await;
+    assert_eq!(bus.texts(), texts);
+    assert!(bus.largest() <= 10);
+}
+
 /// The pipeline ends when whoever commands it has gone.
 #[tokio::test]
 async fn it_ends_with_its_commander() {

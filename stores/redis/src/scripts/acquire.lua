@@ -16,7 +16,7 @@ end
 
 local function foreign(lease, record, kind, shown)
   -- So that lists find the key: a term record without a term says that somebody wants it as a lease.
-  if not redis.call('GET', record) then
+  if not redis.pcall('GET', record) then
     write_record(record, { ttl = '0', term = '0', nonce = '-', note = '' })
   end
   return { kind, shown, redis.call('PTTL', lease) }

@@ -13,7 +13,7 @@ local today = string.format('%.0f', math.floor(seconds / 86400))
 -- Takes a lease apart: holder, term, nonce, note, whether it is asked to resign; nil where another program wrote it.
 local function lease_of(value)
   local holder, term, nonce, asked, at = string.match(value, '^(%S+) ([1-9]%d*) (%x+)(!?)()')
-  if not nonce or #nonce ~= 32 or #term > 16 then return nil end
+  if not nonce or #nonce ~= 32 or #term > 16 or tonumber(term) >= LIMIT then return nil end
   if at > #value then return holder, term, nonce, '', asked ~= '' end
   if string.byte(value, at) ~= 32 then return nil end
   return holder, term, nonce, string.sub(value, at + 1), asked ~= ''

@@ -5,7 +5,15 @@ local function step()
   local value, other = value_of(lease)
   local holder, term, nonce, note
   if value then holder, term, nonce, note = lease_of(value) end
-  if not value and not other then return { 'none' } end
+  if not value and not other then
+    -- A tenure that expired ends here too: its own late release does nothing any more.
+    local fine, record = pcall(read_record, key)
+    if fine and record and record.nonce ~= '-' then
+      record.nonce = '-'
+      write_record(key, record)
+    end
+    return { 'none' }
+  end
   local ttl = false
   if holder then
     local record = record_for(key, term, nonce, '0', note)

@@ -75,9 +75,10 @@ impl Job {
         let nonce: Nonce = start.nonce.parse().context("the nonce")?;
         let term = Term::new(start.term).context("the term")?;
         let errors = stderr.try_clone().context("the hook's stderr")?;
+        let part = if start.foreground { stage::Part::Foreground } else { stage::Part::Background };
         let child = Command::new(own_program().context("cannot find this program's own file")?)
             .arg0("tenure")
-            .args(stage::arguments(start.foreground, std::process::id(), &start.command))
+            .args(stage::arguments(part, std::process::id(), &start.command))
             .env("TENURE_KEY", &start.key)
             .env("TENURE_TERM", start.term.to_string())
             .env("TENURE_HOLDER", &start.holder)
@@ -92,7 +93,7 @@ impl Job {
         let hook = start.on_elected.as_deref().and_then(|script| {
             let started = Hook::start(script, &start, errors, status_file);
             // CMD runs: a hook is no reason to end it.
-            started.inspect_err(|error| eprintln!("tenure: --on-elected cannot be run: {error}")).ok()
+            started.inspect_err(|error| say!("tenure: --on-elected cannot be run: {error}")).ok()
         });
         let deadline = start.deadline.into();
         Ok(Job {
@@ -162,7 +163,7 @@ impl Job {
             self.end_rest(now);
         }
         if let Some(hook) = self.hook.take_if(|hook| hook.until <= now) {
-            eprintln!("tenure: --on-elected took longer than {:?} and was killed", hooks::MOST);
+            say!("tenure: --on-elected took longer than {:?} and was killed", hooks::MOST);
             signal_descendants(hook.pid, Signal::KILL);
             signal_child(hook.pid, Signal::KILL);
         }
@@ -255,7 +256,7 @@ impl Job {
             && self.stage == Stage::Working
             && self.rest_at.is_none()
         {
-            eprintln!("tenure: --on-elected ended with {status}");
+            say!("tenure: --on-elected ended with {status}");
         }
         if let Stage::Killing { pause, .. } = self.stage {
             // Its end may have brought orphans.
@@ -304,7 +305,7 @@ impl Hook {
     fn start(script: &str, start: &Start, errors: OwnedFd, status_file: &Path) -> io::Result<Hook> {
         let child = Command::new(own_program()?)
             .arg0("tenure")
-            .args(stage::arguments(false, std::process::id(), &shell::words(script)))
+            .args(stage::arguments(stage::Part::Background, std::process::id(), &shell::words(script)))
             .env("TENURE_EVENT", "elected")
             .env("TENURE_KEY", &start.key)
             .env("TENURE_TERM", start.term.to_string())

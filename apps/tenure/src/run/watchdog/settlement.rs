@@ -24,7 +24,7 @@ const AFTERSHOCK: Duration = Duration::from_millis(100);
 
 /// What a dead `tenure run` left behind.
 #[derive(Clone, Debug)]
-pub(super) enum Estate {
+pub(in crate::run) enum Estate {
     /// A tenure whose work has ended.
     Tenure {
         /// The tenure.
@@ -40,14 +40,14 @@ pub(super) enum Estate {
 
 /// The thread that settles. It opens the store while the dying still die.
 #[derive(Debug)]
-pub(super) struct Settlement {
+pub(in crate::run) struct Settlement {
     estates: Sender<Estate>,
     thread: JoinHandle<()>,
 }
 
 impl Settlement {
     /// Starts it.
-    pub(super) fn start(charge: Charge) -> io::Result<Settlement> {
+    pub(in crate::run) fn start(charge: Charge) -> io::Result<Settlement> {
         let (estates, inherited) = channel();
         let settle = move || {
             // Without a runtime the lease is left to its ttl.
@@ -60,13 +60,13 @@ impl Settlement {
     }
 
     /// Settles this, everything of which is dead.
-    pub(super) fn inherit(&self, estate: Estate) {
+    pub(in crate::run) fn inherit(&self, estate: Estate) {
         // A thread that gave up leaves it to the ttl.
         let _ = self.estates.send(estate);
     }
 
     /// Waits until all is settled.
-    pub(super) fn finish(self) {
+    pub(in crate::run) fn finish(self) {
         drop(self.estates);
         let _ = self.thread.join();
     }

@@ -133,7 +133,8 @@ fn a_standby_replaces_its_watchdog() {
     scene.check();
 }
 
-fn child_of(pid: i32) -> Option<i32> {
+/// A child of this process, where it has one.
+pub(super) fn child_of(pid: i32) -> Option<i32> {
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     let mut numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     numbers.find(|child| {

@@ -121,6 +121,19 @@ fn an_ignored_hangup_stays_ignored() {
     assert_eq!(run.end().code(), Some(128 + 10), "the hangup ended it");
 }
 
+/// Whoever starts `tenure run` may have SIGCHLD ignored: ends are proven and told all the same.
+#[test]
+fn an_ignored_sigchld_hides_no_end() {
+    let scene = Scene::new();
+    for (script, expected) in [("sleep 0.05 & exit 3", 3), ("kill -9 $$", 137)] {
+        let mut command = std::process::Command::new("env");
+        command.args(["--ignore-signal=CHLD", env!("CARGO_BIN_EXE_tenure"), "run", "--lease", KEY]);
+        command.args(["--store", &scene.store(), "--no-wait", "--health-cmd", "true", "--", "sh", "-c", script]);
+        let mut run = scene.start(&mut command);
+        assert_eq!(run.end().code(), Some(expected), "{script}: {}", run.errors());
+    }
+}
+
 /// A signal while waiting ends the wait, and says so in the code.
 #[test]
 fn a_signal_ends_the_wait() {

@@ -107,3 +107,59 @@ fn a_password_in_an_argument_is_warned_of() {
     let errors = run(crate::fleet::tenure().arg("run").env("TENURE_STORE", url));
     assert!(!errors.contains("everybody") && !errors.contains("hunter2"), "{errors}");
 }
+
+/// Who reads standard error has no say in who leads: a reader that has gone, or that takes nothing more, ends neither a
+/// standby nor a leader, and changes no exit code.
+#[test]
+fn a_reader_of_errors_that_fails_ends_nobody() {
+    for full in [false, true] {
+        let scene = Scene::new();
+        let leader = scene.beating(&["--ttl", LONG]);
+        scene.next_tree(None);
+        let (reader, errors) = std::io::pipe().unwrap();
+        let reader = if full {
+            let filler = errors.try_clone().unwrap();
+            rustix::io::ioctl_fionbio(&filler, true).unwrap();
+            while (&filler).write(&[b'x'; 4096]).is_ok() {}
+            rustix::io::ioctl_fionbio(&filler, false).unwrap();
+            Some(reader)
+        } else {
+            None
+        };
+        let mut standby = scene.command(&["--ttl", "2s", "--log", "debug"]);
+        let standby = standby.args(["sh", "-c", super::BEAT]).stderr(errors).spawn().unwrap();
+        let mut standby = super::Run { child: standby, errors: scene.file("none") };
+        until("the standby's watchdog", || super::deaths::child_of(standby.pid()).is_some());
+        let first = scene.next_tree(None);
+        drop(leader);
+        assert_eq!(scene.next_tree(Some(first)).tenure, standby.pid(), "full: {full}");
+        let resign =
+            crate::fleet::tenure().args(["resign", "--lease", KEY, "--store", &scene.store()]).output().unwrap();
+        assert!(resign.status.success(), "{resign:?}");
+        assert_eq!(standby.end().code(), Some(75), "full: {full}");
+        drop(reader);
+    }
+}
+
+/// The last step before the command looks at the clock: a machine that slept meanwhile starts nothing late.
+#[test]
+fn a_command_is_not_begun_after_its_deadline() {
+    let scene = Scene::new();
+    let status = scene.file("status");
+    for (part, deadline, ran) in
+        [("background", "5", false), ("background", "9223372036854775807", true), ("beside", "5", true)]
+    {
+        std::fs::write(&status, format!("7 {deadline}\n")).unwrap();
+        let mut stage = crate::fleet::tenure();
+        stage
+            .args(["run-stage", part, &std::process::id().to_string(), "echo", "ran"])
+            .env("TENURE_STATUS_FILE", &status);
+        let output = stage.output().unwrap();
+        let code = if ran { 0 } else { 75 };
+        assert_eq!(
+            (output.stdout == b"ran\n", output.status.code()),
+            (ran, Some(code)),
+            "{part} {deadline} {output:?}"
+        );
+    }
+}

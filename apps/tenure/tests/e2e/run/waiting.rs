@@ -54,7 +54,7 @@ fn a_lease_is_held_for_its_time() {
 /// It stays also where the run is killed or asked to end before the time is over.
 #[test]
 fn a_lease_is_held_for_its_time_whatever_ends_the_run() {
-    for (signal, whom) in [(Signal::TERM, 0), (Signal::KILL, 0), (Signal::KILL, 2)] {
+    for (signal, whom) in [(Signal::TERM, 0), (Signal::KILL, 0), (Signal::KILL, 1), (Signal::KILL, 2)] {
         let scene = Scene::new();
         let mut run = scene.beating(&["--hold-for", "2m", "--ttl", "5s"]);
         let tree = scene.next_tree(None);

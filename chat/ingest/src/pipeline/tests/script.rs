@@ -11,7 +11,8 @@ use futures_util::{StreamExt, stream};
 use serde_json::Value;
 use tenure::{Election, ElectionConfig, Leadership, Mandate, MemoryStore, Note, Term, TimingOptions};
 use tenure_bus::{
-    Batch, Bus, BusError, BusErrorKind, BusInfo, FollowFrom, FollowStream, Followed, Published, Refusal, Subjects,
+    Batch, Bus, BusError, BusErrorKind, BusInfo, FollowFrom, FollowStream, Followed, Message, Published, Refusal,
+    Subjects,
 };
 use tenure_envelope::EnvelopeId;
 use tenure_twitch::ReaderEvent;
@@ -22,6 +23,7 @@ use crate::pipeline::{Command, Handle, Notes, PipelineConfig, StoodBy, start};
 use crate::ring::RingLimits;
 use crate::snapshot::Snapshot;
 
+const INGRESS: &str = "internal.ingress.v1";
 const SOON: Duration = Duration::from_secs(20);
 
 /// How the bus answers on one subject.
@@ -49,6 +51,8 @@ struct State {
     seen: HashSet<(String, EnvelopeId)>,
     stored: Vec<(String, Option<Term>, Value)>,
     news: Option<broadcast::Sender<Followed>>,
+    /// What followers are shown who begin behind a position.
+    shown: Vec<Followed>,
 }
 
 #[derive(Debug)]
@@ -77,6 +81,7 @@ impl ScriptedBus {
             seen: HashSet::new(),
             stored: Vec::new(),
             news: Some(broadcast::channel(1_024).0),
+            shown: Vec::new(),
         };
         Arc::new(ScriptedBus { limit, state: Mutex::new(state) })
     }
@@ -113,6 +118,20 @@ impl ScriptedBus {
     /// Every stream of followers ends, those that are asked for later at once.
     pub(super) fn end_follows(&self) {
         self.state().news = None;
+    }
+
+    /// Another instance publishes this line.
+    pub(super) fn publishes(&self, text: &str) {
+        let (mut builder, mut body) = (tenure_envelope::Builder::new(), Vec::new());
+        let line = line(text);
+        let built = builder.build(&tenure_irc::parse(&line).unwrap(), 1_000, &mut body).unwrap();
+        let message = Message { id: built.id, kind: built.kind.as_str(), channel: "c".into(), body: body.into() };
+        let batch = Batch { subject: INGRESS, fence: None, valid_until: None, messages: &[message] };
+        // Only the leader's way to the bus is what the script makes of it.
+        let mode = std::mem::replace(&mut self.state().ingress, Mode::Takes);
+        let answers = self.answer(&batch).unwrap();
+        self.state().ingress = mode;
+        assert!(matches!(answers[..], [Ok(Published::Stored(_))]));
     }
 
     pub(super) fn refusals(&self) -> usize {
@@ -196,11 +215,12 @@ impl ScriptedBus {
             let term = batch.fence.map(|(_, term)| term);
             state.stored.push((batch.subject.to_owned(), term, serde_json::from_str(&text).unwrap()));
             let pos = state.stored.len() as u64;
-            if !state.blind
-                && !finalizes
-                && let Some(news) = &state.news
-            {
-                let _ = news.send(Followed { pos, id: message.id, term, body: message.body.clone() });
+            if !state.blind && !finalizes {
+                let followed = Followed { pos, id: message.id, term, body: Bytes::new() };
+                if let Some(news) = &state.news {
+                    let _ = news.send(followed.clone());
+                }
+                state.shown.push(followed);
             }
             answers.push(Ok(Published::Stored(pos)));
         }
@@ -231,17 +251,25 @@ impl Bus for ScriptedBus {
         self.answer(batch)
     }
 
-    async fn follow(&self, _subject: &str, _from: FollowFrom) -> Result<FollowStream, BusError> {
+    async fn follow(&self, _subject: &str, from: FollowFrom) -> Result<FollowStream, BusError> {
         let slow = {
             let mut state = self.state();
             state.follows += 1;
             state.slow_follow
         };
         tokio::time::sleep(slow).await;
-        let Some(news) = self.state().news.as_ref().map(broadcast::Sender::subscribe) else {
+        let state = self.state();
+        let Some(news) = state.news.as_ref().map(broadcast::Sender::subscribe) else {
             return Ok(stream::empty().boxed());
         };
-        Ok(stream::unfold(news, |mut news| async move { news.recv().await.ok().map(|item| (Ok(item), news)) }).boxed())
+        let after = match from {
+            FollowFrom::Start => 0,
+            FollowFrom::After(pos) => pos,
+            FollowFrom::End => u64::MAX,
+        };
+        let old: Vec<_> = state.shown.iter().filter(|followed| followed.pos > after).cloned().map(Ok).collect();
+        let new = stream::unfold(news, |mut news| async move { news.recv().await.ok().map(|item| (Ok(item), news)) });
+        Ok(stream::iter(old).chain(new).boxed())
     }
 }
 
