@@ -34,14 +34,14 @@ pub(crate) struct Args {
     /// Store of the lease: sqlite:PATH or memory: [env: TENURE_STORE] [default: sqlite: in the state folder]
     #[arg(long, value_name = "URL")]
     store: Option<String>,
-    /// Bus to publish to: sqlite:PATH, nats://HOST[:PORT][?stream=NAME] or stdout: [env: TENURE_BUS, MESSAGE_BUS_DRIVER with
+    /// Bus to publish to: sqlite:PATH, nats://HOST:PORT?stream=NAME or stdout: [env: TENURE_BUS, MESSAGE_BUS_DRIVER with
     /// NATS_URL] [default: sqlite: in the state folder]
     #[arg(long, value_name = "URL")]
     bus: Option<String>,
     /// Put before every subject [env: BUS_PREFIX]
     #[arg(long, value_name = "PREFIX")]
     bus_prefix: Option<String>,
-    /// Where Twitch is: ircs:// or irc://HOST[:PORT], or over WebSocket wss:// or ws:// [env: TENURE_IRC_URL] [default:
+    /// Where Twitch is: ircs:// or irc://HOST:PORT, or over WebSocket wss:// or ws:// [env: TENURE_IRC_URL] [default:
     /// Twitch]
     #[arg(long, value_name = "URL")]
     irc_url: Option<String>,

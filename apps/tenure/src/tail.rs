@@ -17,7 +17,7 @@ Examples:
   tenure tail --bus sqlite:chat.db --from start --json
   tenure tail --from 2026-01-31T12:00:00Z --json | jq .payload.text")]
 pub(crate) struct Args {
-    /// Bus to read: sqlite:PATH or nats://HOST[:PORT] [default: sqlite: in the state folder]
+    /// Bus to read: sqlite:PATH or nats://HOST:PORT [default: sqlite: in the state folder]
     #[arg(long, value_name = "URL", env = "TENURE_BUS", hide_env_values = true)]
     bus: Option<String>,
     /// start, end, a position, or an RFC 3339 time
