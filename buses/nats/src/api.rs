@@ -60,6 +60,9 @@ impl ApiError {
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct StreamInfo {
     pub(crate) config: StreamConfig,
+    /// When it was made, in the server's words: another stream of the same name says something else here.
+    #[serde(default)]
+    pub(crate) created: String,
     pub(crate) state: StreamState,
 }
 

@@ -1,5 +1,6 @@
 //! The bus's face: batches go out over one connection, one after the other; each follower has a connection of its own.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::connection::{Connection, Dialer};
 use crate::failure::{Failure, FailureKind};
 use crate::link::Link;
 use crate::publish::Job;
+use crate::stream::Origins;
 use crate::{clock, follow, stream, tls};
 
 /// The most messages in one batch.
@@ -35,13 +37,16 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_
 /// `Stored` means that the stream's leader has acknowledged the message: on the disks of a majority of its replicas, as
 /// durably as those servers write (by default they do not wait for the disk). A second message with the same id is
 /// dropped for the stream's duplicate window. Positions follow the order of publishing, except within a window whose
-/// server or leader was lost: what of it had not arrived is sent once more behind the rest. No term is checked: a fence of its own the server does not have.
+/// server or leader was lost: what of it had not arrived is sent once more behind the rest. A stream that somebody removes
+/// is made again by the next batch; one that somebody makes anew is checked once more, and its followers begin at its first
+/// position. No term is checked: a fence of its own the server does not have.
 #[derive(Clone)]
 pub struct NatsBus {
     config: Arc<NatsBusConfig>,
     dedupe: Duration,
     publisher: Arc<Mutex<Publisher>>,
     follower: Link,
+    origins: Arc<Origins>,
 }
 
 /// What publishing needs: one call at a time has it.
@@ -53,6 +58,8 @@ struct Publisher {
     prepared: bool,
     /// How many attempts in a row nobody answered for.
     unserved: u32,
+    /// The last position that was stored, by configured subject.
+    stored: BTreeMap<String, u64>,
 }
 
 impl NatsBus {
@@ -73,7 +80,8 @@ impl NatsBus {
         let config = Arc::new(config);
         let tls = tls::client_config(&config).map_err(wrong)?;
         let link = Link::new(Dialer { config: Arc::clone(&config), tls });
-        let mut publisher = Publisher { link: link.clone(), idle: None, prepared: !make, unserved: 0 };
+        let mut publisher =
+            Publisher { link: link.clone(), idle: None, prepared: !make, unserved: 0, stored: BTreeMap::new() };
         let mut patience = Patience::until(deadline);
         let dedupe = loop {
             match publisher.open(deadline, make).await {
@@ -85,7 +93,13 @@ impl NatsBus {
                 Err(failure) => return Err(failure.into_bus_error()),
             }
         };
-        Ok(NatsBus { config, dedupe, publisher: Arc::new(Mutex::new(publisher)), follower: link })
+        Ok(NatsBus {
+            config,
+            dedupe,
+            publisher: Arc::new(Mutex::new(publisher)),
+            follower: link,
+            origins: Arc::default(),
+        })
     }
 
     fn unavailable(&self, what: &str) -> BusError {
@@ -166,6 +180,31 @@ impl Publisher {
         Ok(())
     }
 
+    /// Where positions begin again the stream was made anew, or has lost its end: before anything more is given to it, it
+    /// is looked at whether it can carry that.
+    fn mind_positions(&mut self, subject: &str, answers: &[Result<Published, Refusal>]) {
+        let stored = answers.iter().filter_map(|answer| match answer {
+            Ok(Published::Stored(pos)) => Some(*pos),
+            _ => None,
+        });
+        let (Some(first), Some(last)) = (stored.clone().min(), stored.max()) else { return };
+        if let Some(before) = self.stored.get_mut(subject) {
+            if first <= *before {
+                tracing::warn!(
+                    component = "publisher",
+                    subject,
+                    before = *before,
+                    first,
+                    "positions begin again: the stream was made anew, or has lost its end; it is checked"
+                );
+                (self.prepared, self.unserved) = (false, 0);
+            }
+            *before = last;
+        } else if self.link.config().subjects.iter().any(|configured| configured == subject) {
+            self.stored.insert(subject.to_owned(), last);
+        }
+    }
+
     async fn connection(&mut self, deadline: Instant) -> Result<Connection, Failure> {
         if let Some(mut connection) = self.idle.take()
             && connection.look().await.is_ok()
@@ -201,7 +240,11 @@ impl Bus for NatsBus {
         let mut patience = Patience::until(deadline);
         loop {
             let failure = match publisher.attempt(&mut job, batch, deadline).await {
-                Ok(()) => return Ok(job.into_answers()),
+                Ok(()) => {
+                    let answers = job.into_answers();
+                    publisher.mind_positions(batch.subject, &answers);
+                    return Ok(answers);
+                }
                 Err(failure) => failure,
             };
             tracing::debug!(component = "publisher", unanswered = job.unanswered(), %failure, "an attempt failed");
@@ -211,14 +254,14 @@ impl Bus for NatsBus {
 
     async fn follow(&self, subject: &str, from: FollowFrom) -> Result<FollowStream, BusError> {
         check_subject(subject).map_err(wrong)?;
-        follow::start(self.follower.clone(), subject, from, follow::Wanted::Messages)
+        follow::start(self.follower.clone(), Arc::clone(&self.origins), subject, from, follow::Wanted::Messages)
             .await
             .map_err(Failure::into_bus_error)
     }
 
     async fn follow_ids(&self, subject: &str, from: FollowFrom) -> Result<FollowStream, BusError> {
         check_subject(subject).map_err(wrong)?;
-        follow::start(self.follower.clone(), subject, from, follow::Wanted::Headers)
+        follow::start(self.follower.clone(), Arc::clone(&self.origins), subject, from, follow::Wanted::Headers)
             .await
             .map_err(Failure::into_bus_error)
     }

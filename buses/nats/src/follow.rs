@@ -16,7 +16,7 @@ use crate::failure::{Failure, FailureKind};
 use crate::headers;
 use crate::link::Link;
 use crate::protocol::Incoming;
-use crate::stream::covering;
+use crate::stream::{Origin, Origins, covering};
 
 /// How many messages are asked for at once: the most that wait for a slow reader.
 const BATCH: usize = 512;
@@ -45,12 +45,16 @@ pub(crate) enum Wanted {
 /// Starts following: when this returns, the place to follow from is fixed.
 pub(crate) async fn start(
     link: Link,
+    origins: Arc<Origins>,
     subject: &str,
     from: FollowFrom,
     wanted: Wanted,
 ) -> Result<FollowStream, Failure> {
     let timeout = link.config().timeout;
-    let mut follower = Follower { link, subject: subject.to_owned(), from, wanted, consumer: None, ended: false };
+    // A position most often comes from who followed here before.
+    let origin = origins.get(subject).filter(|_| matches!(from, FollowFrom::After(_)));
+    let subject = subject.to_owned();
+    let mut follower = Follower { link, origins, subject, from, origin, wanted, consumer: None, ended: false };
     follower.consumer = Some(follower.subscribe(Instant::now() + timeout).await?);
     let next = |mut follower: Follower| async move {
         let item = follower.next().await?;
@@ -61,9 +65,12 @@ pub(crate) async fn start(
 
 struct Follower {
     link: Link,
+    origins: Arc<Origins>,
     subject: String,
     /// After a message was seen, its position.
     from: FollowFrom,
+    /// The stream that this is a position of, where that is known.
+    origin: Option<Origin>,
     wanted: Wanted,
     consumer: Option<Consumer>,
     ended: bool,
@@ -145,24 +152,22 @@ impl Follower {
         let mut connection = self.link.connect(deadline).await?;
         let mut api = Api { connection: &mut connection, domain: config.domain.as_deref(), deadline };
         let Some(info) = covering(&mut api, &self.subject).await? else {
-            return Err(Failure::invalid(format!(
-                "no stream covers {}: nothing was published there yet",
-                self.subject
-            )));
+            let why = match self.origin {
+                Some(_) => "the one that was followed is gone, and is made again when something is published",
+                None => "nothing was published there yet",
+            };
+            return Err(Failure::invalid(format!("no stream covers {}: {why}", self.subject)));
         };
-        let last = info.state.last_seq;
+        let (last, origin) = (info.state.last_seq, Origin::of(&info));
         let start = match self.from {
             FollowFrom::Start => 1,
-            FollowFrom::End => last + 1,
-            FollowFrom::After(pos) if pos > last => {
-                // The stream was made anew, or its server lost its end: positions are given out again.
-                tracing::warn!(component = "follower", pos, last, "the stream ends before the position to follow from");
-                last + 1
-            }
-            FollowFrom::After(pos) => pos + 1,
+            FollowFrom::End => last.saturating_add(1),
+            FollowFrom::After(pos) => self.behind(pos, last, &origin),
         };
         // From here on the place is known, whatever happens to this consumer.
         self.from = FollowFrom::After(start - 1);
+        self.origins.set(&self.subject, origin.clone());
+        self.origin = Some(origin);
         let (stream, name) = (&info.config.name, format!("tenure-{:016x}", rand::random::<u64>()));
         let settings = json!({
             "name": name,
@@ -181,6 +186,45 @@ impl Follower {
         made.map_err(|error| error.into_failure(&format!("following {}", self.subject)))?;
         let ask = format!("{}CONSUMER.MSG.NEXT.{stream}.{name}", api::prefix(config.domain.as_deref()));
         Ok(Consumer { connection, ask, asked: 0, delivered: 0 })
+    }
+
+    /// Where to begin for what is behind `pos`, in a stream that ends at `last`. In another stream than the one that `pos`
+    /// is of, that is the beginning: a message may come twice by that, and none is passed over.
+    fn behind(&self, pos: u64, last: u64, origin: &Origin) -> u64 {
+        let subject = self.subject.as_str();
+        match &self.origin {
+            Some(known) if known != origin => {
+                tracing::warn!(
+                    component = "follower",
+                    subject,
+                    pos,
+                    last,
+                    "the stream was made anew: it is followed from its beginning"
+                );
+                1
+            }
+            Some(_) if pos > last => {
+                tracing::warn!(
+                    component = "follower",
+                    subject,
+                    pos,
+                    last,
+                    "the stream has lost its end: what is new is followed from there"
+                );
+                last.saturating_add(1)
+            }
+            None if pos > last => {
+                tracing::warn!(
+                    component = "follower",
+                    subject,
+                    pos,
+                    last,
+                    "the stream ends before the position to follow from, so it was made anew: it is followed from its beginning"
+                );
+                1
+            }
+            _ => pos.saturating_add(1),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The stream behind the subjects: found, checked, or made.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -7,6 +9,40 @@ use serde_json::{Value, json};
 use crate::api::{self, Api, StreamConfig, StreamInfo};
 use crate::config::NatsBusConfig;
 use crate::failure::Failure;
+
+/// Which stream the positions of a subject belong to: its name, and when it was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    name: String,
+    created: String,
+}
+
+impl Origin {
+    pub(crate) fn of(stream: &StreamInfo) -> Origin {
+        Origin { name: stream.config.name.clone(), created: stream.created.clone() }
+    }
+}
+
+/// The origins that this process has last met, by subject; of more subjects than it follows it forgets them all.
+#[derive(Debug, Default)]
+pub(crate) struct Origins(Mutex<BTreeMap<String, Origin>>);
+
+/// The most subjects that are remembered.
+const MOST_SUBJECTS: usize = 64;
+
+impl Origins {
+    pub(crate) fn get(&self, subject: &str) -> Option<Origin> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(subject).cloned()
+    }
+
+    pub(crate) fn set(&self, subject: &str, origin: Origin) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MOST_SUBJECTS && !known.contains_key(subject) {
+            known.clear();
+        }
+        known.insert(subject.to_owned(), origin);
+    }
+}
 
 /// Sees to it that every subject of the configuration is covered by a stream that can carry it, and answers the shortest
 /// time for which any of them drops second messages.

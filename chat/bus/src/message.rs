@@ -25,7 +25,7 @@ pub struct Batch<'a> {
     /// The lease whose term fences this subject, and the publisher's term; `None` publishes without a fence.
     pub fence: Option<(&'a str, Term)>,
     /// Until when the publisher may act, on the boottime clock: a bus that can hands nothing of the batch to the system
-    /// after it. `None` where no such moment is known, as for a standby that repairs.
+    /// after it. `None` where no such moment is known.
     pub valid_until: Option<Time>,
     /// What is published, in order.
     pub messages: &'a [Message],

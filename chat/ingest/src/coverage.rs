@@ -52,6 +52,9 @@ pub struct Handout {
     pub term: Option<Term>,
     /// Whether a standby publishes what the leader did not.
     pub repair: bool,
+    /// Until when the bus may be given it: the age bound from now on. Half of the time for which a bus drops second
+    /// messages went by in the ring at most, and the other half may go by on the way, but no more.
+    pub valid_until: Time,
     /// The messages, in the order in which they were read.
     pub messages: Vec<Message>,
 }
@@ -226,14 +229,14 @@ impl Coverage {
             }
             Role::Standby { .. } => return None,
         };
-        let messages = self.ring.take(until, self.config.batch, self.config.batch_bytes);
+        let messages = self.ring.take(now, until, self.config.batch, self.config.batch_bytes);
         if messages.is_empty() {
             return None;
         }
         if repair {
             self.counts.repaired += messages.len() as u64;
         }
-        Some(Handout { term, repair, messages })
+        Some(Handout { term, repair, valid_until: now + self.config.ring.age, messages })
     }
 
     /// When to ask [`Coverage::hand_out`] again, where nothing else happens.
@@ -354,6 +357,20 @@ mod tests {
         instance.take_role(Role::Standby { observed: Some(term(7)) }, None);
         assert!(instance.needs_following(at(4_000)));
         assert!(!coverage(false).needs_following(at(0)));
+    }
+
+    /// What is older than a ring may hold is not handed out, whoever asks before it was forced out: after a long pause the
+    /// bus may have forgotten that another instance has published it.
+    #[test]
+    fn what_is_too_old_is_not_handed_out() {
+        for role in [Role::Standby { observed: Some(term(7)) }, Role::Leader { term: Some(term(9)) }] {
+            let mut instance = coverage(true);
+            instance.read(at(0), entry(1, 0));
+            instance.read(at(10_000), entry(2, 10_000));
+            instance.take_role(role, None);
+            assert_eq!(ids(instance.hand_out(at(605_000))), [2]);
+            assert_eq!(instance.force_out(at(605_000)).len(), 1);
+        }
     }
 
     /// A line that appeared before this instance read it is not held.

@@ -127,7 +127,7 @@ pub fn start(mut config: PipelineConfig, bus: Arc<dyn Bus>, fleet: Option<Fleet>
     let pipeline = Pipeline {
         coverage: Coverage::new(config.coverage),
         cover: Cover::new(config.channels.iter().map(String::as_str)),
-        gaps: Gaps::new(config.coverage.repair_after, config.ttl * 2),
+        gaps: Gaps::new(config.coverage.repair_after, config.ttl.saturating_mul(2)),
         rooms: Rooms::new(config.channels.len()),
         builder: Builder::new(),
         finalizations: VecDeque::new(),
@@ -191,7 +191,8 @@ impl Pipeline {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let now = tenure::now();
-            self.publish(now, &mut publisher);
+            self.force_out(now);
+            self.publish(now, &mut publisher, reader.is_some());
             self.finish_standing_by(now, &mut publisher, reader.is_some()).await;
             self.mind_following(now, &mut following);
             if decision.is_none() && self.is_leader() && self.gaps.due().is_some_and(|due| due <= now) {

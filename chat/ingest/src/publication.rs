@@ -42,7 +42,7 @@ pub(crate) struct Finalization {
     pub(crate) attempts: u32,
 }
 
-/// Publishes a batch under its term, unless the mandate has ended meanwhile.
+/// Publishes a batch under its term, unless the mandate has ended meanwhile, or the batch has become too old.
 pub(crate) async fn publish(
     bus: Arc<dyn Bus>,
     subject: String,
@@ -50,13 +50,14 @@ pub(crate) async fn publish(
     mandate: Option<Mandate>,
     handout: Handout,
 ) -> Outcome {
-    if !mandate.as_ref().is_none_or(Mandate::is_current) {
+    let too_old = tenure::now() >= handout.valid_until;
+    if too_old || !mandate.as_ref().is_none_or(Mandate::is_current) {
         return Outcome::NotHandedOver { handed_out: handout.messages.iter().map(|message| message.id).collect() };
     }
     let batch = Batch {
         subject: &subject,
         fence: handout.term.map(|term| (fence.as_str(), term)),
-        valid_until: mandate.as_ref().map(Mandate::deadline),
+        valid_until: Some(mandate.as_ref().map_or(Time::MAX, Mandate::deadline).min(handout.valid_until)),
         messages: &handout.messages,
     };
     let result = bus.publish(&batch).await;

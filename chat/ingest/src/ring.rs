@@ -127,15 +127,15 @@ impl Ring {
     }
 
     /// Hands out, in order, entries that are not in flight and were read at or before `until`; they are in flight
-    /// until removed or given back.
-    pub fn take(&mut self, until: Time, most: usize, most_bytes: usize) -> Vec<Message> {
+    /// until removed or given back. What is too old by now stays, for [`Ring::force_out`].
+    pub fn take(&mut self, now: Time, until: Time, most: usize, most_bytes: usize) -> Vec<Message> {
         let mut taken = Vec::new();
         let mut bytes = 0;
         for slot in self.entries.values_mut() {
             if slot.entry.read_at > until || taken.len() == most {
                 break;
             }
-            if slot.in_flight {
+            if slot.in_flight || now.since(slot.entry.read_at) > self.limits.age {
                 continue;
             }
             bytes += slot.entry.message.body.len();
@@ -239,10 +239,10 @@ mod tests {
             assert_eq!(ring.insert(entry(n, u64::from(n))), Inserted::New);
         }
         assert_eq!(ring.insert(entry(2, 9)), Inserted::Known);
-        assert_eq!(ids(&ring.take(Time::MAX, 2, usize::MAX)), [1, 2]);
+        assert_eq!(ids(&ring.take(Time::ZERO, Time::MAX, 2, usize::MAX)), [1, 2]);
         ring.give_back(EnvelopeId([1; 16]));
-        assert_eq!(ids(&ring.take(Time::MAX, 9, usize::MAX)), [1, 3, 4]);
-        assert!(ring.take(Time::MAX, 9, usize::MAX).is_empty());
+        assert_eq!(ids(&ring.take(Time::ZERO, Time::MAX, 9, usize::MAX)), [1, 3, 4]);
+        assert!(ring.take(Time::ZERO, Time::MAX, 9, usize::MAX).is_empty());
     }
 
     /// Only what is old enough is handed out, and a batch is bounded by bytes but never empty for it.
@@ -252,9 +252,9 @@ mod tests {
         for n in 1..=4 {
             ring.insert(entry(n, u64::from(n)));
         }
-        assert_eq!(ids(&ring.take(Time::from_millis(3), 9, 250)), [1, 2]);
-        assert_eq!(ids(&ring.take(Time::from_millis(3), 9, 1)), [3]);
-        assert!(ring.take(Time::from_millis(3), 9, usize::MAX).is_empty());
+        assert_eq!(ids(&ring.take(Time::ZERO, Time::from_millis(3), 9, 250)), [1, 2]);
+        assert_eq!(ids(&ring.take(Time::ZERO, Time::from_millis(3), 9, 1)), [3]);
+        assert!(ring.take(Time::ZERO, Time::from_millis(3), 9, usize::MAX).is_empty());
     }
 
     /// The bounds force out the oldest, but never what is in flight.
@@ -264,7 +264,7 @@ mod tests {
         for n in 1..=4 {
             ring.insert(entry(n, u64::from(n)));
         }
-        ring.take(Time::MAX, 1, usize::MAX);
+        ring.take(Time::ZERO, Time::MAX, 1, usize::MAX);
         let out: Vec<u8> = ring.force_out(Time::from_millis(5)).iter().map(|entry| entry.message.id.0[0]).collect();
         assert_eq!(out, [2, 3]);
         assert_eq!(ring.bytes(), 2 * (100 + OVERHEAD));

@@ -6,6 +6,7 @@ mod headers;
 mod logins;
 mod lossy;
 mod paused;
+mod remade;
 mod streams;
 
 use std::path::PathBuf;

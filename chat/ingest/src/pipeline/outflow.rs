@@ -23,8 +23,8 @@ impl Pipeline {
 
     /// Hands over what there is to publish. What is ready behind a publication is a whole batch: with less to do, the
     /// next one gathers what is read until that is answered.
-    pub(super) fn publish(&mut self, now: Time, publisher: &mut Publisher) {
-        while publisher.has_room() {
+    pub(super) fn publish(&mut self, now: Time, publisher: &mut Publisher, reading: bool) {
+        while publisher.has_room() && !self.has_stopped(now, reading) {
             let whole_batch = self.coverage.ring().waiting() >= self.config.coverage.batch;
             if publisher.is_busy() && !(whole_batch && self.finalizations.is_empty()) {
                 return;

@@ -82,18 +82,24 @@ impl Pipeline {
         self.gaps.interrupted(now, Interruption { channel, from_ms, until_ms, reason: NOT_COVERED.into() });
     }
 
-    /// Publishing goes on after a resignation until what was read before it is out, the bound is reached, or the right
-    /// has ended. A batch on its way is waited for, but not for ever: a bus that hangs must not hold up the end.
-    pub(super) async fn finish_standing_by(&mut self, now: Time, publisher: &mut Publisher, reading: bool) {
-        let Some(ends) = &self.standing_by else { return };
+    /// Whether nothing more is begun: publishing goes on after a resignation until what was read before it is out, the
+    /// bound is reached, or the right has ended.
+    pub(super) fn has_stopped(&self, now: Time, reading: bool) -> bool {
+        let Some(ends) = &self.standing_by else { return false };
         let all_out = if ends.reading_ends {
             !reading && self.coverage.ring().is_empty()
         } else {
             self.coverage.ring().oldest().is_none_or(|oldest| oldest > ends.asked)
         };
-        let in_time = now < ends.until && self.may_publish();
+        all_out || now >= ends.until || !self.may_publish()
+    }
+
+    /// Stands by once publishing has stopped. What is on its way then is waited for, but not for ever: a bus that hangs
+    /// must not hold up the end.
+    pub(super) async fn finish_standing_by(&mut self, now: Time, publisher: &mut Publisher, reading: bool) {
+        let Some(ends) = &self.standing_by else { return };
         let answering = publisher.is_busy() && now < ends.until + LAST_ANSWER;
-        if !all_out && (in_time || answering) {
+        if answering || !self.has_stopped(now, reading) {
             return;
         }
         publisher.abandon().await;
@@ -123,6 +129,12 @@ impl Pipeline {
         if self.is_leader() {
             self.gaps.forced_out(entries);
         }
+    }
+
+    /// Lets go what the ring may hold no longer.
+    pub(super) fn force_out(&mut self, now: Time) {
+        let out = self.coverage.force_out(now);
+        self.let_go(out);
     }
 
     pub(super) fn add_gaps(&mut self, now: Time, found: Vec<Found>) {
@@ -161,8 +173,6 @@ impl Pipeline {
     }
 
     pub(super) fn tick(&mut self, now: Time) {
-        let out = self.coverage.force_out(now);
-        self.let_go(out);
         if self.is_leader() {
             let found = self.gaps.take_overflow(now);
             self.add_gaps(now, found);

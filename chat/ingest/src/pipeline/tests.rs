@@ -1,5 +1,6 @@
 //! The pipeline over a scripted bus and hand-made reader events: what goes onto the bus, and when.
 
+mod ends;
 mod script;
 
 use std::time::Duration;
@@ -271,68 +272,6 @@ async fn an_overflow_is_in_the_note_until_it_is_a_gap() {
             notes.leader.as_ref().is_some_and(|note| note.channel("c").until == Some(9_000))
         })
         .await;
-}
-
-/// A reader that was stopped may have left lines behind it: all of them are published before standing by.
-#[tokio::test]
-async fn a_drain_publishes_what_the_reader_left() {
-    let bus = ScriptedBus::new();
-    bus.slow(Duration::from_millis(30));
-    let mut bench = Bench::new(&bus, script::one_by_one());
-    bench.lead(None).await;
-    bench.joined("c", 500).await;
-    bench.until("a reader", |shown| shown.covers_any).await;
-    let standing_by = bench.ask_to_stand_by(Duration::from_secs(20), true).await;
-    bench.ticks(1).await;
-    // The reader had read these, and gives them only now.
-    let texts: Vec<String> = (0..20).map(|n| format!("line {n}")).collect();
-    bench.reads(&texts.iter().map(String::as_str).collect::<Vec<_>>()).await;
-    bench.stop_reading();
-    let stood_by = within("standing by", standing_by).await.unwrap();
-    assert_eq!((stood_by.held, bus.texts()), (0, texts));
-}
-
-/// A drain that has begun can still be hurried: it ends although its bound is far.
-#[tokio::test]
-async fn a_running_drain_can_be_hurried() {
-    let bus = ScriptedBus::new();
-    bus.ingress(Mode::Hangs);
-    let mut bench = Bench::new(&bus, config());
-    bench.lead(None).await;
-    bench.joined("c", 500).await;
-    bench.reads(&["held"]).await;
-    bench.until("the line", |shown| shown.ring_entries == 1).await;
-    let mut standing_by = bench.ask_to_stand_by(Duration::from_secs(3600), false).await;
-    bench.ticks(2).await;
-    assert!(standing_by.try_recv().is_err(), "the drain has ended before it was hurried");
-    bench.send(Command::Hurry).await;
-    assert_eq!(within("standing by", standing_by).await.unwrap().held, 1);
-}
-
-/// A bus that never answers does not hold up the end: what it was given is held again.
-#[tokio::test]
-async fn a_drain_is_bounded_although_the_bus_hangs() {
-    let bus = ScriptedBus::new();
-    bus.ingress(Mode::Hangs);
-    let mut bench = Bench::new(&bus, config());
-    bench.lead(None).await;
-    bench.reads(&["a", "b"]).await;
-    bench.until("the lines", |shown| shown.ring_entries == 2).await;
-    let stood_by = within("standing by", bench.stand_by(Duration::from_millis(100), false)).await;
-    assert_eq!(stood_by.held, 2);
-}
-
-/// A standby that is told to end waits for what it holds to appear, and repairs what does not.
-#[tokio::test]
-async fn a_standby_drains_too() {
-    let bus = ScriptedBus::new();
-    let mut bench = Bench::new(&bus, config());
-    bench.send(Command::Observe(Term::new(7).unwrap())).await;
-    bench.reads(&["a", "b"]).await;
-    bench.until("the lines", |shown| shown.ring_entries == 2).await;
-    bench.stop_reading();
-    let stood_by = within("standing by", bench.stand_by(Duration::from_secs(20), true)).await;
-    assert_eq!((stood_by.held, bus.texts().len()), (0, 2));
 }
 
 /// A reader that ends by itself is no chat: the instance is not healthy after `repair_after`.

@@ -18,6 +18,7 @@ use tenure_envelope::EnvelopeId;
 use tenure_twitch::ReaderEvent;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+use crate::cover::CoverNote;
 use crate::coverage::CoverageConfig;
 use crate::pipeline::{Command, Handle, Notes, PipelineConfig, StoodBy, start};
 use crate::ring::RingLimits;
@@ -47,6 +48,8 @@ struct State {
     follows: usize,
     blind: bool,
     slow: Duration,
+    late: Duration,
+    keeps_all: bool,
     slow_follow: Duration,
     seen: HashSet<(String, EnvelopeId)>,
     stored: Vec<(String, Option<Term>, Value)>,
@@ -77,6 +80,8 @@ impl ScriptedBus {
             follows: 0,
             blind: false,
             slow: Duration::ZERO,
+            late: Duration::ZERO,
+            keeps_all: false,
             slow_follow: Duration::ZERO,
             seen: HashSet::new(),
             stored: Vec::new(),
@@ -109,6 +114,16 @@ impl ScriptedBus {
 
     pub(super) fn slow(&self, each: Duration) {
         self.state().slow = each;
+    }
+
+    /// Takes messages at once and answers late.
+    pub(super) fn late(&self, each: Duration) {
+        self.state().late = each;
+    }
+
+    /// Drops no second message.
+    pub(super) fn keeps_all(&self) {
+        self.state().keeps_all = true;
     }
 
     pub(super) fn slow_follow(&self, each: Duration) {
@@ -208,7 +223,7 @@ impl ScriptedBus {
                 answers.push(Err(refusal));
                 continue;
             }
-            if !state.seen.insert((batch.subject.to_owned(), message.id)) {
+            if !state.seen.insert((batch.subject.to_owned(), message.id)) && !state.keeps_all {
                 answers.push(Ok(Published::Duplicate(None)));
                 continue;
             }
@@ -236,11 +251,11 @@ impl Bus for ScriptedBus {
     }
 
     async fn publish(&self, batch: &Batch<'_>) -> Result<Vec<Result<Published, Refusal>>, BusError> {
-        let (slow, hangs) = {
+        let (slow, late, hangs) = {
             let mut state = self.state();
             state.calls += 1;
             state.largest = state.largest.max(batch.messages.len());
-            (state.slow, matches!(state.ingress, Mode::Hangs))
+            (state.slow, state.late, matches!(state.ingress, Mode::Hangs))
         };
         if hangs {
             std::future::pending::<()>().await;
@@ -248,7 +263,11 @@ impl Bus for ScriptedBus {
         if !slow.is_zero() {
             tokio::time::sleep(slow).await;
         }
-        self.answer(batch)
+        let answer = self.answer(batch);
+        if !late.is_zero() {
+            tokio::time::sleep(late).await;
+        }
+        answer
     }
 
     async fn follow(&self, _subject: &str, from: FollowFrom) -> Result<FollowStream, BusError> {
@@ -302,6 +321,11 @@ pub(super) fn one_by_one() -> PipelineConfig {
 /// A note of a leader that had covered every channel between these times.
 pub(super) fn note(since: u64, until: u64) -> Option<Note> {
     Some(Note::new(format!(r#"{{"all":{{"since":{since},"covered_until":{until}}}}}"#)).unwrap())
+}
+
+/// The note as it is in a lease.
+pub(super) fn written(note: &CoverNote) -> Option<Note> {
+    Some(Note::new(serde_json::to_string(note).unwrap()).unwrap())
 }
 
 /// The line that says `text` in #c; equal texts are equal lines.
