@@ -14,9 +14,6 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 /// How the component takes part.
-///
-/// There is no `release_on_cancel`: a lease is always released, and never before the work has ended, so nothing is gained by
-/// keeping it from others.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     /// Without an election this instance leads from the start: for a single replica.
@@ -30,6 +27,8 @@ pub(crate) struct Config {
     pub(crate) renew_deadline: Duration,
     /// How often a leader renews, and a candidate tries.
     pub(crate) retry_period: Duration,
+    /// Whether the lease is released once the work has ended, and never before, or runs out by itself.
+    pub(crate) release_on_cancel: bool,
 }
 
 impl Default for Config {
@@ -42,6 +41,7 @@ impl Default for Config {
             lease_duration: Duration::from_secs(15),
             renew_deadline: Duration::from_secs(10),
             retry_period: Duration::from_secs(2),
+            release_on_cancel: true,
         }
     }
 }
@@ -99,7 +99,8 @@ impl Component {
         // A store of one's own has one candidate, who leads at once.
         let store = if config.enabled { store } else { Arc::new(MemoryStore::new()) };
         // Silent, because this component has logs and metrics of its own.
-        let election = ElectionConfig { holder, timing, silent: true, ..ElectionConfig::default() };
+        let leave_lease = !config.release_on_cancel;
+        let election = ElectionConfig { holder, timing, leave_lease, silent: true, ..ElectionConfig::default() };
         let election = Election::new(store, key, election)?.start();
         Ok(Component { config, election, callbacks, bus, leading_since: Mutex::default() })
     }

@@ -48,6 +48,9 @@ struct Args {
     /// How often a leader renews, and a candidate tries
     #[arg(long, default_value = "2s", value_parser = duration)]
     retry_period: Duration,
+    /// Release the lease once the work has ended, rather than let it run out
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
+    release_on_cancel: bool,
     /// Lead without an election, as the only replica
     #[arg(long)]
     no_election: bool,
@@ -70,6 +73,7 @@ async fn main() -> Result<()> {
         lease_duration: args.lease_duration,
         renew_deadline: args.renew_deadline,
         retry_period: args.retry_period,
+        release_on_cancel: args.release_on_cancel,
     };
 
     let (bus, observed) = broadcast::channel(64);

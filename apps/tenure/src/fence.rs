@@ -27,15 +27,15 @@ enum Command {
 /// Flags of `tenure fence check`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit 0: no newer tenure of the lease is known: the term equals or exceeds that of whoever holds it, or nobody does. \
-Exit 1: a newer tenure holds the lease, or another program, whose writes carry no term. \
+Exit 0: no newer tenure of the lease is known: the term equals or exceeds that of its last one, which may hold it or be \
+over. Exit 1: there was a newer tenure, or another program holds the lease, whose writes carry no term. \
 Exit 69: the store gave no answer.
 
-This is a look, not a fence: another tenure can begin between the answer and whatever is done next, and the terms of \
-tenures that have ended are not shown by the store. What must hold has to be checked where the side effect happens, in \
-the same step: keep the highest term that was seen beside the data, and refuse lower ones.
+This is a look, not a fence: another tenure can begin between the answer and whatever is done next, and a store may \
+forget the term of a lease that nobody has held for a week. What must hold has to be checked where the side effect \
+happens, in the same step: keep the highest term that was seen beside the data, and refuse lower ones.
 
-With --json one object: key, term, admitted, highest (null where nobody holds the lease), holder.
+With --json one object: key, term, admitted, highest (null where no tenure is known), holder (null where nobody holds it).
 
 Examples:
   tenure fence check && ./publish-report                 in a command that `tenure run` started
@@ -66,13 +66,16 @@ async fn check(args: CheckArgs) -> Result<ExitCode> {
         return Err(Exit::unreachable(anyhow!("{}", args.store.missing())));
     };
     let record = store::record(&*store, &args.lease).await.map_err(Exit::unreachable)?;
-    let verdict = judge(args.term, record.as_ref());
+    // Asked for last, so that it is no older than the record.
+    let last = store::answer(store.last_term(&args.lease)).await.map_err(Exit::unreachable)?;
+    let highest = last.max(record.as_ref().and_then(|record| record.term));
+    let verdict = judge(args.term, record.as_ref(), highest);
     if args.json {
         output::line(json!({
             "key": args.lease.as_str(),
             "term": args.term.get(),
             "admitted": verdict.admitted,
-            "highest": record.as_ref().and_then(|record| record.term).map(Term::get),
+            "highest": highest.map(Term::get),
             "holder": record.as_ref().map(|record| record.holder.as_str()),
         }))?;
     } else {
@@ -86,33 +89,36 @@ struct Verdict {
     words: String,
 }
 
-fn judge(term: Term, record: Option<&LeaseRecord>) -> Verdict {
-    let Some(record) = record else {
-        let words = format!("admitted: nobody holds the lease, so no tenure newer than term {term} is known");
-        return Verdict { admitted: true, words };
-    };
-    let holder = visible(record.holder.as_str());
-    let Some(held) = record.term else {
+/// `highest` is the term of the lease's last tenure, as far as it is known: at least that of the record.
+fn judge(term: Term, record: Option<&LeaseRecord>, highest: Option<Term>) -> Verdict {
+    let holder = record.map_or_else(String::new, |record| visible(record.holder.as_str()));
+    if let Some(record) = record
+        && record.term.is_none()
+    {
         let why = match record.format {
             RecordFormat::Foreign => "another program",
             RecordFormat::Tenure(_) => "a holder without a term",
         };
         let words = format!("refused: the lease is held by {why}, {holder}: the tenure of term {term} is over");
         return Verdict { admitted: false, words };
-    };
-    match Fence::above(Some(held)).admit(term) {
-        Ok(()) if term == held => {
-            Verdict { admitted: true, words: format!("admitted: {holder} holds the lease under term {term}") }
-        }
-        Ok(()) => Verdict {
-            admitted: true,
-            words: format!("admitted: term {term} is newer than term {held}, under which {holder} holds the lease"),
-        },
-        Err(_) => Verdict {
-            admitted: false,
-            words: format!("refused: term {term} is stale: {holder} holds the lease under term {held}"),
-        },
     }
+    let Some(highest) = highest else {
+        let words = format!("admitted: no tenure of the lease is known, so none newer than term {term}");
+        return Verdict { admitted: true, words };
+    };
+    let is_held = record.is_some_and(|record| record.term == Some(highest));
+    let admitted = Fence::above(Some(highest)).admit(term).is_ok();
+    let words = match (admitted, is_held) {
+        (true, true) if term == highest => format!("admitted: {holder} holds the lease under term {term}"),
+        (true, true) => {
+            format!("admitted: term {term} is newer than term {highest}, under which {holder} holds the lease")
+        }
+        (true, false) if term == highest => format!("admitted: term {term} is that of the last tenure, which is over"),
+        (true, false) => format!("admitted: term {term} is newer than that of the last tenure, {highest}"),
+        (false, true) => format!("refused: term {term} is stale: {holder} holds the lease under term {highest}"),
+        (false, false) => format!("refused: term {term} is stale: the last tenure had term {highest}"),
+    };
+    Verdict { admitted, words }
 }
 
 fn parse_term(text: &str) -> Result<Term, String> {
@@ -125,18 +131,22 @@ mod tests {
     use super::*;
     use crate::leases::tests::lease;
 
-    fn admitted(term: u64, record: Option<&LeaseRecord>) -> bool {
-        judge(Term::new(term).unwrap(), record).admitted
+    fn admitted(term: u64, record: Option<&LeaseRecord>, highest: u64) -> bool {
+        judge(Term::new(term).unwrap(), record, Term::new(highest)).admitted
     }
 
-    /// Lower refused, equal and higher admitted; a key that nobody holds admits, one of another program does not.
+    /// Lower refused, equal and higher admitted, whether the last tenure holds the lease or is over; a key that nobody
+    /// has held admits, one that another program holds does not.
     #[test]
     fn the_answer_is_that_of_a_fence() {
         let held = lease("k", "me", 10, 1_000);
-        assert!(!admitted(9, Some(&held)) && admitted(10, Some(&held)) && admitted(11, Some(&held)));
-        assert!(admitted(1, None));
+        for record in [Some(&held), None] {
+            assert!(!admitted(9, record, 10) && admitted(10, record, 10) && admitted(11, record, 10));
+        }
+        assert!(!admitted(10, Some(&held), 11), "a tenure began after the record was read");
+        assert!(admitted(1, None, 0));
         let foreign = LeaseRecord { term: None, nonce: None, format: RecordFormat::Foreign, ..held };
-        assert!(!admitted(10, Some(&foreign)));
+        assert!(!admitted(10, Some(&foreign), 0) && !admitted(10, Some(&foreign), 9));
     }
 
     /// What can be no term is refused as a wrong call.

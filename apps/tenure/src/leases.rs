@@ -24,21 +24,28 @@ Examples:
   watch -n1 tenure leases                                or better: tenure watch")]
 pub(crate) struct Args {
     #[command(flatten)]
-    store: StoreArgs,
+    list: ListArgs,
+}
+
+/// Flags of every command that lists leases.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
     /// Only keys that begin so
     #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true, value_parser = store::parse_prefix)]
-    prefix: KeyPrefix,
+    pub(crate) prefix: KeyPrefix,
     /// One JSON object a line
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
 }
 
 /// Prints the leases that are held now.
 pub(crate) fn run(args: Args) -> Result<()> {
-    store::block_on(leases(args))
+    store::block_on(leases(args.list))
 }
 
-async fn leases(args: Args) -> Result<()> {
+async fn leases(args: ListArgs) -> Result<()> {
     let Some(store) = args.store.open_existing().await? else {
         say!("tenure: nothing is held: {}", args.store.missing());
         return Ok(());

@@ -83,8 +83,8 @@ enum Asked {
     Over { now: Option<LeaseRecord>, after: Duration },
     /// It is not over in time; the record as it was last seen.
     NotInTime { last: LeaseRecord },
-    /// Another program holds the key and cannot be asked.
-    Foreign,
+    /// Whoever holds the key cannot be asked: it is another program, or its record is of a format that is not known.
+    Deaf,
 }
 
 impl Resign<'_> {
@@ -96,7 +96,7 @@ impl Resign<'_> {
                 self.tell_not_over(&last, timeout)?;
                 Ok(ExitCode::FAILURE)
             }
-            Asked::Foreign => Err(self.cannot_be_asked(&was)),
+            Asked::Deaf => Err(self.cannot_be_asked(&was)),
         }
     }
 
@@ -104,7 +104,7 @@ impl Resign<'_> {
         let was = self.holder().await?;
         match self.wait(&was, timeout).await? {
             Asked::Over { now, after } => self.tell_over(&was, now.as_ref(), after),
-            Asked::NotInTime { .. } | Asked::Foreign => self.remove().await,
+            Asked::NotInTime { .. } | Asked::Deaf => self.remove().await,
         }
     }
 
@@ -150,10 +150,10 @@ impl Resign<'_> {
     async fn wait(&self, was: &LeaseRecord, timeout: Duration) -> Result<Asked> {
         let began = tenure::now();
         // Before the request, so that no release is missed; without hints looking again suffices.
-        let mut hints = self.store.watch(&KeyPrefix::from(self.key)).await.ok();
+        let mut hints = store::answer(self.store.watch(&KeyPrefix::from(self.key))).await.ok();
         let asked = store::answer(self.store.request_resign(self.key)).await.map_err(Exit::unreachable)?;
-        if !asked && was.format == RecordFormat::Foreign {
-            return Ok(Asked::Foreign);
+        if !asked && was.term.is_none() {
+            return Ok(Asked::Deaf);
         }
         let until = Instant::now() + timeout;
         let mut last = was.clone();
@@ -232,9 +232,12 @@ impl Resign<'_> {
     }
 
     fn cannot_be_asked(&self, was: &LeaseRecord) -> anyhow::Error {
+        let by = match was.format {
+            RecordFormat::Foreign => "another program".to_owned(),
+            RecordFormat::Tenure(format) => format!("a version of tenure that writes records of format {format}"),
+        };
         anyhow!(
-            "{} is held by another program ({}), which cannot be asked: stop that program, or take the lease away with \
-             --force",
+            "{} is held by {by} ({}), which cannot be asked: stop that program, or take the lease away with --force",
             shown(self.key.as_str()),
             visible(was.holder.as_str())
         )

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::exit::{self, Exit};
-use crate::leases;
+use crate::leases::{self, ListArgs};
 use crate::output;
 use crate::signals::Signals;
 use crate::store::{self, StoreArgs};
@@ -51,13 +51,7 @@ Examples:
   tenure watch --json --prefix myapp/leader | while read -r line; do notify \"$line\"; done")]
 pub(crate) struct Args {
     #[command(flatten)]
-    store: StoreArgs,
-    /// Only keys that begin so
-    #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true, value_parser = store::parse_prefix)]
-    prefix: KeyPrefix,
-    /// One JSON object a line
-    #[arg(long)]
-    json: bool,
+    list: ListArgs,
 }
 
 /// Prints changes until interrupted; a closed pipe ends it quietly.
@@ -67,7 +61,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         let closed = Arc::new(Notify::new());
         notice_closed_output(Arc::clone(&closed))?;
         tokio::select! {
-            outcome = watch(args) => outcome.map(|()| ExitCode::SUCCESS),
+            outcome = watch(args.list) => outcome.map(|()| ExitCode::SUCCESS),
             () = closed.notified() => Ok(ExitCode::SUCCESS),
             signal = signals.next() => Ok(match signal {
                 "SIGINT" => ExitCode::SUCCESS,
@@ -77,7 +71,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     })
 }
 
-async fn watch(args: Args) -> Result<()> {
+async fn watch(args: ListArgs) -> Result<()> {
     let store = match args.store.open_existing().await? {
         Some(store) => store,
         None => {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use tenure::{Election, ElectionConfig, KeyPrefix, LeaseKey, LeaseStore, StoreError};
+use tenure::{Election, ElectionConfig, KeyPrefix, LeaseKey, LeaseStore, StoreError, Term};
 use tenure_store::{Answers, Claim, Claimed, Held as HeldLease, LeaseRecord, Released, Renewed, StoreInfo, WakeStream};
 
 use crate::clock::{process_cpu, wall};
@@ -112,6 +112,10 @@ impl LeaseStore for Counted {
 
     async fn list(&self, prefix: &KeyPrefix) -> Result<Vec<LeaseRecord>, StoreError> {
         self.count().list(prefix).await
+    }
+
+    async fn last_term(&self, key: &LeaseKey) -> Result<Option<Term>, StoreError> {
+        self.count().last_term(key).await
     }
 
     async fn watch(&self, prefix: &KeyPrefix) -> Result<WakeStream, StoreError> {

@@ -81,10 +81,10 @@ impl Daemon {
         let election_config = |on_overrun| ElectionConfig {
             holder: Some(config.instance.clone()),
             timing: config.timing,
-            note: Note::default(),
             on_overrun,
             process: config.process,
             silent: on_overrun == OnOverrun::Report,
+            ..ElectionConfig::default()
         };
         let (mut election, mut announcement, mut fleet) = (None, None, None);
         if elects {

@@ -1,6 +1,6 @@
 //! Keys and prefixes: taken literally, kept apart, listed in order.
 
-use tenure_store::{Claim, Claimed, KeyPrefix, LeaseKey};
+use tenure_store::{Claim, Claimed, KeyPrefix, LeaseKey, LeaseRecord};
 
 use crate::kit::*;
 
@@ -171,4 +171,25 @@ pub(crate) async fn released_and_expired_leases_are_not_listed(kit: &Kit<'_>) ->
         demand!(tokio::time::Instant::now() < deadline, "the expired lease to leave the list");
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
+}
+
+/// The record of one key is the one that lists show, of that key alone, and none once it is released.
+pub(crate) async fn one_key_is_told_as_lists_show_it(kit: &Kit<'_>) -> Verdict {
+    let [one, two] = kit.clients().await?;
+    let (key, longer) = (kit.key("k"), kit.key("k/longer"));
+    let look = async || two.record(&key).await.map_err(|error| failed("look at one key", error));
+    let other = kit.claim(&longer);
+    granted(&one, &other).await?;
+    let before = look().await?;
+    demand!(before.is_none(), "no record of a key that only begins another, got {before:?}");
+    let claim = Claim { note: note("a note"), ..kit.claim(&key) };
+    let own = held(&claim, granted(&one, &claim).await?);
+    let listed = list(&one, &KeyPrefix::from(&key)).await?.into_iter().find(|record| record.key == key);
+    let without_time = |record: Option<LeaseRecord>| record.map(|record| LeaseRecord { remaining: None, ..record });
+    let (seen, listed) = (without_time(look().await?), without_time(listed));
+    demand!(seen.is_some() && seen == listed, "the record {listed:?}, got {seen:?}");
+    freed(&one, &own).await?;
+    let after = look().await?;
+    demand!(after.is_none(), "no record after the release, got {after:?}");
+    PASSED
 }

@@ -100,6 +100,37 @@ pub(crate) async fn exhausted_terms_are_refused(kit: &Kit<'_>) -> Verdict {
     PASSED
 }
 
+/// The highest term of a key is told while it is held and after every kind of end, for that key alone.
+pub(crate) async fn the_last_one_is_told_after_its_end(kit: &Kit<'_>) -> Verdict {
+    let [one, two] = kit.clients().await?;
+    let (key, other) = (kit.key("k"), kit.key("k2"));
+    let told = async |expected: Option<Term>, when: &str| {
+        for store in [&one, &two] {
+            let last = store.last_term(&key).await.map_err(|error| failed("look at the last term", error))?;
+            demand!(last == expected, "the last term to be {expected:?} {when}, got {last:?}");
+        }
+        Ok(())
+    };
+    told(None, "before any tenure").await?;
+    let above = Term::new(Term::LIMIT / 2);
+    granted(&one, &Claim { above, ..kit.claim(&other) }).await?;
+    told(None, "where only another key had one").await?;
+    let released = kit.claim(&key);
+    let first = granted(&one, &released).await?;
+    told(Some(first), "while it is held").await?;
+    freed(&one, &held(&released, first)).await?;
+    told(Some(first), "after a release").await?;
+    let short = kit.short(&one, &key);
+    let second = granted(&one, &short).await?;
+    told(Some(second), "of the second tenure").await?;
+    tokio::time::sleep(short.ttl + TOLERANCE).await;
+    told(Some(second), "after its expiry").await?;
+    let (third, _) = kit.until_granted(&two, &kit.claim(&key), short.ttl).await?;
+    one.remove(&key).await.map_err(|error| failed("removal", error))?;
+    told(Some(third), "after a removal by force").await?;
+    PASSED
+}
+
 type Deed<'a> = Option<futures_util::future::BoxFuture<'a, Result<(), BuildError>>>;
 
 async fn over<'a>(kit: &Kit<'_>, key: &LeaseKey, deed: impl Fn() -> Deed<'a>) -> Verdict {

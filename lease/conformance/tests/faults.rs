@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use tenure_conformance::{BuildError, Killable, Options, Stoppable, StoppableClient, StoreBuilder, suite_with};
 use tenure_store::{
     Answers, Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseRecord, LeaseStore, MemoryStore, Released, Renewed,
-    StoreError, StoreErrorKind, StoreInfo, WakeStream,
+    StoreError, StoreErrorKind, StoreInfo, Term, WakeStream,
 };
 
 type Gate = Arc<AtomicBool>;
@@ -69,6 +69,11 @@ impl LeaseStore for Gated {
     async fn list(&self, prefix: &KeyPrefix) -> Result<Vec<LeaseRecord>, StoreError> {
         self.pass().await?;
         self.store.list(prefix).await
+    }
+
+    async fn last_term(&self, key: &LeaseKey) -> Result<Option<Term>, StoreError> {
+        self.pass().await?;
+        self.store.last_term(key).await
     }
 
     async fn watch(&self, prefix: &KeyPrefix) -> Result<WakeStream, StoreError> {

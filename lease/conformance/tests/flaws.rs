@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use tenure_conformance::{BuildError, CaseResult, Options, StoreBuilder, examine};
 use tenure_store::{
     Answers, Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseRecord, LeaseStore, MemoryStore, Nonce, Note, Released,
-    Renewed, StoreError, StoreInfo, WakeStream,
+    Renewed, StoreError, StoreInfo, Term, WakeStream,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,11 +24,13 @@ enum Flaw {
     LeasesEndEarly,
     LeasesNeverEnd,
     AboveIsIgnored,
+    EndedTermsAreForgotten,
     OneBadItemFailsAll,
     DoublesAreNotSeen,
     AnswersComeBackwards,
     PrefixesIgnoreCase,
     ListsAreUnsorted,
+    KeysAreTakenForPrefixes,
     NotesAreTrimmed,
     RenewalsKeepTheNote,
     WatchesAreSilent,
@@ -48,11 +50,13 @@ const CAUGHT_BY: &[(Flaw, &str)] = &[
     (LeasesEndEarly, "expiry::a_retried_claim_lasts_its_ttl_from_the_retry"),
     (LeasesNeverEnd, "expiry::a_silent_holder_is_replaced"),
     (AboveIsIgnored, "terms::exceed_above"),
+    (EndedTermsAreForgotten, "terms::the_last_one_is_told_after_its_end"),
     (OneBadItemFailsAll, "batches::one_bad_item_fails_alone"),
     (DoublesAreNotSeen, "batches::a_key_twice_is_refused"),
     (AnswersComeBackwards, "batches::answers_come_in_order"),
     (PrefixesIgnoreCase, "keys::a_prefix_is_literal"),
     (ListsAreUnsorted, "keys::lists_are_sorted_and_complete"),
+    (KeysAreTakenForPrefixes, "keys::one_key_is_told_as_lists_show_it"),
     (NotesAreTrimmed, "notes::odd_notes_are_carried_whole"),
     (RenewalsKeepTheNote, "notes::a_renewal_replaces_the_note"),
     (WatchesAreSilent, "watch::a_release_wakes_within_a_deadline"),
@@ -165,6 +169,22 @@ impl LeaseStore for Flawed {
             records.reverse();
         }
         Ok(records)
+    }
+
+    async fn record(&self, key: &LeaseKey) -> Result<Option<LeaseRecord>, StoreError> {
+        let mut records = self.0.list(&KeyPrefix::from(key)).await?;
+        if !self.is(KeysAreTakenForPrefixes) {
+            records.retain(|record| record.key == *key);
+        }
+        Ok(records.into_iter().next())
+    }
+
+    async fn last_term(&self, key: &LeaseKey) -> Result<Option<Term>, StoreError> {
+        if self.is(EndedTermsAreForgotten) {
+            let held = self.0.list(&KeyPrefix::from(key)).await?.into_iter().find(|record| record.key == *key);
+            return Ok(held.and_then(|record| record.term));
+        }
+        self.0.last_term(key).await
     }
 
     async fn watch(&self, prefix: &KeyPrefix) -> Result<WakeStream, StoreError> {

@@ -55,6 +55,8 @@ pub struct Elector {
     timers: Timers,
     requests: Requests,
     releases: Releases,
+    /// The tenure whose lease was left to run out.
+    left: Option<(Nonce, Term)>,
     /// How many more times to look for a record that we own without knowing it.
     orphan_checks: u8,
     last_observe: Option<Time>,
@@ -77,6 +79,7 @@ impl Elector {
             timers: Timers::new(),
             requests: Requests::new(),
             releases: Releases::default(),
+            left: None,
             orphan_checks: 0,
             last_observe: None,
             jitter: Jitter::new(config.seed),

@@ -223,6 +223,10 @@ impl LeaseStore for ModelStore {
         Ok(self.with_table(|table, now| table.list(now, prefix)))
     }
 
+    async fn last_term(&self, key: &LeaseKey) -> Result<Option<Term>, StoreError> {
+        Ok(self.with_table(|table, _| table.slot(key).and_then(|slot| slot.term)))
+    }
+
     async fn watch(&self, _prefix: &KeyPrefix) -> Result<WakeStream, StoreError> {
         Err(StoreError::new(StoreErrorKind::Unsupported, "model: has no hints; candidates go by their timers"))
     }

@@ -74,6 +74,17 @@ pub trait LeaseStore: fmt::Debug + Send + Sync + 'static {
     /// The leases that are held now, under keys with this prefix, by key. Released and expired ones are not listed.
     async fn list(&self, prefix: &KeyPrefix) -> Result<Vec<LeaseRecord>, StoreError>;
 
+    /// The lease of this one key, as [`LeaseStore::list`] shows it; `None` where nobody holds it. A store whose lists look
+    /// through more than they show has a shorter way than this one, which lists.
+    async fn record(&self, key: &LeaseKey) -> Result<Option<LeaseRecord>, StoreError> {
+        let records = self.list(&KeyPrefix::from(key)).await?;
+        Ok(records.into_iter().find(|record| record.key == *key))
+    }
+
+    /// The highest term that a tenure of `key` had, held or over, as far as the store remembers; `None` where it remembers
+    /// none. The term record of a key that is not held may go after seven days without use.
+    async fn last_term(&self, key: &LeaseKey) -> Result<Option<Term>, StoreError>;
+
     /// Hints about keys with this prefix; [`StoreErrorKind::Unsupported`] where there are none to be had.
     async fn watch(&self, prefix: &KeyPrefix) -> Result<WakeStream, StoreError>;
 }

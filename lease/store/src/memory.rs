@@ -14,7 +14,7 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::slot::Change;
 use crate::{
     Answers, Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseRecord, LeaseStore, LeaseTable, Released, Renewed,
-    StoreError, StoreInfo, Wake, WakeStream, check_batch, check_ttl,
+    StoreError, StoreInfo, Term, Wake, WakeStream, check_batch, check_ttl,
 };
 
 /// Leases in this process's memory: shared by whoever holds the same `Arc`, gone with the process.
@@ -144,6 +144,10 @@ impl LeaseStore for MemoryStore {
 
     async fn list(&self, prefix: &KeyPrefix) -> Result<Vec<LeaseRecord>, StoreError> {
         Ok(self.table().list(self.now(), prefix))
+    }
+
+    async fn last_term(&self, key: &LeaseKey) -> Result<Option<Term>, StoreError> {
+        Ok(self.table().slot(key).and_then(|slot| slot.term))
     }
 
     async fn watch(&self, prefix: &KeyPrefix) -> Result<WakeStream, StoreError> {

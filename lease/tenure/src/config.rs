@@ -21,6 +21,10 @@ pub struct ElectionConfig {
     pub timing: TimingOptions,
     /// The note to begin with.
     pub note: Note,
+    /// Whether a lease is left to run out once its work has ended, however it ended, rather than released. Nobody leads
+    /// before that, this candidate neither: what the work had still under way elsewhere gets up to a ttl to arrive. A note
+    /// that was set after the last renewal is not written. By default leases are released, always after the work.
+    pub leave_lease: bool,
     /// What to do with work that outlives its deadline.
     pub on_overrun: OnOverrun,
     /// The first half of every nonce; by default random, drawn for each election. A supervisor that releases for a dead

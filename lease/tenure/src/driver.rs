@@ -7,8 +7,7 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tenure_core::{
-    Answer, Elector, Event, Failure, Input, KeyPrefix, LossReason, Order, Output, Request, RequestId, Standing, Time,
-    Timing,
+    Answer, Elector, Event, Failure, Input, LossReason, Order, Output, Request, RequestId, Standing, Time, Timing,
 };
 use tenure_store::{Answers, LeaseStore, StoreError};
 use tokio::sync::{broadcast, oneshot, watch};
@@ -278,10 +277,7 @@ async fn send(store: Arc<dyn LeaseStore>, id: RequestId, request: Request, most:
             Request::Acquire(claim) => one(store.acquire(&[claim]).await).map(Answer::Claimed),
             Request::Renew(held) => one(store.renew(&[held]).await).map(Answer::Renewed),
             Request::Release(held) => one(store.release(&[held]).await).map(Answer::Released),
-            Request::Observe(key) => store
-                .list(&KeyPrefix::from(&key))
-                .await
-                .map(|records| Answer::Observed(records.into_iter().find(|record| record.key == key))),
+            Request::Observe(key) => store.record(&key).await.map(Answer::Observed),
         }
     };
     // A store that panics must not take the driver with it: the driver is who tells the work to stop.

@@ -65,6 +65,7 @@ impl Election {
             process: config.process.unwrap_or_else(identity::random),
             timing,
             note: config.note.clone(),
+            leave_lease: config.leave_lease,
             seed: identity::random(),
         };
         Ok(ElectionBuilder { store, elector, config })

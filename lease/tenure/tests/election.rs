@@ -213,6 +213,25 @@ async fn stopping_releases_and_leaves_the_last_note() {
     assert_eq!(store.list(&KeyPrefix::from(&LeaseKey::new("test/leader").unwrap())).await.unwrap().len(), 1);
 }
 
+/// A lease that is left stands after the work and the election have ended, and nobody else leads before it has run out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_is_left_keeps_others_waiting() {
+    let store = Arc::new(MemoryStore::new());
+    let leaving = ElectionConfig { leave_lease: true, ..config("a") };
+    let a = Election::new(Arc::clone(&store) as Arc<dyn LeaseStore>, "test/leader", leaving).unwrap().start();
+    let b = candidate(&store, "b");
+    let term = within("the work", a.lead(async |leadership| leadership.term())).await.unwrap();
+    within("the end", a.stop()).await;
+    let ended = tokio::time::Instant::now();
+    let records = store.list(&KeyPrefix::default()).await.unwrap();
+    let [record] = records.as_slice() else { panic!("{records:?}") };
+    assert_eq!((record.holder.as_str(), record.term), ("a", Some(term)));
+    let next = within("the next leadership", b.campaign()).await.unwrap();
+    let (waited, remaining) = (ended.elapsed(), record.remaining.unwrap());
+    assert!(waited >= remaining, "led after {waited:?}, and {remaining:?} were left");
+    assert!(next.term() > term);
+}
+
 /// Followers learn who leads, and under which term.
 #[tokio::test(flavor = "multi_thread")]
 async fn followers_observe_the_leader() {

@@ -11,7 +11,7 @@ use tenure::{
     Election, ElectionConfig, ElectionError, Event, HolderId, LeaseStore, LossReason, MemoryStore, TimingOptions,
 };
 use tenure_store::{
-    Answers, Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseRecord, Released, Renewed, StoreError, StoreInfo,
+    Answers, Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseRecord, Released, Renewed, StoreError, StoreInfo, Term,
     WakeStream,
 };
 
@@ -64,6 +64,10 @@ impl LeaseStore for Faulty {
 
     async fn list(&self, prefix: &KeyPrefix) -> Result<Vec<LeaseRecord>, StoreError> {
         self.inner.list(prefix).await
+    }
+
+    async fn last_term(&self, key: &LeaseKey) -> Result<Option<Term>, StoreError> {
+        self.inner.last_term(key).await
     }
 
     async fn watch(&self, prefix: &KeyPrefix) -> Result<WakeStream, StoreError> {

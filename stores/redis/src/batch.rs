@@ -1,6 +1,7 @@
 //! Batches: items grouped by slot, at most 500 a script, all scripts of a server pipelined on its one connection.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -10,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::config::Address;
 use crate::failure::{Failure, Reply};
-use crate::link::{Live, Sent};
+use crate::link::{Link, Live, Sent};
 use crate::names;
 use crate::scripts::Script;
 use crate::topology::Topology;
@@ -24,6 +25,9 @@ const ROUNDS: usize = 8;
 
 /// How long a slot that is being moved is left alone before it is tried again.
 const MOVING: Duration = Duration::from_millis(20);
+
+/// How long a server that is not fit for new leases is believed to stay so.
+const UNFIT: Duration = Duration::from_secs(1);
 
 /// A verb with its items.
 pub(crate) trait Verb: Sync {
@@ -42,6 +46,11 @@ pub(crate) trait Verb: Sync {
     /// Whether the script needs the items' term records besides their leases.
     fn with_records(&self) -> bool {
         true
+    }
+
+    /// Whether it grants leases: only on a server that is fit for them.
+    fn grants(&self) -> bool {
+        false
     }
 
     /// Writes the arguments for these items.
@@ -136,17 +145,23 @@ async fn step<V: Verb>(topology: &Topology, verb: &V, job: &Job, deadline: Insta
         Some(link) => Ok(link),
         None => topology.link(job.slot, deadline).await,
     };
-    let live = match link {
-        Ok(link) => link.live(deadline).await,
+    let link = match link {
+        Ok(link) => link,
         Err(failure) => return all(failure),
     };
-    let live = match live {
+    let live = match live(&link, verb, deadline).await {
         Ok(live) => live,
         Err(failure) => {
             topology.doubt();
             return all(failure);
         }
     };
+    if let Some(unfit) = live.unfit() {
+        link.tell(unfit);
+        if verb.grants() {
+            return all(unfit.clone());
+        }
+    }
     let command = command(verb, job, &live);
     let sent = if asking { live.send_asking(command, deadline).await } else { live.send(&command, deadline).await };
     match sent {
@@ -167,13 +182,24 @@ async fn step<V: Verb>(topology: &Topology, verb: &V, job: &Job, deadline: Insta
     }
 }
 
+/// The connection for a script of this verb. A server that was not fit for new leases may have been mended: whoever wants
+/// one asks it again, over a new connection.
+async fn live<V: Verb>(link: &Link, verb: &V, deadline: Instant) -> Result<Arc<Live>, Failure> {
+    let live = link.live(deadline).await?;
+    if verb.grants() && live.unfit().is_some() && live.known_up() >= UNFIT {
+        live.retire();
+        return link.live(deadline).await;
+    }
+    Ok(live)
+}
+
 /// Whether a refusal is only a matter of asking otherwise, or elsewhere.
 fn refused<T>(topology: &Topology, reply: &Reply, place: &str) -> Result<Step<T>, Failure> {
     let elsewhere = || {
         let address = reply.detail.split_whitespace().nth(1)?;
         // IPv6 comes without brackets; the port stands behind the last colon.
         let (host, port) = address.rsplit_once(':')?;
-        let host = if host.is_empty() { place.rsplit_once(':')?.0 } else { host };
+        let host = if matches!(host, "" | "?") { place.rsplit_once(':')?.0 } else { host };
         url::address(&format!("[{}]:{port}", host.trim_matches(['[', ']'])), 0).ok()
     };
     match reply.code.as_str() {

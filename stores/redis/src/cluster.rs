@@ -18,6 +18,7 @@ use crate::link::{Link, Role, Sent, text};
 pub(crate) struct Cluster {
     seeds: Vec<Address>,
     dial: Dial,
+    role: Role,
     state: Mutex<State>,
     // One look-up at a time.
     looking: tokio::sync::Mutex<()>,
@@ -40,9 +41,15 @@ const ASKED: usize = 5;
 const PAUSE: Duration = Duration::from_millis(100);
 
 impl Cluster {
-    /// Has asked nobody yet.
-    pub(crate) fn new(seeds: &[Address], dial: &Dial) -> Self {
-        Cluster { seeds: seeds.to_vec(), dial: dial.clone(), state: Mutex::default(), looking: Default::default() }
+    /// Has asked nobody yet. Nodes that serve slots must be of this `role`.
+    pub(crate) fn new(seeds: &[Address], dial: &Dial, role: Role) -> Self {
+        Cluster {
+            seeds: seeds.to_vec(),
+            dial: dial.clone(),
+            role,
+            state: Mutex::default(),
+            looking: Default::default(),
+        }
     }
 
     /// The node that serves this slot.
@@ -60,7 +67,7 @@ impl Cluster {
 
     /// The node at this address.
     pub(crate) fn link_at(&self, address: &Address) -> Arc<Link> {
-        let link = || Arc::new(Link::new(address.clone(), self.dial.clone(), Role::Master));
+        let link = || Arc::new(Link::new(address.clone(), self.dial.clone(), self.role));
         Arc::clone(self.state().links.entry(address.clone()).or_insert_with(link))
     }
 
@@ -155,9 +162,8 @@ async fn ask(link: &Link, deadline: Instant) -> Result<Vec<(u16, u16, Address)>,
             if ranges.is_empty() { Err(nothing()) } else { Ok(ranges) }
         }
         Sent::Answered(_) => Err(nothing()),
-        Sent::Refused(reply) => Err(reply.failure(live.place())),
-        // A question changes nothing, whether it was heard or not.
-        Sent::Failed(failure) => Err(Failure::unavailable(failure.message)),
+        Sent::Refused(reply) => Err(reply.failure(live.place()).of_question()),
+        Sent::Failed(failure) => Err(failure.of_question()),
     }
 }
 

@@ -69,7 +69,7 @@ impl Dial {
         }
         let made = MultiplexedConnection::new_with_config(&info, stream, config).await;
         let (connection, driver) = made.map_err(|error| match Reply::of(&error) {
-            Some(reply) => reply.failure(&address.to_string()),
+            Some(reply) => reply.failure(&address.to_string()).of_question(),
             None if error.kind() == redis::ErrorKind::AuthenticationFailed => {
                 let remedy = "the password was refused; see TENURE_REDIS_USER and TENURE_REDIS_PASSWORD";
                 Failure::new(StoreErrorKind::Denied, format!("redis {address}: {remedy}"))

@@ -15,6 +15,15 @@ pub(crate) struct Facts {
     eviction: String,
 }
 
+/// What a store needs of each of its servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Needs {
+    /// Whether it must be a node of a cluster.
+    pub(crate) cluster: bool,
+    /// The operator's word that a policy which would evict leases never does.
+    pub(crate) eviction_allowed: bool,
+}
+
 /// The oldest server on which everything here was seen to work.
 const OLDEST: (u32, u32) = (6, 2);
 /// The oldest with sharded publish and subscribe.
@@ -56,8 +65,10 @@ impl Facts {
         }
     }
 
-    /// Refuses a server on which leases would not be safe or would not work: when the store is opened.
-    pub(crate) fn check(&self, address: &Address, cluster: bool, eviction_allowed: bool) -> Result<(), Failure> {
+    /// Refuses a server on which leases would not be safe or would not work: when the store is opened, and with every new
+    /// connection for the sake of new leases.
+    pub(crate) fn check(&self, address: &Address, needs: Needs) -> Result<(), Failure> {
+        let Needs { cluster, eviction_allowed } = needs;
         if self.mode == "cluster" && !cluster {
             return Err(self.wrong_mode(address, "is a node of a cluster; write redis-cluster://HOST,..."));
         }
@@ -96,8 +107,12 @@ mod tests {
         Facts::read(&format!("# Server\r\nredis_version:7.0.15\r\nredis_mode:standalone\r\nrole:master\r\n{lines}"))
     }
 
+    fn check(facts: &Facts, cluster: bool, eviction_allowed: bool) -> Result<(), Failure> {
+        facts.check(&Address::Tcp("h".to_owned(), 1), Needs { cluster, eviction_allowed })
+    }
+
     fn refused(facts: &Facts, cluster: bool) -> String {
-        facts.check(&Address::Tcp("h".to_owned(), 1), cluster, false).unwrap_err().message
+        check(facts, cluster, false).unwrap_err().message
     }
 
     /// An ordinary master passes, and so does one of which nothing is known.
@@ -105,10 +120,10 @@ mod tests {
     fn ordinary_servers_pass() {
         let address = Address::Tcp("h".to_owned(), 1);
         for facts in [server(""), server("maxmemory:1\r\nmaxmemory_policy:noeviction\r\n"), Facts::default()] {
-            assert!(facts.check_role(&address).is_ok() && facts.check(&address, false, false).is_ok());
+            assert!(facts.check_role(&address).is_ok() && check(&facts, false, false).is_ok());
         }
-        assert!(server("maxmemory:0\r\nmaxmemory_policy:allkeys-lru\r\n").check(&address, false, false).is_ok());
-        assert!(server("maxmemory:1\r\nmaxmemory_policy:allkeys-lru\r\n").check(&address, false, true).is_ok());
+        assert!(check(&server("maxmemory:0\r\nmaxmemory_policy:allkeys-lru\r\n"), false, false).is_ok());
+        assert!(check(&server("maxmemory:1\r\nmaxmemory_policy:allkeys-lru\r\n"), false, true).is_ok());
     }
 
     /// Each refusal names the server and the remedy.

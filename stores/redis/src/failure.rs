@@ -21,6 +21,9 @@ pub(crate) struct Reply {
     pub(crate) detail: String,
 }
 
+/// What a user without the rights that it needs is told.
+const RIGHTS: &str = "; the user lacks a right: docs/stores.md has the ACL SETUSER rule with all that are needed";
+
 impl Failure {
     /// A failure of this kind.
     pub(crate) fn new(kind: StoreErrorKind, message: impl Into<String>) -> Self {
@@ -35,6 +38,14 @@ impl Failure {
     /// The request was sent and its answer did not come.
     pub(crate) fn unanswered(place: &str, why: impl std::fmt::Display) -> Self {
         Failure::new(StoreErrorKind::TimedOut, format!("redis {place}: no answer: {why}; it may have been done"))
+    }
+
+    /// The same of a question, which changes nothing, whether it was heard or not.
+    pub(crate) fn of_question(self) -> Self {
+        match self.kind {
+            StoreErrorKind::TimedOut => Failure::unavailable(self.message),
+            _ => self,
+        }
     }
 
     /// For an item.
@@ -56,9 +67,11 @@ impl Reply {
         Some(Reply { code: code.to_owned(), detail: error.detail().unwrap_or_default().to_owned() })
     }
 
-    /// The reply in an error's text, as scripts catch it.
+    /// The reply in an error's text, as scripts catch it. Redis before 7.0 puts the script's line before what it refuses
+    /// by itself: `@user_script: 12: -OOM ...`.
     pub(crate) fn from_text(text: &str) -> Reply {
-        let text = text.trim_start_matches('-');
+        let line = text.strip_prefix("@user_script:").and_then(|rest| rest.split_once(": -"));
+        let text = line.map_or(text, |(_, text)| text).trim_start_matches('-').trim_end();
         let (code, detail) = text.split_once(' ').unwrap_or((text, ""));
         Reply { code: code.to_owned(), detail: detail.to_owned() }
     }
@@ -74,17 +87,22 @@ impl Reply {
         let (kind, remedy) = match code.as_str() {
             "NOAUTH" => (StoreErrorKind::Denied, "; set TENURE_REDIS_PASSWORD, or TENURE_REDIS_PASSWORD_FILE"),
             "WRONGPASS" => (StoreErrorKind::Denied, "; see TENURE_REDIS_USER and TENURE_REDIS_PASSWORD"),
-            "NOPERM" => (
-                StoreErrorKind::Denied,
-                "; the user needs the commands eval, evalsha, scan, info, publish, subscribe, and the keys and channels",
-            ),
+            "NOPERM" => (StoreErrorKind::Denied, RIGHTS),
+            "DENIED" => (StoreErrorKind::Denied, "; set a password on the server, or see its protected-mode"),
             "READONLY" => (StoreErrorKind::Unavailable, "; it is a replica: name its master, or its Sentinels"),
-            "OOM" => (StoreErrorKind::Unavailable, "; raise maxmemory"),
+            "OOM" => (
+                StoreErrorKind::Unavailable,
+                "; raise maxmemory or free memory: no new lease is granted before, leases that are held go on",
+            ),
             "LOADING" | "BUSY" | "CLUSTERDOWN" | "TRYAGAIN" | "MASTERDOWN" | "MISCONF" | "NOREPLICAS" | "MOVED"
             | "ASK" => (StoreErrorKind::Unavailable, ""),
             "ERR" if detail.contains("max number of clients") => (StoreErrorKind::Unavailable, ""),
             "ERR" if detail.to_ascii_lowercase().contains("unknown command") => {
                 (StoreErrorKind::Unsupported, "; Redis 6.2 or newer is needed")
+            }
+            // In a script; versions word it differently.
+            _ if detail.contains("user executing the script can't") || code == "ACL" || detail.starts_with("ACL ") => {
+                (StoreErrorKind::Denied, RIGHTS)
             }
             // Of the leases themselves the scripts look at the type; the records of their terms can only be strings.
             _ if code == "WRONGTYPE" || detail.contains("WRONGTYPE") || detail.contains("CORRUPT") => (
@@ -109,11 +127,24 @@ mod tests {
         for text in ["LOADING Redis is loading", "READONLY You can't", "CLUSTERDOWN x", "-OOM command not allowed"] {
             assert_eq!(kind(text), StoreErrorKind::Unavailable, "{text}");
         }
-        assert_eq!(kind("NOAUTH Authentication required."), StoreErrorKind::Denied);
+        for text in [
+            "NOAUTH Authentication required.",
+            "DENIED Redis is running in protected mode",
+            "NOPERM this user has no permissions to access one of the keys used as arguments",
+            "ERR The user executing the script can't run this command or subcommand",
+            "@user_script: 7: The user executing the script can't run this command or subcommand",
+            "NOPERM ACL failure in script: User me has no permissions to run the 'set' command",
+            "ACL failure in script: User me has no permissions to run the 'set' command",
+        ] {
+            assert_eq!(kind(text), StoreErrorKind::Denied, "{text}");
+        }
         assert_eq!(kind("ERR unknown command 'EVALSHA'"), StoreErrorKind::Unsupported);
         assert_eq!(kind("user_script:20: CORRUPT"), StoreErrorKind::Corrupt);
         assert_eq!(kind("WRONGTYPE Operation against a key"), StoreErrorKind::Corrupt);
         assert_eq!(kind("ERR Error running script"), StoreErrorKind::TimedOut);
         assert!(Reply::from_text("READONLY x").is_no_master());
+        assert_eq!(kind("@user_script: 52: -OOM command not allowed.\r\n"), StoreErrorKind::Unavailable);
+        assert!(Reply::from_text("@user_script: 52: -READONLY You can't write.\r\n").is_no_master());
+        assert_eq!(kind("@user_script: 44: CORRUPT"), StoreErrorKind::Corrupt);
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::config::Address;
 use crate::dial::{Dial, Line};
-use crate::facts::Facts;
+use crate::facts::{Facts, Needs};
 use crate::failure::{Failure, Reply};
 
 /// One server, and the connection to it while there is one.
@@ -19,13 +19,15 @@ pub(crate) struct Link {
     dial: Dial,
     role: Role,
     live: Mutex<Option<Arc<Live>>>,
+    // What is wrong with the server has been told.
+    told: AtomicBool,
 }
 
 /// What the server must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// One that takes writes: each new connection asks it.
-    Master,
+    /// One that takes writes and has what is needed: each new connection asks it.
+    Master(Needs),
     /// A Sentinel; it is not asked.
     Sentinel,
 }
@@ -37,6 +39,7 @@ pub(crate) struct Live {
     // From when on this server process is known to live.
     since: Instant,
     facts: Option<Facts>,
+    unfit: Option<Failure>,
     retired: AtomicBool,
 }
 
@@ -53,7 +56,7 @@ pub(crate) enum Sent {
 impl Link {
     /// A link that is not connected yet.
     pub(crate) fn new(address: Address, dial: Dial, role: Role) -> Self {
-        Link { address, dial, role, live: Mutex::default() }
+        Link { address, dial, role, live: Mutex::default(), told: AtomicBool::new(false) }
     }
 
     /// The server.
@@ -98,11 +101,22 @@ impl Link {
         let line = self.dial.line(&self.address, None).await?;
         let since = Instant::now();
         let place = self.address.to_string();
-        let mut live = Live { line, place, since, facts: None, retired: AtomicBool::new(false) };
-        if self.role == Role::Master {
+        let mut live = Live { line, place, since, facts: None, unfit: None, retired: AtomicBool::new(false) };
+        if let Role::Master(needs) = self.role {
             live.facts = self.ask_facts(&live).await?;
+            live.unfit = live.facts.as_ref().and_then(|facts| facts.check(&self.address, needs).err());
+            if live.unfit.is_none() {
+                self.told.store(false, Ordering::Relaxed);
+            }
         }
         Ok(live)
+    }
+
+    /// Says in the log what is wrong with the server, once until it is mended.
+    pub(crate) fn tell(&self, unfit: &Failure) {
+        if !self.told.swap(true, Ordering::Relaxed) {
+            tracing::warn!(server = %self.address, error = %unfit.message, "the server is not fit for new leases any more");
+        }
     }
 
     async fn ask_facts(&self, live: &Live) -> Result<Option<Facts>, Failure> {
@@ -116,9 +130,8 @@ impl Link {
                 );
                 Ok(None)
             }
-            Sent::Refused(reply) => Err(reply.failure(&live.place)),
-            // Nothing that matters was sent.
-            Sent::Failed(failure) => Err(Failure::unavailable(failure.message)),
+            Sent::Refused(reply) => Err(reply.failure(&live.place).of_question()),
+            Sent::Failed(failure) => Err(failure.of_question()),
         }
     }
 }
@@ -129,9 +142,10 @@ impl Live {
         &self.place
     }
 
-    /// What it said of itself, unless that was denied.
-    pub(crate) fn facts(&self) -> Option<&Facts> {
-        self.facts.as_ref()
+    /// Why nothing may be granted on this server: leases would not be safe, or would not work. Those that there are may
+    /// go on: as long as nobody grants, an eviction lets nobody else in.
+    pub(crate) fn unfit(&self) -> Option<&Failure> {
+        self.unfit.as_ref()
     }
 
     /// For how long the server process behind this connection is known to live.

@@ -25,6 +25,9 @@ pub(crate) static RESIGN: LazyLock<Script> = LazyLock::new(|| script(&[PRELUDE, 
 /// Reads.
 pub(crate) static LIST: LazyLock<Script> = LazyLock::new(|| script(&[PRELUDE, include_str!("scripts/list.lua")]));
 
+/// Reads the last term of a key.
+pub(crate) static TERM: LazyLock<Script> = LazyLock::new(|| script(&[PRELUDE, include_str!("scripts/term.lua")]));
+
 const PRELUDE: &str = include_str!("scripts/prelude.lua");
 const PUBLISH: &str = include_str!("scripts/publish.lua");
 

@@ -22,6 +22,7 @@ pub(crate) struct Sentinels {
     links: Vec<Arc<Link>>,
     name: String,
     dial: Dial,
+    role: Role,
     known: Mutex<Option<Known>>,
 }
 
@@ -35,13 +36,14 @@ struct Known {
 const VALID: Duration = Duration::from_secs(1);
 
 impl Sentinels {
-    /// Has asked nobody yet. `their` dials Sentinels, `dial` the master.
-    pub(crate) fn new(sentinels: &[Address], name: &str, their: &Dial, dial: &Dial) -> Self {
+    /// Has asked nobody yet. `their` dials Sentinels, `dial` the master, which must be of this `role`.
+    pub(crate) fn new(sentinels: &[Address], name: &str, their: &Dial, dial: &Dial, role: Role) -> Self {
         let link = |address: &Address| Arc::new(Link::new(address.clone(), their.clone(), Role::Sentinel));
         Sentinels {
             links: sentinels.iter().map(link).collect(),
             name: name.to_owned(),
             dial: dial.clone(),
+            role,
             known: Mutex::default(),
         }
     }
@@ -58,7 +60,7 @@ impl Sentinels {
         let mut known = self.known();
         let master = match known.take() {
             Some(known) if *known.master.address() == address => known.master,
-            _ => Arc::new(Link::new(address, self.dial.clone(), Role::Master)),
+            _ => Arc::new(Link::new(address, self.dial.clone(), self.role)),
         };
         *known = Some(Known { master: Arc::clone(&master), asked: Some(asking) });
         Ok(master)
@@ -128,9 +130,8 @@ impl Sentinels {
                 _ => Err(unknown()),
             },
             Sent::Answered(_) => Err(unknown()),
-            Sent::Refused(reply) => Err(reply.failure(live.place())),
-            // A question changes nothing, whether it was heard or not.
-            Sent::Failed(failure) => Err(Failure::unavailable(failure.message)),
+            Sent::Refused(reply) => Err(reply.failure(live.place()).of_question()),
+            Sent::Failed(failure) => Err(failure.of_question()),
         }
     }
 

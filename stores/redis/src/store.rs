@@ -11,7 +11,7 @@ use redis::Value;
 use tenure_core::Timing;
 use tenure_store::{
     Answers, Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseRecord, LeaseStore, Released, Renewed, StoreError,
-    StoreErrorKind, StoreInfo, WakeStream, check_batch, check_ttl,
+    StoreErrorKind, StoreInfo, Term, WakeStream, check_batch, check_ttl,
 };
 use tokio::time::Instant;
 
@@ -23,7 +23,7 @@ use crate::link::{Link, Sent, text};
 use crate::names;
 use crate::plain::Plain;
 use crate::topology::Topology;
-use crate::verbs::{Acquire, List, News, Release, Remove, Renew, RenewPlain, Resign, millis};
+use crate::verbs::{Acquire, LastTerm, List, News, Release, Remove, Renew, RenewPlain, Resign, millis};
 use crate::watch::Watches;
 
 /// Leases in Redis, shared by whoever reaches the same servers.
@@ -79,6 +79,8 @@ static INFO_DURABLE: StoreInfo = StoreInfo {
 impl RedisStore {
     /// Connects, and refuses servers on which leases would not be safe or would not work: replicas, versions before 6.2
     /// (in a cluster 7.0), servers that may evict leases. Bounded by 3 s, or the time for a call where that is longer.
+    /// Each later connection looks again: on a server that is not fit any more nothing is granted, with the same error,
+    /// until it is; leases that are held there are renewed and released all the same.
     ///
     /// A cluster opens when one of its nodes answers.
     pub async fn open(config: RedisConfig) -> Result<RedisStore, StoreError> {
@@ -87,9 +89,7 @@ impl RedisStore {
         let deadline = Instant::now() + config.timeout.max(OPENING);
         let masters = topology.masters(deadline).await?;
         let mut checked = 0;
-        for (link, result) in
-            masters.iter().zip(join_all(masters.iter().map(|link| check(link, &config, deadline))).await)
-        {
+        for (link, result) in masters.iter().zip(join_all(masters.iter().map(|link| check(link, deadline))).await) {
             match result {
                 Ok(()) => checked += 1,
                 Err(failure) if topology.is_cluster() && failure.kind == StoreErrorKind::Unavailable => {
@@ -218,11 +218,10 @@ impl RedisStore {
             let words = match live.send(&command, deadline).await {
                 Sent::Answered(Value::Array(words)) => words,
                 Sent::Answered(_) => return Err(Failure::unavailable("redis: SCAN answered what it never does")),
-                Sent::Refused(reply) => return Err(reply.failure(live.place())),
+                Sent::Refused(reply) => return Err(reply.failure(live.place()).of_question()),
                 Sent::Failed(failure) => {
                     self.topology.doubt();
-                    // A look changes nothing, whether it was heard or not.
-                    return Err(Failure::unavailable(failure.message));
+                    return Err(failure.of_question());
                 }
             };
             if let Some(Value::Array(names)) = words.get(1) {
@@ -236,13 +235,9 @@ impl RedisStore {
     }
 }
 
-async fn check(link: &Link, config: &RedisConfig, deadline: Instant) -> Result<(), Failure> {
+async fn check(link: &Link, deadline: Instant) -> Result<(), Failure> {
     let live = link.live(deadline).await?;
-    let cluster = matches!(config.servers, Servers::Cluster(_));
-    match live.facts() {
-        Some(facts) => facts.check(link.address(), cluster, config.eviction_allowed),
-        None => Ok(()),
-    }
+    live.unfit().map_or(Ok(()), |unfit| Err(unfit.clone()))
 }
 
 impl fmt::Debug for RedisStore {
@@ -318,6 +313,15 @@ impl LeaseStore for RedisStore {
             }
         }
         Ok(records)
+    }
+
+    /// Without the look through all names of the server that a list takes.
+    async fn record(&self, key: &LeaseKey) -> Result<Option<LeaseRecord>, StoreError> {
+        only(batch::run(&self.topology, &List { keys: vec![key.clone()] }, self.deadline(1)).await)
+    }
+
+    async fn last_term(&self, key: &LeaseKey) -> Result<Option<Term>, StoreError> {
+        only(batch::run(&self.topology, &LastTerm { key }, self.deadline(1)).await)
     }
 
     async fn watch(&self, prefix: &KeyPrefix) -> Result<WakeStream, StoreError> {

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use crate::cluster::Cluster;
 use crate::config::{Address, RedisConfig, Servers};
 use crate::dial::Dial;
+use crate::facts::Needs;
 use crate::failure::Failure;
 use crate::link::{Link, Role};
 use crate::sentinel::Sentinels;
@@ -24,15 +25,15 @@ pub(crate) enum Topology {
 impl Topology {
     /// Knows whom to ask, and has asked nobody yet.
     pub(crate) fn new(config: &RedisConfig, dial: &Dial) -> Result<Topology, tenure_store::StoreError> {
+        let cluster = matches!(config.servers, Servers::Cluster(_));
+        let role = Role::Master(Needs { cluster, eviction_allowed: config.eviction_allowed });
         Ok(match &config.servers {
-            Servers::Single(address) => {
-                Topology::Single(Arc::new(Link::new(address.clone(), dial.clone(), Role::Master)))
-            }
+            Servers::Single(address) => Topology::Single(Arc::new(Link::new(address.clone(), dial.clone(), role))),
             Servers::Sentinel { sentinels, master } => {
                 let their = Dial::new(config.tls.as_ref(), &config.sentinel_credentials, 0)?;
-                Topology::Sentinel(Sentinels::new(sentinels, master, &their, dial))
+                Topology::Sentinel(Sentinels::new(sentinels, master, &their, dial, role))
             }
-            Servers::Cluster(seeds) => Topology::Cluster(Cluster::new(seeds, dial)),
+            Servers::Cluster(seeds) => Topology::Cluster(Cluster::new(seeds, dial, role)),
         })
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redis::{Cmd, Value};
-use tenure_store::{Claim, Claimed, Held, LeaseKey, LeaseRecord, Released, Renewed, StoreErrorKind};
+use tenure_store::{Claim, Claimed, Held, LeaseKey, LeaseRecord, Released, Renewed, StoreErrorKind, Term};
 
 use crate::answers::{self, Words};
 use crate::batch::Verb;
@@ -55,6 +55,12 @@ pub(crate) struct Remove<'a> {
 
 /// One request to resign.
 pub(crate) struct Resign<'a> {
+    /// The key.
+    pub(crate) key: &'a LeaseKey,
+}
+
+/// One look at a key's last term.
+pub(crate) struct LastTerm<'a> {
     /// The key.
     pub(crate) key: &'a LeaseKey,
 }
@@ -158,6 +164,10 @@ impl Verb for Acquire<'_> {
         &self.claims[item].key
     }
 
+    fn grants(&self) -> bool {
+        true
+    }
+
     fn arguments(&self, command: &mut Cmd, items: &[usize], live: &Live, _slot: u16) {
         command.arg(u8::from(self.durable)).arg(live.known_up().as_secs());
         for claim in items.iter().map(|item| self.claims[*item]) {
@@ -172,20 +182,19 @@ impl Verb for Acquire<'_> {
 
     fn answers(&self, place: &str, items: &[usize], value: Value) -> Vec<Result<Claimed, Failure>> {
         each(place, items, value, |item, words| {
-            let foreign = |by| Ok(Claimed::Held { by, term: None, remaining: words.left(2) });
+            let foreign = |by, left| Ok(Claimed::Held { by, term: None, remaining: words.left(left) });
             match words.kind().as_str() {
                 "granted" => Ok(Claimed::Granted { term: words.term(1)?, last_note: words.note(2)? }),
                 "held" => {
                     Ok(Claimed::Held { by: words.holder(1), term: Some(words.term(2)?), remaining: words.left(3) })
                 }
-                "foreign" => foreign(answers::shown(words.bytes(1))),
-                "typed" => foreign(answers::of_type(&words.text(1).unwrap_or_default())),
-                "young" => {
-                    let up = words.text(1).unwrap_or_default();
-                    foreign(answers::named(&format!(
-                        "whoever held before Redis started {up} s ago (waiting for a ttl; see durable=true)"
-                    )))
-                }
+                "foreign" => foreign(answers::shown(words.bytes(1)), 2),
+                "typed" => foreign(answers::of_type(&words.text(1).unwrap_or_default()), 2),
+                // Always the same name, lest every claim tells of another leader.
+                "young" => foreign(
+                    answers::named("whoever held before Redis started (waiting for a ttl; see durable=true)"),
+                    1,
+                ),
                 "exhausted" => {
                     let Claim { key, above, .. } = self.claims[item];
                     let message = format!("the terms of key {key:?} are exhausted: none is left above {above:?}");
@@ -382,6 +391,32 @@ impl Verb for Resign<'_> {
     }
 }
 
+impl Verb for LastTerm<'_> {
+    type Answer = Option<Term>;
+
+    fn script(&self) -> &'static Script {
+        &scripts::TERM
+    }
+
+    fn len(&self) -> usize {
+        1
+    }
+
+    fn key(&self, _item: usize) -> &LeaseKey {
+        self.key
+    }
+
+    fn arguments(&self, _command: &mut Cmd, _items: &[usize], _live: &Live, _slot: u16) {}
+
+    fn answers(&self, place: &str, _: &[usize], value: Value) -> Vec<Result<Option<Term>, Failure>> {
+        let read = |words: Words| match words.kind().as_str() {
+            "none" => Ok(None),
+            _ => words.term(1).map(Some),
+        };
+        vec![Words::read(place, value).and_then(read)]
+    }
+}
+
 impl Verb for List {
     type Answer = Option<LeaseRecord>;
 
@@ -415,7 +450,7 @@ impl Verb for List {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tenure_store::{Nonce, Note, Term};
+    use tenure_store::{Nonce, Note};
 
     /// A tenure is written as its term and nonce print themselves.
     #[test]

@@ -106,6 +106,31 @@ async fn a_master_that_comes_back_from_a_stop_is_left_alone() {
     }
 }
 
+/// A replica that may evict leases becomes the master: it grants nothing, and is told of.
+#[tokio::test]
+async fn a_new_master_is_looked_at_as_the_first_one_was() {
+    let Some(programs) = programs("redis failover") else { return };
+    let mut servers = programs.start_sentinels().unwrap();
+    let store = open(&(servers.url() + "?durable=true&timeout_ms=500")).await;
+    granted(&store, &claim("k", 1)).await;
+    let old = servers.master().port();
+    for server in servers.servers_mut().iter().filter(|server| server.port() != old) {
+        server.cli(["config", "set", "maxmemory", "100mb"]);
+        server.cli(["config", "set", "maxmemory-policy", "volatile-lru"]);
+    }
+    servers.master_mut().kill();
+    let deadline = Instant::now() + PATIENCE;
+    let error = loop {
+        match acquire(&store, &claim("other", 1)).await {
+            Err(error) if !error.is_retryable() => break error,
+            Err(_) => assert!(Instant::now() < deadline, "no new master"),
+            Ok(answer) => panic!("{answer:?} from port {}", servers.master().port()),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert!(error.to_string().contains("maxmemory-policy is volatile-lru"), "{error}");
+}
+
 /// Without a majority of the Sentinels there is no master, as nobody can say whether it has been replaced.
 #[tokio::test]
 async fn a_minority_of_sentinels_names_no_master() {

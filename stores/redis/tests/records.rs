@@ -97,6 +97,21 @@ async fn other_keys_of_a_shared_database_are_not_listed() {
     assert_eq!(names("").await, ["app:leader"]);
 }
 
+/// One key is looked at without a look through all the others of the database, however many those are.
+#[tokio::test]
+async fn one_key_is_looked_at_without_a_scan() {
+    let Some(server) = start("redis records") else { return };
+    let store = open(&url(&server)).await;
+    server.cli(["eval", "for n = 1, 5000 do redis.call('SET', 'app:cache:' .. n, 'x') end", "0"]);
+    let own = held(&claim("app:leader", 1), granted(&store, &claim("app:leader", 1)).await);
+    server.cli(["config", "resetstat"]);
+    assert_eq!(store.record(&own.key).await.unwrap().unwrap().term, Some(own.term));
+    assert_eq!(store.record(&key("app:cache:17")).await.unwrap().unwrap().format, RecordFormat::Foreign);
+    assert_eq!(store.record(&key("app:cache:5001")).await.unwrap(), None);
+    let calls = server.cli(["info", "commandstats"]);
+    assert!(calls.contains("cmdstat_evalsha:calls=") && !calls.contains("cmdstat_scan"), "{calls}");
+}
+
 /// Ten thousand renewals in one call, one of them of a key that holds another type: that one is lost, the others stand.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_renewals_survive_a_key_of_another_type() {
@@ -256,6 +271,7 @@ async fn an_unreadable_term_record_fails_its_key_alone() {
         assert_eq!(holder(&store, &claim("bad", 1)).await.0, "holder-9", "{planted:?}");
         let listed = store.list(&KeyPrefix::from(&own.key)).await.unwrap();
         assert_eq!((listed.len(), listed[0].term), (1, Some(own.term)), "{planted:?}");
+        assert_eq!(store.last_term(&own.key).await.unwrap(), Some(own.term), "{planted:?}");
         server.cli(["set", "bad", "another program"]);
         assert_eq!(holder(&store, &claim("bad", 1)).await.0, "another program", "{planted:?}");
         server.cli(["del", "bad"]);
@@ -264,6 +280,8 @@ async fn an_unreadable_term_record_fails_its_key_alone() {
         let error = answers[1].as_ref().unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{planted:?}: {error}");
         assert!(error.to_string().contains("DEL"), "{error}");
+        let error = store.last_term(&own.key).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{planted:?}: {error}");
         assert_eq!(server.cli(["exists", "bad"]).trim(), "0");
         assert_eq!(store.remove(&own.key).await.unwrap(), None, "{planted:?}");
         server.cli(["del", "{bad}:tenure"]);

@@ -6,10 +6,14 @@ mod kit;
 
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use kit::*;
-use tenure_store::{Claim, Claimed, KeyPrefix, LeaseStore, Renewed, StoreErrorKind, Wake, WakeStream};
+use tenure_redis::RedisStore;
+use tenure_store::{
+    Claim, Claimed, Held, KeyPrefix, LeaseStore, Note, Released, Renewed, StoreError, StoreErrorKind, Wake, WakeStream,
+};
 use tenure_test_servers::{Redis, RedisOptions, RedisPrograms, RedisTls, or_skip};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 
 fn programs() -> Option<RedisPrograms> {
@@ -124,6 +128,114 @@ async fn a_user_without_info_is_served() {
     until_granted(&store, &short).await;
 }
 
+/// A server that is found changed by a later connection grants nothing on which leases would not be safe, and goes on
+/// with those that there are; once it is mended it grants again, without reopening.
+#[tokio::test]
+async fn a_server_that_became_unsafe_grants_nothing() {
+    let Some(programs) = programs() else { return };
+    let server = programs.start(RedisOptions::default()).unwrap();
+    let store = open(&(server.url() + "?durable=true")).await;
+    let knowing = open(&(server.url() + "?durable=true&eviction=allow")).await;
+    let mine = claim("k", 1);
+    let own = held(&mine, granted(&store, &mine).await);
+    server.cli(["config", "set", "maxmemory", "100mb"]);
+    server.cli(["config", "set", "maxmemory-policy", "allkeys-lru"]);
+    server.cli(["client", "kill", "type", "normal"]);
+    let error = until_refused(&store, &claim("other", 1)).await;
+    assert_eq!(error.kind(), StoreErrorKind::Invalid, "{error}");
+    assert!(error.to_string().contains("CONFIG SET maxmemory-policy noeviction"), "{error}");
+    assert_eq!(renew(&store, &own).await.unwrap(), Renewed::Extended { resign_requested: false });
+    assert_eq!(store.list(&KeyPrefix::default()).await.unwrap().len(), 1);
+    assert_eq!(release(&store, &own).await.unwrap(), Released::Freed);
+    until_granted(&knowing, &claim("other", 2)).await;
+    server.cli(["config", "set", "maxmemory-policy", "noeviction"]);
+    let deadline = Instant::now() + PATIENCE;
+    while !matches!(acquire(&store, &mine).await, Ok(Claimed::Granted { .. })) {
+        assert!(Instant::now() < deadline, "a server that was mended grants nothing");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Claims through every failure that may pass until a claim is refused for good.
+async fn until_refused(store: &RedisStore, claim: &Claim) -> StoreError {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match acquire(store, claim).await {
+            Err(error) if !error.is_retryable() => return error,
+            Err(_) => assert!(Instant::now() < deadline),
+            Ok(answer) => panic!("{answer:?}"),
+        }
+    }
+}
+
+/// A user with no more rights than the guide names is served, in all that a store does; one with less is told what is
+/// missing, and that nothing was done.
+#[tokio::test]
+async fn the_rights_that_are_named_suffice() {
+    let Some(programs) = programs() else { return };
+    let server = programs.start(RedisOptions::default()).unwrap();
+    let guide = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/stores.md")).unwrap();
+    let rule =
+        guide.lines().find_map(|line| line.trim().strip_prefix("ACL SETUSER tenure ")).expect("the guide's rule");
+    let rule = rule.replace(">PASSWORD", ">pw");
+    server.cli(["acl", "setuser", "tenure"].into_iter().chain(rule.split_whitespace()));
+    let url = format!("redis://tenure:pw@127.0.0.1:{}?durable=true", server.port());
+    let store = open(&url).await;
+    let mut wakes = store.watch(&KeyPrefix::new("myapp:").unwrap()).await.unwrap();
+    for round in 0..2 {
+        let mine = claim("myapp:{leader}", 2 * round + 1);
+        let own = held(&mine, granted(&store, &mine).await);
+        assert_eq!(holder(&store, &claim("myapp:{leader}", 99)).await.0, mine.holder.as_str());
+        let noted = Held { note: Note::new("noted").unwrap(), ..own };
+        assert_eq!(renew(&store, &noted).await.unwrap(), Renewed::Extended { resign_requested: false });
+        let more: Vec<Held> = stream::iter((0..20).map(|n| claim(&format!("myapp:{round}:{n}"), 1)))
+            .then(async |claim| held(&claim, granted(&store, &claim).await))
+            .collect()
+            .await;
+        assert!(store.renew(&more).await.unwrap().iter().all(Result::is_ok));
+        assert!(store.request_resign(&noted.key).await.unwrap());
+        assert_eq!(store.last_term(&noted.key).await.unwrap(), Some(noted.term));
+        assert!(store.list(&KeyPrefix::new("myapp:").unwrap()).await.unwrap().len() > 20);
+        match round {
+            0 => assert_eq!(release(&store, &noted).await.unwrap(), Released::Freed),
+            _ => assert!(store.remove(&noted.key).await.unwrap().is_some()),
+        }
+        woken(&mut wakes, "myapp:{leader}").await;
+    }
+
+    let denied = async |key: &str| {
+        let error = acquire(&open(&url).await, &claim(key, 1)).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Denied, "{error}");
+        error.to_string()
+    };
+    assert!(denied("elsewhere").await.contains("docs/stores.md"));
+    server.cli(["acl", "setuser", "tenure", "-pexpire", "-set"]);
+    assert!(denied("myapp:another").await.contains("docs/stores.md"));
+}
+
+/// Whatever answers in a server's place, a question that it refuses has changed nothing.
+#[tokio::test]
+async fn a_refused_question_has_changed_nothing() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let odd = tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut asked = [0; 4_096];
+            while matches!(client.read(&mut asked).await, Ok(1..)) {
+                client.write_all(b"-ODD what is it that you want\r\n").await.unwrap();
+            }
+        }
+    });
+    for url in
+        [format!("redis://{address}"), format!("redis-cluster://{address}"), format!("redis-sentinel://{address}/m")]
+    {
+        let error = try_open(&url).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{url}: {error}");
+        assert!(error.to_string().contains("ODD what is it"), "{url}: {error}");
+    }
+    odd.abort();
+}
+
 /// A server that restarts without its data grants nothing before whoever held may have stopped believing so.
 #[tokio::test]
 async fn a_restart_without_data_waits_out_the_ttl() {
@@ -229,18 +341,51 @@ async fn a_dead_server_is_unavailable() {
     assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
 }
 
-/// A server without memory to spare refuses new leases for the moment and goes on extending those there are.
+/// A server without memory to spare refuses new leases for the moment, and says what to do about it. Those that there are
+/// go on: extended, with another note too, handed over, released, taken away.
 #[tokio::test]
-async fn a_full_server_still_extends() {
+async fn a_full_server_still_serves_the_leases_that_there_are() {
     let Some(programs) = programs() else { return };
     let server = programs.start(RedisOptions::default()).unwrap();
     let store = open(&(server.url() + "?durable=true")).await;
-    let mine = claim("k", 1);
-    let own = held(&mine, granted(&store, &mine).await);
+    let hold = async |name: &str| {
+        let mine = claim(name, 1);
+        held(&mine, granted(&store, &mine).await)
+    };
+    let own = hold("k").await;
+    let (taken, gone) = (hold("taken").await, hold("gone").await);
+    server.cli(["set", "foreign", "another program"]);
+    server.cli(["del", "gone"]);
     server.cli(["config", "set", "maxmemory", "1"]);
+
     assert_eq!(renew(&store, &own).await.unwrap(), Renewed::Extended { resign_requested: false });
-    let error = acquire(&store, &claim("other", 1)).await.unwrap_err();
-    assert!(error.is_retryable() && !error.is_outcome_unknown() && error.to_string().contains("maxmemory"), "{error}");
+    let noted = Held { note: Note::new("another note, and a longer one").unwrap(), ..own };
+    assert_eq!(renew(&store, &noted).await.unwrap(), Renewed::Extended { resign_requested: false });
+    assert!(store.request_resign(&noted.key).await.unwrap());
+    let longer = Held { ttl: Duration::from_secs(30), ..noted };
+    assert_eq!(renew(&store, &longer).await.unwrap(), Renewed::Extended { resign_requested: true });
+    let record = store.list(&KeyPrefix::from(&longer.key)).await.unwrap().remove(0);
+    assert_eq!((&record.note, record.ttl), (&longer.note, Some(longer.ttl)));
+    assert!(matches!(acquire(&store, &claim("k", 1)).await.unwrap(), Claimed::Granted { .. }), "a repeated claim");
+    assert_eq!(holder(&store, &claim("k", 2)).await.0, "holder-1");
+    assert_eq!(holder(&store, &claim("foreign", 2)).await.0, "another program");
+
+    assert_eq!(release(&store, &longer).await.unwrap(), Released::Freed);
+    assert_eq!(release(&store, &longer).await.unwrap(), Released::NotHeld);
+    assert_eq!(release(&store, &gone).await.unwrap(), Released::Freed, "expired, but still that tenure's");
+    assert!(store.remove(&taken.key).await.unwrap().is_some());
+    assert_eq!(release(&store, &taken).await.unwrap(), Released::NotHeld);
+
+    let error = acquire(&store, &claim("k", 2)).await.unwrap_err();
+    assert!(error.is_retryable() && !error.is_outcome_unknown(), "{error}");
+    let words = error.to_string();
+    assert!(words.contains("raise maxmemory") && words.contains("leases that are held go on"), "{words}");
+
+    server.cli(["config", "set", "maxmemory", "0"]);
+    match acquire(&store, &claim("k", 2)).await.unwrap() {
+        Claimed::Granted { term, last_note } => assert!(term > longer.term && last_note == Some(longer.note)),
+        other => panic!("{other:?}"),
+    }
 }
 
 /// A watcher whose subscription broke off is told that it may have missed something, and hears what follows.

@@ -78,6 +78,11 @@ pub(crate) fn list(db: &Connection, at: &Moment<'_>, prefix: &KeyPrefix) -> rusq
     Ok(records)
 }
 
+/// The term of the key's last tenure, held or over.
+pub(crate) fn last_term(db: &Connection, at: &Moment<'_>, key: &LeaseKey) -> rusqlite::Result<Option<Term>> {
+    Ok(load(db, at, key)?.and_then(|slot| slot.term))
+}
+
 /// Reads rows under a prefix, by key. A key range serves, as keys compare by their bytes; no byte of UTF-8 is 0xff, so
 /// the last byte of the prefix can be counted up.
 pub(crate) fn scan(

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use tenure_core::Timing;
 use tenure_store::{
     Answers, Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseRecord, LeaseStore, Released, Renewed, StoreError,
-    StoreInfo, WakeStream, check_batch,
+    StoreInfo, Term, WakeStream, check_batch,
 };
 
 use crate::config::SqliteConfig;
@@ -136,6 +136,11 @@ impl LeaseStore for SqliteStore {
     async fn list(&self, prefix: &KeyPrefix) -> Result<Vec<LeaseRecord>, StoreError> {
         let prefix = prefix.clone();
         self.worker.call(move |database, until| database.read(until, |db, at| rows::list(db, at, &prefix))).await
+    }
+
+    async fn last_term(&self, key: &LeaseKey) -> Result<Option<Term>, StoreError> {
+        let key = key.clone();
+        self.worker.call(move |database, until| database.read(until, |db, at| rows::last_term(db, at, &key))).await
     }
 
     async fn watch(&self, prefix: &KeyPrefix) -> Result<WakeStream, StoreError> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 use tenure_store::{Claim, Claimed, Held, HolderId, LeaseKey, LeaseStore, Nonce, Note};
+use tenure_test_servers::{RedisOptions, RedisPrograms, or_skip};
 
 use crate::fleet::tenure;
 
@@ -177,9 +178,42 @@ async fn a_term_is_checked_against_the_holder() {
     let inside =
         ran(place.tenure(&["fence", "check"]).env("TENURE_KEY", "k").env("TENURE_TERM", (term - 1).to_string()));
     assert!(inside.code == Some(1) && inside.out.contains("stale"), "{inside:?}");
-    place.store().await.release(&[held]).await.unwrap().remove(0).unwrap();
-    let ran = check(term);
+}
+
+/// A term stays stale, and the last one good, after its tenure has ended; a key that was never held refuses nothing.
+#[tokio::test]
+async fn a_term_is_checked_after_the_end_of_the_tenure() {
+    let place = Place::new();
+    let check =
+        |key: &str, term: u64| place.run(&["fence", "check", "--lease", key, "--json", "--term", &term.to_string()]);
+    let released = place.hold("k", "x", LONG, "").await;
+    let last = released.term.get();
+    place.store().await.release(&[released]).await.unwrap().remove(0).unwrap();
+    for (term, code) in [(last - 1, 1), (last, 0), (last + 1, 0)] {
+        let ran = check("k", term);
+        assert_eq!(ran.code, Some(code), "{ran:?}");
+        let line = &ran.lines()[0];
+        assert_eq!((&line["admitted"], &line["highest"]), (&(code == 0).into(), &last.into()));
+        assert!(line["holder"].is_null(), "{line}");
+    }
+    let people = place.run(&["fence", "check", "--lease", "k", "--term", "7"]);
+    assert!(
+        people.code == Some(1) && people.out.contains(&format!("stale: the last tenure had term {last}")),
+        "{people:?}"
+    );
+    let ran = check("never", 1);
     assert!(ran.code == Some(0) && ran.lines()[0]["highest"].is_null(), "{ran:?}");
+}
+
+/// What lists take is the same for each of them.
+#[test]
+fn lists_have_the_same_flags() {
+    let flags = |command: &str| {
+        let help = ran(tenure().args([command, "--help"])).out;
+        let options = help.split("Options:").nth(1).unwrap().split("  -h, --help").next().unwrap().to_owned();
+        options.lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(flags("leases"), flags("watch"));
 }
 
 /// The doctor finds a working store well and leaves nothing held; what is mistyped in the environment is told with what
@@ -202,6 +236,18 @@ async fn the_doctor_finds_a_working_store_well() {
     assert_eq!(status("environment"), Some("warn".into()));
     assert!(ran.out.contains("did you mean TENURE_STORE?") && !ran.out.contains("hunter2"), "{}", ran.out);
     assert!(place.store().await.list(&Default::default()).await.unwrap().is_empty());
+}
+
+/// A server that was just started lets nobody in for a while: the doctor says so and until when, and calls nothing broken.
+#[test]
+fn the_doctor_knows_a_server_that_was_just_started() {
+    let Some(programs) = or_skip("doctor", true, RedisPrograms::find()) else { return };
+    let server = programs.start(RedisOptions::default()).unwrap();
+    let ran = ran(tenure().args(["doctor", "--json", "--store", &server.url()]));
+    let lease = ran.lines().into_iter().find(|line| line["check"] == "lease").unwrap();
+    assert_eq!((ran.code, &lease["status"]), (Some(0), &"warn".into()), "{}", ran.out);
+    assert!(lease["text"].as_str().unwrap().contains("before Redis started"), "{lease}");
+    assert!(lease["remedy"].as_str().unwrap().starts_with("wait 10.0s"), "{lease}");
 }
 
 /// A file that is not there is told, and not made; its folder is tried all the same.

@@ -87,6 +87,19 @@ async fn a_holder_that_does_not_hear_is_told_of() {
     assert!(ran.err.contains("still held by deaf") && ran.err.contains("--force"), "{ran:?}");
 }
 
+/// Who wrote a record that this version cannot read cannot be asked through it: that is said at once.
+#[tokio::test]
+async fn the_writer_of_an_unknown_record_cannot_be_asked() {
+    let place = Place::new();
+    place.hold("k", "newer", Duration::from_secs(100), "").await;
+    let file = rusqlite::Connection::open(place.folder.path().join("leases.db")).unwrap();
+    for (format, who) in [(2, "format 2"), (0, "another program")] {
+        file.execute("UPDATE lease SET format = ?1", [format]).unwrap();
+        let ran = place.run(&["resign", "--lease", "k"]);
+        assert!(ran.code == Some(1) && ran.err.contains("cannot be asked") && ran.err.contains(who), "{ran:?}");
+    }
+}
+
 /// Nobody holds: 1, with that text.
 #[tokio::test]
 async fn nobody_cannot_be_asked() {

@@ -19,6 +19,9 @@ pub struct ElectorConfig {
     pub timing: Timing,
     /// Written with the lease until replaced by [`Input::Note`].
     pub note: Note,
+    /// Whether a lease is left to run out once its work has ended, rather than released: nobody else leads before, and what
+    /// the work had still under way elsewhere gets that time too. A lease that no work began under is released all the same.
+    pub leave_lease: bool,
     /// Seeds the jitter. Electors with equal seeds and equal inputs behave equally.
     pub seed: u64,
 }

@@ -56,8 +56,12 @@ impl Releases {
 }
 
 impl Elector {
-    /// Gives back a lease that is held but not wanted; at once, or after the work has ended.
+    /// Gives back a lease that is held but not wanted; at once, or after the work has ended. One that was left to run out
+    /// is no such lease.
     pub(super) fn owe_release(&mut self, now: Time, nonce: Nonce, term: Term) {
+        if self.left == Some((nonce, term)) {
+            return;
+        }
         let timing = &self.config.timing;
         self.releases.owe(nonce, term, now + timing.ttl() + timing.margin());
         self.timers.advance(Timer::Release, now);

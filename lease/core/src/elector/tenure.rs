@@ -194,7 +194,9 @@ impl Elector {
             // Whoever asked wants somebody else to lead: the next campaign begins when others had their chance.
             self.standing_back_until = now + self.config.timing.stand_back();
         }
-        if !tenure.lost {
+        if self.config.leave_lease {
+            self.left = Some((tenure.nonce, tenure.term));
+        } else if !tenure.lost {
             let timing = &self.config.timing;
             let ended_by = tenure.last_sent + timing.ttl() + timing.margin();
             self.releases.owe(tenure.nonce, tenure.term, ended_by);

@@ -31,15 +31,19 @@ impl Harness {
     }
 
     fn with(options: TimingOptions) -> Self {
-        let config = ElectorConfig {
+        Harness { elector: Elector::new(Self::config(options)) }
+    }
+
+    fn config(options: TimingOptions) -> ElectorConfig {
+        ElectorConfig {
             key: LeaseKey::new("key").unwrap(),
             holder: holder("me"),
             process: PROCESS,
             timing: options.resolve().unwrap(),
             note: Note::default(),
+            leave_lease: false,
             seed: 1,
-        };
-        Harness { elector: Elector::new(config) }
+        }
     }
 
     fn timing(&self) -> Timing {
@@ -98,7 +102,17 @@ impl Harness {
     }
 
     fn leader_with(options: TimingOptions) -> Self {
-        let mut h = Self::with(options);
+        Self::with(options).leading()
+    }
+
+    /// A leader as [`Harness::leader`], which leaves its lease to run out.
+    fn leader_that_leaves() -> Self {
+        let config = ElectorConfig { leave_lease: true, ..Self::config(TimingOptions::default()) };
+        Harness { elector: Elector::new(config) }.leading()
+    }
+
+    fn leading(self) -> Self {
+        let mut h = self;
         h.at(0, Input::Campaign);
         h.granted(0, 1, 10);
         assert_eq!(h.standing_term(), Some(term(10)));

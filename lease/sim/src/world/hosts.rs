@@ -32,6 +32,7 @@ impl World<'_> {
             process: self.mutant.process(host, self.rng.next()),
             timing: self.plan.candidates[host].timing,
             note: Note::default(),
+            leave_lease: false,
             seed: self.rng.next(),
         };
         let timing = config.timing;

@@ -1,7 +1,7 @@
 -- ARGV: whether the server keeps what it acknowledged ('1'), for how many whole seconds the client knows it to be up;
 -- then for each item HOLDER NONCE TTL ABOVE NOTE. KEYS: for each item the lease and its term record.
 -- Answers: {'granted', TERM, LAST_NOTE}, {'held', HOLDER, TERM, PTTL}, {'foreign', VALUE, PTTL}, {'typed', TYPE, PTTL},
--- {'young', SECONDS_UP, MILLIS}, {'exhausted'}, {'error', TEXT}.
+-- {'young', MILLIS}, {'exhausted'}, {'error', TEXT}.
 local start
 
 -- The end of the second in which this server started. INFO counts whole seconds from the one it started in.
@@ -17,7 +17,8 @@ end
 local function foreign(lease, record, kind, shown)
   -- So that lists find the key: a term record without a term says that somebody wants it as a lease.
   if not redis.pcall('GET', record) then
-    write_record(record, { ttl = '0', term = '0', nonce = '-', note = '' })
+    -- It can wait where there is no memory for it.
+    pcall(write_record, record, { ttl = '0', term = '0', nonce = '-', note = '' })
   end
   return { kind, shown, redis.call('PTTL', lease) }
 end
@@ -36,10 +37,8 @@ local function step(i)
     if own ~= nonce then return { 'held', by, term, left } end
     -- A repeated claim never shortens the lease and leaves holder and note alone.
     local record = record_for(key, term, own, ARGV[at + 3], now_note)
-    if left >= 0 and left < ttl then
-      redis.call('PEXPIRE', lease, ARGV[at + 3])
-      record.ttl = ARGV[at + 3]
-    end
+    if left >= 0 then redis.call('PEXPIRE', lease, math.max(left, ttl)) end
+    if left >= 0 and left < ttl then record.ttl = ARGV[at + 3] end
     write_record(key, record)
     return { 'granted', term, record.previous or false }
   end
@@ -49,7 +48,7 @@ local function step(i)
   if ARGV[1] ~= '1' and not (last > 0 and record.stamp >= started()) then
     local free = started() * 1000 + ttl
     if millis < free then
-      return { 'young', seconds - started() + 1, math.max(1, free - 1000 - millis) }
+      return { 'young', math.max(1, free - 1000 - millis) }
     end
   end
   local term = math.max(last + 1, above + 1, micros < LIMIT and micros or 0)

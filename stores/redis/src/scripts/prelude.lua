@@ -1,6 +1,9 @@
 -- What the scripts share. A lease is `HOLDER TERM NONCE [NOTE]` under its own name, with `!` behind the nonce where the
 -- holder is asked to resign. Its term record, beside it, is
 -- `DAY TTL STAMP TERM NONCE NOTE_BYTES PREVIOUS_BYTES NOTE PREVIOUS`, see lib.rs.
+--
+-- A server without memory to spare refuses SET as a script's first write, and no write after one that needs no memory. So
+-- what serves a lease that is there writes its PEXPIRE or DEL first; a new lease begins with SET, and is refused.
 local LIMIT = 4503599627370496
 local KEEP = 8 * 24 * 3600 * 1000
 

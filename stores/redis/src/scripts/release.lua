@@ -16,8 +16,8 @@ local function step(i)
     if not record or record.term .. ' ' .. record.nonce ~= id then return { 'not held' } end
   end
   record.note, record.nonce = note, '-'
+  redis.call('DEL', lease)
   write_record(key, record)
-  if value then redis.call('DEL', lease) end
   return { 'freed', publish(ARGV[1], ARGV[2], lease) }
 end
 

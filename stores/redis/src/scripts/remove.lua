@@ -9,19 +9,19 @@ local function step()
     -- A tenure that expired ends here too: its own late release does nothing any more.
     local fine, record = pcall(read_record, key)
     if fine and record and record.nonce ~= '-' then
+      redis.call('DEL', lease)
       record.nonce = '-'
       write_record(key, record)
     end
     return { 'none' }
   end
-  local ttl = false
+  local left, ttl = redis.call('PTTL', lease), false
+  redis.call('DEL', lease)
   if holder then
     local record = record_for(key, term, nonce, '0', note)
     ttl, record.nonce = record.ttl, '-'
     write_record(key, record)
   end
-  local left = redis.call('PTTL', lease)
-  redis.call('DEL', lease)
   return { value and 'lease' or 'typed', value or other, left, ttl, publish(ARGV[1], ARGV[2], lease) }
 end
 return guarded(step)

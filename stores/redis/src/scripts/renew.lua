@@ -34,14 +34,12 @@ local function step(i)
   local record, day = record_for(key, term, nonce, ttl, note)
   local same = record.ttl == ttl and day == today
   record.ttl, record.note = ttl, note
-  if old == note then
-    redis.call('PEXPIRE', lease, ttl)
-    -- A server without memory to spare still extends; the record waits for the next renewal.
-    if not same then pcall(write_record, key, record) end
-  else
-    -- First the record: should the server refuse it, the lease is as it was.
+  redis.call('PEXPIRE', lease, ttl)
+  if old ~= note then
     write_record(key, record)
     redis.call('SET', lease, lease_value(holder, term, nonce, note, asked), 'PX', ttl)
+  elseif not same then
+    write_record(key, record)
   end
   return { asked and 'asked' or 'extended', '' }
 end

@@ -6,6 +6,8 @@ local function step()
   if not holder then return { 'nobody' } end
   if not asked then
     -- The mark ends with the tenure, as the lease does; how long that is does not change.
+    local left = redis.call('PTTL', KEYS[1])
+    if left > 0 then redis.call('PEXPIRE', KEYS[1], left) end
     redis.call('SET', KEYS[1], lease_value(holder, term, nonce, note, true), 'KEEPTTL')
   end
   return { 'asked' }

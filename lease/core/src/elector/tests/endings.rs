@@ -162,3 +162,17 @@ fn after_a_definite_loss_a_campaign_starts_when_the_work_has_ended() {
     assert_eq!(h.at(5_011, Input::Campaign), []);
     assert_eq!(h.at(5_012, Input::WorkEnded), [started(), acquire(3, 2, Some(10))]);
 }
+
+/// A lease that is to be left runs out after the work, whichever way that ended: nothing is released.
+#[test]
+fn a_lease_that_is_left_runs_out() {
+    for end in [None, Some(Input::Resign), Some(Input::Health(false)), Some(Input::Fenced(term(30)))] {
+        let mut h = Harness::leader_that_leaves();
+        if let Some(end) = end {
+            h.at(1_000, end);
+        }
+        let outputs = h.at(1_001, Input::WorkEnded);
+        assert!(!outputs.iter().any(|output| matches!(output, Output::Send(..))), "{outputs:?}");
+        assert_eq!((h.elector.standing(), h.due_ms()), (Standing::Idle, None));
+    }
+}

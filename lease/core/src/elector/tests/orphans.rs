@@ -126,3 +126,30 @@ fn owed_releases_are_bounded() {
     }
     assert!(released <= 5, "{released}");
 }
+
+/// A lease that was left to run out is no orphan: its own candidate waits for its end like any other.
+#[test]
+fn a_lease_that_was_left_is_waited_for() {
+    let mut h = Harness::leader_that_leaves();
+    h.at(1_000, Input::WorkEnded);
+    assert_eq!(h.at(2_000, Input::Campaign), [started(), acquire(2, 2, Some(10))]);
+    assert_eq!(h.held_by(2_010, 2, "me", 10, 12_990), [leader_changed("me", 10), observe(3)]);
+    assert_eq!(h.answer(2_020, 3, record(PROCESS, 1, 10)), []);
+    // The answer to a repetition of the first claim, late.
+    assert_eq!(h.granted(2_030, 1, 10), []);
+    let due = h.due_ms().unwrap();
+    assert!((15_000..15_251).contains(&due), "claims again at {due} ms");
+    assert_eq!(h.at(due + 1, Input::Timeout), [acquire(4, 2, Some(10))]);
+    h.granted(due + 10, 4, 11);
+    assert_eq!(h.standing_term(), Some(term(11)));
+}
+
+/// A lease that no work began under is released even where leases are left.
+#[test]
+fn an_orphan_is_released_even_where_leases_are_left() {
+    let mut h = Harness::leader_that_leaves();
+    h.at(1_000, Input::WorkEnded);
+    h.at(20_000, Input::Campaign);
+    h.at(20_001, Input::Resign);
+    assert_eq!(h.granted(20_010, 2, 11), [release(3, 2, 11)]);
+}
