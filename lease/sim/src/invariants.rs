@@ -8,6 +8,7 @@ pub mod dead_by_deadline;
 pub mod events_in_order;
 pub mod leads_after_faults_stop;
 pub mod leaves_the_key;
+pub mod left_runs_out;
 pub mod loss_stops_work;
 pub mod one_actor;
 pub mod release_after_work;

@@ -16,6 +16,7 @@ mod nonce_per_host;
 mod parts;
 mod phantom_leadership;
 mod release_before_the_end;
+mod releases_all_the_same;
 mod retry_does_not_extend;
 mod takes_it_back;
 mod term_read_before_claim;
@@ -93,6 +94,7 @@ pub fn all() -> Vec<Box<dyn Mutant>> {
         Box::new(nonce_per_host::NoncePerHost),
         Box::new(no_watchdog::NoWatchdog),
         Box::new(takes_it_back::TakesItBack),
+        Box::new(releases_all_the_same::ReleasesAllTheSame),
     ]
 }
 

@@ -37,6 +37,8 @@ pub struct CandidatePlan {
     pub drift_ppm: i64,
     /// Where its clock starts.
     pub origin: i64,
+    /// Whether it leaves a lease to run out once its work has ended.
+    pub leaves: bool,
 }
 
 /// What one seed plays.
@@ -95,9 +97,16 @@ impl Plan {
             _ => rng.range(0, 2 * drift_most as u64 + 1) as i64 - drift_most,
         };
         let store_drift_ppm = drift(&mut rng);
+        let mut leaving = Rng::new(seed, 5);
+        let some_leave = leaving.chance(150);
         let candidates = timings
             .into_iter()
-            .map(|timing| CandidatePlan { timing, drift_ppm: drift(&mut rng), origin: rng.below(100 * SECOND) as i64 })
+            .map(|timing| CandidatePlan {
+                timing,
+                drift_ppm: drift(&mut rng),
+                origin: rng.below(100 * SECOND) as i64,
+                leaves: some_leave && leaving.chance(600),
+            })
             .collect();
 
         // A network whose ordinary round trip outlasts the request timeout elects nobody, and rightly so.

@@ -57,9 +57,9 @@ impl Releases {
 
 impl Elector {
     /// Gives back a lease that is held but not wanted; at once, or after the work has ended. One that was left to run out
-    /// is no such lease.
+    /// is no such lease, nor are those before it, of which only late answers tell.
     pub(super) fn owe_release(&mut self, now: Time, nonce: Nonce, term: Term) {
-        if self.left == Some((nonce, term)) {
+        if self.left.is_some_and(|left| left == (nonce, term) || term < left.1) {
             return;
         }
         let timing = &self.config.timing;

@@ -40,6 +40,11 @@ pub(super) struct Inner {
 }
 
 impl Inner {
+    /// What the elector holds.
+    pub(super) fn held(&self) -> Option<Held> {
+        self.elector.held()
+    }
+
     /// Tells the elector.
     pub(super) fn handle(&mut self, now: Time, input: Input) {
         self.elector.handle(now, input);

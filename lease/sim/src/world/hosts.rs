@@ -8,7 +8,7 @@ use crate::candidate::Process;
 use crate::faults::Way;
 use crate::invariants::leaves_the_key::{self, LeavesTheKey};
 use crate::invariants::requests_are_bounded::{self, RequestsAreBounded};
-use crate::invariants::{events_in_order, loss_stops_work, work_is_wanted};
+use crate::invariants::{events_in_order, left_runs_out, loss_stops_work, work_is_wanted};
 use crate::plan::nanos;
 use crate::store_model::Op;
 use crate::{MS, Nanos};
@@ -32,7 +32,7 @@ impl World<'_> {
             process: self.mutant.process(host, self.rng.next()),
             timing: self.plan.candidates[host].timing,
             note: Note::default(),
-            leave_lease: false,
+            leave_lease: self.plan.candidates[host].leaves,
             seed: self.rng.next(),
         };
         let timing = config.timing;
@@ -299,6 +299,10 @@ impl World<'_> {
             process.claimed_at = now;
             let verdict = process.leaves.claims(local, self.store.last_grant());
             self.judge(leaves_the_key::NAME, verdict);
+        }
+        if let (Request::Release(held), true) = (request, self.plan.candidates[host].leaves) {
+            let verdict = left_runs_out::check(held, &self.workers);
+            self.judge(left_runs_out::NAME, verdict);
         }
         let Some(process) = &mut self.hosts[host].process else { return };
         let verdict = process.requests.sent(now, retry);

@@ -153,3 +153,17 @@ fn an_orphan_is_released_even_where_leases_are_left() {
     h.at(20_001, Input::Resign);
     assert_eq!(h.granted(20_010, 2, 11), [release(3, 2, 11)]);
 }
+
+/// What a late answer tells of a lease that was left before the last one is no orphan either.
+#[test]
+fn leases_that_were_left_before_are_no_orphans() {
+    let mut h = Harness::leader_that_leaves();
+    h.at(1_000, Input::WorkEnded);
+    h.at(20_000, Input::Campaign);
+    h.granted(20_010, 2, 11);
+    h.at(21_000, Input::WorkEnded);
+    assert_eq!(h.at(22_000, Input::Campaign), [started(), acquire(3, 3, Some(11))]);
+    assert_eq!(h.held_by(22_010, 3, "me", 11, 12_990), [leader_changed("me", 11), observe(4)]);
+    let outputs = h.answer(22_020, 4, record(PROCESS, 1, 10));
+    assert!(!outputs.iter().any(|output| matches!(output, Output::Send(..))), "{outputs:?}");
+}
