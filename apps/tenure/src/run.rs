@@ -9,18 +9,22 @@ mod campaign;
 mod config;
 mod guard;
 mod health;
+mod heir;
 mod hooks;
 mod http;
 mod keeper;
 mod link;
+mod mask;
 mod moments;
+mod part;
 mod reign;
 mod requests;
 mod shell;
-pub(crate) mod stage;
+mod stage;
 pub(crate) mod status_file;
+mod teller;
 mod terminal;
-pub(crate) mod watchdog;
+mod watchdog;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -30,8 +34,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::process::Signal;
-use tenure::{HolderId, Leadership, LeaseKey, Note, Time};
+use tenure::{HolderId, Leadership, LeaseKey, LossReason, Note, Status, Time};
 use tenure_core::Held;
+use tokio::sync::watch;
 
 use crate::exit::{Exit, LOST, NOT_ACQUIRED};
 use crate::store::{self, StoreArgs};
@@ -39,13 +44,15 @@ use crate::{durations, identity, process, signals};
 use campaign::{Campaign, Candidate};
 use config::Config;
 use health::Health;
+use heir::Heir;
 use hooks::Hooks;
 use http::Board;
-use keeper::{Heir, Keeper, News};
+use keeper::{Keeper, News};
 use link::{Charge, Order};
-use moments::{Moment, Teller};
+use moments::Moment;
 use reign::{Outcome, Reign, Why};
 use requests::Requests;
+use teller::Teller;
 use terminal::Terminal;
 use watchdog::settlement::Estate;
 
@@ -98,7 +105,8 @@ pub(crate) struct Args {
     /// Try once; exit 76 where somebody else holds the lease
     #[arg(long)]
     no_wait: bool,
-    /// Keep the lease at least so long after it was acquired, even if the command ends sooner; it then lasts on its own
+    /// Keep the lease at least so long after it was acquired, even if the command ends sooner, or is ended because renewals
+    /// fail; it then lasts on its own. `tenure resign` and --health-cmd hand it over all the same
     #[arg(long, value_name = "DURATION", value_parser = durations::parse)]
     hold_for: Option<Duration>,
     /// Let N run at a time: the leases are KEY/0 to KEY/N-1, and one is enough
@@ -167,8 +175,8 @@ pub(crate) fn inner() -> Option<Result<ExitCode>> {
     let mut arguments = std::env::args_os().skip(1);
     let name = arguments.next()?;
     if name == watchdog::NAME {
-        Some(watchdog::run())
-    } else if name == stage::NAME {
+        Some(watchdog::run(arguments))
+    } else if name == part::NAME {
         Some(stage::run(arguments))
     } else {
         None
@@ -177,6 +185,7 @@ pub(crate) fn inner() -> Option<Result<ExitCode>> {
 
 /// Runs `tenure run`.
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
+    mask::hear().context("cannot unblock signals")?;
     let filter = args.log.clone().or_else(|| args.verbose.then(|| "info".to_owned()));
     if let Some(filter) = filter.or_else(|| std::env::var("TENURE_LOG").ok().filter(|filter| !filter.is_empty())) {
         crate::logs::start(&filter, crate::logs::Format::Auto, "tenure-run");
@@ -228,7 +237,7 @@ enum Finish {
     /// Nothing is held any more.
     Done(u8),
     /// The lease is to last on its own. What would release it is kept from doing so until the runtime is gone.
-    Left { code: u8, heir: Heir, _leadership: Leadership, _candidate: Candidate },
+    Left { code: u8, heir: Box<Heir>, _leadership: Leadership, _candidate: Candidate },
 }
 
 async fn serve(config: &Config, terminal: Option<&Terminal>, teller: &mut Teller) -> Result<Finish> {
@@ -306,22 +315,29 @@ async fn serve(config: &Config, terminal: Option<&Terminal>, teller: &mut Teller
         let code = code(&outcome);
         let again = !outcome.asked
             && match outcome.why {
-                Why::Lost | Why::WatchdogFailed => config.restart.is_some(),
+                Why::Lost(_) | Why::WatchdogFailed => config.restart.is_some(),
                 Why::Itself => config.restart == Some(Restart::Always),
                 Why::Asked | Why::NotStarted => false,
             };
+        if outcome.why == Why::Lost(LossReason::ResignRequested) {
+            candidate.stand_back(leadership.key());
+        }
         let mut stay = again;
-        if outcome.why != Why::Lost && tenure::now() < keep_until {
+        let gone = matches!(&outcome.why, Why::Lost(reason) if is_given_up(reason));
+        if !gone && tenure::now() < keep_until {
             teller.tell(&Moment::Kept { key: leadership.key().clone(), until: keep_until });
             if again {
                 // Who goes on campaigning is there anyway, and renews meanwhile.
-                stay = rests_until(keep_until, Some(&leadership), &mut requests).await;
+                let status = candidate.observe(leadership.key());
+                stay = tokio::select! {
+                    biased;
+                    stay = rests_until(keep_until, &mut requests) => stay,
+                    () = given_up(&leadership, status) => true,
+                };
             }
             if !stay {
-                let heir = match outcome.keeper {
-                    Some(keeper) => keeper.into_heir()?,
-                    None => Heir::Own(Box::new((charge, estate(config, &leadership, keep_until)))),
-                };
+                let estate = estate(config, &leadership, keep_until);
+                let heir = Box::new(Heir::new(outcome.keeper, charge, estate)?);
                 return Ok(Finish::Left { code, heir, _leadership: leadership, _candidate: candidate });
             }
         }
@@ -340,9 +356,9 @@ async fn serve(config: &Config, terminal: Option<&Terminal>, teller: &mut Teller
             None if stay => Keeper::hire(&charge)?,
             None => return Ok(Finish::Done(code)),
         };
-        // A command that ends at once should not spin.
-        if stay && outcome.why == Why::Itself {
-            stay = rests_until(began + RESTART_PAUSE, None, &mut requests).await;
+        // What ends at once should not spin.
+        if stay {
+            stay = rests_until(began + RESTART_PAUSE, &mut requests).await;
         }
         if !stay {
             keeper.dismiss().await;
@@ -406,28 +422,41 @@ async fn give_up(candidate: Candidate, keeper: Keeper) {
     }
 }
 
-/// Waits; answers false where a signal asks for an end before. The loss of leadership ends the wait too.
-async fn rests_until(until: Time, leadership: Option<&Leadership>, requests: &mut Requests) -> bool {
-    let lost = async {
-        match leadership {
-            Some(leadership) => drop(leadership.lost().await),
-            None => std::future::pending().await,
-        }
-    };
-    let asked =
-        async { while !matches!(requests.next().await, Signal::TERM | Signal::INT | Signal::HUP | Signal::QUIT) {} };
+/// Waits; answers false where a signal asks for an end before.
+async fn rests_until(until: Time, requests: &mut Requests) -> bool {
     tokio::select! {
         biased;
-        () = asked => false,
-        () = lost => true,
+        _ = requests.next_end() => false,
         () = tokio::time::sleep(until.since(tenure::now())) => true,
+    }
+}
+
+/// Whether after this loss the lease is somebody else's or to become so: nothing is kept then, whatever `--hold-for` says.
+fn is_given_up(reason: &LossReason) -> bool {
+    // To have somebody else lead is what the last two ask for.
+    use LossReason::{Fenced, Lost, ResignRequested, Unhealthy};
+    matches!(reason, Lost { .. } | Fenced { .. } | ResignRequested | Unhealthy)
+}
+
+/// Waits until the lease is given up, while its work has ended and it is only kept.
+async fn given_up(leadership: &Leadership, mut status: watch::Receiver<Status>) {
+    let asked = async {
+        if !is_given_up(&leadership.lost().await) {
+            std::future::pending::<()>().await;
+        }
+    };
+    let term = Some(leadership.term());
+    tokio::select! {
+        () = asked => {}
+        // Its sender lives as long as the candidate.
+        _ = status.wait_for(|status| status.term != term) => {}
     }
 }
 
 /// The exit code that says how a run ended.
 fn code(outcome: &Outcome) -> u8 {
     match (&outcome.why, outcome.status) {
-        (Why::Lost | Why::WatchdogFailed, _) => LOST,
+        (Why::Lost(_) | Why::WatchdogFailed, _) => LOST,
         (Why::NotStarted, _) => stage::NOT_EXECUTABLE,
         (_, Some(status)) => match (status.code(), status.signal()) {
             (Some(code), _) => u8::try_from(code).unwrap_or(1),
@@ -458,7 +487,7 @@ mod tests {
         assert_eq!(code(Why::Itself, Some(9)), 137);
         assert_eq!(code(Why::Asked, Some(15)), 143);
         assert_eq!(code(Why::Asked, Some(0)), 0);
-        assert_eq!(code(Why::Lost, Some(0)), 75);
+        assert_eq!(code(Why::Lost(LossReason::Expired), Some(0)), 75);
         assert_eq!(code(Why::WatchdogFailed, None), 75);
         assert_eq!(code(Why::Asked, None), 137);
     }

@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use futures_util::StreamExt;
-use rustix::process::{Signal, getpid, kill_process};
-use tenure::{Election, Event, Events, KeyPrefix, Leadership, LeaseStore};
+use rustix::process::Signal;
+use tenure::{Election, Event, Events, KeyPrefix, Leadership, LeaseKey, LeaseStore, Status, Time};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::config::{Config, Patience};
 use super::http::View;
-use super::moments::{Moment, Teller};
+use super::moments::Moment;
 use super::requests::Requests;
+use super::teller::Teller;
 use crate::exit::Exit;
 use crate::identity;
 
@@ -26,6 +28,9 @@ pub(super) struct Candidate {
     answer: Duration,
     /// Where the search for a free slot begins; differs from process to process.
     first: usize,
+    /// The slot that is left to others, as this candidate was asked to give it up, and until when.
+    left: Option<(LeaseKey, Time)>,
+    stand_back: Duration,
 }
 
 /// How a campaign ended.
@@ -64,12 +69,26 @@ impl Candidate {
             retry: config.timing.retry_interval(),
             answer: config.timing.request_timeout() * 2,
             first: usize::try_from(identity::random() >> 32).unwrap_or(0) % config.keys.len(),
+            left: None,
+            stand_back: config.timing.stand_back(),
         })
     }
 
     /// The name that the leases are held under.
     pub(super) fn holder(&self) -> String {
         self.elections[0].holder().to_string()
+    }
+
+    /// Where the election for this key stands.
+    pub(super) fn observe(&self, key: &LeaseKey) -> watch::Receiver<Status> {
+        // Only keys of these elections are ever asked for.
+        self.elections.iter().find(|election| election.key() == key).unwrap_or(&self.elections[0]).observe()
+    }
+
+    /// This candidate was asked to give that key up. Its election leaves it to others for a while; meanwhile another slot
+    /// is as good.
+    pub(super) fn stand_back(&mut self, key: &LeaseKey) {
+        self.left = Some((key.clone(), tenure::now() + self.stand_back));
     }
 
     /// The elections' health gates.
@@ -106,16 +125,6 @@ impl Candidate {
                 _ => self.wait_for_any(&mut failed, teller).await,
             }
         };
-        let asked = async {
-            loop {
-                match requests.next().await {
-                    signal @ (Signal::TERM | Signal::INT | Signal::HUP | Signal::QUIT) => return signal,
-                    // There is no command yet to stop or to tell.
-                    Signal::TSTP => drop(kill_process(getpid(), Signal::STOP)),
-                    _ => {}
-                }
-            }
-        };
         let over = async {
             match until {
                 Some(until) => tokio::time::sleep_until(until).await,
@@ -125,7 +134,7 @@ impl Candidate {
         tokio::select! {
             biased;
             campaign = campaign => return campaign,
-            signal = asked => return Campaign::Asked(signal),
+            signal = requests.next_end() => return Campaign::Asked(signal),
             () = over => {}
         }
         // The last answer counts: one that was held keeps its holder, whatever failed before.
@@ -139,11 +148,18 @@ impl Candidate {
         futures_util::future::join_all(elections.map(Election::stop)).await;
     }
 
+    /// The elections that may claim now, in the order in which they do.
+    fn slots(&self) -> impl Iterator<Item = &Arc<Election>> {
+        let (before, after) = self.elections.split_at(self.first);
+        let now = tenure::now();
+        let left = move |key: &LeaseKey| self.left.as_ref().is_some_and(|(left, until)| left == key && now < *until);
+        after.iter().chain(before).filter(move |election| !left(election.key()))
+    }
+
     /// One claim for each key, until one is granted.
-    async fn try_each(&mut self, teller: &mut Teller) -> Campaign {
+    async fn try_each(&self, teller: &mut Teller) -> Campaign {
         let mut failed = None;
-        for place in 0..self.elections.len() {
-            let election = &self.elections[(self.first + place) % self.elections.len()];
+        for election in self.slots() {
             match claim(election, self.answer, teller).await {
                 Claim::Won(leadership, events) => return Campaign::Won(leadership, events),
                 Claim::Held => {}
@@ -184,7 +200,7 @@ impl Candidate {
 
     /// Claims whatever slot looks free, one at a time, so that two are never held; else waits for a hint, or for the first
     /// lease to run out.
-    async fn wait_for_any(&self, failed: &mut Option<String>, teller: &mut Teller) -> Campaign {
+    async fn wait_for_any(&mut self, failed: &mut Option<String>, teller: &mut Teller) -> Campaign {
         let mut wakes = futures_util::stream::pending().boxed();
         let mut subscribe = self.store.info().watch;
         loop {
@@ -197,8 +213,8 @@ impl Candidate {
             match self.store.list(&self.prefix).await {
                 Ok(records) => {
                     *failed = None;
-                    for place in 0..self.elections.len() {
-                        let election = &self.elections[(self.first + place) % self.elections.len()];
+                    self.left.take_if(|(key, _)| records.iter().any(|record| record.key == *key));
+                    for election in self.slots() {
                         if records.iter().any(|record| record.key == *election.key()) {
                             continue;
                         }
@@ -215,6 +231,10 @@ impl Candidate {
                     teller.tell(&Moment::Waiting { key, holder: None });
                     let remaining = records.iter().filter_map(|record| record.remaining).min();
                     pause = remaining.map_or(self.retry, |remaining| remaining.max(self.retry));
+                    if let Some((_, until)) = &self.left {
+                        // Nobody tells when it is over.
+                        pause = pause.min(until.since(tenure::now()).max(self.retry));
+                    }
                 }
                 Err(error) => {
                     teller.tell(&Moment::StoreFailed { message: error.to_string() });

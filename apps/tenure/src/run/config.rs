@@ -18,6 +18,10 @@ const MOST_SLOTS: u32 = 1000;
 /// The pause between two health checks, and how long one may take.
 const HEALTH: Duration = Duration::from_secs(5);
 
+/// How long a renewal has to be answered, at least, before the command is told to end: with less no renewal could ever have
+/// failed before that, as electors wait so long for any answer.
+const LEAST_ANSWER: Duration = Duration::from_millis(50);
+
 /// What was asked for.
 #[derive(Debug)]
 pub(super) struct Config {
@@ -64,6 +68,15 @@ impl Config {
             stop_timeout: args.stop_timeout,
             ..TimingOptions::default()
         };
+        let timing = options.resolve().map_err(Exit::usage)?;
+        let busy = timing.renew_interval() + timing.stop_timeout() + timing.margin();
+        let answer = timing.ttl().saturating_sub(busy);
+        if answer < LEAST_ANSWER {
+            return Err(Exit::usage(anyhow!(
+                "ttl >= renew_interval + stop_timeout + margin + {LEAST_ANSWER:?} does not hold: a renewal would have only \
+                 {answer:?} to be answered before the command is told to end; raise the ttl or lower one of the others"
+            )));
+        }
         let store = args.store.url()?;
         if store.split(':').next() == Some("memory") {
             return Err(Exit::usage(anyhow!(
@@ -88,7 +101,7 @@ impl Config {
                 .context("--note and --advertise")
                 .map_err(Exit::usage)?,
             options,
-            timing: options.resolve().map_err(Exit::usage)?,
+            timing,
             patience: match (args.wait, args.no_wait) {
                 (_, true) => Patience::None,
                 (Some(span), _) => Patience::For(span),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::moments::Moment;
-use super::requests::Requests;
+use super::requests;
 use super::shell::{self, Ended};
 
 /// How long a hook may take.
@@ -80,15 +80,9 @@ impl Hooks {
         if self.running.is_empty() {
             return;
         }
-        let hurry = async {
-            match Requests::listen() {
-                Ok(mut requests) => drop(requests.next_end().await),
-                Err(_) => std::future::pending().await,
-            }
-        };
         tokio::select! {
             () = async { while self.running.join_next().await.is_some() {} } => {}
-            () = hurry => self.running.shutdown().await,
+            _ = requests::end() => self.running.shutdown().await,
         }
     }
 }

@@ -10,16 +10,17 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rustix::process::{Pid, Signal, kill_process, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 
 use super::link::{self, Arrival, Charge, Inbox, Order, Report, Start};
+use super::mask::Mask;
 use super::watchdog;
-use super::watchdog::settlement::{Estate, Settlement};
 use crate::process;
 
-/// How many messages may wait for a watchdog that does not listen. Renewals beyond are not told: it will act too soon.
+/// How many messages may wait for a watchdog that does not listen. Of those beyond, only the few are told that end
+/// something: without the renewals it will act too soon, and signals count once, however often they are sent.
 const MOST_UNSENT: usize = 64;
 /// How long a watchdog with nothing to do may take to end.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -52,7 +53,7 @@ impl Keeper {
         link.set_nonblocking(true)?;
         let child = Command::new(process::own_program().context("cannot find this program's own file")?)
             .arg0("tenure")
-            .args([watchdog::NAME, &charge.prefix])
+            .args([watchdog::NAME, &Mask::of_caller().word(), &charge.prefix])
             .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .process_group(0)
@@ -78,7 +79,8 @@ impl Keeper {
 
     /// Tells it something. What it cannot take now waits.
     pub(super) fn tell(&mut self, order: &Order) {
-        if self.unsent.len() < MOST_UNSENT || !matches!(order, Order::Extend { .. }) {
+        let dispensable = matches!(order, Order::Extend { .. } | Order::Pass { .. } | Order::Suspend | Order::Resume);
+        if self.unsent.len() < MOST_UNSENT || !dispensable {
             self.send(order, Vec::new());
         }
     }
@@ -159,53 +161,43 @@ impl Keeper {
             let _ = kill_process(self.pid, Signal::KILL);
         }
         // It has closed its end, so it is ending.
-        let _ = waitpid(Some(self.pid), rustix::process::WaitOptions::empty());
+        let _ = waitpid(Some(self.pid), WaitOptions::empty());
     }
-}
 
-impl Keeper {
     /// Reaps a watchdog that has died without a command.
     pub(super) fn bury(self) {
         let _ = kill_process(self.pid, Signal::KILL);
-        let _ = waitpid(Some(self.pid), rustix::process::WaitOptions::empty());
+        let _ = waitpid(Some(self.pid), WaitOptions::empty());
     }
 
-    /// Takes the watchdog out of the runtime, which is about to end.
-    pub(super) fn into_heir(self) -> io::Result<Heir> {
-        Ok(Heir::Watchdog { pid: self.pid, link: self.link.into_std()? })
+    /// Takes the watchdog out of the runtime, which is about to end: its process, and this end of the link.
+    pub(super) fn into_parts(self) -> io::Result<(Pid, StdUnixStream)> {
+        Ok((self.pid, self.link.into_std()?))
     }
 }
 
-/// Who is to settle a tenure whose work has ended, once this process does nothing for it any more.
-#[derive(Debug)]
-pub(super) enum Heir {
-    /// The watchdog.
-    Watchdog {
-        /// Its process.
-        pid: Pid,
-        /// Its end says that this process does nothing any more.
-        link: StdUnixStream,
-    },
-    /// This process itself: the watchdog has died.
-    Own(Box<(Charge, Estate)>),
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Heir {
-    /// Has the tenure settled as if this process had died; waits until that is done.
-    pub(super) fn inherit(self) {
-        match self {
-            Heir::Watchdog { pid, link } => {
-                drop(link);
-                let _ = waitpid(Some(pid), rustix::process::WaitOptions::empty());
-            }
-            Heir::Own(estate) => {
-                let (charge, estate) = *estate;
-                // Without a thread the lease is left to its ttl.
-                if let Ok(settlement) = Settlement::start(charge) {
-                    settlement.inherit(estate);
-                    settlement.finish();
-                }
-            }
+    /// Signals and renewals for a watchdog that does not listen do not pile up; what ends something is still told.
+    #[tokio::test]
+    async fn what_a_deaf_watchdog_is_told_is_bounded() {
+        let (link, _theirs) = StdUnixStream::pair().unwrap();
+        link.set_nonblocking(true).unwrap();
+        let mut keeper = Keeper {
+            pid: rustix::process::getpid(),
+            link: UnixStream::from_std(link).unwrap(),
+            inbox: Inbox::default(),
+            unsent: VecDeque::new(),
+            folder: None,
+        };
+        for _ in 0..50_000 {
+            keeper.tell(&Order::Pass { signal: 10 });
+            keeper.tell(&Order::Suspend);
         }
+        assert_eq!(keeper.unsent.len(), MOST_UNSENT);
+        keeper.tell(&Order::Kill);
+        assert_eq!(keeper.unsent.len(), MOST_UNSENT + 1);
     }
 }

@@ -12,8 +12,9 @@ use super::config::Config;
 use super::guard::Guard;
 use super::keeper::{Keeper, News};
 use super::link::{Order, Report, Start};
-use super::moments::{Moment, Teller};
+use super::moments::Moment;
 use super::requests::Requests;
+use super::teller::Teller;
 use super::terminal::{self, Terminal};
 
 /// How much longer than allowed the watchdog may take before it counts as failed.
@@ -40,7 +41,7 @@ pub(super) enum Why {
     /// A signal asked for it.
     Asked,
     /// Leadership was lost, or about to be.
-    Lost,
+    Lost(LossReason),
     /// The watchdog died or did nothing.
     WatchdogFailed,
     /// CMD could not be started.
@@ -187,10 +188,10 @@ impl Reign<'_> {
 
     fn lose(&mut self, course: &mut Course, reason: LossReason) {
         if !course.lost && course.why.is_none() {
-            self.teller.tell(&Moment::Lost { key: self.leadership.key().clone(), reason });
+            self.teller.tell(&Moment::Lost { key: self.leadership.key().clone(), reason: reason.clone() });
         }
         course.lost = true;
-        course.why.get_or_insert(Why::Lost);
+        course.why.get_or_insert(Why::Lost(reason));
     }
 
     fn end(&mut self, keeper: &mut Keeper, course: &mut Course, signal: Signal) {

@@ -3,7 +3,7 @@
 use std::io;
 
 use futures_util::future::select_all;
-use rustix::process::Signal;
+use rustix::process::{Signal, getpid, kill_process};
 use tokio::signal::unix::{Signal as Listener, SignalKind, signal};
 
 use crate::signals::is_ignored;
@@ -39,11 +39,14 @@ impl Requests {
         Ok(Requests { listeners })
     }
 
-    /// Waits for the next one that asks for an end.
+    /// Waits for the next one that asks for an end, where there is no command that anything else could be for. SIGTSTP stops
+    /// this process alone then.
     pub(super) async fn next_end(&mut self) -> Signal {
         loop {
-            if let signal @ (Signal::TERM | Signal::INT | Signal::HUP | Signal::QUIT) = self.next().await {
-                return signal;
+            match self.next().await {
+                signal @ (Signal::TERM | Signal::INT | Signal::HUP | Signal::QUIT) => return signal,
+                Signal::TSTP => drop(kill_process(getpid(), Signal::STOP)),
+                _ => {}
             }
         }
     }
@@ -60,5 +63,13 @@ impl Requests {
             })
         });
         select_all(each).await.0
+    }
+}
+
+/// The next signal that asks for an end, for who listens only while it waits for something else.
+pub(super) async fn end() -> Signal {
+    match Requests::listen() {
+        Ok(mut requests) => requests.next_end().await,
+        Err(_) => std::future::pending().await,
     }
 }

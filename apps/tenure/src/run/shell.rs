@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process_group, waitid, waitpgid};
 
-use super::stage;
+use super::part::{self, Part};
 use crate::process::own_program;
 
 /// How long an end is waited for after a kill.
@@ -41,7 +41,7 @@ pub(super) async fn run(
     // Started by this thread, whose end would end the script: it is tied to its parent's life.
     let child = Command::new(own_program()?)
         .arg0("tenure")
-        .args(stage::arguments(stage::Part::Beside, std::process::id(), &words(script)))
+        .args(part::arguments(Part::Beside, &words(script)))
         .envs(environment.iter().map(|(name, value)| (*name, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -11,51 +11,18 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 
+use super::part::{NAME, Part, Preface};
 use super::terminal::Terminal;
 
-/// The hidden command that leads here.
-pub(crate) const NAME: &str = "run-stage";
 /// CMD exists and cannot be run.
 pub(super) const NOT_EXECUTABLE: u8 = 126;
 /// There is no such command.
 const NOT_FOUND: u8 = 127;
 
-/// What is started here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
-    /// A tenure's work, which gets the terminal.
-    Foreground,
-    /// A tenure's work.
-    Background,
-    /// Something of no tenure.
-    Beside,
-}
-
-impl Part {
-    const ALL: [Part; 3] = [Part::Foreground, Part::Background, Part::Beside];
-
-    fn word(self) -> &'static str {
-        match self {
-            Part::Foreground => "foreground",
-            Part::Background => "background",
-            Part::Beside => "beside",
-        }
-    }
-}
-
-/// The arguments that lead here, for `parent`, which starts it.
-pub(super) fn arguments(part: Part, parent: u32, command: &[OsString]) -> Vec<OsString> {
-    let mut arguments: Vec<OsString> = vec![NAME.into(), part.word().into(), parent.to_string().into()];
-    arguments.extend_from_slice(command);
-    arguments
-}
-
 /// Becomes CMD. Returns only where that fails.
 pub(crate) fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<ExitCode> {
     let usage = || format!("{NAME} is a part of `tenure run` and not to be called");
-    let word = arguments.next().with_context(usage)?;
-    let part = Part::ALL.into_iter().find(|part| word == part.word()).with_context(usage)?;
-    let parent: i32 = arguments.next().and_then(|pid| pid.to_str()?.parse().ok()).with_context(usage)?;
+    let Preface { part, parent, blocked } = Preface::read(&mut arguments).with_context(usage)?;
     let program = arguments.next().with_context(usage)?;
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
@@ -72,8 +39,7 @@ pub(crate) fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<ExitC
     if part != Part::Beside && is_too_late() {
         return Ok(ExitCode::from(crate::exit::LOST));
     }
-    // A signal that came meanwhile arrives here.
-    super::watchdog::requests().thread_unblock().context("cannot unblock signals")?;
+    blocked.restore().context("cannot unblock signals")?;
     let error = Command::new(&program).args(arguments).exec();
     Ok(ExitCode::from(failed(&program, &error)))
 }

@@ -2,38 +2,60 @@
 //!
 //! One line, `TERM DEADLINE_BOOTTIME_NS`, replaced as a whole at each renewal, in a folder that nobody else can enter.
 
-use std::fs::Permissions;
+use std::fs::{File, Permissions};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, open, unlinkat};
 use tempfile::TempDir;
 use tenure_core::Time;
 
+/// What the folders' names begin with.
+const PREFIX: &str = "tenure-status-";
 /// The file's name in its folder.
 const NAME: &str = "status";
 /// What is written first and then put in its place.
 const NEXT: &str = "status.next";
+/// How many names a search for left folders looks at, and how many it removes: the next one goes on.
+const MOST: (usize, usize) = (4096, 64);
+/// How often to begin anew where somebody takes a folder that was just made for one that was left.
+const TRIES: usize = 4;
 
 /// A status file; it and its folder go when this is dropped.
 #[derive(Debug)]
 pub(super) struct StatusFile {
     folder: TempDir,
+    /// Keeps the folder locked, which says that somebody still uses it.
+    _lock: File,
 }
 
 impl StatusFile {
     /// Makes the folder: below `XDG_RUNTIME_DIR`, which is memory and private already, or else the usual place.
     pub(super) fn new() -> io::Result<StatusFile> {
-        let places = std::env::var_os("XDG_RUNTIME_DIR").filter(|place| !place.is_empty()).map(PathBuf::from);
         let mut outcome = Err(io::Error::from(io::ErrorKind::NotFound));
-        for place in places.into_iter().chain([std::env::temp_dir()]) {
-            let private = Permissions::from_mode(0o700);
-            outcome = tempfile::Builder::new().prefix("tenure-run-").permissions(private).tempdir_in(place);
+        for place in places() {
+            outcome = StatusFile::within(&place);
             if outcome.is_ok() {
                 break;
             }
         }
-        Ok(StatusFile { folder: outcome? })
+        outcome
+    }
+
+    fn within(place: &Path) -> io::Result<StatusFile> {
+        for _ in 0..TRIES {
+            let private = Permissions::from_mode(0o700);
+            let folder = tempfile::Builder::new().prefix(PREFIX).permissions(private).tempdir_in(place)?;
+            let lock = open_folder(folder.path())?;
+            // Where nothing can be locked nobody takes it for left either.
+            let _ = flock(&lock, FlockOperation::LockExclusive);
+            // Between its making and its locking somebody may have tidied it away.
+            if std::fs::metadata(folder.path()).is_ok_and(|there| is_same(&lock, &there)) {
+                return Ok(StatusFile { folder, _lock: lock });
+            }
+        }
+        Err(io::Error::other("the folder is removed as soon as it is made"))
     }
 
     /// The folder.
@@ -57,6 +79,51 @@ impl StatusFile {
     pub(super) fn remove(&self) {
         let _ = std::fs::remove_file(self.path());
     }
+}
+
+/// Removes what this user's watchdogs left that were killed together with their `tenure run`: folders that nobody has locked
+/// any more. Nobody needs them, so nothing here is an error.
+pub(super) fn sweep() {
+    places().iter().for_each(|place| sweep_within(place));
+}
+
+fn sweep_within(place: &Path) {
+    let Ok(names) = std::fs::read_dir(place) else { return };
+    let ours = |name: &std::fs::DirEntry| name.file_name().to_string_lossy().starts_with(PREFIX);
+    let folders = names.take(MOST.0).flatten().filter(ours);
+    folders.filter(|folder| remove_if_left(&folder.path()).is_ok()).take(MOST.1).for_each(drop);
+}
+
+/// Removes one, unless it is somebody else's, in use, or holds what no watchdog puts there.
+fn remove_if_left(path: &Path) -> io::Result<()> {
+    let folder = open_folder(path)?;
+    if folder.metadata()?.uid() != rustix::process::geteuid().as_raw() {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    flock(&folder, FlockOperation::NonBlockingLockExclusive)?;
+    // By the handle: the name could be another's by now.
+    for name in [NAME, NEXT] {
+        match unlinkat(&folder, name, AtFlags::empty()) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    std::fs::remove_dir(path)
+}
+
+fn places() -> Vec<PathBuf> {
+    let private = std::env::var_os("XDG_RUNTIME_DIR").filter(|place| !place.is_empty()).map(PathBuf::from);
+    private.into_iter().chain([std::env::temp_dir()]).collect()
+}
+
+/// The folder itself, not what a link of that name points to.
+fn open_folder(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    Ok(File::from(open(path, flags, Mode::empty())?))
+}
+
+fn is_same(file: &File, there: &std::fs::Metadata) -> bool {
+    file.metadata().is_ok_and(|here| (here.dev(), here.ino()) == (there.dev(), there.ino()))
 }
 
 /// Reads a status file's line: the term and its deadline.
@@ -83,5 +150,27 @@ mod tests {
         drop(file);
         assert!(!folder.exists());
         assert_eq!((parse(""), parse("1"), parse("a 1"), parse("1 -1")), (None, None, None, None));
+    }
+
+    /// A folder that somebody uses stays, as does what was never ours; one whose owner was killed goes.
+    #[test]
+    fn only_what_was_left_is_swept() {
+        let place = tempfile::tempdir().unwrap();
+        let used = StatusFile::within(place.path()).unwrap();
+        used.write(3, Time::from_nanos(5)).unwrap();
+        let left = place.path().join("tenure-status-left");
+        let strange = place.path().join("tenure-status-strange");
+        let other = place.path().join("other");
+        for (folder, file) in [(&left, NAME), (&left, NEXT), (&strange, "precious"), (&other, NAME)] {
+            std::fs::create_dir_all(folder).unwrap();
+            std::fs::write(folder.join(file), "3 5\n").unwrap();
+        }
+        let link = place.path().join("tenure-status-link");
+        std::os::unix::fs::symlink(&other, &link).unwrap();
+        std::fs::write(place.path().join("tenure-status-file"), "").unwrap();
+        sweep_within(place.path());
+        assert!(!left.exists());
+        assert!(used.path().exists() && strange.join("precious").exists() && other.join(NAME).exists());
+        assert!(link.is_symlink() && place.path().join("tenure-status-file").exists());
     }
 }

@@ -10,18 +10,19 @@ pub(super) mod settlement;
 mod timer;
 
 use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use nix::sys::signal::{SigSet, Signal as NixSignal};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Signal};
+use rustix::process::Pid;
 use tenure_core::Time;
 
 use super::link::{self, Arrival, Charge, Inbox, Order, Report};
-use super::status_file::StatusFile;
+use super::mask::{self, Mask};
+use super::status_file::{self, StatusFile};
 use super::terminal::Terminal;
 use crate::process::{self, Change};
 use job::Job;
@@ -33,13 +34,14 @@ use timer::Timer;
 pub(crate) const NAME: &str = "run-watchdog";
 
 /// Runs until `tenure run` says that nothing is left to do, or has died and everything of its command too.
-pub(crate) fn run() -> Result<ExitCode> {
-    ignore_requests()?;
+pub(crate) fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<ExitCode> {
+    let usage = "the watchdog is a part of `tenure run` and not to be called";
+    let caller = arguments.next().and_then(|word| Mask::parse(word.to_str()?)).context(usage)?;
+    mask::hear_nothing(caller).context("cannot block signals")?;
     process::adopt_orphans().context("cannot become a sub-reaper")?;
     #[cfg(target_os = "linux")]
     let _ = rustix::thread::set_name(c"tenure-watchdog");
-    let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)
-        .context("the watchdog is a part of `tenure run` and not to be called")?;
+    let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3).context(usage)?;
     let mut watchdog = Watchdog {
         link: UnixStream::from(socket),
         inbox: Inbox::default(),
@@ -55,31 +57,9 @@ pub(crate) fn run() -> Result<ExitCode> {
         settlement: None,
         alone: false,
     };
+    status_file::sweep();
     watchdog.watch()?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Nobody ends the watchdog politely: `tenure run` is whom to ask. Blocked, not ignored, as CMD could not undo that.
-fn ignore_requests() -> Result<()> {
-    requests().thread_block().context("cannot block signals")
-}
-
-/// What the watchdog does not listen to. Who comes after it, on the way to CMD, has to again.
-pub(super) fn requests() -> SigSet {
-    [
-        NixSignal::SIGTERM,
-        NixSignal::SIGINT,
-        NixSignal::SIGHUP,
-        NixSignal::SIGQUIT,
-        NixSignal::SIGUSR1,
-        NixSignal::SIGUSR2,
-        NixSignal::SIGALRM,
-        NixSignal::SIGTSTP,
-        NixSignal::SIGTTIN,
-        NixSignal::SIGTTOU,
-    ]
-    .into_iter()
-    .collect()
 }
 
 struct Watchdog {
@@ -308,12 +288,12 @@ impl Watchdog {
             if self.settlement.as_ref().is_none_or(Settlement::is_finished) {
                 self.settlement = self.charge.clone().and_then(|charge| Settlement::start(charge).ok());
             }
-            if let (Some(settlement), Some(estate)) = (&self.settlement, estate) {
+            if let (Some(settlement), Some(estate)) = (&self.settlement, estate.clone()) {
                 settlement.inherit(estate);
             }
-        } else {
-            self.owed = estate;
         }
+        // Until `tenure run` says that it has settled it: it may have done something about it meanwhile, and died then.
+        self.owed = estate.filter(|_| !self.alone);
         if self.alone
             && let (Some(terminal), Some(charge)) = (&self.terminal, &self.charge)
             && let Some(group) = Pid::from_raw(charge.group)
@@ -344,11 +324,6 @@ impl Watchdog {
             }
         }
     }
-}
-
-/// A signal by its number, where it has a name.
-pub(super) fn signal(number: i32) -> Option<Signal> {
-    Signal::from_named_raw(number)
 }
 
 #[cfg(test)]

@@ -12,16 +12,19 @@ use rustix::process::{Pid, Signal, getpid, kill_process_group};
 use tenure_core::{Held, LeaseKey, Nonce, Note, Term, Time};
 
 use super::settlement::Estate;
-use super::signal;
 use crate::process::{own_program, signal_child, signal_descendants};
 use crate::run::hooks;
 use crate::run::link::{STREAMS, Start};
-use crate::run::{shell, stage};
+use crate::run::part::{self, Part};
+use crate::run::shell;
 
 /// How long after CMD's end whatever it left is looked for. Mostly there is nothing, and the reaper says so before.
 const LOOK_AFTER: Duration = Duration::from_millis(1);
 /// The pauses between two kills grow from the first to the second.
 const KILL_AGAIN: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(500));
+
+/// How much later than `tenure run` the watchdog decides by itself.
+const HANDICAP: Duration = Duration::from_millis(20);
 
 /// A command that was started.
 #[derive(Debug)]
@@ -75,10 +78,10 @@ impl Job {
         let nonce: Nonce = start.nonce.parse().context("the nonce")?;
         let term = Term::new(start.term).context("the term")?;
         let errors = stderr.try_clone().context("the hook's stderr")?;
-        let part = if start.foreground { stage::Part::Foreground } else { stage::Part::Background };
+        let part = if start.foreground { Part::Foreground } else { Part::Background };
         let child = Command::new(own_program().context("cannot find this program's own file")?)
             .arg0("tenure")
-            .args(stage::arguments(part, std::process::id(), &start.command))
+            .args(part::arguments(part, &start.command))
             .env("TENURE_KEY", &start.key)
             .env("TENURE_TERM", start.term.to_string())
             .env("TENURE_HOLDER", &start.holder)
@@ -192,7 +195,7 @@ impl Job {
 
     /// Passes a signal on to CMD itself, as if it had been sent there.
     pub(super) fn pass(&self, number: i32) {
-        if let (None, Some(signal)) = (self.status, signal(number)) {
+        if let (None, Some(signal)) = (self.status, Signal::from_named_raw(number)) {
             signal_child(self.pid, signal);
         }
     }
@@ -265,7 +268,7 @@ impl Job {
     }
 
     fn stop_at(&self) -> Time {
-        self.deadline - self.start.stop_timeout
+        stop_at(self.deadline, self.start.stop_timeout)
     }
 
     fn kill_at(&self) -> Time {
@@ -277,7 +280,7 @@ impl Job {
         if matches!(self.stage, Stage::Killing { .. }) {
             return;
         }
-        if let Some(signal) = signal(self.start.stop_signal) {
+        if let Some(signal) = Signal::from_named_raw(self.start.stop_signal) {
             signal_descendants(getpid(), signal);
             signal_descendants(getpid(), Signal::CONT);
         }
@@ -301,11 +304,17 @@ impl Job {
     }
 }
 
+/// When the watchdog tells CMD to end, unless somebody else has: a little after `tenure run` would, which knows whether a
+/// renewal has failed.
+fn stop_at(deadline: Time, stop_timeout: Duration) -> Time {
+    deadline - stop_timeout + HANDICAP.min(stop_timeout / 8)
+}
+
 impl Hook {
     fn start(script: &str, start: &Start, errors: OwnedFd, status_file: &Path) -> io::Result<Hook> {
         let child = Command::new(own_program()?)
             .arg0("tenure")
-            .args(stage::arguments(stage::Part::Background, std::process::id(), &shell::words(script)))
+            .args(part::arguments(Part::Background, &shell::words(script)))
             .env("TENURE_EVENT", "elected")
             .env("TENURE_KEY", &start.key)
             .env("TENURE_TERM", start.term.to_string())
@@ -317,5 +326,22 @@ impl Hook {
             .process_group(0)
             .spawn()?;
         Ok(Hook { pid: Pid::from_child(&child), until: tenure::now() + hooks::MOST })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `tenure run` gives a renewal all the time until work must be told to end. The watchdog decides after that, by less
+    /// than what the work has left then.
+    #[test]
+    fn the_watchdog_decides_after_tenure_run() {
+        let deadline = Time::from_nanos(100_000_000_000);
+        for stop_timeout in [5_000, 330, 40].map(Duration::from_millis) {
+            let own = stop_at(deadline, stop_timeout);
+            assert!(own > deadline - stop_timeout && own < deadline - stop_timeout / 2, "{stop_timeout:?}");
+        }
+        assert_eq!(stop_at(deadline, Duration::ZERO), deadline);
     }
 }

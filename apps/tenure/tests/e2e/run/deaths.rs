@@ -95,6 +95,35 @@ fn what_a_command_leaves_behind_ends_too() {
     assert!(scene.leases().is_empty());
 }
 
+/// Killed together, `tenure run` and its watchdog leave their status file behind; the next run tidies it away, and no other
+/// one that is in use.
+#[test]
+fn a_left_status_file_is_swept() {
+    let scene = Scene::new();
+    let script = "echo $TENURE_STATUS_FILE >> \"$BEATS\"; exec sleep 1000";
+    let files = || -> Vec<std::path::PathBuf> {
+        let text = std::fs::read_to_string(scene.file("beats")).unwrap_or_default();
+        text.lines().map(std::path::PathBuf::from).collect()
+    };
+    let used = scene.run(&["--ttl", LONG, "--slots", "3"], script);
+    until("a status file", || files().len() == 1);
+    let mut left = scene.run(&["--ttl", LONG, "--slots", "3"], script);
+    until("two status files", || files().len() == 2);
+    let watchdog = child_of(left.pid()).unwrap();
+    // Neither may see the other die.
+    for (pid, signal) in [(left.pid(), Signal::STOP), (watchdog, Signal::KILL), (left.pid(), Signal::KILL)] {
+        send(pid, signal);
+    }
+    left.end();
+    until("the watchdog's end", || !alive(watchdog));
+    assert!(files()[1].exists(), "nobody was there to remove it");
+    let next = scene.run(&["--ttl", LONG, "--slots", "3"], script);
+    until("three status files", || files().len() == 3);
+    assert!(!files()[1].parent().unwrap().exists(), "it is still there");
+    assert!(files()[0].exists() && files()[2].exists(), "one in use was removed");
+    drop((used, next));
+}
+
 /// A standby that is killed leaves nothing, and nobody notices.
 #[test]
 fn a_killed_standby_leaves_nothing() {

@@ -44,6 +44,11 @@ fn wrong_calls_and_lost_stores_have_their_codes() {
         (&["--store", "memory:"][..], 64, "use sqlite:PATH"),
         (&["--store", "mongodb://me:hunter2@host/"], 64, "unknown scheme"),
         (&["--ttl", "5s", "--stop-timeout", "5s"], 64, "ttl > renew_interval + stop_timeout + margin"),
+        (
+            &["--ttl", "2s", "--renew", "1s", "--stop-timeout", "700ms", "--margin", "260ms"],
+            64,
+            "ttl >= renew_interval + stop_timeout + margin + 50ms",
+        ),
         (&["--ttl", "5"], 64, "write it with a unit"),
         (&["--stop-signal", "GO"], 64, "TERM, INT"),
         (&["--wait", "1s", "--no-wait"], 64, "cannot be used with"),
@@ -119,6 +124,28 @@ fn an_ignored_hangup_stays_ignored() {
     run.signal(Signal::HUP);
     run.signal(Signal::USR1);
     assert_eq!(run.end().code(), Some(128 + 10), "the hangup ended it");
+}
+
+/// A signal that the caller has blocked is heard all the same: passed on to a command that has it blocked, and followed by
+/// the kill.
+#[test]
+fn a_blocked_signal_is_heard() {
+    let scene = Scene::new();
+    let mut command = std::process::Command::new("env");
+    command.args(["--block-signal=TERM,USR1", env!("CARGO_BIN_EXE_tenure"), "run", "--lease", KEY]);
+    command.args(["--store", &scene.store(), "--ttl", LONG, "--stop-timeout", "300ms", "--"]);
+    // A shell would clear its mask with the first command that it waits for.
+    let script = format!("echo $$ > {}; exec sleep 1000", scene.file("ready").display());
+    let mut run = scene.start(command.args(["sh", "-c", &script]));
+    let pid = text_of(&scene.file("ready"));
+    run.signal(Signal::USR1);
+    until("a pending signal", || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", pid.trim())).unwrap();
+        let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:")).unwrap();
+        u64::from_str_radix(pending.trim(), 16).unwrap() & (1 << (10 - 1)) != 0
+    });
+    run.signal(Signal::TERM);
+    assert_eq!(run.end().code(), Some(137), "{}", run.errors());
 }
 
 /// Whoever starts `tenure run` may have SIGCHLD ignored: ends are proven and told all the same.

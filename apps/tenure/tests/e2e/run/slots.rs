@@ -56,3 +56,25 @@ fn nobody_takes_two_slots() {
         });
     }
 }
+
+/// Who was asked to give up its slot leaves that one to others, and takes another one that is free without waiting for it.
+#[test]
+fn who_gave_up_a_slot_takes_another() {
+    let scene = Scene::new();
+    let flags = ["--ttl", LONG, "--renew", "300ms", "--slots", "2", "--restart"];
+    let run = scene.run(&flags, "echo $TENURE_KEY >> \"$BEATS\"; exec sleep 1000");
+    let keys = || -> Vec<String> {
+        let text = std::fs::read_to_string(scene.file("beats")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    };
+    until("a command", || keys().len() == 1);
+    let resign = ["resign", "--lease", &keys()[0], "--store", &scene.store()].map(str::to_owned);
+    assert!(crate::fleet::tenure().args(resign).status().unwrap().success());
+    let resigned_at = tokio::time::Instant::now();
+    until("another command", || keys().len() == 2);
+    // A claim of the old slot would have waited for two request timeouts, of 5 s each: one of them leaves room for doubt.
+    assert!(resigned_at.elapsed() < std::time::Duration::from_secs(5), "it waited for its old slot");
+    assert_ne!(keys()[0], keys()[1]);
+    assert_eq!(scene.leases().len(), 1);
+    drop(run);
+}

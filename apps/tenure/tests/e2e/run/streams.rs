@@ -45,14 +45,35 @@ fn a_pipe_ends_with_the_commands_end_of_it() {
     assert!(run.child.try_wait().unwrap().is_none());
 }
 
-/// The command has the descriptors, and the blocked and ignored signals, that it would have alone.
+/// The command has the descriptors, and the blocked and ignored signals, that it would have alone, whatever its caller has
+/// blocked or ignored; and so have the hooks.
 #[test]
 fn nothing_strange_is_inherited() {
-    let scene = Scene::new();
-    let script = "cd /proc/self/fd; echo *; exec grep -E 'SigBlk|SigIgn' /proc/self/status";
-    let alone = std::process::Command::new("sh").args(["-c", script]).stdin(Stdio::null()).output().unwrap();
-    let (_, output, _) = scene.output(&[], script);
-    assert_eq!(output, String::from_utf8(alone.stdout).unwrap());
+    let look = "cd /proc/self/fd; echo *; exec grep -E 'SigBlk|SigIgn' /proc/self/status";
+    let masks = "exec grep -E 'SigBlk|SigIgn' /proc/self/status";
+    for caller in [
+        &["--default-signal"][..],
+        &["--block-signal=TERM,HUP,USR1,CONT,TTOU,ALRM,PROF", "--ignore-signal=URG"],
+        &["--ignore-signal=HUP,INT,QUIT,TERM,USR1,USR2,WINCH,TSTP,TTIN,TTOU,ALRM"],
+        &["--block-signal", "--ignore-signal=HUP"],
+    ] {
+        let scene = Scene::new();
+        let within = |program: &str| {
+            let mut command = std::process::Command::new("env");
+            command.args(caller).arg(program).stdin(Stdio::null());
+            command
+        };
+        let alone = within("sh").args(["-c", look]).output().unwrap();
+        let hook = scene.file("hook");
+        let mut run = within(env!("CARGO_BIN_EXE_tenure"));
+        run.args(["run", "--lease", KEY, "--store", &scene.store(), "--on-lost"]);
+        run.arg(format!("{masks} > {}", hook.display())).args(["--", "sh", "-c", look]);
+        let output = run.output().unwrap();
+        let alone = String::from_utf8(alone.stdout).unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), alone, "{caller:?}");
+        let seen = std::fs::read_to_string(hook).unwrap();
+        assert_eq!(seen, alone.split_once('\n').unwrap().1, "{caller:?}");
+    }
 }
 
 /// Arguments arrive as they are, whatever bytes they are made of.
@@ -152,7 +173,7 @@ fn a_command_is_not_begun_after_its_deadline() {
         std::fs::write(&status, format!("7 {deadline}\n")).unwrap();
         let mut stage = crate::fleet::tenure();
         stage
-            .args(["run-stage", part, &std::process::id().to_string(), "echo", "ran"])
+            .args(["run-stage", part, &std::process::id().to_string(), "[]", "echo", "ran"])
             .env("TENURE_STATUS_FILE", &status);
         let output = stage.output().unwrap();
         let code = if ran { 0 } else { 75 };

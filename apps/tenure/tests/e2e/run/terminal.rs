@@ -230,3 +230,25 @@ fn a_background_job_comes_to_the_front() {
     shell.types(CTRL_C);
     shell.answers(130);
 }
+
+/// Under `nohup` a run in the background outlives its terminal, and goes on renewing.
+#[test]
+fn a_run_under_nohup_outlives_its_terminal() {
+    let scene = Scene::new();
+    let mut shell = Shell::new(&scene, "--ttl 2s");
+    shell.types(&format!("nohup {} {BEATER} > /dev/null 2>&1 &\n", shell.run));
+    let tree = scene.next_tree(None);
+    // What the shell gets when its window is closed; it tells all of its jobs, and takes the terminal along.
+    send(i32::try_from(shell.child.id()).unwrap(), Signal::HUP);
+    shell.child.wait().unwrap();
+    let deadline = || scene.leases().first().map(|lease| (lease.term, lease.remaining));
+    let (term, _) = deadline().unwrap();
+    let closed_at = tokio::time::Instant::now();
+    until("a ttl and more", || closed_at.elapsed() > std::time::Duration::from_millis(2500));
+    assert!(tree.all().iter().all(|pid| alive(*pid)), "the hangup ended it");
+    let beats = scene.beats().len();
+    until("more beats", || scene.beats().len() > beats + 10);
+    assert_eq!(deadline().unwrap().0, term);
+    send(tree.tenure, Signal::TERM);
+    tree.gone();
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::{LONG, Scene, send, until};
+use crate::fleet::alive;
 
 /// `--no-wait` and `--wait` give up with 76, and say nothing that is not needed.
 #[test]
@@ -64,6 +65,122 @@ fn a_lease_is_held_for_its_time_whatever_ends_the_run() {
         let left = scene.leases()[0].remaining.unwrap();
         assert!(left > Duration::from_secs(100), "{signal:?}: {left:?}");
     }
+}
+
+/// It stays where renewals fail until the command has to end, and the store is back before the lease has run out; also
+/// where the run would begin again, which it does only after that time.
+#[test]
+fn a_lease_is_held_for_its_time_though_renewals_fail() {
+    for restart in [false, true] {
+        let scene = Scene::new();
+        let flags = ["--hold-for", "2m", "--ttl", "6s", "--restart"];
+        let mut run = scene.beating(if restart { &flags } else { &flags[..4] });
+        let tree = scene.next_tree(None);
+        let term = scene.leases()[0].term;
+        let connection = rusqlite::Connection::open(scene.file("leases.db")).unwrap();
+        connection.execute_batch("BEGIN EXCLUSIVE").unwrap();
+        until("the command's end", || !alive(tree.command));
+        connection.execute_batch("ROLLBACK").unwrap();
+        if restart {
+            // Longer than the lease would last without renewals.
+            let ended_at = tokio::time::Instant::now();
+            until("a ttl", || ended_at.elapsed() > Duration::from_secs(6));
+            assert!(run.child.try_wait().unwrap().is_none());
+            run.signal(Signal::TERM);
+        }
+        assert_eq!(run.end().code(), Some(75), "{}", run.errors());
+        let leases = scene.leases();
+        assert_eq!(leases[0].term, term, "somebody led in between");
+        let left = leases[0].remaining.unwrap();
+        assert!(left > Duration::from_secs(60), "{left:?}");
+        assert_eq!(scene.check(), 1);
+    }
+}
+
+/// It stays where the watchdog had to end the command, as its run was stopped, and whatever becomes of that run then.
+#[test]
+fn a_lease_is_held_for_its_time_though_the_run_was_stopped() {
+    for signal in [Signal::CONT, Signal::KILL] {
+        let scene = Scene::new();
+        let mut run = scene.beating(&["--hold-for", "2m", "--ttl", "4s"]);
+        let tree = scene.next_tree(None);
+        run.signal(Signal::STOP);
+        until("the command's end", || !alive(tree.command));
+        let left = || scene.leases().first().and_then(|lease| lease.remaining);
+        until("a kept lease", || left().is_some_and(|left| left > Duration::from_secs(60)));
+        run.signal(signal);
+        run.end();
+        tree.gone();
+        assert!(left().is_some_and(|left| left > Duration::from_secs(60)), "{signal:?}: {:?}", left());
+    }
+}
+
+/// It stays where the watchdog, which would see to that last, was killed or stopped while only the lease was left.
+#[test]
+fn a_lease_is_held_for_its_time_without_a_watchdog() {
+    for signal in [Signal::KILL, Signal::STOP] {
+        let scene = Scene::new();
+        let mut run = scene.run(&["--hold-for", "2m", "--ttl", "5s", "--restart=always"], "echo > \"$BEATS\"");
+        super::text_of(&scene.file("beats"));
+        let watchdog = super::deaths::child_of(run.pid()).unwrap();
+        until("the command's end", || super::deaths::child_of(watchdog).is_none());
+        send(watchdog, signal);
+        run.signal(Signal::TERM);
+        assert_eq!(run.end().code(), Some(0), "{}", run.errors());
+        assert!(!alive(watchdog));
+        let left = scene.leases()[0].remaining.unwrap();
+        assert!(left > Duration::from_secs(100), "{signal:?}: {left:?}");
+    }
+}
+
+/// Where the store is away when the lease is to be left to itself, a run goes on trying; a signal ends it, and the watchdog
+/// goes on.
+#[test]
+fn a_signal_ends_the_last_wait() {
+    let scene = Scene::new();
+    let mut run = scene.beating(&["--hold-for", "20m", "--ttl", LONG]);
+    let tree = scene.next_tree(None);
+    let connection = rusqlite::Connection::open(scene.file("leases.db")).unwrap();
+    connection.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    run.signal(Signal::TERM);
+    until("the command's end", || !alive(tree.command));
+    assert!(run.child.try_wait().unwrap().is_none(), "it gave up at once");
+    // One that comes before the last wait has begun is for what comes before it.
+    until("the run's end", || {
+        run.signal(Signal::TERM);
+        run.child.try_wait().unwrap().is_some()
+    });
+    assert_eq!(run.end().code(), Some(143), "{}", run.errors());
+    assert!(alive(tree.watchdog));
+    connection.execute_batch("ROLLBACK").unwrap();
+    tree.gone();
+    let left = scene.leases()[0].remaining.unwrap();
+    assert!(left > Duration::from_secs(15 * 60), "{left:?}");
+}
+
+/// Ctrl-Z stops a run also while there is no command: it waits for the time to hold the lease to be over.
+#[test]
+fn a_run_without_a_command_can_be_stopped() {
+    let scene = Scene::new();
+    let mut run = scene.run(&["--hold-for", "2m", "--restart=always", "--on-lost", "echo > \"$BEATS\""], "true");
+    super::text_of(&scene.file("beats"));
+    run.signal(Signal::TSTP);
+    until("a stop", || super::state(run.pid()) == Some('T'));
+    run.signal(Signal::CONT);
+    run.signal(Signal::TERM);
+    assert_eq!(run.end().code(), Some(0));
+}
+
+/// Who is asked to hand over does, whatever is to be held.
+#[test]
+fn a_lease_that_is_asked_for_is_not_held() {
+    let scene = Scene::new();
+    let mut run = scene.beating(&["--hold-for", "2m", "--ttl", "2s"]);
+    scene.next_tree(None);
+    let status = crate::fleet::tenure().args(["resign", "--lease", super::KEY, "--store", &scene.store()]).status();
+    assert!(status.unwrap().success());
+    assert_eq!(run.end().code(), Some(75));
+    assert!(scene.leases().is_empty());
 }
 
 /// A command that runs longer than its lease is to be held releases it at its end.
