@@ -91,7 +91,7 @@ pub(crate) fn message(builder: &mut Builder, line: &str) -> Option<Message> {
     Some(Message {
         id: built.id,
         kind: built.kind.as_str(),
-        channel: channel_of(&parsed).into_owned(),
+        channel: channel_of(&parsed).into(),
         body: Bytes::from(body),
     })
 }

@@ -1,7 +1,5 @@
 //! The headers of a message: what a consumer needs to route, trace and fence it without reading the envelope.
 
-use std::fmt::Write;
-
 use bytes::BytesMut;
 use tenure_bus::{Followed, Message};
 use tenure_core::Term;
@@ -27,11 +25,14 @@ pub(crate) fn encode(
     scratch.clear();
     write_headers(scratch, message, term);
     let (inbox, number) = reply;
-    let (headers, total) = (scratch.len(), scratch.len() + message.body.len());
-    out.reserve(subject.len() + inbox.len() + total + 64);
-    // Writing to memory cannot fail.
-    let _ = write!(out, "HPUB {subject} {inbox}{number} {headers} {total}\r\n");
-    out.extend_from_slice(scratch.as_bytes());
+    let total = scratch.len() + message.body.len();
+    let mut digits = [itoa::Buffer::new(), itoa::Buffer::new(), itoa::Buffer::new()];
+    let [number_digits, header_digits, total_digits] = &mut digits;
+    let (number, headers) = (number_digits.format(number), header_digits.format(scratch.len()));
+    out.reserve(subject.len() + inbox.len() + total + 80);
+    for part in ["HPUB ", subject, " ", inbox, number, " ", headers, " ", total_digits.format(total), "\r\n", scratch] {
+        out.extend_from_slice(part.as_bytes());
+    }
     out.extend_from_slice(&message.body);
     out.extend_from_slice(b"\r\n");
 }
@@ -53,19 +54,23 @@ fn write_headers(out: &mut String, message: &Message, term: Option<Term>) {
         out.push_str(part);
     }
     // A trace id is the envelope's; the span that published it is named after the id's second half. Neither is zero.
-    let digits = || id.chars().filter(|digit| *digit != '-');
-    out.extend(digits());
-    out.push('-');
-    out.extend(digits().skip(16));
-    out.push_str("-01\r\n");
+    for part in [&id[..8], &id[9..13], &id[14..18], &id[19..23], &id[24..], "-", &id[19..23], &id[24..], "-01\r\n"] {
+        out.push_str(part);
+    }
     if !message.channel.is_empty() {
         out.push_str("channel: ");
         // A header's line must not be ended by what it holds.
-        out.extend(message.channel.chars().map(|c| if c.is_control() { '?' } else { c }));
+        if message.channel.chars().any(char::is_control) {
+            out.extend(message.channel.chars().map(|c| if c.is_control() { '?' } else { c }));
+        } else {
+            out.push_str(&message.channel);
+        }
         out.push_str("\r\n");
     }
     if let Some(term) = term {
-        let _ = write!(out, "{TERM}: {}\r\n", term.get());
+        for part in [TERM, ": ", itoa::Buffer::new().format(term.get()), "\r\n"] {
+            out.push_str(part);
+        }
     }
     out.push_str("\r\n");
 }

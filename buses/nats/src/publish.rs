@@ -1,5 +1,6 @@
 //! Publishing: messages go out in one bounded window, and each is answered by its acknowledgement.
 
+use std::borrow::Cow;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
@@ -179,9 +180,9 @@ struct Sending {
 /// What an acknowledgement says.
 fn read(message: &Incoming, subject: &str) -> Result<Result<Published, Refusal>, Failure> {
     #[derive(Deserialize)]
-    struct Ack {
-        #[serde(default)]
-        stream: String,
+    struct Ack<'a> {
+        #[serde(default, borrow)]
+        stream: Cow<'a, str>,
         #[serde(default)]
         seq: u64,
         #[serde(default)]
@@ -193,7 +194,8 @@ fn read(message: &Incoming, subject: &str) -> Result<Result<Published, Refusal>,
         return Err(Failure::new(FailureKind::NoResponders, what));
     }
     let no_acknowledgement = |why: &str| Failure::connection(format!("an answer that is no acknowledgement: {why}"));
-    let ack: Ack = serde_json::from_slice(&message.payload).map_err(|error| no_acknowledgement(&error.to_string()))?;
+    let ack: Ack<'_> =
+        serde_json::from_slice(&message.payload).map_err(|error| no_acknowledgement(&error.to_string()))?;
     let Some(ApiError { code, err_code, description }) = ack.error else {
         let seq = Some(ack.seq).filter(|seq| *seq > 0);
         return match (ack.duplicate, seq) {

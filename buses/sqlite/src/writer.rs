@@ -207,7 +207,7 @@ fn insert(connection: &Connection, batch: &OwnedBatch, tally: &mut Tally) -> rus
         insert.raw_bind_parameter(1, tally.pos + 1)?;
         insert.raw_bind_parameter(2, id.as_str())?;
         insert.raw_bind_parameter(4, message.kind)?;
-        insert.raw_bind_parameter(5, message.channel.as_str())?;
+        insert.raw_bind_parameter(5, &*message.channel)?;
         insert.raw_bind_parameter(8, ToSqlOutput::Borrowed(ValueRef::Text(&message.body)))?;
         if insert.raw_execute()? == 1 {
             tally.pos += 1;

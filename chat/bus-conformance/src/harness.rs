@@ -124,7 +124,7 @@ pub(crate) fn message(number: u64) -> Message {
 pub(crate) fn with_body(number: u64, body: impl Into<Bytes>) -> Message {
     let mut id = [0x5a; 16];
     id[..8].copy_from_slice(&number.to_be_bytes());
-    Message { id: EnvelopeId(id), kind: "external.chat.message.v1", channel: "room".to_owned(), body: body.into() }
+    Message { id: EnvelopeId(id), kind: "external.chat.message.v1", channel: "room".into(), body: body.into() }
 }
 
 pub(crate) fn messages(numbers: impl IntoIterator<Item = u64>) -> Vec<Message> {

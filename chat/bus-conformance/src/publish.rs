@@ -61,7 +61,7 @@ async fn bodies_come_back_byte_for_byte(fresh: Fresh<'_>) -> Verdict {
     bodies.push("{\"a\":\"\\u0000 \\\" '; DROP TABLE envelopes; -- ?1 $a :b\"}".to_owned());
     bodies.push("😀 e\u{301} \u{e0000}\u{202e}\u{2028}\u{feff}\u{10ffff} \u{7f}".to_owned());
     let mut batch: Vec<_> = bodies.into_iter().zip(0..).map(|(body, number)| with_body(number, body)).collect();
-    batch[0].channel = "'ünïcode' 😀".to_owned();
+    batch[0].channel = "'ünïcode' 😀".into();
     let positions = stored(&publish(&*bus, &batch).await?)?;
     let mut stream = follow_all(&*bus).await?;
     for ((followed, sent), pos) in next(&mut stream, batch.len()).await?.iter().zip(&batch).zip(positions) {

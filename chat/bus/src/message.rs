@@ -1,5 +1,7 @@
 //! What goes onto a bus and what comes back.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use tenure_core::{Term, Time};
 use tenure_envelope::EnvelopeId;
@@ -12,7 +14,7 @@ pub struct Message {
     /// The envelope's type, such as `external.chat.message.v1`.
     pub kind: &'static str,
     /// The channel, without `#`; for headers.
-    pub channel: String,
+    pub channel: Arc<str>,
     /// The envelope, as JSON.
     pub body: Bytes,
 }

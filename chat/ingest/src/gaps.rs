@@ -1,12 +1,13 @@
 //! Intervals that may have been read by nobody: kept until it is decided whether another reader covered them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tenure_core::Time;
 use tenure_envelope::EnvelopeId;
 
 use crate::cover::{CoverNote, Interruption};
+use crate::ids::IdMap;
 use crate::ring::Entry;
 
 /// Why a channel's interval is not covered, as the gap envelope says it.
@@ -34,10 +35,10 @@ pub struct Found {
 #[derive(Debug)]
 pub struct Gaps {
     undecided: BTreeMap<String, Undecided>,
-    forced_out: HashMap<EnvelopeId, (String, u64)>,
+    forced_out: IdMap<(String, u64)>,
     overflowed: BTreeMap<String, (u64, u64)>,
     overflow_due: Option<Time>,
-    announced: HashMap<EnvelopeId, Found>,
+    announced: IdMap<Found>,
     decide_after: Duration,
     give_up_after: Duration,
 }
@@ -63,10 +64,10 @@ impl Gaps {
     pub fn new(decide_after: Duration, give_up_after: Duration) -> Self {
         Gaps {
             undecided: BTreeMap::new(),
-            forced_out: HashMap::new(),
+            forced_out: IdMap::default(),
             overflowed: BTreeMap::new(),
             overflow_due: None,
-            announced: HashMap::new(),
+            announced: IdMap::default(),
             decide_after,
             give_up_after,
         }
@@ -161,7 +162,7 @@ impl Gaps {
     /// Entries that the ring had to let go.
     pub fn forced_out(&mut self, entries: Vec<Entry>) {
         for entry in entries {
-            let channel = entry.message.channel;
+            let channel = entry.message.channel.to_string();
             if let Some(found) = self.announced.remove(&entry.message.id) {
                 widen(&mut self.overflowed, channel, found.from_ms, found.until_ms);
             } else if self.forced_out.len() < MOST_FORCED_OUT {

@@ -10,6 +10,8 @@ mod daemon;
 mod fleet;
 mod follower;
 mod gaps;
+mod ids;
+mod names;
 pub mod pipeline;
 mod publication;
 mod ring;

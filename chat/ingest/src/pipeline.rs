@@ -28,6 +28,7 @@ use crate::coverage::{Coverage, CoverageConfig};
 use crate::fleet::Fleet;
 use crate::follower::Following;
 use crate::gaps::Gaps;
+use crate::names::Names;
 use crate::publication::{Finalization, Retries};
 use crate::rooms::Rooms;
 use crate::snapshot::Snapshot;
@@ -129,6 +130,7 @@ pub fn start(mut config: PipelineConfig, bus: Arc<dyn Bus>, fleet: Option<Fleet>
         cover: Cover::new(config.channels.iter().map(String::as_str)),
         gaps: Gaps::new(config.coverage.repair_after, config.ttl.saturating_mul(2)),
         rooms: Rooms::new(config.channels.len()),
+        names: Names::default(),
         builder: Builder::new(),
         finalizations: VecDeque::new(),
         retries: Retries::default(),
@@ -159,6 +161,7 @@ struct Pipeline {
     cover: Cover,
     gaps: Gaps,
     rooms: Rooms,
+    names: Names,
     builder: Builder,
     retries: Retries,
     /// Messages that the bus has refused for good, on their way to the finalizer; each is still in the ring, in flight.
@@ -240,8 +243,9 @@ impl Pipeline {
                         reader = None;
                         self.reading_ended(now);
                     }
+                    let now = tenure::now();
                     for event in events.drain(..) {
-                        self.event(event);
+                        self.event(now, event);
                     }
                 }
                 () = tokio::time::sleep(due.unwrap_or(Duration::MAX)), if due.is_some() => {}

@@ -1,11 +1,13 @@
 //! The ring: what this instance has read and has not yet seen on the bus. Bounded by bytes and by age.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, hash_map};
 use std::time::Duration;
 
 use tenure_bus::Message;
 use tenure_core::Time;
 use tenure_envelope::EnvelopeId;
+
+use crate::ids::IdMap;
 
 /// One line that was read, as the message it becomes.
 #[derive(Clone, Debug)]
@@ -44,7 +46,7 @@ pub enum Inserted {
 pub struct Ring {
     limits: RingLimits,
     entries: BTreeMap<u64, Slot>,
-    by_id: HashMap<EnvelopeId, u64>,
+    by_id: IdMap<u64>,
     next: u64,
     bytes: usize,
     in_flight: usize,
@@ -63,7 +65,7 @@ const OVERHEAD: usize = 256;
 impl Ring {
     /// An empty ring.
     pub fn new(limits: RingLimits) -> Self {
-        Ring { limits, entries: BTreeMap::new(), by_id: HashMap::new(), next: 0, bytes: 0, in_flight: 0 }
+        Ring { limits, entries: BTreeMap::new(), by_id: IdMap::default(), next: 0, bytes: 0, in_flight: 0 }
     }
 
     /// How many entries it holds.
@@ -88,13 +90,11 @@ impl Ring {
 
     /// Appends an entry, unless its id is there already.
     pub fn insert(&mut self, entry: Entry) -> Inserted {
-        if self.by_id.contains_key(&entry.message.id) {
-            return Inserted::Known;
-        }
+        let hash_map::Entry::Vacant(place) = self.by_id.entry(entry.message.id) else { return Inserted::Known };
         let at = self.next;
+        place.insert(at);
         self.next += 1;
         self.bytes += cost(&entry);
-        self.by_id.insert(entry.message.id, at);
         self.entries.insert(at, Slot { entry, in_flight: false, refused: 0 });
         Inserted::New
     }

@@ -1,22 +1,24 @@
 //! The ids that were lately seen on the bus, so that a line read after its publication is not held for repair.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 
 use tenure_envelope::EnvelopeId;
+
+use crate::ids::IdSet;
 
 /// Remembers the last `capacity` ids; the oldest is forgotten first. What it forgets costs a publication that the bus
 /// drops, nothing else.
 #[derive(Debug)]
 pub struct Seen {
     capacity: usize,
-    ids: HashSet<EnvelopeId>,
+    ids: IdSet,
     order: VecDeque<EnvelopeId>,
 }
 
 impl Seen {
     /// Remembers nothing yet.
     pub fn new(capacity: usize) -> Self {
-        Seen { capacity, ids: HashSet::new(), order: VecDeque::new() }
+        Seen { capacity, ids: IdSet::default(), order: VecDeque::new() }
     }
 
     /// Remembers this id; false where it was remembered already.

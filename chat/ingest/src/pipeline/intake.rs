@@ -56,8 +56,7 @@ impl Pipeline {
         }
     }
 
-    pub(super) fn event(&mut self, event: ReaderEvent) {
-        let now = tenure::now();
+    pub(super) fn event(&mut self, now: Time, event: ReaderEvent) {
         match event {
             ReaderEvent::Line { connection, line, received_at_unix_ms } => {
                 self.cover.alive(connection, received_at_unix_ms);
@@ -118,7 +117,7 @@ impl Pipeline {
         let message = Message {
             id: built.id,
             kind: built.kind.as_str(),
-            channel: String::from_utf8_lossy(channel).into_owned(),
+            channel: self.names.of(channel),
             body: Bytes::copy_from_slice(&self.scratch),
         };
         let live = built.identity == Identity::Live;

@@ -163,7 +163,7 @@ impl Pipeline {
                     && message.kind != Kind::Gap.as_str()
                 {
                     let (from_ms, until_ms) = (entry.read_at_ms, entry.read_at_ms);
-                    let channel = message.channel;
+                    let channel = message.channel.to_string();
                     self.add_gaps(now, vec![Found { channel, from_ms, until_ms, reason: REFUSED.into() }]);
                 }
                 return;

@@ -158,7 +158,7 @@ impl Pipeline {
             let message = Message {
                 id: built.id,
                 kind: built.kind.as_str(),
-                channel,
+                channel: channel.into(),
                 body: Bytes::copy_from_slice(&self.scratch),
             };
             let id = message.id;

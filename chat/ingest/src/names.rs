@@ -1,0 +1,46 @@
+//! The names of channels, each kept once however many messages carry it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+
+/// Names that were lately asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Names(HashSet<Arc<str>, RandomState>);
+
+/// How many names are kept: more than an instance joins. Beyond that all are forgotten, which costs memory for a while.
+const MOST: usize = 4_096;
+
+impl Names {
+    /// The channel's name, without `#`; what is not UTF-8 is replaced.
+    pub(crate) fn of(&mut self, channel: &[u8]) -> Arc<str> {
+        let name = String::from_utf8_lossy(channel);
+        if let Some(known) = self.0.get(&*name) {
+            return Arc::clone(known);
+        }
+        if self.0.len() >= MOST {
+            self.0.clear();
+        }
+        let name: Arc<str> = name.into();
+        self.0.insert(Arc::clone(&name));
+        name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Equal names are the same one, and never more than the bound are kept.
+    #[test]
+    fn names_are_kept_once_and_bounded() {
+        let mut names = Names::default();
+        assert!(Arc::ptr_eq(&names.of(b"a"), &names.of(b"a")));
+        assert_eq!(&*names.of(b"\xff"), "\u{fffd}");
+        for n in 0..3 * MOST {
+            names.of(n.to_string().as_bytes());
+        }
+        assert!(names.0.len() <= MOST);
+    }
+}
