@@ -14,7 +14,8 @@ use crate::table::{Align, Table};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 One JSON object a line with --json: key, holder, term, remaining_ms, ttl_ms, note; null where the store cannot know. A \
-record of another program counts as held; it has no term, and is marked (foreign: true in JSON). Where nobody holds \
+record of another program counts as held; it has no term, and is marked (foreign: true in JSON). Of what it wrote only what \
+looks like its holder's name is shown. Where nobody holds \
 anything, stdout stays empty and the exit code is 0.
 
 Examples:

@@ -26,14 +26,15 @@ const SUCCESSOR: Duration = Duration::from_secs(1);
 #[command(after_help = "\
 The holder learns of the request with its next renewal (after a third of its ttl by default), drains its work, then \
 releases; for one ttl after that it leaves the key to others. The exit code is 0 once its tenure is over, and 1 where it \
-is not over in time or where nobody holds the key.
+is not over in time or where nobody holds the key. A lease that nobody renews, as `tenure run --hold-for` leaves one, hears \
+nothing: it ends with its time, or by --force.
 
 --force deletes the lease: somebody else can be granted the key at once, while the old holder may act until it notices, \
 at the latest at the moment that is printed. Stop the old holder first, or see that whatever it writes to checks terms. \
 With --timeout as well, the holder is asked first and the lease deleted only if it has not ended by then.
 
 With --json one object: key, over, was {holder, term}, now {holder, term} or null, after_ms; with --force also removed, \
-may_act_ms and may_act_until.
+may_act_ms and may_act_until. Where nobody holds the key, was is null and over false.
 
 Examples:
   tenure resign --lease myapp/leader                     hand over, without killing anything
@@ -60,9 +61,10 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
     store::block_on(async {
         let Some(store) = args.store.open_existing().await? else {
+            tell_nothing_done(&args, None)?;
             return Err(anyhow!("nobody holds {}: {}", args.lease, args.store.missing()));
         };
-        let resign = Resign { store: &*store, key: &args.lease, json: args.json };
+        let resign = Resign { store: &*store, key: &args.lease, args: &args };
         match (args.force, args.timeout) {
             (true, None) => resign.remove().await,
             (true, Some(timeout)) => resign.ask_then_remove(timeout).await,
@@ -74,15 +76,15 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
 struct Resign<'a> {
     store: &'a dyn LeaseStore,
     key: &'a LeaseKey,
-    json: bool,
+    args: &'a Args,
 }
 
 /// What came of asking.
 enum Asked {
     /// The tenure is over; who holds the key now.
     Over { now: Option<LeaseRecord>, after: Duration },
-    /// It is not over in time; the record as it was last seen.
-    NotInTime { last: LeaseRecord },
+    /// It is not over in time; the record as it was last seen, and whether it was seen to be renewed.
+    NotInTime { last: LeaseRecord, renewed: bool },
     /// Whoever holds the key cannot be asked: it is another program, or its record is of a format that is not known.
     Deaf,
 }
@@ -92,11 +94,14 @@ impl Resign<'_> {
         let was = self.holder().await?;
         match self.wait(&was, timeout).await? {
             Asked::Over { now, after } => self.tell_over(&was, now.as_ref(), after),
-            Asked::NotInTime { last } => {
-                self.tell_not_over(&last, timeout)?;
+            Asked::NotInTime { last, renewed } => {
+                self.tell_not_over(&last, renewed, timeout)?;
                 Ok(ExitCode::FAILURE)
             }
-            Asked::Deaf => Err(self.cannot_be_asked(&was)),
+            Asked::Deaf => {
+                tell_nothing_done(self.args, Some(&was))?;
+                Err(self.cannot_be_asked(&was))
+            }
         }
     }
 
@@ -110,10 +115,10 @@ impl Resign<'_> {
 
     async fn remove(&self) -> Result<ExitCode> {
         let Some(record) = store::answer(self.store.remove(self.key)).await.map_err(Exit::unreachable)? else {
-            return Err(self.nobody());
+            return Err(self.nobody()?);
         };
-        let until = record.remaining.and_then(|left| jiff::Timestamp::now().checked_add(left).ok());
-        if self.json {
+        let until = until(&record);
+        if self.args.json {
             output::line(json!({
                 "key": self.key.as_str(),
                 "over": true,
@@ -143,7 +148,10 @@ impl Resign<'_> {
     /// The record as it stands at the start.
     async fn holder(&self) -> Result<LeaseRecord> {
         let record = store::record(self.store, self.key).await.map_err(Exit::unreachable)?;
-        record.ok_or_else(|| self.nobody())
+        match record {
+            Some(record) => Ok(record),
+            None => Err(self.nobody()?),
+        }
     }
 
     /// Asks, then waits for the end of the tenure that `was` shows.
@@ -156,10 +164,14 @@ impl Resign<'_> {
             return Ok(Asked::Deaf);
         }
         let until = Instant::now() + timeout;
-        let mut last = was.clone();
+        let (mut last, mut renewed) = (was.clone(), false);
         loop {
             match store::record(self.store, self.key).await {
-                Ok(Some(record)) if is_same(&record, was) => last = record,
+                Ok(Some(record)) if is_same(&record, was) => {
+                    // What remains only grows with a renewal.
+                    renewed |= record.remaining > last.remaining;
+                    last = record;
+                }
                 Ok(now) => {
                     let after = tenure::now().since(began);
                     return Ok(Asked::Over { now: self.successor(now, hints).await, after });
@@ -169,7 +181,7 @@ impl Resign<'_> {
                 Err(_) => {}
             }
             if Instant::now() >= until {
-                return Ok(Asked::NotInTime { last });
+                return Ok(Asked::NotInTime { last, renewed });
             }
             look_again(&mut hints, until.min(Instant::now() + LOOK)).await;
         }
@@ -186,7 +198,7 @@ impl Resign<'_> {
     }
 
     fn tell_over(&self, was: &LeaseRecord, now: Option<&LeaseRecord>, after: Duration) -> Result<ExitCode> {
-        if self.json {
+        if self.args.json {
             output::line(json!({
                 "key": self.key.as_str(),
                 "over": true,
@@ -205,8 +217,8 @@ impl Resign<'_> {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn tell_not_over(&self, last: &LeaseRecord, timeout: Duration) -> Result<()> {
-        if self.json {
+    fn tell_not_over(&self, last: &LeaseRecord, renewed: bool, timeout: Duration) -> Result<()> {
+        if self.args.json {
             output::line(json!({
                 "key": self.key.as_str(),
                 "over": false,
@@ -215,20 +227,33 @@ impl Resign<'_> {
                 "after_ms": millis(timeout),
             }))?;
         }
+        let held =
+            format!("{} is still held by {} after {}", shown(self.key.as_str()), name(last), durations::show(timeout));
+        let what_to_do = "The request stays: wait longer with --timeout, look with `tenure watch`, or delete the lease with \
+                          --force";
+        if renewed {
+            say!(
+                "tenure: {held}, and renewed it meanwhile: with that it learns of the request, and then drains its work. \
+                 {what_to_do}"
+            );
+            return Ok(());
+        }
         let renewal = last.ttl.map_or(String::new(), |ttl| format!(" (by default within {})", short(ttl / 3)));
+        let lasts = match (last.remaining, until(last)) {
+            (Some(left), Some(until)) => format!("the lease lasts until {until:.0} ({} from now)", short(left)),
+            _ => "nobody knows how long the lease lasts".to_owned(),
+        };
         say!(
-            "tenure: {} is still held by {} after {}: it learns of the request with its next renewal{renewal} and then \
-             drains its work. The request stays: wait longer with --timeout, look with `tenure watch`, or take the lease \
-             away with --force",
-            shown(self.key.as_str()),
-            name(last),
-            durations::show(timeout),
+            "tenure: {held}, and was not seen to renew it meanwhile. Perhaps nobody is there any more, as with a lease that \
+             `tenure run --hold-for` has left: {lasts}. A holder that is there learns of the request with its next \
+             renewal{renewal}, and then drains its work. {what_to_do}"
         );
         Ok(())
     }
 
-    fn nobody(&self) -> anyhow::Error {
-        anyhow!("nobody holds {}, so there is nobody to ask", shown(self.key.as_str()))
+    fn nobody(&self) -> Result<anyhow::Error> {
+        tell_nothing_done(self.args, None)?;
+        Ok(anyhow!("nobody holds {}, so there is nobody to ask", shown(self.key.as_str())))
     }
 
     fn cannot_be_asked(&self, was: &LeaseRecord) -> anyhow::Error {
@@ -262,6 +287,27 @@ fn is_same(one: &LeaseRecord, other: &LeaseRecord) -> bool {
     (one.nonce, one.term, &one.holder, one.format) == (other.nonce, other.term, &other.holder, other.format)
 }
 
+/// The JSON where nothing came of it, because nobody holds the key or whoever does cannot be asked.
+fn tell_nothing_done(args: &Args, held: Option<&LeaseRecord>) -> Result<()> {
+    if !args.json {
+        return Ok(());
+    }
+    let mut object = json!({
+        "key": args.lease.as_str(), "over": false, "was": held.map(who), "now": held.map(who), "after_ms": 0
+    });
+    if args.force {
+        object["removed"] = false.into();
+        object["may_act_ms"] = Value::Null;
+        object["may_act_until"] = Value::Null;
+    }
+    Ok(output::line(object)?)
+}
+
+/// Until when the lease lasts, by this machine's wall clock.
+fn until(record: &LeaseRecord) -> Option<jiff::Timestamp> {
+    record.remaining.and_then(|left| jiff::Timestamp::now().checked_add(left).ok())
+}
+
 fn who(record: &LeaseRecord) -> Value {
     json!({ "holder": record.holder.as_str(), "term": record.term.map(Term::get) })
 }
@@ -270,6 +316,7 @@ fn name(record: &LeaseRecord) -> String {
     let holder = visible(record.holder.as_str());
     match record.term {
         Some(term) => format!("{holder} (term {term})"),
+        None if holder.starts_with("another program") => holder,
         None => format!("{holder} (another program)"),
     }
 }

@@ -2,16 +2,18 @@
 
 mod changes;
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use futures_util::future::try_join_all;
 use futures_util::{FutureExt, StreamExt};
 use rustix::event::{PollFd, PollFlags, poll};
 use serde_json::Value;
-use tenure_core::{KeyPrefix, LeaseRecord};
-use tenure_store::{LeaseStore, StoreErrorKind, WakeStream};
+use tenure_core::{KeyPrefix, LeaseKey, LeaseRecord};
+use tenure_store::{LeaseStore, StoreError, StoreErrorKind, Wake, WakeStream};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -27,8 +29,10 @@ use changes::{Event, Leases};
 const MOST_WITH_HINTS: Duration = Duration::from_secs(5);
 /// The same where it sends none.
 const MOST_WITHOUT: Duration = Duration::from_secs(1);
-/// How long a hint waits for the next one, so that many cost one look.
+/// How long a hint waits after the last look, so that many cost one.
 const GATHER: Duration = Duration::from_millis(10);
+/// The most keys that are looked at one by one; where there are more, a list costs less.
+const ALONE: usize = 32;
 /// The first pause after the store failed; it doubles with each failure.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// The longest.
@@ -37,9 +41,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Flags of `tenure watch`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-What is held at the start comes first, as acquired; then each change as it is seen. Changes are learned from the store's \
-hints, which may be lost, and by looking again, at the latest every 5 s and more often where leases are short: what comes \
-and goes between two looks is not told. A lease that goes before its time is over was released (or taken back by force), \
+What is held at the start comes first, as acquired; then each change as it is seen. That a tenure begins or ends is learned \
+from the store's hints, which may be lost; and by looking again: at each lease six times in its ttl and when its time is \
+over, at all keys every 5 s (every second where the store sends no hints). What comes and goes between two looks is not \
+told. A lease that goes before its time is over was released (or taken back by force), \
 one that goes with it has expired. While the store is away this says so on stderr and goes on trying. Ctrl-C ends it \
 with 0, and so does a reader that has gone.
 
@@ -84,9 +89,11 @@ async fn watch(args: ListArgs) -> Result<()> {
         leases: Leases::default(),
         lines: if args.json { Lines::Json } else { Lines::Table { table: Table::new(COLUMNS), headed: false } },
         hints: Hints::None,
+        wanted: Wanted { all: true, keys: BTreeSet::new() },
+        looked: Instant::now(),
+        looked_at_all: Instant::now(),
         failed: 0,
     };
-    watcher.subscribe(&*store).await;
     // A store that does not answer the first question is unreachable at the start; later it is waited for.
     let first = watcher.look(&*store).await.map_err(|error| Exit::unreachable(anyhow::Error::new(error)))?;
     if first.is_empty() {
@@ -136,8 +143,32 @@ struct Watcher {
     leases: Leases,
     lines: Lines,
     hints: Hints,
+    wanted: Wanted,
+    /// When the last look ended, and the last at all keys.
+    looked: Instant,
+    looked_at_all: Instant,
     /// How many looks in a row have failed.
     failed: u32,
+}
+
+/// What the next look is to look at.
+#[derive(Default)]
+struct Wanted {
+    all: bool,
+    keys: BTreeSet<LeaseKey>,
+}
+
+impl Wanted {
+    fn is_empty(&self) -> bool {
+        !self.all && self.keys.is_empty()
+    }
+
+    fn add(&mut self, key: Option<LeaseKey>) {
+        match key {
+            Some(key) if self.keys.len() < ALONE => drop(self.keys.insert(key)),
+            _ => self.all = true,
+        }
+    }
 }
 
 enum Hints {
@@ -155,19 +186,24 @@ impl Hints {
         }
     }
 
-    /// Waits for a hint, and gathers those that come with it. A stream that has ended is dropped.
-    async fn next(&mut self) {
+    /// Waits for a hint. A stream that has ended is dropped. Cancelling it loses nothing.
+    async fn next(&mut self) -> Wake {
         let Hints::Stream(stream) = self else { return std::future::pending().await };
-        if stream.next().await.is_none() {
-            *self = Hints::None;
-            return std::future::pending().await;
+        match stream.next().await {
+            Some(wake) => wake,
+            None => {
+                *self = Hints::None;
+                std::future::pending().await
+            }
         }
-        tokio::time::sleep(GATHER).await;
+    }
+
+    /// Takes the hints that are there already.
+    fn gather(&mut self, wanted: &mut Wanted) {
         // Bounded: a store that hints without end must still be looked at.
         for _ in 0..10_000 {
-            match stream.next().now_or_never() {
-                Some(Some(_)) => {}
-                Some(None) => return *self = Hints::None,
+            match self.next().now_or_never() {
+                Some(wake) => wanted.add(wake.key),
                 None => return,
             }
         }
@@ -175,8 +211,10 @@ impl Hints {
 }
 
 impl Watcher {
+    /// Asks for hints where there are none. What happened before they come is not known.
     async fn subscribe(&mut self, store: &dyn LeaseStore) {
         if matches!(self.hints, Hints::None) {
+            self.wanted.all = true;
             match tokio::time::timeout(store::ANSWER, store.watch(&self.prefix)).await {
                 Ok(Ok(stream)) => self.hints = Hints::Stream(stream),
                 Ok(Err(error)) if error.kind() == StoreErrorKind::Unsupported => self.hints = Hints::Unsupported,
@@ -188,26 +226,54 @@ impl Watcher {
 
     async fn look(&mut self, store: &dyn LeaseStore) -> Result<Vec<(Event, LeaseRecord)>, Unanswered> {
         self.subscribe(store).await;
-        let sent = tenure::now();
-        let records = match tokio::time::timeout(store::ANSWER, store.list(&self.prefix)).await {
-            Ok(records) => records.map_err(Unanswered::Failed)?,
-            Err(_) => return Err(Unanswered::Late),
+        let changes = match std::mem::take(&mut self.wanted) {
+            Wanted { all: true, .. } => {
+                let sent = tenure::now();
+                let records = answered(store.list(&self.prefix)).await?;
+                self.looked_at_all = Instant::now();
+                self.leases.look(sent, tenure::now(), records)
+            }
+            Wanted { keys, .. } => {
+                let sent = tenure::now();
+                let records = answered(try_join_all(keys.iter().map(|key| store.record(key)))).await?;
+                let now = tenure::now();
+                let looks = keys.iter().zip(records);
+                looks.flat_map(|(key, record)| self.leases.look_at(sent, now, key, record)).collect()
+            }
         };
-        Ok(self.leases.look(sent, tenure::now(), records))
+        self.looked = Instant::now();
+        Ok(changes)
     }
 
-    /// Waits until it is time to look again.
+    /// Waits until it is time to look again, and says at what.
     async fn wait(&mut self) {
         if self.failed > 0 {
             let pause = FIRST_PAUSE.saturating_mul(1 << (self.failed - 1).min(10)).min(LONGEST_PAUSE);
+            self.wanted.all = true;
             return tokio::time::sleep(pause).await;
         }
         let most = if matches!(self.hints, Hints::Stream(_)) { MOST_WITH_HINTS } else { MOST_WITHOUT };
-        let until = Instant::now() + self.leases.next_look(tenure::now(), most);
-        tokio::select! {
-            () = self.hints.next() => {}
-            () = tokio::time::sleep_until(until) => {}
+        let all = self.looked_at_all + most;
+        while self.wanted.is_empty() {
+            let until = all.min(Instant::now() + self.leases.next_look(tenure::now(), most));
+            tokio::select! {
+                wake = self.hints.next() => {
+                    self.wanted.add(wake.key);
+                    tokio::time::sleep_until(self.looked + GATHER).await;
+                    self.hints.gather(&mut self.wanted);
+                }
+                () = tokio::time::sleep_until(until) => {}
+            }
+            self.wanted.all |= Instant::now() >= all;
+            self.leases.due(tenure::now()).for_each(|key| self.wanted.add(Some(key.clone())));
         }
+    }
+}
+
+async fn answered<T>(question: impl Future<Output = Result<T, StoreError>>) -> Result<T, Unanswered> {
+    match tokio::time::timeout(store::ANSWER, question).await {
+        Ok(answer) => answer.map_err(Unanswered::Failed),
+        Err(_) => Err(Unanswered::Late),
     }
 }
 

@@ -130,6 +130,7 @@ const CASES: &[(&str, Run)] = cases![
     watch::a_release_wakes_within_a_deadline,
     watch::every_watcher_is_woken,
     watch::a_deleted_lease_wakes,
+    watch::a_new_tenure_wakes,
     races::one_of_many_is_granted,
     races::disjoint_batches_do_not_disturb_each_other,
     faults::a_stopped_client_loses,

@@ -1,7 +1,7 @@
 //! Watching: hints that come in time.
 
 use futures_util::StreamExt;
-use tenure_store::{LeaseKey, StoreErrorKind, WakeStream};
+use tenure_store::{LeaseKey, StoreErrorKind, WakeChange, WakeStream};
 use tokio::time::Instant;
 
 use crate::kit::*;
@@ -23,7 +23,7 @@ pub(crate) async fn a_release_wakes_within_a_deadline(kit: &Kit<'_>) -> Verdict 
     quiet(&mut wakes).await;
     let sent = Instant::now();
     freed(&one, &own).await?;
-    woken(kit, &mut wakes, &key).await?;
+    woken(kit, &mut wakes, &key, WakeChange::Freed).await?;
     passed(format!("after {} ms", sent.elapsed().as_millis()))
 }
 
@@ -46,7 +46,7 @@ pub(crate) async fn every_watcher_is_woken(kit: &Kit<'_>) -> Verdict {
     }
     freed(&stores[0], &own).await?;
     for wakes in &mut watchers {
-        woken(kit, wakes, &key).await?;
+        woken(kit, wakes, &key, WakeChange::Freed).await?;
     }
     passed(format!("{} watchers", watchers.len()))
 }
@@ -62,7 +62,27 @@ pub(crate) async fn a_deleted_lease_wakes(kit: &Kit<'_>) -> Verdict {
     let mut wakes = store.watch(&kit.prefix("")).await.map_err(|error| failed("watch", error))?;
     quiet(&mut wakes).await;
     kit.client().await?.remove(&key).await.map_err(|error| failed("removal", error))?;
-    woken(kit, &mut wakes, &key).await?;
+    woken(kit, &mut wakes, &key, WakeChange::Freed).await?;
+    PASSED
+}
+
+/// A claim by another client that begins a tenure wakes a watcher within the bound, of a free key and of one whose lease ran
+/// out.
+pub(crate) async fn a_new_tenure_wakes(kit: &Kit<'_>) -> Verdict {
+    let [one, two] = kit.clients().await?;
+    if !one.info().watch {
+        return skipped("the store has no watch");
+    }
+    let key = kit.key("k");
+    let mut wakes = two.watch(&kit.prefix("")).await.map_err(|error| failed("watch", error))?;
+    quiet(&mut wakes).await;
+    let short = kit.short(&one, &key);
+    granted(&one, &short).await?;
+    woken(kit, &mut wakes, &key, WakeChange::Taken).await?;
+    tokio::time::sleep(short.ttl).await;
+    quiet(&mut wakes).await;
+    kit.until_granted(&one, &kit.claim(&key), short.ttl).await?;
+    woken(kit, &mut wakes, &key, WakeChange::Taken).await?;
     PASSED
 }
 
@@ -72,15 +92,19 @@ async fn quiet(wakes: &mut WakeStream) {
     while let Ok(Some(_)) = tokio::time::timeout(moment, wakes.next()).await {}
 }
 
-/// Waits for a hint about `key`, or one that names none.
-async fn woken(kit: &Kit<'_>, wakes: &mut WakeStream, key: &LeaseKey) -> Result<(), String> {
+/// Waits for a hint about `key`, or one that names none, which says this or that it does not know.
+async fn woken(kit: &Kit<'_>, wakes: &mut WakeStream, key: &LeaseKey, change: WakeChange) -> Result<(), String> {
+    let says = |said: WakeChange| said == change || said == WakeChange::Unknown;
     let deadline = Instant::now() + kit.options.wake_bound;
     loop {
         match tokio::time::timeout_at(deadline, wakes.next()).await {
-            Ok(Some(wake)) if wake.key.as_ref().is_none_or(|woken| woken == key) => return Ok(()),
+            Ok(Some(wake)) if says(wake.change) && wake.key.as_ref().is_none_or(|woken| woken == key) => return Ok(()),
             Ok(Some(_)) => {}
             Ok(None) => return Err("expected a wake-up, got the end of the watch".to_owned()),
-            Err(_) => return Err(format!("expected a wake-up within {:?}, got none", kit.options.wake_bound)),
+            Err(_) => {
+                let bound = kit.options.wake_bound;
+                return Err(format!("expected a wake-up that says {change:?} within {bound:?}, got none"));
+            }
         }
     }
 }

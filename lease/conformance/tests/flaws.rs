@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use tenure_conformance::{BuildError, CaseResult, Options, StoreBuilder, examine};
 use tenure_store::{
     Answers, Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseRecord, LeaseStore, MemoryStore, Nonce, Note, Released,
-    Renewed, StoreError, StoreInfo, Term, WakeStream,
+    Renewed, StoreError, StoreInfo, Term, Wake, WakeChange, WakeStream,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,8 @@ enum Flaw {
     NotesAreTrimmed,
     RenewalsKeepTheNote,
     WatchesAreSilent,
+    ClaimsAreSilent,
+    ReleasesAreToldAsClaims,
 }
 
 use Flaw::*;
@@ -60,6 +62,8 @@ const CAUGHT_BY: &[(Flaw, &str)] = &[
     (NotesAreTrimmed, "notes::odd_notes_are_carried_whole"),
     (RenewalsKeepTheNote, "notes::a_renewal_replaces_the_note"),
     (WatchesAreSilent, "watch::a_release_wakes_within_a_deadline"),
+    (ClaimsAreSilent, "watch::a_new_tenure_wakes"),
+    (ReleasesAreToldAsClaims, "watch::a_release_wakes_within_a_deadline"),
 ];
 
 #[derive(Debug)]
@@ -190,6 +194,14 @@ impl LeaseStore for Flawed {
     async fn watch(&self, prefix: &KeyPrefix) -> Result<WakeStream, StoreError> {
         match self.1 {
             WatchesAreSilent => Ok(futures_util::stream::pending().boxed()),
+            ClaimsAreSilent => {
+                let wakes = self.0.watch(prefix).await?;
+                Ok(wakes.filter(|wake| std::future::ready(wake.change == WakeChange::Freed)).boxed())
+            }
+            ReleasesAreToldAsClaims => {
+                let wakes = self.0.watch(prefix).await?;
+                Ok(wakes.map(|wake| Wake { change: WakeChange::Taken, ..wake }).boxed())
+            }
             _ => self.0.watch(prefix).await,
         }
     }

@@ -1,4 +1,4 @@
-//! What an election tells: the events of seeds 003 and 004, in the order in which they happen.
+//! What an election tells, in the order in which it happens.
 
 use alloc::string::String;
 use core::fmt;

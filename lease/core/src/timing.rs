@@ -69,7 +69,7 @@ impl fmt::Display for TimingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             TimingError::Ttl(ttl) => {
-                write!(f, "ttl {ttl:?} lies outside {:?} to {:?}", Timing::MIN_TTL, Timing::MAX_TTL)
+                write!(f, "ttl {} lies outside {} to {}", Shown(*ttl), Shown(Timing::MIN_TTL), Shown(Timing::MAX_TTL))
             }
             TimingError::Zero(what) => write!(f, "{what} must not be zero"),
             TimingError::NoTimeToStop { ttl, renew_interval, stop_timeout, margin } => write!(
@@ -88,6 +88,19 @@ impl fmt::Display for TimingError {
 }
 
 impl core::error::Error for TimingError {}
+
+/// A duration as people write it: `0s`, `24h`, and what is no whole number of hours as Rust writes it.
+struct Shown(Duration);
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0.as_secs(), self.0.subsec_nanos()) {
+            (0, 0) => f.write_str("0s"),
+            (seconds, 0) if seconds % 3_600 == 0 => write!(f, "{}h", seconds / 3_600),
+            _ => write!(f, "{:?}", self.0),
+        }
+    }
+}
 
 impl TimingOptions {
     /// Derives what is missing and checks the rest. Derived values never conflict; given ones may.
@@ -227,6 +240,17 @@ mod tests {
         assert_eq!(timing.stop_timeout(), Duration::from_secs(5));
         assert_eq!(timing.retry_interval(), Duration::from_secs(2));
         assert_eq!(timing.request_timeout(), Duration::from_secs(3));
+    }
+
+    /// A ttl that is out of bounds is refused in words that name it and the bounds as people write them.
+    #[test]
+    fn a_ttl_is_kept_within_its_bounds() {
+        for (ttl, shown) in
+            [(0, "0s"), (999, "999ms"), (172_800_000, "48h"), (90_000_000, "25h"), (86_400_001, "86400.001s")]
+        {
+            let error = Timing::from_ttl(Duration::from_millis(ttl)).unwrap_err();
+            assert_eq!(alloc::format!("{error}"), alloc::format!("ttl {shown} lies outside 1s to 24h"));
+        }
     }
 
     /// Derived durations never conflict, whatever the ttl.

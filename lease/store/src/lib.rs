@@ -32,12 +32,43 @@ pub type Answers<T> = Vec<Result<T, StoreError>>;
 /// A stream of hints. Its end means that watching has stopped; ask again.
 pub type WakeStream = BoxStream<'static, Wake>;
 
-/// A hint that a key came free or changed hands. Hints may be missing, late, doubled or wrong: they change latency,
-/// never safety.
+/// A hint that a key came free, or that a new tenure of it began. Hints may be missing, late, doubled or wrong: they
+/// change latency, never safety.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wake {
     /// The key; `None` where the store cannot tell which.
     pub key: Option<LeaseKey>,
+    /// What became of it.
+    pub change: WakeChange,
+}
+
+/// What a hint says of its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WakeChange {
+    /// It came free: a candidate should claim.
+    Freed,
+    /// Somebody was granted it, a new tenure: news for whoever watches, no reason for a candidate to claim. A store says so
+    /// only where it says by a hint of its own when that tenure is released.
+    Taken,
+    /// One or the other, or both.
+    Unknown,
+}
+
+impl Wake {
+    /// `key` came free.
+    pub fn freed(key: LeaseKey) -> Self {
+        Wake { key: Some(key), change: WakeChange::Freed }
+    }
+
+    /// Somebody was granted `key`.
+    pub fn taken(key: LeaseKey) -> Self {
+        Wake { key: Some(key), change: WakeChange::Taken }
+    }
+
+    /// Something happened, to some key or other: what a store says where it has lost count.
+    pub fn unknown() -> Self {
+        Wake { key: None, change: WakeChange::Unknown }
+    }
 }
 
 /// A place that keeps leases.
@@ -85,6 +116,7 @@ pub trait LeaseStore: fmt::Debug + Send + Sync + 'static {
     /// none. The term record of a key that is not held may go after seven days without use.
     async fn last_term(&self, key: &LeaseKey) -> Result<Option<Term>, StoreError>;
 
-    /// Hints about keys with this prefix; [`StoreErrorKind::Unsupported`] where there are none to be had.
+    /// Hints about keys with this prefix, of those that come free and of new tenures; [`StoreErrorKind::Unsupported`] where
+    /// there are none to be had.
     async fn watch(&self, prefix: &KeyPrefix) -> Result<WakeStream, StoreError>;
 }

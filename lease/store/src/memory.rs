@@ -57,7 +57,7 @@ impl MemoryStore {
         let mut table = self.table();
         let result = act(&mut table, self.now());
         drop(table);
-        self.wake(None);
+        self.wake(Wake::unknown());
         result
     }
 
@@ -70,9 +70,9 @@ impl MemoryStore {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wake(&self, key: Option<LeaseKey>) {
+    fn wake(&self, wake: Wake) {
         // Nobody watching is not an error.
-        let _ = self.wakes.send(Wake { key });
+        let _ = self.wakes.send(wake);
     }
 }
 
@@ -102,7 +102,7 @@ impl LeaseStore for MemoryStore {
             check_ttl(&INFO, &claim.key, claim.ttl)?;
             let (answer, change) = table.acquire_step(now, clock, claim)?;
             if change == Change::ChangedHands {
-                self.wake(Some(claim.key.clone()));
+                self.wake(Wake::taken(claim.key.clone()));
             }
             Ok(answer)
         });
@@ -125,7 +125,7 @@ impl LeaseStore for MemoryStore {
         let answers = held.iter().map(|held| {
             let answer = table.release(now, held);
             if answer == Released::Freed {
-                self.wake(Some(held.key.clone()));
+                self.wake(Wake::freed(held.key.clone()));
             }
             Ok(answer)
         });
@@ -138,7 +138,7 @@ impl LeaseStore for MemoryStore {
 
     async fn remove(&self, key: &LeaseKey) -> Result<Option<LeaseRecord>, StoreError> {
         let stood = self.table().remove(self.now(), key);
-        self.wake(Some(key.clone()));
+        self.wake(Wake::freed(key.clone()));
         Ok(stood)
     }
 
@@ -156,7 +156,7 @@ impl LeaseStore for MemoryStore {
             loop {
                 let wake = match receiver.recv().await {
                     Ok(wake) => wake,
-                    Err(RecvError::Lagged(_)) => Wake { key: None },
+                    Err(RecvError::Lagged(_)) => Wake::unknown(),
                     Err(RecvError::Closed) => return None,
                 };
                 if wake.key.as_ref().is_none_or(|key| prefix.matches(key)) {

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream, StreamExt};
 use tenure_core::KeyPrefix;
-use tenure_store::{LeaseKey, LeaseStore, Wake, WakeStream};
+use tenure_store::{LeaseKey, LeaseStore, Wake, WakeChange, WakeStream};
 
-/// The hints about `key`; silent where the store has none, and it never ends.
+/// The hints that say more of `key` than that somebody was granted it; silent where the store has none, and it never ends.
 ///
 /// The stream itself holds whatever it is waiting for, a subscription or the `pause` after one that ended: a driver that
 /// looks elsewhere meanwhile neither begins it anew nor shortens it.
@@ -37,7 +37,8 @@ impl Watching {
             match &mut self.stream {
                 Some(stream) => match patiently(stream).await {
                     Some(wake) => {
-                        if wake.key.is_none_or(|key| key == self.key) {
+                        // That somebody else was granted the key says when to claim no better than the timer does.
+                        if wake.change != WakeChange::Taken && wake.key.is_none_or(|key| key == self.key) {
                             return;
                         }
                     }
@@ -72,4 +73,91 @@ async fn patiently(stream: &mut WakeStream) -> Option<Wake> {
         tokio::task::yield_now().await;
     }
     wake
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use tenure_store::{
+        Answers, Claim, Claimed, Held, HolderId, LeaseRecord, Released, Renewed, StoreError, StoreInfo, Term,
+    };
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::{Election, ElectionConfig, MemoryStore};
+
+    /// A key that somebody else holds, whoever claims it; claims are counted, and hints come as the test says.
+    #[derive(Debug)]
+    struct Taken {
+        info: StoreInfo,
+        claims: mpsc::UnboundedSender<()>,
+        wakes: Mutex<Option<mpsc::UnboundedReceiver<Wake>>>,
+    }
+
+    #[async_trait]
+    impl LeaseStore for Taken {
+        fn info(&self) -> StoreInfo {
+            self.info.clone()
+        }
+
+        async fn acquire(&self, claims: &[Claim]) -> Result<Answers<Claimed>, StoreError> {
+            self.claims.send(()).unwrap();
+            let by = HolderId::new("somebody else").unwrap();
+            let held = Claimed::Held { by, term: None, remaining: Some(Duration::from_secs(600)) };
+            Ok(claims.iter().map(|_| Ok(held.clone())).collect())
+        }
+
+        async fn renew(&self, _: &[Held]) -> Result<Answers<Renewed>, StoreError> {
+            unreachable!("nothing is held")
+        }
+
+        async fn release(&self, _: &[Held]) -> Result<Answers<Released>, StoreError> {
+            unreachable!("nothing is held")
+        }
+
+        async fn request_resign(&self, _: &LeaseKey) -> Result<bool, StoreError> {
+            unreachable!("nobody asks")
+        }
+
+        async fn remove(&self, _: &LeaseKey) -> Result<Option<LeaseRecord>, StoreError> {
+            unreachable!("nobody asks")
+        }
+
+        async fn list(&self, _: &KeyPrefix) -> Result<Vec<LeaseRecord>, StoreError> {
+            unreachable!("nobody asks")
+        }
+
+        async fn last_term(&self, _: &LeaseKey) -> Result<Option<Term>, StoreError> {
+            unreachable!("nobody asks")
+        }
+
+        async fn watch(&self, _: &KeyPrefix) -> Result<WakeStream, StoreError> {
+            let wakes = self.wakes.lock().unwrap().take().expect("one watch");
+            Ok(stream::unfold(wakes, |mut wakes| async { Some((wakes.recv().await?, wakes)) }).boxed())
+        }
+    }
+
+    /// A candidate claims when it begins and when the key may be free, and not because somebody else was granted it.
+    #[tokio::test]
+    async fn a_candidate_does_not_claim_because_somebody_else_won() {
+        let (claims, mut claimed) = mpsc::unbounded_channel();
+        let (hints, wakes) = mpsc::unbounded_channel();
+        let store = Taken { info: MemoryStore::new().info(), claims, wakes: Mutex::new(Some(wakes)) };
+        let election = Election::new(Arc::new(store), "k", ElectionConfig::default()).unwrap().start();
+        let _campaign = tokio::spawn(async move { election.campaign().await.map(drop) });
+        claimed.recv().await.unwrap();
+        let key = || LeaseKey::new("k").unwrap();
+        for _ in 0..3 {
+            hints.send(Wake::taken(key())).unwrap();
+        }
+        // The timer brings a claim in ten minutes; one that follows from a hint comes at once.
+        let claim = tokio::time::timeout(Duration::from_millis(500), claimed.recv()).await;
+        assert!(claim.is_err(), "a claim followed from somebody else's");
+        for wake in [Wake::freed(key()), Wake::unknown()] {
+            hints.send(wake).unwrap();
+            tokio::time::timeout(Duration::from_secs(10), claimed.recv()).await.expect("a claim").unwrap();
+        }
+    }
 }

@@ -19,15 +19,7 @@ pub use scheme::{Scheme, schemes};
 /// Fails where the URL is wrong, the scheme is unknown or not compiled in, or the store cannot be opened. URLs may hold
 /// passwords, so errors repeat nothing of them but the scheme, and the path where that is all there is.
 pub async fn open(url: &str) -> Result<Arc<dyn LeaseStore>, OpenError> {
-    let Some((name, rest)) = url.split_once(':') else {
-        return Err(OpenError::NoScheme);
-    };
-    let Some(scheme) = schemes().iter().find(|scheme| scheme.names(name)) else {
-        return Err(OpenError::Unknown { scheme: scheme::shown(name) });
-    };
-    if !scheme.compiled {
-        return Err(OpenError::NotCompiled { scheme: scheme.name });
-    }
+    let (scheme, rest) = divided(url)?;
     match scheme.name {
         "memory" => Ok(named::memory(rest)),
         #[cfg(feature = "redis")]
@@ -39,6 +31,31 @@ pub async fn open(url: &str) -> Result<Arc<dyn LeaseStore>, OpenError> {
         "sqlite" => Ok(Arc::new(tenure_sqlite::SqliteStore::open(url.parse()?).await?)),
         name => Err(OpenError::NotCompiled { scheme: name }),
     }
+}
+
+/// Reads the URL as [`open`] does, and the environment and the password files with it, but opens nothing and asks no
+/// server: what fails here is wrong in itself, and stays so.
+pub fn check(url: &str) -> Result<(), OpenError> {
+    let (scheme, _) = divided(url)?;
+    match scheme.name {
+        #[cfg(feature = "redis")]
+        "redis" => drop(url.parse::<tenure_redis::RedisConfig>()?.with_environment()?),
+        #[cfg(feature = "sqlite")]
+        "sqlite" => drop(url.parse::<tenure_sqlite::SqliteConfig>()?),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// The store that the scheme means, and what stands behind the colon.
+fn divided(url: &str) -> Result<(&'static Scheme, &str), OpenError> {
+    let Some((name, rest)) = url.split_once(':') else {
+        return Err(OpenError::NoScheme);
+    };
+    let Some(scheme) = schemes().iter().find(|scheme| scheme.names(name)) else {
+        return Err(OpenError::Unknown { scheme: scheme::shown(name) });
+    };
+    if scheme.compiled { Ok((scheme, rest)) } else { Err(OpenError::NotCompiled { scheme: scheme.name }) }
 }
 
 #[cfg(test)]
@@ -73,6 +90,24 @@ mod tests {
         assert_eq!(other.list(&all).await.unwrap().len(), 0);
         drop((one, two));
         assert_eq!(open("memory:a").await.unwrap().list(&all).await.unwrap().len(), 0);
+    }
+
+    /// What is wrong in itself is told without a server and without a file; what only a server can tell is not.
+    #[cfg(all(feature = "redis", feature = "sqlite"))]
+    #[test]
+    fn urls_are_checked_without_opening() {
+        for right in [
+            "memory:",
+            "memory:a",
+            "sqlite:/no/such/folder/x.db?poll_ms=10",
+            "redis://h:1/2",
+            "rediss://a,b?cluster=true",
+        ] {
+            check(right).unwrap();
+        }
+        for wrong in ["x.db", "mongodb://h", "postgres://h", "sqlite:", "sqlite:x?foo=1", "redis:", "redis://h/x"] {
+            assert!(check(wrong).is_err(), "{wrong}");
+        }
     }
 
     /// A SQLite URL opens that file, twice, and both see the same leases.

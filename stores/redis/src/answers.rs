@@ -23,8 +23,13 @@ pub(crate) struct Lease {
     pub(crate) note: Note,
 }
 
-/// How many characters of another program's value are shown as its holder.
-const SHOWN: usize = 64;
+/// How many characters a word of another program's value may have to be shown as its holder: what is longer is rather a
+/// secret than a name.
+const SHOWN: usize = 40;
+
+/// The members under which programs that write JSON name the holder, the likeliest first.
+const HOLDER_MEMBERS: [&str; 8] =
+    ["holder", "owner", "instance", "instanceId", "instance_id", "ownerId", "owner_id", "node"];
 
 impl Words {
     /// The words of an array; an error where the script caught one for this item.
@@ -145,14 +150,30 @@ pub(crate) fn lease(value: &[u8]) -> Option<Lease> {
     })
 }
 
-/// A name for whoever wrote a value that is not ours: its beginning, as far as that can be shown.
+/// A name for whoever wrote a value that is not ours. Values may hold secrets, so little of one is shown: of JSON the member
+/// that names the holder, else the first word, where it looks like a name.
 pub(crate) fn shown(value: &[u8]) -> HolderId {
-    let text = String::from_utf8_lossy(value);
-    let mut shown: String = text.chars().filter(|c| !c.is_control()).take(SHOWN).collect();
-    if text.chars().count() > SHOWN {
-        shown.push('…');
-    }
-    named(&shown)
+    let name = match std::str::from_utf8(value).map(str::trim_start) {
+        Ok(text) if text.starts_with(['{', '[', '"']) => {
+            serde_json::from_str(text).ok().and_then(|json| holder_in(&json))
+        }
+        Ok(text) => text.split_whitespace().next().filter(|word| is_name(word)).map(str::to_owned),
+        Err(_) => None,
+    };
+    named(&name.unwrap_or_default())
+}
+
+fn holder_in(json: &serde_json::Value) -> Option<String> {
+    let members = HOLDER_MEMBERS.iter().filter_map(|member| json.get(member)?.as_str());
+    members.filter(|name| is_name(name)).map(str::to_owned).next()
+}
+
+/// Letters, digits and what joins them in names of hosts, processes and instances: nothing that stands in URLs with
+/// passwords, in assignments or in Base64.
+fn is_name(word: &str) -> bool {
+    (1..=SHOWN).contains(&word.len())
+        && word.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':'))
+        && word.bytes().any(|b| b.is_ascii_alphanumeric())
 }
 
 /// A name for whoever put a value of another type in a lease's place.
@@ -208,9 +229,40 @@ mod tests {
     #[test]
     fn foreign_holders_are_shown_in_short() {
         assert_eq!(shown(b"Instance-12345").as_str(), "Instance-12345");
-        assert_eq!(shown(b"a\nb\x00\xff").as_str(), "ab\u{fffd}");
-        assert_eq!(shown(b"").as_str(), "another program");
-        assert_eq!(shown("x".repeat(1_000).as_bytes()).as_str(), "x".repeat(SHOWN) + "…");
+        assert_eq!(shown(b" 10.0.0.7:8080 since noon").as_str(), "10.0.0.7:8080");
+        assert_eq!(shown("x".repeat(SHOWN).as_bytes()).as_str(), "x".repeat(SHOWN));
+        for (json, holder) in [
+            (r#"{"owner":"api-1","token":"hunter2"}"#, "api-1"),
+            (r#" {"token": "hunter2", "node": "n", "holder": "host-7"}"#, "host-7"),
+            (r#"{"owner": {"id": "api-1"}, "instance": "i-1"}"#, "i-1"),
+        ] {
+            assert_eq!(shown(json.as_bytes()).as_str(), holder, "{json}");
+        }
         assert_eq!(of_type("list").as_str(), "another program (list)");
+    }
+
+    /// What is no name for certain may be a secret, and is not shown.
+    #[test]
+    fn secrets_of_others_are_not_shown() {
+        let long = "x".repeat(SHOWN + 1);
+        let values: [&[u8]; 14] = [
+            br#"{"password":"hunter2"}"#,
+            br#"{"owner":"redis://me:hunter2@host/"}"#,
+            br#"{"owner":"api-1","#,
+            br#"["hunter2"]"#,
+            br#""hunter2""#,
+            b"password=hunter2",
+            b"redis://me:hunter2@host/",
+            b"aHVudGVyMg==",
+            b"hunter2/hunter2",
+            b"a\x00b",
+            b"\xff\xfe",
+            b"",
+            b"--",
+            long.as_bytes(),
+        ];
+        for value in values {
+            assert_eq!(shown(value).as_str(), "another program", "{:?}", String::from_utf8_lossy(value));
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, ProtocolVersion, PushInfo, RedisConnectionInfo};
+use redis::{AsyncConnectionConfig, ProtocolVersion, PushInfo, RedisConnectionInfo, RedisError};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
@@ -49,8 +49,10 @@ impl Dial {
 
     /// Connects and says who we are. `pushed` is for lines that are subscribed to something. It has no bound of its own.
     pub(crate) async fn line(&self, address: &Address, pushed: Option<Pushed>) -> Result<Line, Failure> {
-        let unreachable = |error: io::Error| Failure::unavailable(format!("redis {address}: not reachable: {error}"));
-        let stream = self.stream(address).await.map_err(unreachable)?;
+        let stream = self.stream(address).await.map_err(|error| {
+            let remedy = self.remedy(&error);
+            Failure::unavailable(format!("redis {address}: not reachable: {error}{remedy}"))
+        })?;
         let mut info = RedisConnectionInfo::default().set_db(self.database).set_skip_set_lib_name();
         if let Some(user) = &self.credentials.user {
             info = info.set_username(user);
@@ -68,15 +70,75 @@ impl Dial {
             });
         }
         let made = MultiplexedConnection::new_with_config(&info, stream, config).await;
-        let (connection, driver) = made.map_err(|error| match Reply::of(&error) {
+        match made {
+            Ok((connection, driver)) => Ok(Line { connection, task: tokio::spawn(driver) }),
+            Err(error) => Err(self.not_greeted(address, &error).await),
+        }
+    }
+
+    /// Why a server that was reached did not let us in.
+    async fn not_greeted(&self, address: &Address, error: &RedisError) -> Failure {
+        match Reply::of(error) {
+            Some(reply) if reply.is_no_database() && self.database != 0 => self.no_database(address).await,
             Some(reply) => reply.failure(&address.to_string()).of_question(),
             None if error.kind() == redis::ErrorKind::AuthenticationFailed => {
                 let remedy = "the password was refused; see TENURE_REDIS_USER and TENURE_REDIS_PASSWORD";
                 Failure::new(StoreErrorKind::Denied, format!("redis {address}: {remedy}"))
             }
-            None => Failure::unavailable(format!("redis {address}: no greeting: {error}")),
-        })?;
-        Ok(Line { connection, task: tokio::spawn(driver) })
+            None => {
+                let remedy = self.not_heard();
+                Failure::unavailable(format!("redis {address}: no greeting: {error}{remedy}"))
+            }
+        }
+    }
+
+    /// Says how many databases the server has, where it tells.
+    async fn no_database(&self, address: &Address) -> Failure {
+        let first = Dial { database: 0, ..self.clone() };
+        let count = async {
+            // What is dialled has no database to be refused, so that this is asked once.
+            let line = Box::pin(first.line(address, None)).await.ok()?;
+            let mut question = redis::cmd("CONFIG");
+            question.arg("GET").arg("databases");
+            let (_, count): (String, u64) = question.query_async(&mut line.connection()).await.ok()?;
+            Some(count)
+        };
+        let there_are = match count.await {
+            Some(count) => format!("there are {count}, the last is {}", count.saturating_sub(1)),
+            None => "there are 16 where redis.conf does not say otherwise".to_owned(),
+        };
+        let message = format!(
+            "redis {address}: has no database {}: {there_are}; name one of these in the URL, or raise `databases` in redis.conf",
+            self.database
+        );
+        Failure::new(StoreErrorKind::Invalid, message)
+    }
+
+    /// What may help where a socket could not be opened.
+    fn remedy(&self, error: &io::Error) -> &'static str {
+        let text = error.to_string();
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
+                "; check that a server listens there, and that the store's URL (--store, TENURE_STORE) is right"
+            }
+            _ if text.contains("certificate") => "; name the PEM file of its authority with ?ca=FILE",
+            _ if text.contains("lookup") => "; check the host's name",
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => self.silent(),
+            _ => "",
+        }
+    }
+
+    /// What may help where a server ends a connection before it has answered anything.
+    pub(crate) fn not_heard(&self) -> &'static str {
+        if self.tls.is_some() { "" } else { "; where it wants TLS, write rediss://" }
+    }
+
+    /// What may help where nothing intelligible comes.
+    pub(crate) fn silent(&self) -> &'static str {
+        match self.tls {
+            Some(_) => "; it may speak no TLS there: then write redis://",
+            None => "; check the address, and that no firewall lies in between",
+        }
     }
 
     async fn stream(&self, address: &Address) -> io::Result<Pin<Box<dyn Stream>>> {

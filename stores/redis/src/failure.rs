@@ -21,6 +21,9 @@ pub(crate) struct Reply {
     pub(crate) detail: String,
 }
 
+/// What is said of a request that was not answered.
+const PERHAPS_DONE: &str = "; it may have been done";
+
 /// What a user without the rights that it needs is told.
 const RIGHTS: &str = "; the user lacks a right: docs/stores.md has the ACL SETUSER rule with all that are needed";
 
@@ -37,13 +40,15 @@ impl Failure {
 
     /// The request was sent and its answer did not come.
     pub(crate) fn unanswered(place: &str, why: impl std::fmt::Display) -> Self {
-        Failure::new(StoreErrorKind::TimedOut, format!("redis {place}: no answer: {why}; it may have been done"))
+        Failure::new(StoreErrorKind::TimedOut, format!("redis {place}: no answer: {why}{PERHAPS_DONE}"))
     }
 
     /// The same of a question, which changes nothing, whether it was heard or not.
     pub(crate) fn of_question(self) -> Self {
         match self.kind {
-            StoreErrorKind::TimedOut => Failure::unavailable(self.message),
+            StoreErrorKind::TimedOut => {
+                Failure::unavailable(self.message.strip_suffix(PERHAPS_DONE).unwrap_or(&self.message))
+            }
             _ => self,
         }
     }
@@ -81,6 +86,16 @@ impl Reply {
         matches!(self.code.as_str(), "READONLY" | "MASTERDOWN")
     }
 
+    /// Whether the server does not know the command at all.
+    pub(crate) fn is_unknown_command(&self) -> bool {
+        self.code == "ERR" && self.detail.to_ascii_lowercase().contains("unknown command")
+    }
+
+    /// Whether the server has no database of that number.
+    pub(crate) fn is_no_database(&self) -> bool {
+        self.code == "ERR" && self.detail.contains("DB index is out of range")
+    }
+
     /// What it means.
     pub(crate) fn failure(&self, place: &str) -> Failure {
         let Reply { code, detail } = self;
@@ -97,8 +112,9 @@ impl Reply {
             "LOADING" | "BUSY" | "CLUSTERDOWN" | "TRYAGAIN" | "MASTERDOWN" | "MISCONF" | "NOREPLICAS" | "MOVED"
             | "ASK" => (StoreErrorKind::Unavailable, ""),
             "ERR" if detail.contains("max number of clients") => (StoreErrorKind::Unavailable, ""),
-            "ERR" if detail.to_ascii_lowercase().contains("unknown command") => {
-                (StoreErrorKind::Unsupported, "; Redis 6.2 or newer is needed")
+            "ERR" if self.is_unknown_command() => (StoreErrorKind::Unsupported, "; Redis 6.2 or newer is needed"),
+            "ERR" if detail.contains("cluster support disabled") => {
+                (StoreErrorKind::Invalid, "; it is no node of a cluster: write redis://HOST:PORT")
             }
             // In a script; versions word it differently.
             _ if detail.contains("user executing the script can't") || code == "ACL" || detail.starts_with("ACL ") => {
@@ -139,6 +155,7 @@ mod tests {
             assert_eq!(kind(text), StoreErrorKind::Denied, "{text}");
         }
         assert_eq!(kind("ERR unknown command 'EVALSHA'"), StoreErrorKind::Unsupported);
+        assert_eq!(kind("ERR This instance has cluster support disabled"), StoreErrorKind::Invalid);
         assert_eq!(kind("user_script:20: CORRUPT"), StoreErrorKind::Corrupt);
         assert_eq!(kind("WRONGTYPE Operation against a key"), StoreErrorKind::Corrupt);
         assert_eq!(kind("ERR Error running script"), StoreErrorKind::TimedOut);

@@ -30,6 +30,7 @@ mod facts;
 mod failure;
 mod link;
 mod names;
+mod news;
 mod plain;
 mod scripts;
 mod sentinel;

@@ -93,7 +93,10 @@ impl Link {
         });
         match connected.await {
             Ok(live) => live,
-            Err(_) => Err(Failure::unavailable(format!("redis {}: no connection in time", self.address))),
+            Err(_) => {
+                let remedy = self.dial.silent();
+                Err(Failure::unavailable(format!("redis {}: no connection in time{remedy}", self.address)))
+            }
         }
     }
 
@@ -131,7 +134,11 @@ impl Link {
                 Ok(None)
             }
             Sent::Refused(reply) => Err(reply.failure(&live.place).of_question()),
-            Sent::Failed(failure) => Err(failure.of_question()),
+            Sent::Failed(failure) => {
+                let mut failure = failure.of_question();
+                failure.message += self.dial.not_heard();
+                Err(failure)
+            }
         }
     }
 }

@@ -10,8 +10,9 @@ pub(crate) struct Script {
     pub(crate) sha: String,
 }
 
-/// Grants, extends or refuses.
-pub(crate) static ACQUIRE: LazyLock<Script> = LazyLock::new(|| script(&[PRELUDE, include_str!("scripts/acquire.lua")]));
+/// Grants, extends or refuses; publishes what it granted anew.
+pub(crate) static ACQUIRE: LazyLock<Script> =
+    LazyLock::new(|| script(&[PRELUDE, PUBLISH, include_str!("scripts/acquire.lua")]));
 /// Extends.
 pub(crate) static RENEW: LazyLock<Script> = LazyLock::new(|| script(&[PRELUDE, include_str!("scripts/renew.lua")]));
 /// Frees and publishes.

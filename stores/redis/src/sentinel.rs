@@ -10,12 +10,13 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use redis::Value;
+use tenure_store::StoreErrorKind;
 use tokio::time::Instant;
 
 use crate::config::Address;
 use crate::dial::Dial;
 use crate::failure::Failure;
-use crate::link::{Link, Role, Sent, text};
+use crate::link::{Link, Live, Role, Sent, text};
 
 /// The Sentinels of one master, and who that was when they were asked last.
 pub(crate) struct Sentinels {
@@ -97,16 +98,18 @@ impl Sentinels {
             }
         }
         let answered: usize = votes.iter().map(|(_, votes)| votes).sum();
-        let mut message = format!(
-            "redis sentinels: of {}, {answered} named a master for {:?}, and no majority the same",
-            self.links.len(),
-            self.name
-        );
+        let all = self.links.len();
+        let message = match answered {
+            0 => format!("redis sentinels: none of {all} named a master for {:?}", self.name),
+            _ => format!(
+                "redis sentinels: of {all}, {answered} named a master for {:?}, and no majority the same",
+                self.name
+            ),
+        };
         match last {
             // All of them refused for a reason that waiting does not mend.
             Some(failure) if answered == 0 => {
-                message = format!("{message}: {}", failure.message);
-                Err(Failure::new(failure.kind, message))
+                Err(Failure::new(failure.kind, format!("{message}: {}", failure.message)))
             }
             Some(failure) => Err(Failure::unavailable(format!("{message}: {}", failure.message))),
             None => Err(Failure::unavailable(message)),
@@ -117,25 +120,54 @@ impl Sentinels {
         let live = link.live(deadline).await?;
         let mut question = redis::cmd("SENTINEL");
         question.arg("GET-MASTER-ADDR-BY-NAME").arg(&self.name);
-        let unknown = || {
-            let message = format!("redis sentinel {}: knows no master {:?}", link.address(), self.name);
-            Failure::unavailable(message)
-        };
         match live.send(&question, deadline).await {
             Sent::Answered(Value::Array(words)) => match (words.first().and_then(text), words.get(1).and_then(text)) {
-                (Some(host), Some(port)) => {
-                    let port = port.parse().map_err(|_| unknown())?;
-                    Ok(Address::Tcp(host, port))
-                }
-                _ => Err(unknown()),
+                (Some(host), Some(port)) => match port.parse() {
+                    Ok(port) => Ok(Address::Tcp(host, port)),
+                    Err(_) => Err(self.unknown(link, &live, deadline).await),
+                },
+                _ => Err(self.unknown(link, &live, deadline).await),
             },
-            Sent::Answered(_) => Err(unknown()),
+            Sent::Answered(_) => Err(self.unknown(link, &live, deadline).await),
+            Sent::Refused(reply) if reply.is_unknown_command() => {
+                let message = format!(
+                    "redis {}: is no Sentinel; name Sentinels, which listen on port 26379 by default, or write \
+                     redis://HOST:PORT for this server alone",
+                    link.address()
+                );
+                Err(Failure::new(StoreErrorKind::Invalid, message))
+            }
             Sent::Refused(reply) => Err(reply.failure(live.place()).of_question()),
             Sent::Failed(failure) => Err(failure.of_question()),
         }
     }
 
+    /// For a master that this Sentinel does not know; says which it does.
+    async fn unknown(&self, link: &Link, live: &Live, deadline: Instant) -> Failure {
+        let mut question = redis::cmd("SENTINEL");
+        question.arg("MASTERS");
+        let known = match live.send(&question, deadline).await {
+            Sent::Answered(Value::Array(masters)) => masters.iter().filter_map(name_of).collect(),
+            _ => Vec::new(),
+        };
+        let (place, name) = (link.address(), &self.name);
+        let known = match known.as_slice() {
+            [] => "; see SENTINEL MASTERS there".to_owned(),
+            known => format!("; it knows {}: write redis-sentinel://HOST,.../{}", known.join(", "), known[0]),
+        };
+        Failure::unavailable(format!("redis sentinel {place}: knows no master {name:?}{known}"))
+    }
+
     fn known(&self) -> std::sync::MutexGuard<'_, Option<Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The name in a row of SENTINEL MASTERS: names and values by turns.
+fn name_of(row: &Value) -> Option<String> {
+    let Value::Array(words) = row else { return None };
+    words
+        .chunks(2)
+        .find(|pair| pair.first().and_then(text).as_deref() == Some("name"))
+        .and_then(|pair| text(pair.get(1)?))
 }

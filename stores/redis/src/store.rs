@@ -11,7 +11,7 @@ use redis::Value;
 use tenure_core::Timing;
 use tenure_store::{
     Answers, Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseRecord, LeaseStore, Released, Renewed, StoreError,
-    StoreErrorKind, StoreInfo, Term, WakeStream, check_batch, check_ttl,
+    StoreErrorKind, StoreInfo, Term, Wake, WakeStream, check_batch, check_ttl,
 };
 use tokio::time::Instant;
 
@@ -21,9 +21,10 @@ use crate::dial::Dial;
 use crate::failure::Failure;
 use crate::link::{Link, Sent, text};
 use crate::names;
+use crate::news::{Herald, News};
 use crate::plain::Plain;
 use crate::topology::Topology;
-use crate::verbs::{Acquire, LastTerm, List, News, Release, Remove, Renew, RenewPlain, Resign, millis};
+use crate::verbs::{Acquire, LastTerm, List, Release, Remove, Renew, RenewPlain, Resign, Told, millis};
 use crate::watch::Watches;
 
 /// Leases in Redis, shared by whoever reaches the same servers.
@@ -36,6 +37,7 @@ pub struct RedisStore {
     info: StoreInfo,
     topology: Arc<Topology>,
     news: News,
+    herald: Herald,
     plain: Plain,
     watches: Watches,
 }
@@ -107,7 +109,8 @@ impl RedisStore {
         };
         let info = if config.durable { INFO_DURABLE.clone() } else { INFO.clone() };
         let watches = Watches::new(Arc::clone(&topology), dial, &config);
-        Ok(RedisStore { config, info, topology, news, plain: Plain::default(), watches })
+        let herald = Herald::new(Arc::clone(&topology));
+        Ok(RedisStore { config, info, topology, news, herald, plain: Plain::default(), watches })
     }
 
     /// How many hints were replaced by ones that name no key, because a watcher did not read them in time.
@@ -181,31 +184,6 @@ impl RedisStore {
         answers.into_iter().map(|answer| answer.unwrap_or_else(missing)).collect()
     }
 
-    /// Tells the watchers of keys whose script could not: in a cluster, where the channel is on another node.
-    async fn tell(&self, keys: &[&LeaseKey], deadline: Instant) {
-        if !matches!(self.news, News::Sharded) {
-            return;
-        }
-        let tell_one = async |key: &LeaseKey| -> Result<(), Failure> {
-            let name = names::lease_name(key);
-            let channel = names::shard_channel(names::slot(&name));
-            let live = self.topology.link(names::slot(channel), deadline).await?.live(deadline).await?;
-            let mut command = redis::cmd("SPUBLISH");
-            command.arg(channel).arg(&name);
-            match live.send(&command, deadline).await {
-                Sent::Answered(_) => Ok(()),
-                Sent::Refused(reply) => Err(reply.failure(live.place())),
-                Sent::Failed(failure) => Err(failure),
-            }
-        };
-        for told in join_all(keys.iter().map(|key| tell_one(key))).await {
-            if let Err(failure) = told {
-                // A hint that is lost costs time, nothing else.
-                tracing::debug!(%failure.message, "a wake-up was not published");
-            }
-        }
-    }
-
     /// The keys that have a term record on this server, under a prefix.
     async fn scan(&self, link: &Link, prefix: &KeyPrefix, until: Instant) -> Result<Vec<LeaseKey>, Failure> {
         let (mut keys, mut cursor) = (Vec::new(), "0".to_owned());
@@ -258,7 +236,12 @@ impl LeaseStore for RedisStore {
         let acquire = async |claims: Vec<&Claim>| {
             let deadline = self.deadline(claims.len());
             claims.iter().for_each(|claim| self.plain.claimed(&claim.key, millis(claim.ttl)));
-            batch::run(&self.topology, &Acquire { claims, durable }, deadline).await
+            let acquire = Acquire { claims, durable, news: &self.news };
+            let answers = batch::run(&self.topology, &acquire, deadline).await;
+            let untold = answers.iter().zip(&acquire.claims).filter(|(answer, _)| Told::is_untold(answer));
+            let untold: Vec<_> = untold.map(|(_, claim)| Wake::taken(claim.key.clone())).collect();
+            self.herald.tell_later(untold, deadline);
+            answers.into_iter().map(|answer| answer.map(|answer| answer.done)).collect()
         };
         self.checked(claims, |claim| check_ttl(&self.info, &claim.key, claim.ttl), acquire).await
     }
@@ -276,9 +259,9 @@ impl LeaseStore for RedisStore {
         let deadline = self.deadline(held.len());
         let release = Release { held, news: &self.news };
         let answers = batch::settled(batch::run(&self.topology, &release, deadline).await)?;
-        let untold = answers.iter().zip(held).filter(|(answer, _)| answer.as_ref().is_ok_and(|answer| !answer.told));
-        let untold: Vec<&LeaseKey> = untold.map(|(_, held)| &held.key).collect();
-        self.tell(&untold, deadline).await;
+        let untold = answers.iter().zip(held).filter(|(answer, _)| Told::is_untold(answer));
+        let untold = untold.map(|(_, held)| Wake::freed(held.key.clone())).collect();
+        self.herald.tell(untold, deadline).await;
         Ok(answers.into_iter().map(|answer| answer.map(|answer| answer.done)).collect())
     }
 
@@ -290,7 +273,7 @@ impl LeaseStore for RedisStore {
         let deadline = self.deadline(1);
         let removed = only(batch::run(&self.topology, &Remove { key, news: &self.news }, deadline).await)?;
         if !removed.told {
-            self.tell(&[key], deadline).await;
+            self.herald.tell(vec![Wake::freed(key.clone())], deadline).await;
         }
         Ok(removed.done)
     }

@@ -10,6 +10,7 @@ use crate::batch::Verb;
 use crate::failure::Failure;
 use crate::link::Live;
 use crate::names;
+use crate::news::News;
 use crate::scripts::{self, Script};
 
 /// Claims.
@@ -18,6 +19,8 @@ pub(crate) struct Acquire<'a> {
     pub(crate) claims: Vec<&'a Claim>,
     /// Whether the server keeps what it acknowledged over a restart.
     pub(crate) durable: bool,
+    /// Where to say what was granted.
+    pub(crate) news: &'a News,
 }
 
 /// Renewals of leases that stand as their holders believe, all for the same time and with equally long words: note, ttl
@@ -71,14 +74,6 @@ pub(crate) struct List {
     pub(crate) keys: Vec<LeaseKey>,
 }
 
-/// Where it is said that a key came free.
-pub(crate) enum News {
-    /// On this channel.
-    Channel(String),
-    /// On the shard channel of the key's slot.
-    Sharded,
-}
-
 /// What was done, and whether watchers were told of it.
 pub(crate) struct Told<T> {
     /// What was done.
@@ -87,12 +82,10 @@ pub(crate) struct Told<T> {
     pub(crate) told: bool,
 }
 
-impl News {
-    fn write(&self, command: &mut Cmd, slot: u16) {
-        match self {
-            News::Channel(channel) => command.arg("PUBLISH").arg(channel),
-            News::Sharded => command.arg("SPUBLISH").arg(names::shard_channel(slot)),
-        };
+impl<T> Told<T> {
+    /// Whether watchers are still to be told of what was done.
+    pub(crate) fn is_untold<E>(answer: &Result<Self, E>) -> bool {
+        answer.as_ref().is_ok_and(|answer| !answer.told)
     }
 }
 
@@ -150,7 +143,7 @@ fn each<T>(
 }
 
 impl Verb for Acquire<'_> {
-    type Answer = Claimed;
+    type Answer = Told<Claimed>;
 
     fn script(&self) -> &'static Script {
         &scripts::ACQUIRE
@@ -168,8 +161,9 @@ impl Verb for Acquire<'_> {
         true
     }
 
-    fn arguments(&self, command: &mut Cmd, items: &[usize], live: &Live, _slot: u16) {
+    fn arguments(&self, command: &mut Cmd, items: &[usize], live: &Live, slot: u16) {
         command.arg(u8::from(self.durable)).arg(live.known_up().as_secs());
+        self.news.write(command, slot);
         for claim in items.iter().map(|item| self.claims[*item]) {
             command
                 .arg(names::holder_word(claim.holder.as_str()))
@@ -180,14 +174,17 @@ impl Verb for Acquire<'_> {
         }
     }
 
-    fn answers(&self, place: &str, items: &[usize], value: Value) -> Vec<Result<Claimed, Failure>> {
+    fn answers(&self, place: &str, items: &[usize], value: Value) -> Vec<Result<Told<Claimed>, Failure>> {
         each(place, items, value, |item, words| {
-            let foreign = |by, left| Ok(Claimed::Held { by, term: None, remaining: words.left(left) });
+            let nothing_to_tell = |done| Told { done, told: true };
+            let held = |by, term, left| Ok(nothing_to_tell(Claimed::Held { by, term, remaining: words.left(left) }));
+            let foreign = |by, left| held(by, None, left);
             match words.kind().as_str() {
-                "granted" => Ok(Claimed::Granted { term: words.term(1)?, last_note: words.note(2)? }),
-                "held" => {
-                    Ok(Claimed::Held { by: words.holder(1), term: Some(words.term(2)?), remaining: words.left(3) })
-                }
+                "granted" => Ok(Told {
+                    done: Claimed::Granted { term: words.term(1)?, last_note: words.note(2)? },
+                    told: words.bytes(3) != b"unpublished",
+                }),
+                "held" => held(words.holder(1), Some(words.term(2)?), 3),
                 "foreign" => foreign(answers::shown(words.bytes(1)), 2),
                 "typed" => foreign(answers::of_type(&words.text(1).unwrap_or_default()), 2),
                 // Always the same name, lest every claim tells of another leader.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 use futures_util::{StreamExt, stream};
 use redis::{Pipeline, PushInfo, PushKind, Value};
-use tenure_store::{KeyPrefix, LeaseKey, StoreError, Wake, WakeStream};
+use tenure_store::{KeyPrefix, LeaseKey, StoreError, Wake, WakeChange, WakeStream};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
@@ -16,6 +16,7 @@ use crate::config::{Address, RedisConfig};
 use crate::dial::{Dial, Line};
 use crate::failure::{Failure, Reply};
 use crate::names;
+use crate::news;
 use crate::topology::Topology;
 
 /// How many hints a watcher may be behind; then one hint without a key stands for all that follow.
@@ -75,7 +76,7 @@ enum State {
 
 /// What a server sends unasked.
 enum Message {
-    Freed(LeaseKey),
+    News(LeaseKey, WakeChange),
     Ended,
 }
 
@@ -115,7 +116,7 @@ impl Watches {
         let wakes = stream::unfold((receiver, owed, guard), |(mut receiver, owed, guard)| async move {
             let wake = match receiver.try_recv() {
                 Ok(wake) => wake,
-                Err(_) if owed.swap(false, Ordering::Relaxed) => Wake { key: None },
+                Err(_) if owed.swap(false, Ordering::Relaxed) => Wake::unknown(),
                 Err(_) => receiver.recv().await?,
             };
             Some((wake, (receiver, owed, guard)))
@@ -236,7 +237,7 @@ impl Hub {
         loop {
             tokio::select! {
                 message = queue.recv() => match message {
-                    Some(Message::Freed(key)) => self.wake(&key),
+                    Some(Message::News(key, change)) => self.wake(&key, change),
                     Some(Message::Ended) | None => return Failure::unavailable("redis: a subscription ended"),
                 },
                 _ = ask.tick() => {
@@ -323,20 +324,20 @@ impl Hub {
     }
 
     /// Hands a hint to everybody whose prefix the key begins with.
-    fn wake(&self, key: &LeaseKey) {
+    fn wake(&self, key: &LeaseKey, change: WakeChange) {
         let table = self.table();
         let text = key.as_str();
         for end in (0..=text.len()).filter(|end| text.is_char_boundary(*end)) {
             let Ok(prefix) = KeyPrefix::new(&text[..end]) else { continue };
             for watcher in table.watchers.get(&prefix).into_iter().flat_map(BTreeMap::values) {
-                self.hint(watcher, Wake { key: Some(key.clone()) });
+                self.hint(watcher, Wake { key: Some(key.clone()), change });
             }
         }
     }
 
     fn wake_all(&self) {
         for watcher in self.table().watchers.values().flat_map(BTreeMap::values) {
-            self.hint(watcher, Wake { key: None });
+            self.hint(watcher, Wake::unknown());
         }
     }
 
@@ -351,8 +352,8 @@ impl Hub {
 fn message(push: PushInfo) -> Option<Message> {
     match push.kind {
         PushKind::Message | PushKind::SMessage => match push.data.get(1) {
-            Some(Value::BulkString(name)) => {
-                std::str::from_utf8(name).ok().and_then(names::key_of_lease).map(Message::Freed)
+            Some(Value::BulkString(message)) => {
+                news::read(message).and_then(|wake| Some(Message::News(wake.key?, wake.change)))
             }
             _ => None,
         },

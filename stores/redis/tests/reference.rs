@@ -283,7 +283,7 @@ impl Twin {
                 // All but a lease of ours: the term is beyond every limit.
                 let value = "h 9999999999999999 00000000000000000000000000000001";
                 redis::cmd("SET").arg(&self.name).arg(value).exec(raw).unwrap();
-                value
+                "h"
             }
         };
         self.log.push(format!("planted {by}"));

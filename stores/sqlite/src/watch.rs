@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use tenure_store::{KeyPrefix, LeaseKey, StoreError, StoreErrorKind, Wake, WakeStream};
+use tenure_store::{KeyPrefix, LeaseKey, StoreError, StoreErrorKind, Wake, WakeChange, WakeStream};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -133,7 +133,7 @@ impl Watch {
             let data_version = data_version(&file).map_err(failed)?;
             let (hands, holders) = read(&file, &self.prefix).map_err(failed)?;
             self.seen = Some(Seen { file, data_version, hands, holders });
-            self.hints.send(None);
+            self.hints.send(Wake::unknown());
             return Ok(());
         };
         seen.file.wait_until(patience);
@@ -147,11 +147,14 @@ impl Watch {
             // 3. Which ones?
             let (hands, holders) = read(&seen.file, &self.prefix).map_err(failed)?;
             for key in seen.holders.keys().filter(|key| !holders.contains_key(*key)) {
-                self.hints.send(Some(key.clone()));
+                self.hints.send(Wake::freed(key.clone()));
             }
             for (key, nonce) in &holders {
-                if seen.holders.get(key) != Some(nonce) {
-                    self.hints.send(Some(key.clone()));
+                match seen.holders.get(key) {
+                    Some(before) if before == nonce => {}
+                    // It was released in between, perhaps.
+                    Some(_) => self.hints.send(Wake { key: Some(key.clone()), change: WakeChange::Unknown }),
+                    None => self.hints.send(Wake::taken(key.clone())),
                 }
             }
             (seen.hands, seen.holders) = (hands, holders);
@@ -169,15 +172,15 @@ struct Hints {
 }
 
 impl Hints {
-    fn send(&mut self, key: Option<LeaseKey>) {
-        if let Err(TrySendError::Full(_)) = self.wakes.try_send(Wake { key }) {
+    fn send(&mut self, wake: Wake) {
+        if let Err(TrySendError::Full(_)) = self.wakes.try_send(wake) {
             self.overflowed.fetch_add(1, Ordering::Relaxed);
             self.owed = true;
         }
     }
 
     fn pay(&mut self) {
-        if self.owed && self.wakes.try_send(Wake { key: None }).is_ok() {
+        if self.owed && self.wakes.try_send(Wake::unknown()).is_ok() {
             self.owed = false;
         }
     }

@@ -48,6 +48,8 @@ struct Seen {
     record: LeaseRecord,
     earliest_end: Time,
     latest_end: Time,
+    /// When to look at it again.
+    due: Time,
 }
 
 impl Leases {
@@ -57,40 +59,69 @@ impl Leases {
         let mut before = std::mem::take(&mut self.seen);
         let mut changes = Vec::new();
         for record in records {
-            let end = |at: Time| record.remaining.map_or(Time::MAX, |remaining| at + remaining);
-            let now = Seen { earliest_end: end(sent), latest_end: end(answered), record };
-            match before.remove(&now.record.key) {
-                Some(old) if is_same_tenure(&old.record, &now.record) => {
-                    if is_renewed(&old, &now) {
-                        changes.push((Event::Renewed, now.record.clone()));
-                    }
-                }
-                Some(old) => {
-                    changes.push(old.gone(answered));
-                    changes.push((Event::Acquired, now.record.clone()));
-                }
-                None => changes.push((Event::Acquired, now.record.clone())),
-            }
-            self.seen.insert(now.record.key.clone(), now);
+            let old = before.remove(&record.key);
+            self.take_in(old, Seen::new(sent, answered, record), answered, &mut changes);
         }
         changes.extend(before.into_values().map(|old| old.gone(answered)));
         changes.sort_by(|one, other| one.1.key.cmp(&other.1.key));
         changes
     }
 
-    /// How long the next look can wait so that no renewal and no end of what is held is missed: a sixth of a ttl, half of
-    /// the usual renew interval, and the moment when a lease has certainly ended.
+    /// The same for a look at one key alone, which says nothing of the others.
+    pub(crate) fn look_at(
+        &mut self,
+        sent: Time,
+        answered: Time,
+        key: &LeaseKey,
+        record: Option<LeaseRecord>,
+    ) -> Vec<(Event, LeaseRecord)> {
+        let old = self.seen.remove(key);
+        let mut changes = Vec::new();
+        match record {
+            Some(record) => self.take_in(old, Seen::new(sent, answered, record), answered, &mut changes),
+            None => changes.extend(old.map(|old| old.gone(answered))),
+        }
+        changes
+    }
+
+    fn take_in(&mut self, old: Option<Seen>, now: Seen, answered: Time, changes: &mut Vec<(Event, LeaseRecord)>) {
+        match old {
+            Some(old) if is_same_tenure(&old.record, &now.record) => {
+                if is_renewed(&old, &now) {
+                    changes.push((Event::Renewed, now.record.clone()));
+                }
+            }
+            Some(old) => {
+                changes.push(old.gone(answered));
+                changes.push((Event::Acquired, now.record.clone()));
+            }
+            None => changes.push((Event::Acquired, now.record.clone())),
+        }
+        self.seen.insert(now.record.key.clone(), now);
+    }
+
+    /// How long the next look can wait so that no renewal and no end of what is held is missed.
     pub(crate) fn next_look(&self, now: Time, most: Duration) -> Duration {
-        let spans = self.seen.values().map(|seen| {
-            let sixth = seen.record.ttl.map_or(most, |ttl| ttl / 6);
-            let end = if seen.latest_end == Time::MAX { most } else { (seen.latest_end + ROUNDING).since(now) };
-            sixth.min(end)
-        });
-        spans.min().unwrap_or(most).clamp(LEAST.min(most), most)
+        let due = self.seen.values().map(|seen| seen.due).min();
+        due.map_or(most, |due| due.since(now)).clamp(LEAST.min(most), most)
+    }
+
+    /// The keys that are to be looked at now.
+    pub(crate) fn due(&self, now: Time) -> impl Iterator<Item = &LeaseKey> {
+        self.seen.iter().filter(move |(_, seen)| seen.due <= now).map(|(key, _)| key)
     }
 }
 
 impl Seen {
+    /// Looked at again after a sixth of its ttl, half of the usual renew interval, and when it has certainly ended.
+    fn new(sent: Time, answered: Time, record: LeaseRecord) -> Seen {
+        let end = |at: Time| record.remaining.map_or(Time::MAX, |remaining| at + remaining);
+        let (earliest_end, latest_end) = (end(sent), end(answered));
+        let ended = if latest_end == Time::MAX { Time::MAX } else { latest_end + ROUNDING };
+        let sixth = record.ttl.map_or(Time::MAX, |ttl| answered + (ttl / 6).max(LEAST));
+        Seen { earliest_end, latest_end, due: ended.min(sixth), record }
+    }
+
     fn gone(self, answered: Time) -> (Event, LeaseRecord) {
         let expired = answered >= self.earliest_end;
         let record = LeaseRecord { remaining: Some(Duration::ZERO), ..self.record };
@@ -166,6 +197,23 @@ mod tests {
         assert_eq!(words(&changes), ["expired b y"]);
     }
 
+    /// A look at one key tells of that key alone.
+    #[test]
+    fn one_key_is_looked_at_alone() {
+        let key = |text: &str| LeaseKey::new(text).unwrap();
+        let mut leases = Leases::default();
+        leases.look(at(0), at(2), vec![lease("a", "x", 1, 2_000), lease("b", "y", 2, 10_000)]);
+        let new = leases.look_at(at(3), at(4), &key("c"), Some(lease("c", "z", 3, 10_000)));
+        assert_eq!(words(&new), ["acquired c z"]);
+        let other = leases.look_at(at(5), at(6), &key("b"), Some(lease("b", "w", 4, 10_000)));
+        assert_eq!(words(&other), ["released b y", "acquired b w"]);
+        assert!(leases.look_at(at(7), at(8), &key("d"), None).is_empty());
+        assert_eq!(words(&leases.look_at(at(2_010), at(2_011), &key("a"), None)), ["expired a x"]);
+        assert!(leases.look_at(at(2_012), at(2_013), &key("a"), None).is_empty());
+        let rest = leases.look(at(3_000), at(3_001), Vec::new());
+        assert_eq!(words(&rest), ["released b w", "released c z"]);
+    }
+
     /// The next look comes before two renewals can pass, and right when a lease ends.
     #[test]
     fn looks_follow_the_remaining_time() {
@@ -174,8 +222,10 @@ mod tests {
         assert_eq!(leases.next_look(at(0), most), most);
         leases.look(at(0), at(0), vec![lease("a", "x", 1, 15_000)]);
         assert_eq!(leases.next_look(at(0), most), Duration::from_millis(2_500));
-        assert_eq!(leases.next_look(at(14_000), most), Duration::from_millis(1_005));
+        assert_eq!((leases.due(at(2_499)).count(), leases.due(at(2_500)).count()), (0, 1));
         assert_eq!(leases.next_look(at(60_000), most), LEAST);
+        leases.look(at(14_000), at(14_000), vec![lease("a", "x", 1, 1_000)]);
+        assert_eq!(leases.next_look(at(14_000), most), Duration::from_millis(1_005));
         let endless = LeaseRecord { ttl: None, remaining: None, ..lease("a", "x", 1, 0) };
         leases.look(at(0), at(0), vec![endless]);
         assert_eq!(leases.next_look(at(0), most), most);

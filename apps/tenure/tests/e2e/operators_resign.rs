@@ -8,7 +8,7 @@ use tenure_twitch_sim::SimConfig;
 use tokio::sync::mpsc;
 
 use crate::fleet::{DEADLINE, Fleet, quick, until};
-use crate::operators::{Place, Ran};
+use crate::operators::{Place, Ran, ran};
 
 /// The ttl of elections here.
 const TTL: Duration = Duration::from_secs(3);
@@ -113,6 +113,70 @@ async fn nobody_cannot_be_asked() {
         let after = place.run(flags);
         assert!(after.code == Some(1) && after.err.contains("nobody holds k"), "{after:?}");
     }
+}
+
+/// With --json there is one object also where nothing could be done: nobody holds, the store's file is not there yet, or
+/// whoever holds cannot be asked.
+#[tokio::test]
+async fn json_is_written_where_nothing_is_done() {
+    let place = Place::new();
+    let json = async |key: &str, flags: &[&str], message: &str| {
+        let ran = place.run(&[&["resign", "--lease", key, "--json"], flags].concat());
+        assert!(ran.code == Some(1) && ran.err.contains(message), "{ran:?}");
+        let lines = ran.lines();
+        assert_eq!(lines.len(), 1, "{ran:?}");
+        assert_eq!((&lines[0]["key"], &lines[0]["over"]), (&key.into(), &false.into()), "{ran:?}");
+        lines[0].clone()
+    };
+    for round in 0..2 {
+        let line = json("k", &[], "nobody holds k").await;
+        assert!(line["was"].is_null() && line["now"].is_null() && line["after_ms"] == 0, "{line}");
+        let line = json("k", &["--force"], "nobody holds k").await;
+        assert!(line["was"].is_null() && line["removed"] == false && line["may_act_ms"].is_null(), "{line}");
+        if round == 0 {
+            place.store().await;
+        }
+    }
+    place.hold("other", "it", Duration::from_secs(100), "").await;
+    let file = rusqlite::Connection::open(place.folder.path().join("leases.db")).unwrap();
+    file.execute("UPDATE lease SET format = 0", []).unwrap();
+    let line = json("other", &[], "cannot be asked").await;
+    assert_eq!((&line["was"]["holder"], &line["now"]["holder"]), (&"it".into(), &"it".into()), "{line}");
+}
+
+/// A lease that nobody renews, as one that was kept for a cron job: whoever asks is told that nobody may be there, until when
+/// the lease lasts, and what ends it. Of a holder that renews and goes on draining nothing of that is said.
+#[tokio::test]
+async fn a_lease_that_nobody_renews_is_told_of() {
+    let place = Place::new();
+    let flags = ["--lease", "k", "--ttl", "5s", "--hold-for", "10m", "--holder", "cron", "--", "true"];
+    let kept = ran(place.tenure(&["run"]).args(flags));
+    assert_eq!(kept.code, Some(0), "{kept:?}");
+    let ran = place.run(&["resign", "--lease", "k", "--timeout", "300ms"]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""), "{ran:?}");
+    for words in
+        ["still held by cron", "nobody is there", "--hold-for", "the lease lasts until 2", "from now", "--force"]
+    {
+        assert!(ran.err.contains(words), "no {words:?}: {}", ran.err);
+    }
+
+    let busy = place.hold("busy", "at-work", Duration::from_secs(100), "").await;
+    let store = place.store().await;
+    let renewing = tokio::spawn(async move {
+        loop {
+            store.renew(std::slice::from_ref(&busy)).await.unwrap().remove(0).unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    let place = Arc::new(place);
+    let run = {
+        let place = Arc::clone(&place);
+        move || place.run(&["resign", "--lease", "busy", "--timeout", "1s"])
+    };
+    let ran = tokio::task::spawn_blocking(run).await.unwrap();
+    assert!(ran.code == Some(1) && ran.err.contains("renewed it meanwhile"), "{ran:?}");
+    assert!(!ran.err.contains("nobody is there"), "{ran:?}");
+    renewing.abort();
 }
 
 /// By force the key is free at once; until when the old holder may act is told, and the term goes on growing.

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
+use tenure_test_servers::{RedisOptions, RedisPrograms, or_skip};
+use tokio::time::Instant;
 
 use crate::fleet::{DEADLINE, send, until};
 use crate::operators::Place;
@@ -175,4 +177,31 @@ async fn it_waits_for_a_store_that_is_not_there_yet() {
     assert!(!place.folder.path().join("leases.db").exists());
     place.hold("k", "x", LONG, "").await;
     assert_eq!(watching.event("acquired")["key"], "k");
+}
+
+/// On a server, too, a tenure is told as soon as it begins, however short it is, and its end when its time is over; what
+/// happens to one key costs no look through all names of the database.
+#[tokio::test]
+async fn a_server_tells_of_each_tenure_as_it_begins() {
+    let Some(programs) = or_skip("watch", true, RedisPrograms::find()) else { return };
+    let server = programs.start(RedisOptions::default()).unwrap();
+    let place = Place { url: server.url() + "?durable=true", ..Place::new() };
+    let watching = Watching::start(&place, &["--json", "--prefix", "wl"]);
+    watching.says("waiting");
+    server.cli(["config", "resetstat"]);
+    for round in 0..3 {
+        let key = format!("wl{round}");
+        let began = Instant::now();
+        place.hold(&key, "gone", Duration::from_secs(2), "").await;
+        assert_eq!(watching.event("acquired")["key"], key.as_str());
+        // By the timer alone it would be seen after five seconds, and half of that in the mean.
+        assert!(began.elapsed() < Duration::from_secs(1), "seen after {:?}", began.elapsed());
+        assert_eq!(watching.event("expired")["key"], key.as_str());
+        assert!(began.elapsed() < Duration::from_secs(3), "gone after {:?}", began.elapsed());
+    }
+    let calls = server.cli(["info", "commandstats"]);
+    let scans =
+        calls.lines().find_map(|line| line.strip_prefix("cmdstat_scan:calls=")?.split(',').next()?.parse().ok());
+    // One every five seconds; a look for each hint and each sixth of a ttl would be dozens.
+    assert!(scans.unwrap_or(0) <= 4, "{calls}");
 }

@@ -1,7 +1,7 @@
 //! Where two workers do act at once, one of them ends within its ttl, by its own clock. Asked outside the fault model.
 //!
-//! DESIGN, fault model: "When one of these fails, an overlap can happen; it ends at the old holder's deadline". That
-//! deadline was set from a request that the store answered before the newer tenure began, so it lies at most
+//! When the store, its clock or the rates of clocks fail, an overlap can happen; it ends at the old holder's deadline.
+//! That deadline was set from a request that the store answered before the newer tenure began, so it lies at most
 //! `ttl - margin` ahead; a definite loss ends it sooner. Asked when an overlap begins, and whenever a deadline moves.
 
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! At the deadline the work is already dead. Asked in both modes.
 //!
-//! DESIGN rule 4. A suspended host can kill nothing, and its work can do nothing: after it wakes up, the work has the
-//! few milliseconds that its watchdog and the kill itself take, and its own comparison with the deadline keeps it from
-//! acting meanwhile.
+//! Leadership is a deadline, not a flag. A suspended host can kill nothing, and its work can do nothing: after it wakes
+//! up, the work has the few milliseconds that its watchdog and the kill itself take, and its own comparison with the
+//! deadline keeps it from acting meanwhile.
 
 use super::Verdict;
 use crate::worker::Worker;

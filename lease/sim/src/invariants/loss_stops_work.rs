@@ -1,7 +1,7 @@
 //! A definite loss stops the work at once. Asked in both modes.
 //!
-//! DESIGN rule 5. The bug that it stands against: client-go keeps its callback running for up to RenewDeadline after it
-//! has seen another holder.
+//! An unknown outcome may wait for the deadline; this may not. The bug that it stands against: client-go keeps its
+//! callback running for up to RenewDeadline after it has seen another holder.
 
 use tenure_core::{Nonce, Term};
 

@@ -1,8 +1,8 @@
 //! At any instant at most one worker acts. Asked inside the fault model.
 //!
-//! DESIGN, fault model: "At most one holder acts as long as ..."; Gray and Cheriton 1989 on leases and bounded drift. A
-//! worker acts while anything of it is left, its host runs, and its own clock is before its deadline. That can only
-//! become true when a worker starts, when its deadline moves, or when its host wakes up, so it is asked then.
+//! The promise of a lease, after Gray and Cheriton 1989 on leases and bounded drift. A worker acts while anything of it
+//! is left, its host runs, and its own clock is before its deadline. That can only become true when a worker starts,
+//! when its deadline moves, or when its host wakes up, so it is asked then.
 
 use super::Verdict;
 use crate::worker::Worker;

@@ -1,6 +1,6 @@
 //! A release is written only after the work has ended. Asked in both modes, when it is sent and when it arrives.
 //!
-//! DESIGN rule 6: stop, drain, then release. The bug that it stands against: client-go with ReleaseOnCancel.
+//! Stop, drain, then release. The bug that it stands against: client-go with ReleaseOnCancel.
 
 use tenure_core::Held;
 

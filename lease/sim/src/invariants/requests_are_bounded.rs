@@ -1,7 +1,7 @@
 //! No elector storms the store, whatever it is told. Asked in both modes.
 //!
-//! DESIGN rule 9: nothing is unbounded. Wake-ups cause at most eight claims per retry interval; retries, renewals,
-//! observations and releases are rarer. What goes beyond their sum is a loop that does not wait.
+//! Nothing is unbounded. Wake-ups cause at most eight claims per retry interval; retries, renewals, observations and
+//! releases are rarer. What goes beyond their sum is a loop that does not wait.
 
 use super::Verdict;
 use crate::Nanos;

@@ -1,6 +1,6 @@
 //! A fenced sink never goes back: once it has taken a write of a tenure, it takes none of an older one. Both modes.
 //!
-//! DESIGN rule 8 and the fault model: "the fence still lets no older term through after a newer one". Outside the fault
+//! Every side effect carries its term, and a fence refuses a lower one, whatever else has failed. Outside the fault
 //! model older means a lower term; inside it also means work that was started earlier, whatever its term says.
 
 use tenure_core::Term;

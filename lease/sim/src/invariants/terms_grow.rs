@@ -1,7 +1,7 @@
 //! Terms grow: a tenure whose record was written later has a higher term. Asked in both modes.
 //!
-//! DESIGN rule 3: the term is minted in the same atomic step as the claim. A store that has both forgotten its records
-//! and whose clock went back cannot know better; then only each candidate's own terms grow, thanks to `above`.
+//! The term is minted in the same atomic step as the claim. A store that has both forgotten its records and whose clock
+//! went back cannot know better; then only each candidate's own terms grow, thanks to `above`.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! Wake-ups dropped change nothing but latency. Asked in both modes, by playing the seed again without any.
 //!
-//! DESIGN rule 7. The second run has the same plan, and every other invariant is asked of it: safety must be the same, and
-//! somebody must lead within the same time by the timers alone. What it breaks is reported under this name.
+//! A wake-up is a hint. The second run has the same plan, and every other invariant is asked of it: safety must be the
+//! same, and somebody must lead within the same time by the timers alone. What it breaks is reported under this name.
 
 use crate::report::Violation;
 

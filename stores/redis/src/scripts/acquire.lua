@@ -1,6 +1,7 @@
--- ARGV: whether the server keeps what it acknowledged ('1'), for how many whole seconds the client knows it to be up;
--- then for each item HOLDER NONCE TTL ABOVE NOTE. KEYS: for each item the lease and its term record.
--- Answers: {'granted', TERM, LAST_NOTE}, {'held', HOLDER, TERM, PTTL}, {'foreign', VALUE, PTTL}, {'typed', TYPE, PTTL},
+-- ARGV: whether the server keeps what it acknowledged ('1'), for how many whole seconds the client knows it to be up, the
+-- command that publishes, its channel; then for each item HOLDER NONCE TTL ABOVE NOTE. KEYS: for each item the lease and
+-- its term record.
+-- Answers: {'granted', TERM, LAST_NOTE}, or for a new tenure {'granted', TERM, LAST_NOTE, PUBLISHED}, {'held', HOLDER, TERM, PTTL}, {'foreign', VALUE, PTTL}, {'typed', TYPE, PTTL},
 -- {'young', MILLIS}, {'exhausted'}, {'error', TEXT}.
 local start
 
@@ -25,14 +26,14 @@ end
 
 local function step(i)
   local lease, key = KEYS[2 * i - 1], KEYS[2 * i]
-  local at = 2 + 5 * (i - 1)
+  local at = 4 + 5 * (i - 1)
   local holder, nonce, ttl = ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
   local above, note = tonumber(ARGV[at + 4]), ARGV[at + 5]
   local value, other = value_of(lease)
   if other then return foreign(lease, key, 'typed', other) end
   if value then
     local by, term, own, now_note = lease_of(value)
-    if not by then return foreign(lease, key, 'foreign', string.sub(value, 1, 256)) end
+    if not by then return foreign(lease, key, 'foreign', shown(value)) end
     local left = redis.call('PTTL', lease)
     if own ~= nonce then return { 'held', by, term, left } end
     -- A repeated claim never shortens the lease and leaves holder and note alone.
@@ -61,7 +62,7 @@ local function step(i)
   end
   write_record(key, { ttl = ARGV[at + 3], term = term, nonce = nonce, note = note, previous = previous })
   redis.call('SET', lease, lease_value(holder, term, nonce, note, false), 'PX', ARGV[at + 3])
-  return { 'granted', term, previous or false }
+  return { 'granted', term, previous or false, publish(ARGV[3], ARGV[4], 'taken', lease) }
 end
 
 local answers = {}

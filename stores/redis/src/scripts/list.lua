@@ -7,7 +7,7 @@ local function step(i)
   if not value then return false end
   local text = redis.pcall('GET', KEYS[2 * i])
   local ttl = type(text) == 'string' and string.match(text, '^%d+ (%d+) ') or false
-  return { 'lease', value, redis.call('PTTL', lease), ttl }
+  return { 'lease', shown(value), redis.call('PTTL', lease), ttl }
 end
 
 local answers = {}

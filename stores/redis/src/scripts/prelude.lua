@@ -22,6 +22,12 @@ local function lease_of(value)
   return holder, term, nonce, string.sub(value, at + 1), asked ~= ''
 end
 
+-- A value as it is told: of another program's, which may be of any length, no more than somebody's name can stand in.
+local function shown(value)
+  if #value > 4096 and not lease_of(value) then return string.sub(value, 1, 4096) end
+  return value
+end
+
 local function lease_value(holder, term, nonce, note, asked)
   local words = holder .. ' ' .. term .. ' ' .. nonce
   if asked then words = words .. '!' end

@@ -18,7 +18,7 @@ local function step(i)
   record.note, record.nonce = note, '-'
   redis.call('DEL', lease)
   write_record(key, record)
-  return { 'freed', publish(ARGV[1], ARGV[2], lease) }
+  return { 'freed', publish(ARGV[1], ARGV[2], 'freed', lease) }
 end
 
 local answers = {}

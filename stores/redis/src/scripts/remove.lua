@@ -22,6 +22,6 @@ local function step()
     ttl, record.nonce = record.ttl, '-'
     write_record(key, record)
   end
-  return { value and 'lease' or 'typed', value or other, left, ttl, publish(ARGV[1], ARGV[2], lease) }
+  return { value and 'lease' or 'typed', value and shown(value) or other, left, ttl, publish(ARGV[1], ARGV[2], 'freed', lease) }
 end
 return guarded(step)

@@ -29,7 +29,7 @@ local function step(i)
   if other then return { 'typed', other } end
   if not value then return { 'free', '' } end
   local holder, term, nonce, old, asked = lease_of(value)
-  if not holder then return { 'foreign', sub(value, 1, 256) } end
+  if not holder then return { 'foreign', shown(value) } end
   if term .. ' ' .. nonce ~= id then return { 'lost', holder } end
   local record, day = record_for(key, term, nonce, ttl, note)
   local same = record.ttl == ttl and day == today
