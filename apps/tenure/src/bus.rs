@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use tenure_bus::{Bus, BusError, BusErrorKind, StdoutBus, Subjects};
+use tenure_bus::{Bus, BusError, StdoutBus, Subjects};
 use tenure_bus_nats::{NatsBus, NatsBusConfig};
 use tenure_bus_sqlite::{SqliteBus, SqliteBusConfig};
 
 use crate::exit::Exit;
 use crate::secrets::without_secrets;
 
-/// Opens the bus that the URL names, to publish under these subjects what a ring may hold for `ring_age`. A URL that can
-/// never work is a usage error, everything else an unreachable bus.
+/// Opens the bus that the URL names, to publish under these subjects what a ring may hold for `ring_age`. What is
+/// wrong in the URL or in the environment is a usage error, everything else an unreachable bus.
 pub(crate) async fn open(url: &str, subjects: &Subjects, ring_age: Duration) -> Result<Arc<dyn Bus>> {
     match scheme(url)? {
         Known::Stdout => Ok(Arc::new(StdoutBus::new())),
@@ -61,11 +61,9 @@ fn both(subjects: &Subjects) -> Vec<String> {
     vec![subjects.ingress.clone(), subjects.finalize.clone()]
 }
 
-/// A wrong login or a stream that does not fit stays wrong, however often it is tried.
+/// What only the server could tell, such as a refused login, is no wrong call.
 fn failed(url: &str, error: BusError) -> anyhow::Error {
-    let stays = error.kind() == BusErrorKind::Invalid;
-    let error = anyhow::Error::new(error).context(format!("the bus {}", without_secrets(url)));
-    if stays { Exit::usage(error) } else { Exit::unreachable(error) }
+    Exit::unreachable(anyhow::Error::new(error).context(format!("the bus {}", without_secrets(url))))
 }
 
 fn scheme(url: &str) -> Result<Known> {

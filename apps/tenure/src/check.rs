@@ -11,10 +11,12 @@ use crate::run::status_file;
 /// Flags of `tenure check`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit 0: the tenure that `tenure run` started this command in is current. Exit 1: it is not, or not any more. 64: there is no
-TENURE_STATUS_FILE, so this is no such command. Nothing is printed unless asked for.
+Exit 0: the tenure that `tenure run` started this command in is current. Exit 1: it is not, or \
+not any more. 64: there is no TENURE_STATUS_FILE, so this is no such command. Nothing is printed \
+unless asked for.
 
-The file's one line can be read without this command too: the term, and the deadline in nanoseconds of CLOCK_BOOTTIME.
+The file's one line can be read without this command too: the term, and the deadline in \
+nanoseconds of CLOCK_BOOTTIME.
 
 Example, in a script under `tenure run`:
   tenure check && ./publish-report")]

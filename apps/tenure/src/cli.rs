@@ -44,11 +44,52 @@ pub(crate) enum Command {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
+    use clap::{Command as Definition, CommandFactory};
 
     /// The definition is consistent.
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// Every command below this one, with its whole name.
+    fn commands(of: &Definition, name: &str) -> Vec<(String, Definition)> {
+        let mut all = vec![(name.to_owned(), of.clone())];
+        for command in of.get_subcommands() {
+            all.extend(commands(command, &format!("{name} {}", command.get_name())));
+        }
+        all
+    }
+
+    /// Every command that takes a store says the same of it; the demo, which has a default of its own, apart.
+    #[test]
+    fn stores_are_told_of_alike() {
+        let mut told = std::collections::BTreeMap::<String, Vec<String>>::new();
+        for (name, command) in commands(&Cli::command(), "tenure").into_iter().filter(|(name, _)| name != "tenure demo")
+        {
+            if let Some(store) = command.get_arguments().find(|flag| flag.get_long() == Some("store")) {
+                let help = store.get_help().map(ToString::to_string).unwrap_or_default();
+                told.entry(help.replace(" [env: TENURE_STORE]", "")).or_default().push(name);
+            }
+        }
+        assert!(told.len() == 1 && told.values().all(|names| names.len() > 5), "{told:#?}");
+    }
+
+    /// No help has a line of more than 100 columns. Lines are filled where a paragraph was written as one line, and where it
+    /// was written as several, each is short enough to stay: a line that is broken again looks ragged.
+    #[test]
+    fn help_fits_the_terminal() {
+        let mut wide = Vec::new();
+        for (name, mut command) in commands(&Cli::command(), "tenure") {
+            let help = command.render_long_help().to_string();
+            wide.extend(help.lines().filter(|line| line.chars().count() > 100).map(|line| format!("{name}: {line}")));
+            let written = [command.get_after_help(), command.get_after_long_help(), command.get_before_help()];
+            for text in written.into_iter().flatten().map(ToString::to_string) {
+                let paragraphs = text.split("\n\n").filter(|paragraph| paragraph.contains('\n'));
+                let lines = paragraphs.flat_map(str::lines).filter(|line| line.chars().count() > 100);
+                wide.extend(lines.map(|line| format!("{name}, as written: {line}")));
+            }
+        }
+        assert!(wide.is_empty(), "{wide:#?}");
     }
 }

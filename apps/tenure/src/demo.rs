@@ -28,18 +28,20 @@ use crate::{exit, output};
 /// Flags of `tenure demo`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Three real `tenure ingest` processes read a simulated Twitch; one publishes. Then its worker is killed, its host is
-lost, it is stopped past its lease and continued, all are restarted in turn, its chat connection is reset, and the bus
-is locked. In the end a checker, which knows only what the simulator sent and what the bus holds, counts what was lost
-and what was doubled. The files stay, for a look with sqlite3.
+Three real `tenure ingest` processes read a simulated Twitch; one publishes. Then its worker is \
+killed, its host is lost, it is stopped past its lease and continued, all are restarted in turn, \
+its chat connection is reset, and the bus is locked. In the end a checker, which knows only what \
+the simulator sent and what the bus holds, counts what was lost and what was doubled. The files \
+stay, for a look with sqlite3.
 
-With --store and --bus the same plays over your servers, under names of the demo's own; they may be restarted meanwhile,
-and are where --restart-store and --restart-bus say how.
+With --store and --bus the same plays over your servers, under names of the demo's own; they may \
+be restarted meanwhile, and are where --restart-store and --restart-bus say how.
 
 Examples:
   tenure demo
   tenure demo --seconds 40 --json
-  tenure demo --store redis://127.0.0.1:6379 --bus nats://127.0.0.1:4222 --restart-bus 'docker restart nats'
+  tenure demo --store redis://127.0.0.1:6379 --bus nats://127.0.0.1:4222 \\
+    --restart-bus 'docker restart nats'
 
 Exit code: 0 if nothing was lost or doubled, else 1.")]
 pub(crate) struct Args {

@@ -17,8 +17,10 @@ use finding::{Finding, Status};
 /// Flags of `tenure doctor`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Each line is ok, warn or fail, and says how to mend what is not ok. The exit code is 0 where nothing failed, else 1. The \
-store is tried for real: a probe lease under tenure-doctor/ is claimed, renewed and released, and nothing else is touched.
+Each line is ok, warn or fail, and says how to mend what is not ok. The exit code is 0 where \
+nothing failed, else 1. The store is tried for real: a probe lease under tenure-doctor/ is \
+claimed, renewed and released, and nothing else is touched. A server that was just started \
+grants none at first: that is waited for.
 
 With --json one object a line: check, status, text, remedy (null where there is nothing to mend).
 

@@ -39,6 +39,11 @@ impl Exit {
         self.code == USAGE
     }
 
+    /// What went wrong.
+    pub(crate) fn error(&self) -> &anyhow::Error {
+        &self.error
+    }
+
     /// The reader of standard output has gone.
     pub(crate) fn output_closed(error: impl Into<anyhow::Error>) -> anyhow::Error {
         anyhow::Error::new(Exit { code: OUTPUT_CLOSED, error: error.into() })

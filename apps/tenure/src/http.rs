@@ -15,8 +15,8 @@ use axum::{Json, Router};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde_json::{Value, json};
 use tenure::Status;
-use tenure_core::{HolderId, KeyPrefix, LeaseKey, LeaseRecord, Term};
-use tenure_store::LeaseStore;
+use tenure_core::{HolderId, LeaseKey, LeaseRecord, Term};
+use tenure_store::{LeaseStore, StoreError};
 
 /// How long a request waits for the store.
 const STORE_ANSWER: Duration = Duration::from_millis(500);
@@ -155,10 +155,31 @@ impl Leader {
     }
 }
 
-/// What the store has under a prefix, or why it does not say so in time.
-pub(crate) async fn records(prefix: &KeyPrefix, store: &Arc<dyn LeaseStore>) -> Result<Vec<LeaseRecord>, String> {
-    match tokio::time::timeout(STORE_ANSWER, store.list(prefix)).await {
-        Ok(records) => records.map_err(|error| error.to_string()),
+/// Where an election stands, as `/debug/vars` shows it: in the shape that operators of Kubernetes controllers know.
+pub(crate) fn election(status: &Status) -> Value {
+    json!({
+        "enabled": true,
+        "is_leader": status.is_leader(),
+        "identity": status.holder.as_str(),
+        "lease": status.key.as_str(),
+        "lease_holder": status.leader.as_ref().map(HolderId::as_str),
+        "term": status.term.map(Term::get),
+        "time_as_leader": crate::durations::lasted(status.led_in_all()),
+        "transitions": status.transitions,
+        "tenures": status.tenures,
+        "healthy": status.healthy,
+    })
+}
+
+/// What the store has of one key, or why it does not say so in time.
+pub(crate) async fn record(key: &LeaseKey, store: &Arc<dyn LeaseStore>) -> Result<Option<LeaseRecord>, String> {
+    in_time(store.record(key)).await
+}
+
+/// What the store answers, or why it does not in time.
+pub(crate) async fn in_time<T>(answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, String> {
+    match tokio::time::timeout(STORE_ANSWER, answer).await {
+        Ok(answered) => answered.map_err(|error| error.to_string()),
         Err(_) => Err(format!("no answer within {STORE_ANSWER:?}")),
     }
 }

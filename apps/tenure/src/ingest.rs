@@ -31,8 +31,8 @@ pub(crate) struct Args {
     /// Channel to read, without #; may be repeated [env: TWITCH_CHANNELS, separated by commas]
     #[arg(long = "channel", value_name = "NAME")]
     channels: Vec<String>,
-    /// Store of the lease: sqlite:PATH or memory: [env: TENURE_STORE] [default: sqlite: in the state folder]
-    #[arg(long, value_name = "URL")]
+    // The environment is read among the settings, so that clap cannot name it.
+    #[arg(long, value_name = "URL", help = concat!(crate::store::store_help!(), " [env: TENURE_STORE]"))]
     store: Option<String>,
     /// Bus to publish to: sqlite:PATH, nats://HOST:PORT?stream=NAME or stdout: [env: TENURE_BUS, MESSAGE_BUS_DRIVER with
     /// NATS_URL] [default: sqlite: in the state folder]

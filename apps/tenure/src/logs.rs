@@ -50,7 +50,7 @@ pub(crate) fn start(filter: &str, format: Format, service: &str) {
     }
 }
 
-/// Writes the fields that seed 002 names: `severity`, `service`, `component`, and what the event brings.
+/// Writes the fields that log collectors look for: `severity`, `service`, `component`, and what the event brings.
 struct JsonLines {
     service: String,
 }

@@ -5,6 +5,7 @@
 //! and everything that it started is dead before anybody else can hold the lease, and the lease is free again within
 //! milliseconds of that death.
 
+mod args;
 mod campaign;
 mod config;
 mod guard;
@@ -13,10 +14,13 @@ mod heir;
 mod hooks;
 mod http;
 mod keeper;
+mod keys;
 mod link;
 mod mask;
 mod moments;
 mod part;
+mod program;
+mod refusal;
 mod reign;
 mod requests;
 mod shell;
@@ -26,21 +30,21 @@ mod teller;
 mod terminal;
 mod watchdog;
 
-use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::process::Signal;
-use tenure::{HolderId, Leadership, LeaseKey, LossReason, Note, Status, Time};
+use tenure::{Leadership, LossReason, Status, Time};
 use tenure_core::Held;
 use tokio::sync::watch;
 
-use crate::exit::{Exit, LOST, NOT_ACQUIRED};
-use crate::store::{self, StoreArgs};
+use crate::exit::{Exit, LOST, NOT_ACQUIRED, UNREACHABLE};
+use crate::store;
 use crate::{durations, identity, process, signals};
+pub(crate) use args::Args;
+use args::Restart;
 use campaign::{Campaign, Candidate};
 use config::Config;
 use health::Health;
@@ -60,114 +64,6 @@ use watchdog::settlement::Estate;
 const LAST_ANSWER: Duration = Duration::from_secs(5);
 /// The pause before a restart, so that a command that ends at once does not spin.
 const RESTART_PAUSE: Duration = Duration::from_millis(500);
-
-/// Flags of `tenure run`.
-#[derive(Debug, clap::Args)]
-#[command(after_help = "\
-The command gets TENURE_KEY, TENURE_TERM (the fencing token), TENURE_HOLDER and TENURE_STATUS_FILE (see `tenure check`),
-and standard streams and terminal as if it ran alone. When it ends, whatever it left running is ended too.
-
-The hooks get the same, and TENURE_EVENT (elected or lost); --on-lost also TENURE_REASON. One that fails is told of on
-standard error, and nothing waits for it. `/leader` answers {key, leader, term, is_self, remaining_ms, advertise}, 200 where
-this instance leads, else 503.
-
-SIGTERM, SIGINT and SIGHUP end the command: it gets the signal, and SIGKILL after the stop timeout. SIGUSR1, SIGUSR2 and
-SIGWINCH are passed on, SIGTSTP stops it and SIGCONT continues it, unless the lease has run out meanwhile.
-
-Exit codes: the command's own, or 128 and the number of the signal that ended it; 64 called wrongly; 69 the store cannot be
-reached; 75 leadership was lost and the command was ended; 76 the lease was not to be had in time; 126 and 127 the command
-cannot be run or is not there.
-
-Examples:
-  tenure run --lease reports/nightly -- ./make-reports
-  tenure run --lease cron/backup --no-wait --hold-for 5m -- ./backup      on every host, at the same minute
-  tenure run --lease bot --restart --store redis://host -- ./bot          one bot, hot standbys elsewhere
-  tenure run --lease transcode --slots 4 -- ./transcode FILE              four at a time
-  tenure run --lease api --http :9000 --advertise 10.0.0.5:8080 --health-cmd 'curl -fs localhost:8080/up' -- ./api")]
-pub(crate) struct Args {
-    /// Key of the lease to hold
-    #[arg(long, value_name = "KEY", value_parser = store::parse_key)]
-    lease: LeaseKey,
-    #[command(flatten)]
-    store: StoreArgs,
-    /// How long the lease lasts without renewal [default: 15s]
-    #[arg(long, value_name = "DURATION", value_parser = durations::parse)]
-    ttl: Option<Duration>,
-    /// How often it is renewed [default: a third of the ttl]
-    #[arg(long, value_name = "DURATION", value_parser = durations::parse)]
-    renew: Option<Duration>,
-    /// How much earlier than the store the command's time is over [default: 2/15 of the ttl, from 200ms to 2s]
-    #[arg(long, value_name = "DURATION", value_parser = durations::parse)]
-    margin: Option<Duration>,
-    /// Wait so long for the lease, then exit 76 [default: for ever]
-    #[arg(long, value_name = "DURATION", value_parser = durations::parse, conflicts_with = "no_wait")]
-    wait: Option<Duration>,
-    /// Try once; exit 76 where somebody else holds the lease
-    #[arg(long)]
-    no_wait: bool,
-    /// Keep the lease at least so long after it was acquired, even if the command ends sooner, or is ended because renewals
-    /// fail; it then lasts on its own. `tenure resign` and --health-cmd hand it over all the same
-    #[arg(long, value_name = "DURATION", value_parser = durations::parse)]
-    hold_for: Option<Duration>,
-    /// Let N run at a time: the leases are KEY/0 to KEY/N-1, and one is enough
-    #[arg(long, value_name = "N", value_parser = config::parse_slots)]
-    slots: Option<u32>,
-    /// Campaign again after leadership was lost; with =always also after the command has ended
-    #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true, default_missing_value = "on-loss")]
-    restart: Option<Restart>,
-    /// Signal that asks the command to end
-    #[arg(long, value_name = "SIGNAL", default_value = "TERM", value_parser = config::parse_signal)]
-    stop_signal: Signal,
-    /// How long the command may take to end before it is killed [default: a third of the ttl, at most 10s]
-    #[arg(long, value_name = "DURATION", value_parser = durations::parse)]
-    stop_timeout: Option<Duration>,
-    /// Name to hold the lease under [default: host, process and a random suffix]
-    #[arg(long, value_name = "NAME", value_parser = config::parse_holder)]
-    holder: Option<HolderId>,
-    /// Text to keep with the lease, as `tenure leases` shows it
-    #[arg(long, value_name = "TEXT", value_parser = config::parse_note)]
-    note: Option<Note>,
-    /// Serve /leader, /readyz, /healthz, /livez and /metrics: HOST:PORT, or :PORT on loopback
-    #[arg(long, value_name = "ADDR", value_parser = crate::http::parse_address)]
-    http: Option<SocketAddr>,
-    /// Address of this instance, kept with the lease while it leads: `/leader` and `tenure leases` tell it to whoever routes
-    #[arg(long, value_name = "ADDR", value_parser = crate::advertise::parse)]
-    advertise: Option<String>,
-    /// Shell command to run beside CMD when leadership begins; it ends with CMD, and after 30s at the latest
-    #[arg(long, value_name = "CMD", value_parser = clap::builder::NonEmptyStringValueParser::new())]
-    on_elected: Option<String>,
-    /// Shell command to run after each tenure, when nothing of CMD is left; it may take 30s
-    #[arg(long, value_name = "CMD", value_parser = clap::builder::NonEmptyStringValueParser::new())]
-    on_lost: Option<String>,
-    /// Shell command that says with 0 that this instance is fit to lead: while it does not, the lease is not campaigned for,
-    /// and handed over where it is held
-    #[arg(long, value_name = "CMD", value_parser = clap::builder::NonEmptyStringValueParser::new())]
-    health_cmd: Option<String>,
-    /// Pause between two of them [default: 5s]
-    #[arg(long, value_name = "DURATION", requires = "health_cmd", value_parser = durations::parse)]
-    health_interval: Option<Duration>,
-    /// How long one may take; longer means no [default: 5s]
-    #[arg(long, value_name = "DURATION", requires = "health_cmd", value_parser = durations::parse)]
-    health_timeout: Option<Duration>,
-    /// Log to standard error: a level or a filter [env: TENURE_LOG] [default: only what a user must know]
-    #[arg(long, value_name = "FILTER")]
-    log: Option<String>,
-    /// Log what happens, as --log info
-    #[arg(long, short)]
-    verbose: bool,
-    /// Command to run, and its arguments
-    #[arg(value_name = "CMD", required = true, trailing_var_arg = true)]
-    command: Vec<OsString>,
-}
-
-/// When to campaign again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Restart {
-    /// After leadership was lost
-    OnLoss,
-    /// Also after the command has ended
-    Always,
-}
 
 /// Runs the part of `tenure run` that this process is, where it is one of its inner ones. Asked before the command line is
 /// read: they start often, and their arguments are no command's.
@@ -194,9 +90,10 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     if let Some(said) = said_in_an_argument(&config.store) {
         say!("tenure: everybody on this machine can read the password in --store {said}; use TENURE_STORE instead");
     }
-    if let Err(error) = stage::find(&config.command[0]) {
-        return Ok(ExitCode::from(stage::failed(&config.command[0], &error)));
+    if let Err(error) = program::check(&config.command[0]) {
+        return Ok(ExitCode::from(program::failed(&config.command[0], &error)));
     }
+    status_file::check().map_err(Exit::usage)?;
     #[cfg(not(target_os = "linux"))]
     say!(
         "tenure: this system cannot adopt orphans and its clock may stand still in sleep: what leaves the command's process \
@@ -237,7 +134,7 @@ enum Finish {
     /// Nothing is held any more.
     Done(u8),
     /// The lease is to last on its own. What would release it is kept from doing so until the runtime is gone.
-    Left { code: u8, heir: Box<Heir>, _leadership: Leadership, _candidate: Candidate },
+    Left { code: u8, heir: Box<Heir>, _leadership: Leadership, _candidate: Box<Candidate> },
 }
 
 async fn serve(config: &Config, terminal: Option<&Terminal>, teller: &mut Teller) -> Result<Finish> {
@@ -250,7 +147,8 @@ async fn serve(config: &Config, terminal: Option<&Terminal>, teller: &mut Teller
     };
     let charge = Charge {
         store: config.store.clone(),
-        prefix: config.prefix.clone(),
+        lease: config.keys.lease().to_string(),
+        slots: config.keys.slots().and_then(|slots| u32::try_from(slots).ok()),
         process: identity::random(),
         ttl: config.timing.ttl(),
         group: rustix::process::getpgrp().as_raw_nonzero().get(),
@@ -290,6 +188,7 @@ async fn serve(config: &Config, terminal: Option<&Terminal>, teller: &mut Teller
                 return Ok(Finish::Done(after(signal.as_raw())));
             }
             Campaign::NotInTime => {
+                teller.tell(&Moment::Refused(candidate.refusal(config.patience).await));
                 give_up(candidate, keeper).await;
                 return Ok(Finish::Done(NOT_ACQUIRED));
             }
@@ -323,7 +222,8 @@ async fn serve(config: &Config, terminal: Option<&Terminal>, teller: &mut Teller
             candidate.stand_back(leadership.key());
         }
         let mut stay = again;
-        let gone = matches!(&outcome.why, Why::Lost(reason) if is_given_up(reason));
+        // Where nothing was run here, another host may do it.
+        let gone = outcome.why == Why::NotStarted || matches!(&outcome.why, Why::Lost(reason) if is_given_up(reason));
         if !gone && tenure::now() < keep_until {
             teller.tell(&Moment::Kept { key: leadership.key().clone(), until: keep_until });
             if again {
@@ -338,7 +238,7 @@ async fn serve(config: &Config, terminal: Option<&Terminal>, teller: &mut Teller
             if !stay {
                 let estate = estate(config, &leadership, keep_until);
                 let heir = Box::new(Heir::new(outcome.keeper, charge, estate)?);
-                return Ok(Finish::Left { code, heir, _leadership: leadership, _candidate: candidate });
+                return Ok(Finish::Left { code, heir, _leadership: leadership, _candidate: Box::new(candidate) });
             }
         }
         let released = tokio::time::timeout(LAST_ANSWER, leadership.resign()).await.is_ok();
@@ -457,7 +357,7 @@ async fn given_up(leadership: &Leadership, mut status: watch::Receiver<Status>) 
 fn code(outcome: &Outcome) -> u8 {
     match (&outcome.why, outcome.status) {
         (Why::Lost(_) | Why::WatchdogFailed, _) => LOST,
-        (Why::NotStarted, _) => stage::NOT_EXECUTABLE,
+        (Why::NotStarted, _) => UNREACHABLE,
         (_, Some(status)) => match (status.code(), status.signal()) {
             (Some(code), _) => u8::try_from(code).unwrap_or(1),
             (None, signal) => after(signal.unwrap_or(0)),
@@ -490,5 +390,6 @@ mod tests {
         assert_eq!(code(Why::Lost(LossReason::Expired), Some(0)), 75);
         assert_eq!(code(Why::WatchdogFailed, None), 75);
         assert_eq!(code(Why::Asked, None), 137);
+        assert_eq!(code(Why::NotStarted, None), 69);
     }
 }

@@ -16,11 +16,18 @@ use crate::secrets::without_secrets;
 /// How long one call to a store may take, whatever the store itself allows.
 pub(crate) const ANSWER: Duration = Duration::from_secs(10);
 
+/// The help of every flag that names a store, so that all tell of the same stores.
+macro_rules! store_help {
+    () => {
+        "Store of the leases, as `tenure stores` lists them [default: sqlite: in the state folder]"
+    };
+}
+pub(crate) use store_help;
+
 /// The flag that names the store.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct StoreArgs {
-    /// Store to look at, as `tenure stores` lists them [default: sqlite: in the state folder]
-    #[arg(long, value_name = "URL", env = "TENURE_STORE", hide_env_values = true)]
+    #[arg(long, value_name = "URL", env = "TENURE_STORE", hide_env_values = true, help = store_help!())]
     store: Option<String>,
 }
 
@@ -42,9 +49,11 @@ impl StoreArgs {
         }
     }
 
-    /// The path of a store that is a file and not there yet, though its folder is or will be made.
+    /// The path of a store that is a file and not there yet, though its folder is or will be made. Fails where the URL is
+    /// wrong, whether or not anything is there.
     pub(crate) fn missing_file(&self) -> Result<Option<PathBuf>> {
         let url = self.url()?;
+        check(&url)?;
         Ok(file(&url).filter(|path| is_missing(path)).map(PathBuf::from))
     }
 
@@ -60,8 +69,22 @@ impl StoreArgs {
     }
 }
 
-/// Opens the store that the URL names, and makes it where it is a file that can be made.
+/// Whether the URL can mean a store of this binary; nothing is opened, and no server is asked. What is wrong here is a
+/// wrong call, and what is found out later is a store that cannot be reached.
+pub(crate) fn check(url: &str) -> Result<()> {
+    tenure_open::check(url).map_err(|error| match error {
+        OpenError::Store(error) => {
+            Exit::usage(anyhow::Error::new(error).context(format!("the store {}", without_secrets(url))))
+        }
+        // What is no URL may be anything, a password too: it is not repeated.
+        wrong => Exit::usage(anyhow::Error::new(wrong).context("the store's URL")),
+    })
+}
+
+/// Opens the store that the URL names, and makes it where it is a file that can be made. Fails as [`check`] does, or as
+/// unreachable.
 pub(crate) async fn open(url: &str) -> Result<Arc<dyn LeaseStore>> {
+    check(url)?;
     crate::places::prepare(url).map_err(Exit::unreachable)?;
     let opened = match tokio::time::timeout(ANSWER, tenure_open::open(url)).await {
         Ok(opened) => opened,
@@ -69,12 +92,12 @@ pub(crate) async fn open(url: &str) -> Result<Arc<dyn LeaseStore>> {
             return Err(Exit::unreachable(anyhow!("the store {}: no answer within {ANSWER:?}", without_secrets(url))));
         }
     };
-    opened.map_err(|error| match error {
-        OpenError::Store(error) => {
-            Exit::unreachable(anyhow::Error::new(error).context(format!("the store {}", without_secrets(url))))
-        }
-        // What is no URL may be anything, a password too: it is not repeated.
-        wrong => Exit::usage(anyhow::Error::new(wrong).context("the store's URL")),
+    opened.map_err(|error| {
+        let error = match error {
+            OpenError::Store(error) => anyhow::Error::new(error),
+            other => anyhow::Error::new(other),
+        };
+        Exit::unreachable(error.context(format!("the store {}", without_secrets(url))))
     })
 }
 
@@ -88,8 +111,7 @@ pub(crate) async fn answer<T>(call: impl Future<Output = Result<T, StoreError>>)
 
 /// The record of one key; `None` where nobody holds it.
 pub(crate) async fn record(store: &dyn LeaseStore, key: &LeaseKey) -> Result<Option<LeaseRecord>> {
-    let records = answer(store.list(&KeyPrefix::from(key))).await?;
-    Ok(records.into_iter().find(|record| record.key == *key))
+    answer(store.record(key)).await
 }
 
 /// Runs an operator's command on a runtime of its own. What still blocks a thread (a stuck store) does not keep it.

@@ -15,7 +15,7 @@ pub enum Standby {
     /// It reads and holds, so that nothing is missed when the leader goes.
     #[default]
     Warm,
-    /// It connects only when it leads (seed 000).
+    /// It connects only when it leads.
     Cold,
 }
 

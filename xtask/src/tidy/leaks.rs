@@ -1,9 +1,13 @@
-//! The project speaks of itself alone: not of a machine it was written on, not of where its dependencies are fetched.
+//! The project speaks of itself alone: not of a machine it was written on, not of where its dependencies are fetched, not
+//! of papers that no reader of it has.
 
 use super::{Finding, Rule, Tree, Verdict};
 
-pub(super) const RULE: Rule =
-    Rule { name: "leaks", what: "no paths of a machine and no hosts of package registries, lock files apart", check };
+pub(super) const RULE: Rule = Rule {
+    name: "leaks",
+    what: "no paths of a machine, no hosts of package registries and no papers from elsewhere, lock files apart",
+    check,
+};
 
 /// What must not stand in a file. Written in two parts, so that this file passes its own rule.
 const LEAKS: &[(&str, &str)] = &[
@@ -17,6 +21,10 @@ const LEAKS: &[(&str, &str)] = &[
     ("deb.de", "bian.org"),
     ("registry", ".npm"),
     ("static.rust", "-lang.org"),
+    ("DES", "IGN"),
+    ("seed ", "00"),
+    ("seeds ", "00"),
+    ("seed", "00"),
 ];
 
 fn check(tree: &Tree) -> Verdict {
@@ -46,10 +54,10 @@ mod tests {
     #[test]
     fn leaks_are_found() {
         for (first, second) in LEAKS {
-            let text = format!("see {first}{second}x\n");
+            let text = format!("see {first}{second}3\n");
             assert!(matches!(check(&Tree::of(&[("README.md", &text)])), Verdict::Broken(_)), "{text}");
             assert_eq!(check(&Tree::of(&[("Cargo.lock", &text)])), Verdict::Kept);
         }
-        assert_eq!(check(&Tree::of(&[("README.md", "work/ at home/")])), Verdict::Kept);
+        assert_eq!(check(&Tree::of(&[("README.md", "work/ at home/, designed for seed 100")])), Verdict::Kept);
     }
 }

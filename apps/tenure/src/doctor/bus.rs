@@ -18,7 +18,7 @@ pub(super) async fn check(named: Option<String>) -> Vec<Finding> {
     let shown = without_secrets(&url);
     let remedy = "name the bus as `tenure stores` shows it, and see that its folder or its server is there";
     if let Err(error) = crate::bus::check(&url) {
-        return vec![Finding::fail("bus", format!("{error:#}"), remedy)];
+        return vec![Finding::failed("bus", &error, remedy)];
     }
     let missing = url
         .strip_prefix("sqlite:")
@@ -29,7 +29,7 @@ pub(super) async fn check(named: Option<String>) -> Vec<Finding> {
     let subjects = Subjects::new(&std::env::var("BUS_PREFIX").unwrap_or_default());
     let bus = match crate::bus::open_existing(&url, &subjects).await {
         Ok(bus) => bus,
-        Err(error) => return vec![Finding::fail("bus", format!("{error:#}"), remedy)],
+        Err(error) => return vec![Finding::failed("bus", &error, remedy)],
     };
     let info = bus.info();
     let yes = |can: bool| if can { "yes" } else { "no" };

@@ -9,9 +9,17 @@ use super::finding::Finding;
 use crate::cli::Cli;
 use crate::ingest::settings::SETTINGS;
 
-/// Names that no flag has: what commands are told by `tenure run`, what processes of the project tell each other, and
-/// what its tests read.
+/// Names that no flag has: what stores read, what commands are told by `tenure run`, what processes of the project tell
+/// each other, and what its tests and scripts read.
 const OTHERS: &[&str] = &[
+    "TENURE_REDIS_USER",
+    "TENURE_REDIS_USER_FILE",
+    "TENURE_REDIS_PASSWORD",
+    "TENURE_REDIS_PASSWORD_FILE",
+    "TENURE_REDIS_SENTINEL_USER",
+    "TENURE_REDIS_SENTINEL_USER_FILE",
+    "TENURE_REDIS_SENTINEL_PASSWORD",
+    "TENURE_REDIS_SENTINEL_PASSWORD_FILE",
     "TENURE_KEY",
     "TENURE_TERM",
     "TENURE_HOLDER",
@@ -23,6 +31,10 @@ const OTHERS: &[&str] = &[
     "TENURE_TIED_TO_STDIN",
     "TENURE_CORPORA",
     "TENURE_SERVERS",
+    "TENURE_SEED",
+    "TENURE_CASES",
+    "TENURE_ROUNDS",
+    "TENURE_RACE_SECONDS",
 ];
 
 /// Looks at the names; values may be secrets and are neither read nor shown.
@@ -88,6 +100,54 @@ mod tests {
         assert!(findings[0].text.contains("TENURE_STOER") && !findings[0].text.contains("hunter2"));
         assert_eq!(findings[0].remedy.as_deref(), Some("did you mean TENURE_STORE?"));
         assert!(!found(&["TENURE_ZEBRA_9"])[0].remedy.as_deref().unwrap().contains("did you mean"));
+    }
+
+    /// What tests make up: mistakes, and what a test tells a process of its own.
+    const MADE_UP: &[&str] = &["TENURE_STROE", "TENURE_BUS_TEST_", "TENURE_TEST_CHILD_"];
+
+    /// Every name that a file of the project holds, with one of the files.
+    fn named(folder: &std::path::Path, names: &mut std::collections::BTreeMap<String, std::path::PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                if !["target", "node_modules", ".git"].iter().any(|skipped| path.ends_with(skipped)) {
+                    named(&path, names);
+                }
+            } else if !path.ends_with(file!()) {
+                // What is no text names nothing.
+                let text = std::fs::read_to_string(&path).unwrap_or_default();
+                for (at, prefix) in text.match_indices("TENURE_") {
+                    let rest = &text[at + prefix.len()..];
+                    let end = rest.find(|letter: char| !matches!(letter, 'A'..='Z' | '0'..='9' | '_'));
+                    let name = format!("{prefix}{}", &rest[..end.unwrap_or(rest.len())]);
+                    // An open end stands for many names.
+                    if !name.ends_with('_') {
+                        names.entry(name).or_insert_with(|| path.clone());
+                    }
+                }
+            }
+        }
+    }
+
+    /// No name that sources, scripts or documents hold is told to be read by nobody, and none is kept here that they no
+    /// longer hold. What holds a user or a password may stand in a file, too.
+    #[test]
+    fn every_name_of_the_project_is_known() {
+        let mut names = std::collections::BTreeMap::new();
+        named(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."), &mut names);
+        let known = known();
+        let unknown: Vec<_> = names
+            .iter()
+            .filter(|(name, _)| !known.contains(*name) && !MADE_UP.iter().any(|made_up| name.starts_with(made_up)))
+            .collect();
+        assert!(unknown.is_empty(), "take them up into OTHERS: {unknown:#?}");
+        for name in OTHERS {
+            let base = name.strip_suffix("_FILE").filter(|base| known.contains(*base)).unwrap_or(name);
+            assert!(names.contains_key(base), "{name} stands nowhere else");
+        }
+        for secret in known.iter().filter(|name| name.ends_with("_PASSWORD") || name.ends_with("_USER")) {
+            assert!(known.contains(&format!("{secret}_FILE")), "{secret}_FILE is missing");
+        }
     }
 
     /// Names of flags, of settings and of commands' own environment are known.

@@ -3,7 +3,10 @@
 use std::fmt;
 
 use serde_json::{Value, json};
+use tenure_bus::BusError;
+use tenure_store::StoreError;
 
+use crate::exit::Exit;
 use crate::table::{line_width, visible, wrap};
 
 /// How it is.
@@ -39,9 +42,67 @@ impl Finding {
         Finding { check, status: Status::Fail, text: text.into(), remedy: Some(remedy.into()) }
     }
 
+    /// What failed, with the remedy that the error names by itself; with `otherwise` where it names none.
+    pub(super) fn failed(check: &'static str, error: &anyhow::Error, otherwise: &str) -> Finding {
+        match divided(&told(error)) {
+            Some((what, how)) => Finding::fail(check, what, how),
+            None => Finding::fail(check, format!("{error:#}"), otherwise),
+        }
+    }
+
     pub(super) fn json(&self) -> Value {
         json!({ "check": self.check, "status": self.status.word(), "text": self.text, "remedy": self.remedy })
     }
+}
+
+/// The error's text, without what the store's or the bus's own error came from: that has said it already.
+fn told(error: &anyhow::Error) -> String {
+    let error = error.downcast_ref::<Exit>().map_or(error, Exit::error);
+    let mut texts = Vec::new();
+    for cause in error.chain() {
+        texts.push(cause.to_string());
+        if cause.is::<StoreError>() || cause.is::<BusError>() {
+            break;
+        }
+    }
+    texts.join(": ")
+}
+
+/// How errors divide what is wrong from how to mend it, and how the latter begins.
+const JOINTS: &[&str] = &["; ", ": ", ". ", " ("];
+const MENDS: &[&str] = &[
+    "add ",
+    "allow ",
+    "configure ",
+    "docs/",
+    "file and directory must ",
+    "give ",
+    "its directory must ",
+    "leave ",
+    "let ",
+    "mend it with ",
+    "Mend it with: ",
+    "move ",
+    "name ",
+    "raise ",
+    "see ",
+    "set ",
+    "use ",
+    "write ",
+];
+
+/// What is wrong, and how to mend it, where the text says both.
+fn divided(text: &str) -> Option<(&str, &str)> {
+    let joints = JOINTS.iter().flat_map(|joint| text.match_indices(joint));
+    let mends = joints.filter_map(|(at, joint)| {
+        let how = &text[at + joint.len()..];
+        let begin = MENDS.iter().find(|begin| how.starts_with(**begin))?;
+        let how = if begin.to_ascii_lowercase().starts_with("mend") { &how[begin.len()..] } else { how };
+        let how = if joint == " (" { how.strip_suffix(')').unwrap_or(how) } else { how };
+        Some((at, how))
+    });
+    let (at, how) = mends.min_by_key(|(at, _)| *at)?;
+    Some((&text[..at], how))
 }
 
 impl Status {
@@ -69,5 +130,50 @@ impl fmt::Display for Finding {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::anyhow;
+    use tenure_store::StoreErrorKind;
+
+    /// A remedy that the error names itself is the only one; where it names none, there is the one for all.
+    #[test]
+    fn there_is_one_remedy() {
+        for (text, what, how) in [
+            (
+                "redis h:1: maxmemory-policy is allkeys-lru, so that leases may be evicted; mend it with CONFIG SET x y",
+                "redis h:1: maxmemory-policy is allkeys-lru, so that leases may be evicted",
+                "CONFIG SET x y",
+            ),
+            (
+                "nats bus: 'Authorization Violation': see NATS_CREDS, or NATS_TOKEN",
+                "nats bus: 'Authorization Violation'",
+                "see NATS_CREDS, or NATS_TOKEN",
+            ),
+            (
+                "nats bus: the stream X is too short: y. Mend it with: nats stream edit X",
+                "nats bus: the stream X is too short: y",
+                "nats stream edit X",
+            ),
+            ("b.db: opening: no (its directory must exist)", "b.db: opening: no", "its directory must exist"),
+            ("redis h:1: Connection refused", "redis h:1: Connection refused", "otherwise"),
+            ("no option \"x\"; there are a, b", "no option \"x\"; there are a, b", "otherwise"),
+        ] {
+            let finding = Finding::failed("store", &anyhow!(text), "otherwise");
+            assert_eq!((finding.text.as_str(), finding.remedy.as_deref()), (what, Some(how)));
+        }
+    }
+
+    /// What a store's error came from does not follow the remedy.
+    #[test]
+    fn sources_are_told_once() {
+        let error = StoreError::new(StoreErrorKind::Denied, "x.db: cannot be opened (why); let this user write it");
+        let error = anyhow!(error.with_source("why")).context("the store");
+        let finding = Finding::failed("store", &Exit::unreachable(error), "otherwise");
+        assert_eq!(finding.text, "the store: x.db: cannot be opened (why)");
+        assert_eq!(finding.remedy.as_deref(), Some("let this user write it"));
     }
 }

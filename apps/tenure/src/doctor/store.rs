@@ -22,6 +22,10 @@ const PREFIX: &str = "tenure-doctor/";
 const PROBES: u64 = 8;
 /// The probe's ttl, where the store honours it.
 const TTL: Duration = Duration::from_secs(10);
+/// How long a free probe key is waited for: what a server that was just started needs at most.
+const PATIENCE: Duration = Duration::from_secs(12);
+/// How to mend a call that does not say so itself.
+const URL: &str = "write the URL as `tenure stores` shows it, and see the variables that go with it";
 /// Beyond this a renewal of a short lease gets little time.
 const SLOW: Duration = Duration::from_millis(250);
 /// How long a hint is waited for.
@@ -35,7 +39,7 @@ pub(super) async fn check(args: &StoreArgs) -> Vec<Finding> {
     let (url, missing) = match args.url().and_then(|url| Ok((url, args.missing_file()?))) {
         Ok(found) => found,
         // The commands' own errors are findings here: this command tells of all, not of the first.
-        Err(error) => return vec![Finding::fail("store", format!("{error:#}"), "name a store with --store")],
+        Err(error) => return vec![Finding::failed("store", &error, URL)],
     };
     let Some(path) = missing else { return check_url(&url).await };
     let mut findings = vec![if args.is_default() {
@@ -69,12 +73,12 @@ async fn check_url(url: &str) -> Vec<Finding> {
         Ok(store) => store,
         Err(error) => {
             let remedy = match error.downcast_ref::<Exit>() {
-                Some(exit) if exit.is_usage() => "write the URL as `tenure stores` shows it",
+                Some(exit) if exit.is_usage() => URL,
                 _ => {
                     "see that the server runs and can be reached, and that user and password are right; of a file, that its folder is there and this user's"
                 }
             };
-            return vec![Finding::fail("store", format!("{error:#}"), remedy)];
+            return vec![Finding::failed("store", &error, remedy)];
         }
     };
     let mut findings = vec![opened(&*store)];
@@ -83,20 +87,27 @@ async fn check_url(url: &str) -> Vec<Finding> {
         Ok(finding) => findings.push(finding),
         Err(error) => {
             let remedy = "see that the server answers, and that this user may read";
-            findings.push(Finding::fail("round trip", format!("{error:#}"), remedy));
+            findings.push(Finding::failed("round trip", &error, remedy));
             return findings;
         }
     }
-    match Probe::claim(&store).await {
+    match Probe::claim_in_time(&store).await {
         Ok(probe) => {
             findings.extend(probe.skew());
             findings.extend(probe.finish().await);
         }
-        Err(error) => findings.push(Finding::fail(
-            "lease",
-            format!("{error:#}"),
-            "see that this user may write, and that the store is neither full nor read-only",
-        )),
+        Err(error) => findings.push(match error.downcast_ref::<Busy>() {
+            // Nothing is broken: other doctors, or a server that lets nobody in yet.
+            Some(busy) => {
+                let again = format!("wait {}, and run this again: no verb was tried", short(busy.left));
+                Finding::warn("lease", busy.to_string(), again)
+            }
+            None => Finding::failed(
+                "lease",
+                &error,
+                "see that this user may write, and that the store is neither full nor read-only",
+            ),
+        }),
     }
     findings
 }
@@ -149,6 +160,31 @@ async fn round_trip(store: &dyn LeaseStore) -> Result<Finding> {
     })
 }
 
+/// Every probe key is held.
+#[derive(Debug)]
+struct Busy {
+    /// What they begin with.
+    keys: String,
+    /// Who holds the last of them.
+    by: String,
+    /// Whether each is held by the same, without a term: the store grants nothing for a while, as after its restart.
+    closed: bool,
+    /// For how long the first of them is held at least, as far as the store can know.
+    left: Duration,
+}
+
+impl std::fmt::Display for Busy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Busy { keys, by, .. } = self;
+        match self.closed {
+            true => write!(f, "the store grants nothing yet: what is free counts as held by {by}"),
+            false => write!(f, "all {PROBES} probe keys under {keys} are held, the last one by {by}"),
+        }
+    }
+}
+
+impl std::error::Error for Busy {}
+
 /// A lease of this doctor's own.
 struct Probe<'a> {
     store: &'a Arc<dyn LeaseStore>,
@@ -158,16 +194,40 @@ struct Probe<'a> {
 }
 
 impl<'a> Probe<'a> {
+    /// Claims one of this host's probe keys, and waits a while for one where all are held: a server that was just started
+    /// lets nobody in before a ttl has passed.
+    async fn claim_in_time(store: &'a Arc<dyn LeaseStore>) -> Result<Probe<'a>> {
+        let give_up = Instant::now() + PATIENCE;
+        let mut told = false;
+        loop {
+            let error = match Probe::claim(store).await {
+                Ok(probe) => return Ok(probe),
+                Err(error) => error,
+            };
+            let Some(busy) = error.downcast_ref::<Busy>() else { return Err(error) };
+            // Others' probes do not last their ttl.
+            let pause = if busy.closed { busy.left } else { busy.left.min(Duration::from_secs(1)) };
+            if Instant::now() + pause >= give_up {
+                return Err(error);
+            }
+            if !std::mem::replace(&mut told, true) {
+                say!("tenure: {busy}; trying again for {}", short(busy.left));
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
     /// Claims one of this host's probe keys.
     async fn claim(store: &'a Arc<dyn LeaseStore>) -> Result<Probe<'a>> {
         let info = store.info();
         let ttl = TTL.clamp(info.min_ttl, info.max_ttl);
         let host = rustix::system::uname().nodename().to_string_lossy().replace(char::is_control, "?");
         let nonce = Nonce { process: crate::identity::random(), campaign: 1 };
-        let mut by = String::new();
+        let mut holders = Vec::new();
+        let mut left = ttl;
         for probe in 0..PROBES {
             let claim = Claim {
-                key: LeaseKey::new(format!("{PREFIX}{host}/{}", (nonce.process + probe) % PROBES))?,
+                key: LeaseKey::new(format!("{PREFIX}{host}/{}", nonce.process.wrapping_add(probe) % PROBES))?,
                 holder: HolderId::new("tenure doctor")?,
                 nonce,
                 ttl,
@@ -180,10 +240,17 @@ impl<'a> Probe<'a> {
                     let held = Held { key: claim.key, nonce, term, ttl, note: Note::default() };
                     return Ok(Probe { store, held, around: (before, wall_micros()) });
                 }
-                Claimed::Held { by: holder, .. } => by = holder.to_string(),
+                Claimed::Held { by, term, remaining } => {
+                    holders.push((by.to_string(), term));
+                    left = left.min(remaining.unwrap_or(ttl));
+                }
             }
         }
-        bail!("all {PROBES} probe keys under {PREFIX}{host}/ are held, the last one by {by}: wait {}", short(ttl))
+        let closed = holders.windows(2).all(|pair| pair[0] == pair[1] && pair[0].1.is_none());
+        let by = holders.pop().map(|(by, _)| by).unwrap_or_default();
+        // At least a little: a remainder is a lower bound.
+        let left = left.max(Duration::from_millis(100));
+        Err(Busy { keys: format!("{PREFIX}{host}/"), by, closed, left }.into())
     }
 
     /// The store's clock, as far as the term shows it: terms are seeded by it.

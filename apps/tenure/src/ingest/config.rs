@@ -91,6 +91,7 @@ impl Config {
 
     /// Checks what needs a look at this binary and at the machine.
     pub(crate) fn check(&self) -> Result<()> {
+        crate::store::check(&self.store)?;
         crate::bus::check(&self.bus)?;
         if let Some(file) = &self.ingest.reader.ca_file {
             std::fs::metadata(file)

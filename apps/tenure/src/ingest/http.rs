@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use anyhow::Result;
 use axum::extract::State;
@@ -12,7 +11,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
-use tenure_core::{HolderId, KeyPrefix, LeaseRecord};
+use tenure_core::LeaseRecord;
 use tenure_ingest::{Standby, View};
 use tenure_store::LeaseStore;
 use tenure_twitch::{ConnectionState, ReaderStatus};
@@ -71,7 +70,7 @@ async fn readyz(State(site): State<Site>) -> Response {
         reasons.push(format!("bus: {error}"));
     }
     // A standby that cannot reach the store cannot take over. The leader's own lease says whether it can.
-    if !leads && let Err(why) = records(view, store).await {
+    if !leads && let Err(why) = record(view, store).await {
         reasons.push(format!("store: {why}"));
     }
     if !reasons.is_empty() {
@@ -102,11 +101,9 @@ async fn leader(State(site): State<Site>) -> Response {
     };
     let leader = match Leader::own(&status) {
         Some(own) => own,
-        None => match records(view, store).await {
-            Ok(records) => match records.iter().find(|record| record.key == status.key) {
-                Some(record) => Leader::recorded(record),
-                None => Leader::nobody(status.key),
-            },
+        None => match record(view, store).await {
+            Ok(Some(record)) => Leader::recorded(&record),
+            Ok(None) => Leader::nobody(status.key),
             // What was last observed.
             Err(_) => Leader::observed(&status),
         },
@@ -115,11 +112,11 @@ async fn leader(State(site): State<Site>) -> Response {
 }
 
 /// What the store has of the lease, or why it does not say so in time.
-async fn records(view: &View, store: &Arc<dyn LeaseStore>) -> Result<Vec<LeaseRecord>, String> {
-    http::records(&KeyPrefix::from(&view.config().lease), store).await
+async fn record(view: &View, store: &Arc<dyn LeaseStore>) -> Result<Option<LeaseRecord>, String> {
+    http::record(&view.config().lease, store).await
 }
 
-/// The state of the chat connection, in the shape of seed 002.
+/// The state of the chat connection, as bots' own debug pages show it.
 async fn debug_twitch(State(site): State<Site>) -> Json<Value> {
     let Some((view, _)) = site.shown.get() else { return Json(json!({ "state": "DISCONNECTED" })) };
     let snapshot = view.snapshot();
@@ -160,7 +157,7 @@ async fn debug_twitch(State(site): State<Site>) -> Json<Value> {
     }))
 }
 
-/// The state in the words of seed 002.
+/// The state in one word, over all connections.
 fn state(reader: &ReaderStatus) -> &'static str {
     let up = |connection: &tenure_twitch::ConnectionStatus| {
         matches!(connection.state, ConnectionState::Up | ConnectionState::Retiring)
@@ -176,23 +173,12 @@ fn state(reader: &ReaderStatus) -> &'static str {
     }
 }
 
-/// The election and the pipeline, in the shape of seed 004.
+/// The election, in the shape that operators of Kubernetes controllers know, and the pipeline.
 async fn debug_vars(State(site): State<Site>) -> Json<Value> {
     let Some((view, _)) = site.shown.get() else { return Json(json!({ "starting": true })) };
     let election = match view.election() {
         None => json!({ "enabled": false, "is_leader": true, "identity": view.config().instance.as_str() }),
-        Some(status) => json!({
-            "enabled": true,
-            "is_leader": status.is_leader(),
-            "identity": status.holder.as_str(),
-            "lease": status.key.as_str(),
-            "lease_holder": status.leader.as_ref().map(HolderId::as_str),
-            "term": status.term.map(|term| term.get()),
-            "time_as_leader": crate::durations::show(Duration::from_secs(status.led_in_all().as_secs())),
-            "transitions": status.transitions,
-            "tenures": status.tenures,
-            "healthy": status.healthy,
-        }),
+        Some(status) => http::election(&status),
     };
     let store = crate::secrets::without_secrets(&site.store);
     Json(json!({
@@ -204,7 +190,7 @@ async fn debug_vars(State(site): State<Site>) -> Json<Value> {
     }))
 }
 
-/// Prometheus text: the counters of the seeds under `tenure_`.
+/// Prometheus text: every counter under `tenure_`.
 async fn render_metrics(State(site): State<Site>) -> Response {
     if let Some((view, _)) = site.shown.get() {
         publish_metrics(view);

@@ -23,7 +23,7 @@ const fn setting(key: &'static str, env: &'static str, default: &'static str) ->
     Setting { key, env, default }
 }
 
-/// All settings. Environment names are those of seed 002 where it has one.
+/// All settings. Where bots have an established name for one in the environment, it is that name.
 pub(crate) const SETTINGS: &[Setting] = &[
     setting("channels", "TWITCH_CHANNELS", ""),
     setting("store", "TENURE_STORE", ""),
@@ -259,9 +259,9 @@ mod tests {
         assert!(error.contains("\"chanels\"") && error.contains("\"channels\""), "{error}");
     }
 
-    /// The names of seed 002's environment work.
+    /// The names that bots' environments have already work.
     #[test]
-    fn the_seeds_environment_names_work() {
+    fn established_environment_names_work() {
         let env = [("TWITCH_CHANNELS", "x,y"), ("MESSAGE_BUS_DRIVER", "stdout"), ("NODE_ENV", "development")];
         let settings = merge(&[], &env, None).unwrap();
         assert_eq!((settings.get("channels"), settings.get("bus"), settings.get("dev")), ("x,y", "stdout:", "true"));

@@ -3,27 +3,33 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use futures_util::StreamExt;
 use rustix::process::Signal;
-use tenure::{Election, Event, Events, KeyPrefix, Leadership, LeaseKey, LeaseStore, Status, Time};
+use tenure::{Election, Event, Events, Leadership, LeaseKey, LeaseStore, Status, Time};
+use tenure_store::WakeChange;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::config::{Config, Patience};
 use super::http::View;
+use super::keys::Keys;
 use super::moments::Moment;
+use super::refusal::Refusal;
 use super::requests::Requests;
 use super::teller::Teller;
 use crate::exit::Exit;
 use crate::identity;
+
+/// How long a store may take to say who holds what was not to be had.
+const WORD: Duration = Duration::from_secs(1);
 
 /// The candidate: one election for each key, which live as long as this, so that no claim is ever made twice.
 #[derive(Debug)]
 pub(super) struct Candidate {
     store: Arc<dyn LeaseStore>,
     elections: Vec<Arc<Election>>,
-    prefix: KeyPrefix,
+    keys: Keys,
     retry: Duration,
     answer: Duration,
     /// Where the search for a free slot begins; differs from process to process.
@@ -61,14 +67,14 @@ impl Candidate {
             let election = Election::new(Arc::clone(&store), key.as_str(), config.election(process));
             Ok(Arc::new(election.map_err(|error| Exit::usage(anyhow!(error)))?.start()))
         };
-        let elections: Vec<Arc<Election>> = config.keys.iter().map(election).collect::<Result<_>>()?;
+        let elections: Vec<Arc<Election>> = config.keys.all().iter().map(election).collect::<Result<_>>()?;
         Ok(Candidate {
             elections,
             store,
-            prefix: KeyPrefix::new(config.prefix.clone()).context("the keys' prefix")?,
+            keys: config.keys.clone(),
             retry: config.timing.retry_interval(),
             answer: config.timing.request_timeout() * 2,
-            first: usize::try_from(identity::random() >> 32).unwrap_or(0) % config.keys.len(),
+            first: usize::try_from(identity::random() >> 32).unwrap_or(0) % config.keys.all().len(),
             left: None,
             stand_back: config.timing.stand_back(),
         })
@@ -100,7 +106,7 @@ impl Candidate {
     pub(super) fn view(&self, address: Option<String>) -> View {
         View {
             store: Arc::clone(&self.store),
-            prefix: self.prefix.clone(),
+            keys: self.keys.clone(),
             elections: self.elections.iter().map(|election| election.observe()).collect(),
             address,
         }
@@ -139,6 +145,14 @@ impl Candidate {
         }
         // The last answer counts: one that was held keeps its holder, whatever failed before.
         failed.map_or(Campaign::NotInTime, Campaign::NoAnswer)
+    }
+
+    /// Why the last campaign was in vain. Waits a moment for the store.
+    pub(super) async fn refusal(&self, patience: Patience) -> Refusal {
+        let records = tokio::time::timeout(WORD, self.keys.records(&*self.store)).await;
+        let records = records.ok().and_then(Result::ok);
+        let seen: Vec<Status> = self.elections.iter().map(|election| election.status()).collect();
+        Refusal::new(&self.keys, patience, records.as_deref(), &seen)
     }
 
     /// Ends every election. A claim that is under way is waited for, so that it leaves nothing behind.
@@ -205,12 +219,13 @@ impl Candidate {
         let mut subscribe = self.store.info().watch;
         loop {
             let mut pause = self.retry;
-            if subscribe && let Ok(stream) = self.store.watch(&self.prefix).await {
+            if subscribe && let Ok(stream) = self.store.watch(self.keys.prefix()).await {
                 // Before looking, so that nothing happens in between unseen.
                 subscribe = false;
-                wakes = stream;
+                // A slot that somebody took is no reason to look.
+                wakes = stream.filter(|wake| std::future::ready(wake.change != WakeChange::Taken)).boxed();
             }
-            match self.store.list(&self.prefix).await {
+            match self.keys.records(&*self.store).await {
                 Ok(records) => {
                     *failed = None;
                     self.left.take_if(|(key, _)| records.iter().any(|record| record.key == *key));
@@ -227,7 +242,7 @@ impl Candidate {
                             }
                         }
                     }
-                    let key = format!("{}0..{}", self.prefix.as_str(), self.elections.len() - 1);
+                    let key = format!("{}/0..{}", self.keys.lease(), self.elections.len() - 1);
                     teller.tell(&Moment::Waiting { key, holder: None });
                     let remaining = records.iter().filter_map(|record| record.remaining).min();
                     pause = remaining.map_or(self.retry, |remaining| remaining.max(self.retry));

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use rustix::process::Signal;
-use tenure::{ElectionConfig, HolderId, LeaseKey, Note, Timing, TimingOptions};
+use tenure::{ElectionConfig, HolderId, Note, Timing, TimingOptions};
 
+use super::args::{Args, Restart};
 use super::health::Check;
-use super::{Args, Restart};
+use super::keys::Keys;
 use crate::advertise;
 use crate::exit::Exit;
 
@@ -26,9 +27,7 @@ const LEAST_ANSWER: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(super) struct Config {
     /// The keys, any one of which is enough.
-    pub(super) keys: Vec<LeaseKey>,
-    /// What they all begin with.
-    pub(super) prefix: String,
+    pub(super) keys: Keys,
     pub(super) store: String,
     pub(super) holder: Option<HolderId>,
     pub(super) note: Note,
@@ -84,17 +83,8 @@ impl Config {
                  one machine, or a server's URL"
             )));
         }
-        let key = args.lease;
-        let keys = match args.slots {
-            None => vec![key.clone()],
-            Some(slots) => {
-                let slot = |number| LeaseKey::new(format!("{key}/{number}")).context("the keys of the slots");
-                (0..slots).map(slot).collect::<Result<_>>().map_err(Exit::usage)?
-            }
-        };
         Ok(Config {
-            prefix: if args.slots.is_some() { format!("{key}/") } else { key.as_str().to_owned() },
-            keys,
+            keys: Keys::new(&args.lease, args.slots).context("the keys of the slots").map_err(Exit::usage)?,
             store,
             holder: args.holder,
             note: advertise::note(args.advertise.as_deref(), args.note.unwrap_or_default())

@@ -9,12 +9,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
-use serde_json::json;
+use serde_json::{Value, json};
 use tenure::Status;
-use tenure_core::{KeyPrefix, LeaseKey, LeaseRecord};
+use tenure_core::LeaseRecord;
 use tenure_store::LeaseStore;
 use tokio::sync::watch;
 
+use super::keys::Keys;
 use crate::advertise;
 use crate::http::{self, Leader, not_ready};
 
@@ -22,8 +23,8 @@ use crate::http::{self, Leader, not_ready};
 #[derive(Debug)]
 pub(super) struct View {
     pub(super) store: Arc<dyn LeaseStore>,
-    /// Under which all keys are.
-    pub(super) prefix: KeyPrefix,
+    /// What is campaigned for.
+    pub(super) keys: Keys,
     /// Where the election for each key stands; at least one.
     pub(super) elections: Vec<watch::Receiver<Status>>,
     /// What this instance advertises.
@@ -55,6 +56,7 @@ impl Board {
         let routes = Router::new()
             .route("/leader", get(leader))
             .route("/readyz", get(readyz))
+            .route("/debug/vars", get(debug_vars))
             .route("/metrics", get(render_metrics))
             .with_state(site);
         http::serve(listener, routes);
@@ -73,12 +75,16 @@ impl View {
         self.elections.iter().map(|status| status.borrow().clone())
     }
 
-    /// The leases of these keys, in the order of the keys.
+    /// Where the election for the key that this instance leads stands, or else for one whose leader it has seen.
+    fn shown(&self) -> Option<Status> {
+        let leads = |status: &Status| status.is_leader();
+        let knows = |status: &Status| status.leader.is_some();
+        self.statuses().find(leads).or_else(|| self.statuses().find(knows)).or_else(|| self.statuses().next())
+    }
+
+    /// The leases of these keys.
     async fn records(&self) -> Result<Vec<LeaseRecord>, String> {
-        let keys: Vec<LeaseKey> = self.statuses().map(|status| status.key).collect();
-        let mut records = http::records(&self.prefix, &self.store).await?;
-        records.retain(|record| keys.contains(&record.key));
-        Ok(records)
+        http::in_time(self.keys.records(&*self.store)).await
     }
 }
 
@@ -95,10 +101,7 @@ async fn leader(State(site): State<Site>) -> Response {
             None => (view.statuses().next().map(|status| Leader::nobody(status.key)), None),
         },
         // What was last observed.
-        Err(_) => {
-            let seen = view.statuses().find(|status| status.leader.is_some()).or_else(|| view.statuses().next());
-            (seen.as_ref().map(Leader::observed), None)
-        }
+        Err(_) => (view.shown().as_ref().map(Leader::observed), None),
     };
     match leader {
         Some(leader) => leader.respond([("advertise", address.into())]),
@@ -124,6 +127,13 @@ async fn readyz(State(site): State<Site>) -> Response {
         return not_ready(&reasons, role);
     }
     Json(json!({ "status": "ready", "role": role })).into_response()
+}
+
+/// The election; of several slots the one that this instance leads, or else one whose leader it has seen.
+async fn debug_vars(State(site): State<Site>) -> Json<Value> {
+    let Some(view) = site.view.get() else { return Json(json!({ "starting": true })) };
+    let election = view.shown().as_ref().map(http::election);
+    Json(json!({ "leader_election": election, "pid": std::process::id() }))
 }
 
 async fn render_metrics(State(site): State<Site>) -> Response {

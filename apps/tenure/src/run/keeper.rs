@@ -53,7 +53,7 @@ impl Keeper {
         link.set_nonblocking(true)?;
         let child = Command::new(process::own_program().context("cannot find this program's own file")?)
             .arg0("tenure")
-            .args([watchdog::NAME, &Mask::of_caller().word(), &charge.prefix])
+            .args([watchdog::NAME, &Mask::of_caller().word(), &charge.lease])
             .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .process_group(0)

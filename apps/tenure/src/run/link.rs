@@ -64,8 +64,9 @@ impl Order {
 pub(super) struct Charge {
     /// The store's URL, with its secrets.
     pub(super) store: String,
-    /// All keys that are campaigned for begin so.
-    pub(super) prefix: String,
+    /// What is campaigned for: this key, or that many slots of it.
+    pub(super) lease: String,
+    pub(super) slots: Option<u32>,
     /// The process half of every nonce.
     pub(super) process: u64,
     pub(super) ttl: Duration,

@@ -5,6 +5,8 @@ use std::process::ExitStatus;
 use tenure::{HolderId, LeaseKey, LossReason, Status, Term, Time};
 use tokio::sync::watch;
 
+use super::refusal::Refusal;
+
 /// One thing that happened. They come in the order in which they happen.
 #[derive(Debug)]
 #[expect(dead_code, reason = "not every listener reads everything")]
@@ -23,6 +25,8 @@ pub(super) enum Moment {
         /// Who holds it; with several slots there are several.
         holder: Option<HolderId>,
     },
+    /// The lease was not to be had in time; nothing is run.
+    Refused(Refusal),
     /// The store does not do what it is asked; told once for each time it fails anew.
     StoreFailed {
         /// Its own words.

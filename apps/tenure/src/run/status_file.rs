@@ -7,6 +7,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use anyhow::{Result, anyhow};
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, open, unlinkat};
 use tempfile::TempDir;
 use tenure_core::Time;
@@ -31,16 +32,21 @@ pub(super) struct StatusFile {
 }
 
 impl StatusFile {
-    /// Makes the folder: below `XDG_RUNTIME_DIR`, which is memory and private already, or else the usual place.
-    pub(super) fn new() -> io::Result<StatusFile> {
-        let mut outcome = Err(io::Error::from(io::ErrorKind::NotFound));
+    /// Makes the folder: below `XDG_RUNTIME_DIR`, which is memory and private already, or else the usual place. The error
+    /// says what to do about it.
+    pub(super) fn new() -> Result<StatusFile> {
+        let mut refused = Vec::new();
         for place in places() {
-            outcome = StatusFile::within(&place);
-            if outcome.is_ok() {
-                break;
+            match StatusFile::within(&place) {
+                Ok(file) => return Ok(file),
+                Err(error) => refused.push(format!("{} ({})", place.display(), error.kind())),
             }
         }
-        outcome
+        Err(anyhow!(
+            "no place for the status file: no folder can be made in {}; set XDG_RUNTIME_DIR or TMPDIR to a folder that this \
+             user may write to",
+            refused.join(", nor in ")
+        ))
     }
 
     fn within(place: &Path) -> io::Result<StatusFile> {
@@ -79,6 +85,11 @@ impl StatusFile {
     pub(super) fn remove(&self) {
         let _ = std::fs::remove_file(self.path());
     }
+}
+
+/// Whether there is a place for a status file now: whoever campaigns in vain should learn of it before.
+pub(super) fn check() -> Result<()> {
+    StatusFile::new().map(drop)
 }
 
 /// Removes what this user's watchdogs left that were killed together with their `tenure run`: folders that nobody has locked

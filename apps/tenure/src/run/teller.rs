@@ -53,6 +53,7 @@ impl Said {
                 self.waiting_for.clone_from(holder);
                 self.store_failed = false;
             }
+            Moment::Refused(refusal) => say!("tenure: {refusal}"),
             Moment::StoreFailed { message } => {
                 if !self.store_failed {
                     say!("tenure: the store does not do what it is asked, trying on: {message}");

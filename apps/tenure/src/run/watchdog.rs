@@ -239,7 +239,7 @@ impl Watchdog {
         let streams = self.inbox.take_streams().context("the standard streams did not arrive")?;
         let status = match &mut self.status {
             Some(status) => status,
-            None => self.status.insert(StatusFile::new().context("cannot make the status file's folder")?),
+            None => self.status.insert(StatusFile::new()?),
         };
         status.write(start.term, start.deadline.into()).context("cannot write the status file")?;
         let report = |pid: Pid| Report::Started {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 use tenure_store::{Claim, Claimed, Held, HolderId, LeaseKey, LeaseStore, Nonce, Note};
-use tenure_test_servers::{RedisOptions, RedisPrograms, or_skip};
+use tenure_test_servers::{Nats, NatsLogin, NatsOptions, RedisOptions, RedisPrograms, nats_program, or_skip};
 
 use crate::fleet::tenure;
 
@@ -112,6 +112,35 @@ async fn leases_are_a_table_that_notes_cannot_break() {
     assert!(lines[2].starts_with("日本/key  y") && lines[2].ends_with("plain"), "{}", ran.out);
 }
 
+/// Of what other programs keep under a key no more is shown than what looks like its holder's name, also by the commands
+/// that take it away.
+#[test]
+fn secrets_of_other_programs_are_not_shown() {
+    let Some(programs) = or_skip("leases", true, RedisPrograms::find()) else { return };
+    let server = programs.start(RedisOptions::default()).unwrap();
+    let on = |args: &[&str]| ran(tenure().args(args).env("TENURE_STORE", server.url()));
+    let json = r#"{"owner":"api-1","token":"hunter2"}"#;
+    let secret = r#"{"token":"hunter2"}"#;
+    let values =
+        [("f:json", json, "api-1"), ("f:secret", secret, "another program"), ("f:plain", "host-7 hunter2", "host-7")];
+    for (key, value, holder) in values {
+        server.cli(["set", key, value]);
+        let listed = on(&["leases", "--json", "--prefix", key]);
+        assert_eq!((&listed.lines()[0]["holder"], &listed.lines()[0]["foreign"]), (&holder.into(), &true.into()));
+        let refused = on(&["run", "--lease", key, "--no-wait", "--", "true"]);
+        assert_eq!(refused.code, Some(76), "{refused:?}");
+        let asked = on(&["resign", "--lease", key]);
+        let taken = on(&["resign", "--lease", key, "--force"]);
+        assert_eq!(taken.code, Some(0), "{taken:?}");
+        for said in [&listed, &refused, &asked, &taken] {
+            assert!(!said.out.contains("hunter2") && !said.err.contains("hunter2"), "{said:?}");
+        }
+    }
+    server.cli(["hset", "f:hash", "a", "b"]);
+    let taken = on(&["resign", "--lease", "f:hash", "--force"]);
+    assert_eq!(taken.out, "deleted the lease f:hash of another program (hash)\n");
+}
+
 /// Nothing held is said on stderr and is no failure; a file that is not there is told, and not made.
 #[tokio::test]
 async fn an_empty_answer_is_told_on_stderr() {
@@ -157,6 +186,52 @@ fn mistakes_have_codes() {
         let ended = ran(tenure().args(args));
         assert_eq!(ended.code, Some(64), "{args:?}: {}", ended.err);
     }
+}
+
+/// A URL that can never mean a store is a wrong call, whatever is or is not behind it, and nothing is made of it.
+#[test]
+fn wrong_stores_are_wrong_calls() {
+    let folder = tempfile::tempdir().unwrap();
+    for store in [
+        "redis:",
+        "redis://",
+        "redis://a,b",
+        "redis://h:99999",
+        "redis://h/x",
+        "redis://:hunter2@h?foo=1",
+        "redis-cluster://a/3",
+        "redis-sentinel://h",
+        "sqlite:",
+        "sqlite:x.db?foo=1",
+        "sqlite:x.db?poll_ms=0",
+    ] {
+        for args in [&["leases"][..], &["run", "--lease", "k"]] {
+            let command = if args[0] == "run" { &["--", "true"][..] } else { &[] };
+            let ended = ran(tenure().current_dir(&folder).args(args).args(["--store", store]).args(command));
+            assert_eq!(ended.code, Some(64), "{args:?} {store}: {}", ended.err);
+            assert!(ended.out.is_empty() && !ended.err.contains("hunter2"), "{args:?} {store}: {}", ended.err);
+        }
+    }
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+}
+
+/// A password that the server refuses is no wrong call: only the server could tell.
+#[test]
+fn refused_logins_are_unreachable_servers() {
+    let Some(programs) = or_skip("logins", true, RedisPrograms::find()) else { return };
+    let Some(program) = or_skip("logins", true, nats_program("2.9")) else { return };
+    let redis =
+        programs.start(RedisOptions { password: Some("hunter2".to_owned()), ..RedisOptions::default() }).unwrap();
+    let login = NatsLogin::User("me".to_owned(), "hunter2".to_owned());
+    let nats = Nats::start(&program, &NatsOptions { login, ..NatsOptions::default() }).unwrap();
+    // Without the password that the server's own URL holds.
+    let redis = redis.url().replace("hunter2", "wrong");
+    for args in [["leases", "--store", &redis], ["tail", "--bus", &nats.url()]] {
+        let ended = ran(tenure().args(args));
+        assert_eq!(ended.code, Some(69), "{args:?}: {}", ended.err);
+    }
+    let ended = ran(tenure().args(["tail", "--bus", &format!("{}?foo=1", nats.url())]));
+    assert_eq!(ended.code, Some(64), "{}", ended.err);
 }
 
 /// A stale term is refused with 1, the holder's own and a newer one are admitted; a file that is not there answers
@@ -238,16 +313,40 @@ async fn the_doctor_finds_a_working_store_well() {
     assert!(place.store().await.list(&Default::default()).await.unwrap().is_empty());
 }
 
-/// A server that was just started lets nobody in for a while: the doctor says so and until when, and calls nothing broken.
+/// A server that was just started lets nobody in for a while: the doctor says so, and waits it out.
 #[test]
-fn the_doctor_knows_a_server_that_was_just_started() {
+fn the_doctor_waits_for_a_server_that_was_just_started() {
     let Some(programs) = or_skip("doctor", true, RedisPrograms::find()) else { return };
     let server = programs.start(RedisOptions::default()).unwrap();
     let ran = ran(tenure().args(["doctor", "--json", "--store", &server.url()]));
+    assert!(ran.err.contains("grants nothing yet") && ran.err.contains("before Redis started"), "{}", ran.err);
     let lease = ran.lines().into_iter().find(|line| line["check"] == "lease").unwrap();
-    assert_eq!((ran.code, &lease["status"]), (Some(0), &"warn".into()), "{}", ran.out);
-    assert!(lease["text"].as_str().unwrap().contains("before Redis started"), "{lease}");
-    assert!(lease["remedy"].as_str().unwrap().starts_with("wait 10.0s"), "{lease}");
+    assert_eq!((ran.code, &lease["status"]), (Some(0), &"ok".into()), "{}", ran.out);
+}
+
+/// An error that says by itself how to mend it gets no second remedy, and what Redis and its users are told by the
+/// environment is known.
+#[test]
+fn the_doctor_gives_one_remedy() {
+    let Some(programs) = or_skip("doctor", true, RedisPrograms::find()) else { return };
+    let Some(program) = or_skip("doctor", true, nats_program("2.9")) else { return };
+    let evicting = ["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"].map(str::to_owned).to_vec();
+    let redis = programs.start(RedisOptions { arguments: evicting, ..RedisOptions::default() }).unwrap();
+    let login = NatsLogin::User("me".to_owned(), "hunter2".to_owned());
+    let nats = Nats::start(&program, &NatsOptions { login, ..NatsOptions::default() }).unwrap();
+    let args = ["doctor", "--store", &redis.url(), "--bus", &nats.url()];
+    let known = [("TENURE_REDIS_USER", ""), ("TENURE_REDIS_SENTINEL_PASSWORD_FILE", "/dev/null")];
+    let ran = ran(tenure().args(args).arg("--json").envs(known));
+    let lines = ran.lines();
+    let of = |check: &str| lines.iter().find(|line| line["check"] == check).unwrap();
+    for (check, what, how) in
+        [("store", "allkeys-lru", "CONFIG SET maxmemory-policy noeviction"), ("bus", "Authorization", "see NATS_CREDS")]
+    {
+        let (text, remedy) = (of(check)["text"].as_str().unwrap(), of(check)["remedy"].as_str().unwrap());
+        assert!(text.contains(what) && !text.contains(how), "{check}: {text}");
+        assert!(remedy.starts_with(how) && !remedy.contains("is there"), "{check}: {remedy}");
+    }
+    assert_eq!(of("environment")["status"], "ok", "{}", of("environment"));
 }
 
 /// A file that is not there is told, and not made; its folder is tried all the same.

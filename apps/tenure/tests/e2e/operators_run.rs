@@ -113,8 +113,8 @@ fn a_hook_that_hangs_can_be_ended() {
     assert!(!alive(pid));
 }
 
-/// `/leader` names the leader on each instance: 200 on it, 503 elsewhere, with the address it advertises; readiness and
-/// metrics know both parts.
+/// `/leader` names the leader on each instance: 200 on it, 503 elsewhere, with the address it advertises; readiness,
+/// `/debug/vars` and metrics know both parts.
 #[test]
 fn endpoints_tell_who_leads() {
     let scene = Scene::new();
@@ -140,6 +140,17 @@ fn endpoints_tell_who_leads() {
     assert_eq!(get(one, "/readyz").unwrap().1["role"], "leader");
     assert_eq!(get(two, "/readyz").unwrap().1["role"], "standby");
     assert_eq!(get(two, "/healthz").unwrap().0, 200);
+    for (address, leads, identity) in [(one, true, "first"), (two, false, "second")] {
+        let election = &get(address, "/debug/vars").unwrap().1["leader_election"];
+        assert_eq!((&election["enabled"], &election["is_leader"]), (&true.into(), &leads.into()), "{election}");
+        assert_eq!(
+            (&election["identity"], &election["lease_holder"]),
+            (&identity.into(), &"first".into()),
+            "{election}"
+        );
+        assert!(election["time_as_leader"].as_str().is_some_and(|time| time.ends_with('s')), "{election}");
+        assert!(election["transitions"].is_u64(), "{election}");
+    }
     let metrics = |address| get(address, "/metrics").unwrap().2;
     let line = |value: u8| format!("tenure_is_leader{{lease=\"{KEY}\"}} {value}");
     assert!(metrics(one).contains(&line(1)) && metrics(two).contains(&line(0)), "{}", metrics(one));

@@ -6,10 +6,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tenure_core::{Held, KeyPrefix, LeaseRecord, Time};
+use tenure_core::{Held, LeaseKey, LeaseRecord, Time};
 use tenure_store::{LeaseStore, Renewed, StoreError};
 
-use crate::process::Releases;
+use crate::run::keys::Keys;
 use crate::run::link::Charge;
 
 /// The pause between two tries grows from the first to the second.
@@ -112,16 +112,32 @@ async fn act(charge: &Charge, store: &Arc<dyn LeaseStore>, estate: &Estate) -> R
     match estate {
         Estate::Tenure { held, keep_until, .. } => leave(&**store, held, *keep_until).await,
         Estate::Campaign => {
-            let Ok(prefix) = KeyPrefix::new(charge.prefix.clone()) else { return Ok(()) };
-            let mut releases = Releases::new(Some(Arc::clone(store)), prefix, charge.ttl);
+            // What is no key was not campaigned for.
+            let Ok(keys) = LeaseKey::new(&charge.lease).and_then(|lease| Keys::new(&lease, charge.slots)) else {
+                return Ok(());
+            };
             for pause in LOOKS {
                 tokio::time::sleep(pause).await;
-                releases.add(charge.process);
-                releases.settle().await;
+                drop_claims(&**store, &keys, charge).await?;
             }
             Ok(())
         }
     }
+}
+
+/// Releases whatever the dead process was granted.
+async fn drop_claims(store: &dyn LeaseStore, keys: &Keys, charge: &Charge) -> Result<(), StoreError> {
+    let granted = |record: LeaseRecord| {
+        let nonce = record.nonce.filter(|nonce| nonce.process == charge.process)?;
+        Some(Held { key: record.key, nonce, term: record.term?, ttl: charge.ttl, note: record.note })
+    };
+    let held: Vec<Held> = keys.records(store).await?.into_iter().filter_map(granted).collect();
+    if !held.is_empty() {
+        for answer in store.release(&held).await? {
+            answer?;
+        }
+    }
+    Ok(())
 }
 
 /// Ends a tenure whose work has ended: its lease is released, or lasts until `keep_until` where that is still to come.
@@ -144,9 +160,8 @@ async fn leave(store: &dyn LeaseStore, held: &Held, keep_until: Time) -> Result<
         }
         // A renewal for the usual ttl may have been under way when its sender ended; then it has arrived by now.
         tokio::time::sleep(AFTERSHOCK).await;
-        let records = store.list(&KeyPrefix::from(&held.key)).await?;
-        let ours = records.iter().find(|record| record.nonce == Some(held.nonce) && record.key == held.key);
-        let shortened = |record: &LeaseRecord| {
+        let ours = store.record(&held.key).await?.filter(|record| record.nonce == Some(held.nonce));
+        let shortened = |record: LeaseRecord| {
             record.ttl.is_some_and(|kept| kept < ttl)
                 && record.remaining.is_some_and(|left| left < keep_until.since(tenure::now()))
         };
@@ -159,7 +174,7 @@ async fn leave(store: &dyn LeaseStore, held: &Held, keep_until: Time) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tenure_core::{HolderId, LeaseKey, Nonce, Note, Term};
+    use tenure_core::{HolderId, KeyPrefix, Nonce, Note, Term};
     use tenure_store::{Claim, Claimed};
 
     async fn granted(store: &dyn LeaseStore) -> Held {

@@ -34,6 +34,55 @@ fn a_command_that_cannot_be_run_is_told_at_once() {
     drop(holder);
 }
 
+/// A script that is there, and whose interpreter is not, is not taken for one that is not there.
+#[test]
+fn a_missing_interpreter_is_told_at_once() {
+    let scene = Scene::new();
+    let _holder = scene.beating(&["--ttl", LONG]);
+    scene.next_tree(None);
+    let script = scene.file("script");
+    std::fs::write(&script, "#!/no/such/interpreter -x\n").unwrap();
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let output = scene.command(&["--wait", "5s"]).arg(&script).output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(127), "{errors}");
+    let expected =
+        format!("tenure: {}: its interpreter /no/such/interpreter, which the first line names", script.display());
+    assert!(errors.starts_with(&expected), "{errors}");
+}
+
+/// Without a place for the status file nothing is campaigned for, and the remedy is told. Where the place goes while the
+/// lease is waited for, nothing is run and nothing is kept: another host may do it.
+#[test]
+fn a_status_file_needs_a_place() {
+    let scene = Scene::new();
+    let nowhere = scene.file("nowhere");
+    let without = |command: &mut std::process::Command| {
+        command.env("XDG_RUNTIME_DIR", &nowhere).env("TMPDIR", &nowhere).args(["echo", "ran"]);
+    };
+    let mut command = scene.command(&["--hold-for", "1h"]);
+    without(&mut command);
+    let output = command.output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(64), "{errors}");
+    assert!(errors.contains("set XDG_RUNTIME_DIR or TMPDIR") && output.stdout.is_empty(), "{errors}");
+    assert!(scene.leases().is_empty());
+
+    let mut holder = scene.beating(&["--ttl", LONG]);
+    scene.next_tree(None);
+    std::fs::create_dir(&nowhere).unwrap();
+    let mut command = scene.command(&["--hold-for", "1h"]);
+    without(&mut command);
+    let mut standby = scene.start(&mut command);
+    standby.waits();
+    std::fs::remove_dir(&nowhere).unwrap();
+    holder.signal(Signal::TERM);
+    holder.end();
+    assert_eq!(standby.end().code(), Some(69), "{}", standby.errors());
+    assert!(standby.errors().contains("set XDG_RUNTIME_DIR or TMPDIR"), "{}", standby.errors());
+    assert!(scene.leases().is_empty());
+}
+
 /// Wrong calls are refused with 64 and the remedy, and a store that cannot be reached with 69.
 #[test]
 fn wrong_calls_and_lost_stores_have_their_codes() {

@@ -18,8 +18,10 @@ fn so_many_run_at_a_time() {
     let held = || scene.leases().iter().map(|lease| lease.key.to_string()).collect::<BTreeSet<_>>();
     let all: BTreeSet<String> = (0..3).map(|slot| format!("{KEY}/{slot}")).collect();
     assert_eq!(held(), all);
-    let (code, ..) = scene.output(&["--slots", "3", "--no-wait"], "echo ran");
+    let (code, _, errors) = scene.output(&["--slots", "3", "--no-wait"], "echo ran");
     assert_eq!(code, Some(76));
+    let refusal = format!("tenure: all 3 slots of {KEY} are held, the first of them, for another ");
+    assert!(errors.starts_with(&refusal) && errors.ends_with("; not waiting\n"), "{errors}");
     for end in 0..3 {
         let next = scene.run(&flags, script);
         next.waits();

@@ -3,23 +3,61 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
+use tenure_test_servers::{RedisOptions, RedisPrograms, or_skip};
 
-use super::{LONG, Scene, send, until};
-use crate::fleet::alive;
+use super::{KEY, LONG, Scene, send, until};
+use crate::fleet::{alive, tenure};
 
-/// `--no-wait` and `--wait` give up with 76, and say nothing that is not needed.
+/// `--no-wait` and `--wait` give up with 76, and leave one line that says who held the lease: the trace of a job that did not
+/// run.
 #[test]
 fn who_does_not_get_the_lease_in_time_exits_76() {
     let scene = Scene::new();
-    let _leader = scene.beating(&["--ttl", LONG]);
+    let _leader = scene.beating(&["--ttl", LONG, "--holder", "first"]);
     scene.next_tree(None);
+    let term = scene.beats()[0].term;
+    let held = format!("tenure: {KEY} is held by first (term {term}), for another ");
     let (code, output, errors) = scene.output(&["--no-wait"], "echo ran");
-    assert_eq!((code, output.as_str(), errors.as_str()), (Some(76), "", ""));
+    assert_eq!((code, output.as_str()), (Some(76), ""));
+    assert!(errors.starts_with(&held) && errors.ends_with(" unless it is renewed; not waiting\n"), "{errors}");
+    assert_eq!(errors.lines().count(), 1, "{errors}");
     let began = tokio::time::Instant::now();
     let (code, output, errors) = scene.output(&["--wait", "300ms"], "echo ran");
     assert_eq!((code, output.as_str()), (Some(76), ""));
-    assert!(errors.contains("waiting for"), "{errors}");
+    let lines: Vec<&str> = errors.lines().collect();
+    assert!(lines.len() == 2 && lines[0].contains("waiting for"), "{errors}");
+    assert!(lines[1].starts_with(&held) && lines[1].ends_with("; gave up after 300ms"), "{errors}");
     assert!(began.elapsed() >= Duration::from_millis(300));
+}
+
+/// A Redis that has just started without its data grants nothing yet: who does not wait says so, though nobody is there.
+#[test]
+fn a_young_redis_is_what_refuses() {
+    let Some(programs) = or_skip("run redis", true, RedisPrograms::find()) else { return };
+    let redis = programs.start(RedisOptions::default()).unwrap();
+    for (flags, expected) in
+        [(&["--no-wait"][..], "; not waiting\n"), (&["--slots", "2", "--no-wait"], "; not waiting\n")]
+    {
+        let output = tenure()
+            .args(["run", "--lease", KEY, "--store", &redis.url(), "--ttl", LONG])
+            .args(flags)
+            .args(["--", "echo", "ran"])
+            .output()
+            .unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(76), "{errors}");
+        assert!(errors.contains("whoever held before Redis started") && errors.ends_with(expected), "{errors}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+/// Who did not campaign at all, as its health command did not say yes, blames nobody else.
+#[test]
+fn who_is_unfit_blames_nobody() {
+    let scene = Scene::new();
+    let (code, _, errors) = scene.output(&["--wait", "300ms", "--health-cmd", "false"], "echo ran");
+    assert_eq!(code, Some(76));
+    assert!(errors.contains("was not campaigned for: the health command does not say yes; gave up"), "{errors}");
 }
 
 /// Who waits long enough gets it when it comes free.
