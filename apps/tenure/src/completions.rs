@@ -1,10 +1,8 @@
 //! `tenure completions`: completion scripts for shells.
 
 use anyhow::Result;
-use clap::CommandFactory;
 use clap_complete::Shell;
 
-use crate::cli::Cli;
 use crate::output;
 
 /// Flags of `tenure completions`.
@@ -23,9 +21,9 @@ pub(crate) struct Args {
     shell: Shell,
 }
 
-/// Prints the script.
-pub(crate) fn run(args: Args) -> Result<()> {
+/// Prints the script for `command`, the whole of the program.
+pub(crate) fn run(args: Args, mut command: clap::Command) -> Result<()> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "tenure", &mut script);
+    clap_complete::generate(args.shell, &mut command, "tenure", &mut script);
     Ok(output::line(String::from_utf8_lossy(&script).trim_end())?)
 }

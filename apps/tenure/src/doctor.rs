@@ -39,8 +39,8 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// Runs every check and prints what it found.
-pub(crate) fn run(args: Args) -> Result<ExitCode> {
+/// Runs every check and prints what it found; `command` is the whole of the program.
+pub(crate) fn run(args: Args, command: clap::Command) -> Result<ExitCode> {
     let mut failed = false;
     let mut tell = |findings: Vec<Finding>| -> Result<()> {
         for finding in findings {
@@ -50,7 +50,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         Ok(())
     };
     tell(machine::check())?;
-    tell(environment::check(std::env::vars_os()))?;
+    tell(environment::check(std::env::vars_os(), command))?;
     tell(block_on(async { Ok(store::check(&args.store).await) })?)?;
     let named = args.bus.filter(|url| !url.is_empty());
     tell(block_on(async { Ok(bus::check(named).await) })?)?;

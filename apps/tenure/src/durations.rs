@@ -2,11 +2,17 @@
 
 use std::time::Duration;
 
+/// The longest: what is longer is a mistake, and moments that far away could not be counted.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 /// Reads a duration; says what one looks like where it is none.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     let hint = || format!("{text:?} is not a duration: write it with a unit, as 250ms, 15s, 1m30s or 2h");
     let span: jiff::SignedDuration = text.trim().parse().map_err(|_| hint())?;
-    Duration::try_from(span).map_err(|_| hint())
+    match Duration::try_from(span).map_err(|_| hint())? {
+        span if span > LONGEST => Err(format!("{text:?} is longer than a hundred years: leave it out for no limit")),
+        span => Ok(span),
+    }
 }
 
 /// Writes a duration so that [`parse`] reads it back.
@@ -52,6 +58,7 @@ mod tests {
         assert_eq!(parse("1h 30m").unwrap(), Duration::from_secs(5400));
         assert!(parse("15").unwrap_err().contains("15s"));
         assert!(parse("-3s").is_err());
+        assert!(parse("9223372036854775807s").unwrap_err().contains("a hundred years"));
     }
 
     /// Hours and minutes are shown where there are any, and it reads back.

@@ -35,8 +35,8 @@ mod watch;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 
 use cli::{Cli, Command};
 
@@ -70,8 +70,8 @@ fn main() -> ExitCode {
         Command::Resign(args) => resign::run(args),
         Command::Fence(args) => fence::run(args),
         Command::Stores(args) => stores::run(args).map(|()| ExitCode::SUCCESS),
-        Command::Doctor(args) => doctor::run(args),
-        Command::Completions(args) => completions::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Doctor(args) => doctor::run(args, Cli::command()),
+        Command::Completions(args) => completions::run(args, Cli::command()).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| exit::report(&error))
 }

@@ -3,7 +3,7 @@
 /// The URL with `***` for its password. Works on the text alone, so that a URL that is wrong in itself shows no password
 /// either. A lone name before the `@` is a token in `nats:` URLs, and is hidden there.
 pub(crate) fn without_secrets(value: &str) -> String {
-    let Some((scheme, rest)) = value.split_once("://") else { return value.to_owned() };
+    let Some((scheme, rest)) = value.split_once("://") else { return without_slashes(value) };
     // A ? before the login's end belongs to the password.
     let (rest, query) = match rest.split_once('?') {
         Some((rest, query)) if rest.contains('@') || !query.contains('@') => (rest, Some(query)),
@@ -20,6 +20,23 @@ pub(crate) fn without_secrets(value: &str) -> String {
     };
     let query = query.map_or_else(String::new, |query| format!("?{}", hide(query)));
     format!("{scheme}://{shown}{query}")
+}
+
+/// A URL whose slashes were forgotten: whatever stands before an `@` may be a login.
+fn without_slashes(value: &str) -> String {
+    match value.split_once(':') {
+        Some((scheme, rest)) if scheme != "sqlite" && rest.contains(['@', '?']) => {
+            let (rest, query) = match rest.rsplit_once('?') {
+                Some((rest, query)) if !query.contains('@') => (rest, format!("?{}", hide(query))),
+                _ => (rest, String::new()),
+            };
+            match rest.rsplit_once('@') {
+                Some((_, host)) => format!("{scheme}:***@{host}{query}"),
+                None => format!("{scheme}:{rest}{query}"),
+            }
+        }
+        _ => value.to_owned(),
+    }
 }
 
 /// Hides the values of parameters whose names say that they are secret.
@@ -53,7 +70,13 @@ mod tests {
                 "postgres://me@host/db?password=***&sslmode=require",
             ),
             ("nats://hunter2@host", "nats://***@host"),
+            ("redis:me:hunter2@host", "redis:***@host"),
+            ("redis:/me:hunter2@host/0", "redis:***@host/0"),
+            ("redis:hunter2?x@host", "redis:***@host"),
+            ("rediss:hunter2@host?password=x", "rediss:***@host?password=***"),
+            ("redis:host?password=hunter2", "redis:host?password=***"),
             ("sqlite:/var/lib/x.db", "sqlite:/var/lib/x.db"),
+            ("sqlite:/srv/a@b/x.db", "sqlite:/srv/a@b/x.db"),
             ("irc://127.0.0.1:6667", "irc://127.0.0.1:6667"),
         ] {
             assert_eq!(without_secrets(url), shown);

@@ -38,6 +38,8 @@ impl Outcome {
 pub(crate) struct Finalization {
     pub(crate) message: Message,
     pub(crate) term: Option<Term>,
+    /// Until when the bus may be given it, as for the batch that it was in.
+    pub(crate) valid_until: Time,
     pub(crate) why: String,
     pub(crate) attempts: u32,
 }
@@ -73,14 +75,15 @@ pub(crate) async fn finalize(
     instance: String,
     finalization: Finalization,
 ) -> Outcome {
-    if !mandate.as_ref().is_none_or(Mandate::is_current) {
+    let too_old = tenure::now() >= finalization.valid_until;
+    if too_old || !mandate.as_ref().is_none_or(Mandate::is_current) {
         return Outcome::NotHandedOver { handed_out: vec![finalization.message.id] };
     }
     let failure = failure(&finalization.message, &finalization.why, finalization.attempts, &instance);
     let batch = Batch {
         subject: &subject,
         fence: finalization.term.map(|term| (fence.as_str(), term)),
-        valid_until: mandate.as_ref().map(Mandate::deadline),
+        valid_until: Some(mandate.as_ref().map_or(Time::MAX, Mandate::deadline).min(finalization.valid_until)),
         messages: std::slice::from_ref(&failure),
     };
     let none = || BusError::new(BusErrorKind::Unavailable, "the bus answered no message");

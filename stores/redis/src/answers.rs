@@ -27,6 +27,9 @@ pub(crate) struct Lease {
 /// secret than a name.
 const SHOWN: usize = 40;
 
+/// From how many letters and digits in a row a word is a token.
+const TOKEN: usize = 20;
+
 /// The members under which programs that write JSON name the holder, the likeliest first.
 const HOLDER_MEMBERS: [&str; 8] =
     ["holder", "owner", "instance", "instanceId", "instance_id", "ownerId", "owner_id", "node"];
@@ -169,11 +172,12 @@ fn holder_in(json: &serde_json::Value) -> Option<String> {
 }
 
 /// Letters, digits and what joins them in names of hosts, processes and instances: nothing that stands in URLs with
-/// passwords, in assignments or in Base64.
+/// passwords, in assignments or in Base64. Many without a joint are no name but a token, which may be what unlocks.
 fn is_name(word: &str) -> bool {
     (1..=SHOWN).contains(&word.len())
         && word.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':'))
         && word.bytes().any(|b| b.is_ascii_alphanumeric())
+        && (word.len() < TOKEN || !word.bytes().all(|b| b.is_ascii_alphanumeric()))
 }
 
 /// A name for whoever put a value of another type in a lease's place.
@@ -230,7 +234,7 @@ mod tests {
     fn foreign_holders_are_shown_in_short() {
         assert_eq!(shown(b"Instance-12345").as_str(), "Instance-12345");
         assert_eq!(shown(b" 10.0.0.7:8080 since noon").as_str(), "10.0.0.7:8080");
-        assert_eq!(shown("x".repeat(SHOWN).as_bytes()).as_str(), "x".repeat(SHOWN));
+        assert_eq!(shown("-x".repeat(SHOWN / 2).as_bytes()).as_str(), "-x".repeat(SHOWN / 2));
         for (json, holder) in [
             (r#"{"owner":"api-1","token":"hunter2"}"#, "api-1"),
             (r#" {"token": "hunter2", "node": "n", "holder": "host-7"}"#, "host-7"),
@@ -244,8 +248,8 @@ mod tests {
     /// What is no name for certain may be a secret, and is not shown.
     #[test]
     fn secrets_of_others_are_not_shown() {
-        let long = "x".repeat(SHOWN + 1);
-        let values: [&[u8]; 14] = [
+        let long = "-x".repeat(SHOWN / 2 + 1);
+        let values: [&[u8]; 16] = [
             br#"{"password":"hunter2"}"#,
             br#"{"owner":"redis://me:hunter2@host/"}"#,
             br#"{"owner":"api-1","#,
@@ -259,6 +263,8 @@ mod tests {
             b"\xff\xfe",
             b"",
             b"--",
+            b"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b",
+            b"kJ3fQ9xV7bN2mL5pR8sT1w",
             long.as_bytes(),
         ];
         for value in values {

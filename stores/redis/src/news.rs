@@ -1,6 +1,7 @@
 //! News: what is said of leases over channels, on which, and by whom where the script that made it cannot.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use redis::Cmd;
@@ -65,8 +66,9 @@ impl Herald {
         }
     }
 
-    /// Tells it while whoever brought it goes on.
-    pub(crate) fn tell_later(&self, news: Vec<Wake>, deadline: Instant) {
+    /// Tells it while whoever brought it goes on, within `time` of its own: with what a slow claim has left of its time
+    /// this would fail, and take the connection that claims share with it.
+    pub(crate) fn tell_later(&self, news: Vec<Wake>, time: Duration) {
         if !self.topology.is_cluster() || news.is_empty() {
             return;
         }
@@ -76,7 +78,7 @@ impl Herald {
         };
         let topology = Arc::clone(&self.topology);
         tokio::spawn(async move {
-            tell(&topology, news, deadline).await;
+            tell(&topology, news, Instant::now() + time).await;
             drop(teller);
         });
     }

@@ -240,7 +240,7 @@ impl LeaseStore for RedisStore {
             let answers = batch::run(&self.topology, &acquire, deadline).await;
             let untold = answers.iter().zip(&acquire.claims).filter(|(answer, _)| Told::is_untold(answer));
             let untold: Vec<_> = untold.map(|(_, claim)| Wake::taken(claim.key.clone())).collect();
-            self.herald.tell_later(untold, deadline);
+            self.herald.tell_later(untold, self.config.timeout);
             answers.into_iter().map(|answer| answer.map(|answer| answer.done)).collect()
         };
         self.checked(claims, |claim| check_ttl(&self.info, &claim.key, claim.ttl), acquire).await

@@ -1,7 +1,7 @@
 //! Watching: one subscription for all watchers of a store, made anew whenever it breaks off.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -209,15 +209,15 @@ impl Hub {
     /// Subscribes and hands on what comes, until something breaks.
     async fn follow(&self, again: bool) -> Failure {
         let (messages, mut queue) = mpsc::channel(MESSAGES);
-        let lost = Arc::new(AtomicBool::new(false));
+        let lost = Arc::new(Lost::default());
         let deadline = Instant::now() + self.timeout;
         let subscribed = async {
             let places = self.places(deadline).await?;
             let lines = try_join_all(places.values().map(|(address, channels)| {
                 let (messages, lost) = (messages.clone(), Arc::clone(&lost));
                 self.subscribe(address, channels, deadline, move |message| {
-                    if messages.try_send(message).is_err() {
-                        lost.store(true, Ordering::Relaxed);
+                    if let Err(error) = messages.try_send(message) {
+                        lost.note(&error.into_inner());
                     }
                 })
             }));
@@ -231,7 +231,7 @@ impl Hub {
         self.state.send_replace(State::Subscribed);
         if again {
             // What was published meanwhile is not known.
-            self.wake_all();
+            self.wake_all(WakeChange::Unknown);
         }
         let mut ask = tokio::time::interval_at(Instant::now() + ASK, ASK);
         loop {
@@ -246,9 +246,13 @@ impl Hub {
                     }
                 }
             }
-            if lost.swap(false, Ordering::Relaxed) {
-                self.overflowed.fetch_add(1, Ordering::Relaxed);
-                self.wake_all();
+            match lost.take() {
+                None => {}
+                Some(Loss::News(change)) => {
+                    self.overflowed.fetch_add(1, Ordering::Relaxed);
+                    self.wake_all(change);
+                }
+                Some(Loss::End) => return Failure::unavailable("redis: a subscription ended"),
             }
         }
     }
@@ -335,9 +339,10 @@ impl Hub {
         }
     }
 
-    fn wake_all(&self) {
+    /// Hands everybody a hint without a key.
+    fn wake_all(&self, change: WakeChange) {
         for watcher in self.table().watchers.values().flat_map(BTreeMap::values) {
-            self.hint(watcher, Wake::unknown());
+            self.hint(watcher, Wake { key: None, change });
         }
     }
 
@@ -345,6 +350,37 @@ impl Hub {
         if watcher.wakes.try_send(wake).is_err() {
             self.overflowed.fetch_add(1, Ordering::Relaxed);
             watcher.owed.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What of the messages was lost because too many waited. News of new tenures alone makes no candidate claim, also where
+/// ten thousand keys are granted at once.
+#[derive(Default)]
+struct Lost(AtomicU8);
+
+#[derive(Debug, PartialEq, Eq)]
+enum Loss {
+    News(WakeChange),
+    End,
+}
+
+impl Lost {
+    fn note(&self, message: &Message) {
+        let worth = match message {
+            Message::News(_, WakeChange::Taken) => 1,
+            Message::News(..) => 2,
+            Message::Ended => 3,
+        };
+        self.0.fetch_max(worth, Ordering::Relaxed);
+    }
+
+    fn take(&self) -> Option<Loss> {
+        match self.0.swap(0, Ordering::Relaxed) {
+            0 => None,
+            1 => Some(Loss::News(WakeChange::Taken)),
+            2 => Some(Loss::News(WakeChange::Unknown)),
+            _ => Some(Loss::End),
         }
     }
 }
@@ -360,5 +396,27 @@ fn message(push: PushInfo) -> Option<Message> {
         // Sharded channels are unsubscribed by the server when their slot moves.
         PushKind::Disconnection | PushKind::Unsubscribe | PushKind::SUnsubscribe => Some(Message::Ended),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of what was lost the most that it may mean is told, once: an end, a key that came free, a new tenure.
+    #[test]
+    fn what_was_lost_is_told_by_its_worst() {
+        let lost = Lost::default();
+        let news = |change| Message::News(LeaseKey::new("k").unwrap(), change);
+        assert_eq!(lost.take(), None);
+        (0..9_000).for_each(|_| lost.note(&news(WakeChange::Taken)));
+        assert_eq!(lost.take(), Some(Loss::News(WakeChange::Taken)));
+        assert_eq!(lost.take(), None);
+        lost.note(&news(WakeChange::Freed));
+        lost.note(&news(WakeChange::Taken));
+        assert_eq!(lost.take(), Some(Loss::News(WakeChange::Unknown)));
+        lost.note(&Message::Ended);
+        lost.note(&news(WakeChange::Freed));
+        assert_eq!(lost.take(), Some(Loss::End));
     }
 }

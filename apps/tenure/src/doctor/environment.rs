@@ -3,10 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 
-use clap::CommandFactory;
-
 use super::finding::Finding;
-use crate::cli::Cli;
 use crate::ingest::settings::SETTINGS;
 
 /// Names that no flag has: what stores read, what commands are told by `tenure run`, what processes of the project tell
@@ -37,9 +34,9 @@ const OTHERS: &[&str] = &[
     "TENURE_RACE_SECONDS",
 ];
 
-/// Looks at the names; values may be secrets and are neither read nor shown.
-pub(super) fn check(environment: impl Iterator<Item = (OsString, OsString)>) -> Vec<Finding> {
-    let known = known();
+/// Looks at the names, of which flags of `command` take some; values may be secrets and are neither read nor shown.
+pub(super) fn check(environment: impl Iterator<Item = (OsString, OsString)>, command: clap::Command) -> Vec<Finding> {
+    let known = known(command);
     let names: Vec<String> = environment
         .map(|(name, _)| name.to_string_lossy().into_owned())
         .filter(|name| name.starts_with("TENURE_"))
@@ -72,10 +69,10 @@ fn mistyped(name: &str, known: &BTreeSet<String>) -> Finding {
 }
 
 /// Every name that a flag of any command takes, every setting's, and the others.
-fn known() -> BTreeSet<String> {
+fn known(command: clap::Command) -> BTreeSet<String> {
     let mut known: BTreeSet<String> = OTHERS.iter().map(|name| (*name).to_owned()).collect();
     known.extend(SETTINGS.iter().map(|setting| setting.env.to_owned()));
-    let mut commands = vec![Cli::command()];
+    let mut commands = vec![command];
     while let Some(command) = commands.pop() {
         known.extend(command.get_arguments().filter_map(|arg| arg.get_env()?.to_str().map(str::to_owned)));
         commands.extend(command.get_subcommands().cloned());
@@ -86,10 +83,13 @@ fn known() -> BTreeSet<String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
+    use crate::cli::Cli;
 
     fn found(names: &[&str]) -> Vec<Finding> {
-        check(names.iter().map(|name| (OsString::from(name), OsString::from("hunter2"))))
+        check(names.iter().map(|name| (OsString::from(name), OsString::from("hunter2"))), Cli::command())
     }
 
     /// A mistyped name is told with the one that was meant; the value is not.
@@ -135,7 +135,7 @@ mod tests {
     fn every_name_of_the_project_is_known() {
         let mut names = std::collections::BTreeMap::new();
         named(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."), &mut names);
-        let known = known();
+        let known = known(Cli::command());
         let unknown: Vec<_> = names
             .iter()
             .filter(|(name, _)| !known.contains(*name) && !MADE_UP.iter().any(|made_up| name.starts_with(made_up)))

@@ -278,8 +278,8 @@ impl<'a> Probe<'a> {
             Ok(_) => Some(self.hint().await),
             Err(_) => None,
         };
-        // Whatever went wrong, the probe does not stay.
-        let _ = answer(self.store.remove(&self.held.key)).await;
+        // Whatever went wrong, the probe does not stay; who has claimed its key since is left alone.
+        let _ = answer(self.store.release(std::slice::from_ref(&self.held))).await;
         let lease = match tried {
             Ok(()) => {
                 Finding::ok("lease", "claimed, refused to a rival, renewed, asked to resign: each as it should be")

@@ -97,7 +97,9 @@ impl Pipeline {
                     self.coverage.give_back(message.id);
                     newer = newer.max(Some(seen));
                 }
-                Some(Err(Refusal::Rejected(why))) => self.rejected(now, handout.term, message, why),
+                Some(Err(Refusal::Rejected(why))) => {
+                    self.rejected(now, (handout.term, handout.valid_until), message, why)
+                }
                 None => {
                     self.coverage.give_back(message.id);
                     unanswered = true;
@@ -126,13 +128,13 @@ impl Pipeline {
         self.retries.failed(now);
     }
 
-    fn rejected(&mut self, now: Time, term: Option<Term>, message: Message, why: String) {
+    fn rejected(&mut self, now: Time, (term, valid_until): (Option<Term>, Time), message: Message, why: String) {
         let count = self.coverage.refused(message.id);
         if count <= self.config.max_retries {
             self.coverage.give_back(message.id);
             self.retries.refused(now, count);
         } else {
-            self.finalizations.push_back(Finalization { message, term, why, attempts: count });
+            self.finalizations.push_back(Finalization { message, term, valid_until, why, attempts: count });
         }
     }
 

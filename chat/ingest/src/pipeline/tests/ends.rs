@@ -88,6 +88,26 @@ async fn what_a_pause_made_too_old_is_not_repaired() {
     assert_eq!(bus.texts(), [""; 0]);
 }
 
+/// A message on its way to the finalizer is given up when it has become too old, as any other is.
+#[tokio::test]
+async fn what_a_pause_made_too_old_is_not_finalized() {
+    let bus = ScriptedBus::new();
+    bus.blind(true);
+    bus.reject("a");
+    bus.finalizer(Mode::Unreachable);
+    let mut aged = config();
+    aged.coverage.ring.age = Duration::from_millis(800);
+    aged.max_retries = 0;
+    let mut bench = Bench::new(&bus, aged);
+    bench.send(Command::Observe(Term::new(7).unwrap())).await;
+    bench.reads(&["a"]).await;
+    bench.until("a finalizer that fails", |shown| shown.bus_failures >= 1).await;
+    std::thread::sleep(Duration::from_millis(1_000));
+    bus.finalizer(Mode::Takes);
+    bench.until("an empty ring", |shown| shown.received == 1 && shown.ring_entries == 0).await;
+    assert_eq!(bus.finalized().len(), 0);
+}
+
 /// What stands ready behind a publication while the process is stopped for so long does not begin when it goes on.
 #[tokio::test]
 async fn what_a_pause_made_too_old_on_its_way_does_not_begin() {
