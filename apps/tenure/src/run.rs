@@ -28,6 +28,7 @@ mod stage;
 pub(crate) mod status_file;
 mod teller;
 mod terminal;
+mod values;
 mod watchdog;
 
 use std::os::unix::process::ExitStatusExt;
@@ -35,6 +36,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use futures_util::FutureExt;
 use rustix::process::Signal;
 use tenure::{Leadership, LossReason, Status, Time};
 use tenure_core::Held;
@@ -51,7 +53,7 @@ use health::Health;
 use heir::Heir;
 use hooks::Hooks;
 use http::Board;
-use keeper::{Keeper, News};
+use keeper::{Keeper, News, Vacancies};
 use link::{Charge, Order};
 use moments::Moment;
 use reign::{Outcome, Reign, Why};
@@ -154,11 +156,11 @@ async fn serve(config: &Config, terminal: Option<&Terminal>, teller: &mut Teller
         group: rustix::process::getpgrp().as_raw_nonzero().get(),
     };
     // It starts while the store is opened.
-    let mut keeper = Keeper::hire(&charge)?;
+    let mut keeper = Some(Keeper::hire(&charge).map_err(Exit::unreachable)?);
     let mut candidate = match candidate(config, &charge).await {
         Ok(candidate) => candidate,
         Err(error) => {
-            keeper.dismiss().await;
+            dismiss(keeper).await;
             return Err(error);
         }
     };
@@ -180,7 +182,7 @@ async fn serve(config: &Config, terminal: Option<&Terminal>, teller: &mut Teller
                 return Ok(Finish::Done(code));
             }
         }
-        let campaign = campaign(config, &mut candidate, &mut keeper, &charge, &mut requests, teller).await?;
+        let campaign = campaign(config, &mut candidate, &mut keeper, &charge, &mut requests, teller).await;
         let (leadership, events) = match campaign {
             Campaign::Won(leadership, events) => (leadership, events),
             Campaign::Asked(signal) => {
@@ -197,6 +199,15 @@ async fn serve(config: &Config, terminal: Option<&Terminal>, teller: &mut Teller
                 return Err(Exit::unreachable(anyhow::anyhow!("the store: {message}")));
             }
         };
+        // Nothing is led without one.
+        let present = match at_hand(keeper, &charge) {
+            Ok(keeper) => keeper,
+            Err(error) => {
+                let _ = tokio::time::timeout(LAST_ANSWER, leadership.resign()).await;
+                give_up(candidate, None).await;
+                return Err(Exit::unreachable(error));
+            }
+        };
         let began = tenure::now();
         teller.tell(&Moment::Elected { key: leadership.key().clone(), term: leadership.term() });
         let reign = Reign {
@@ -210,7 +221,7 @@ async fn serve(config: &Config, terminal: Option<&Terminal>, teller: &mut Teller
             teller: &mut *teller,
         };
         let keep_until = reign.keep_until;
-        let outcome = reign.run(keeper).await?;
+        let outcome = reign.run(present).await?;
         let code = code(&outcome);
         let again = !outcome.asked
             && match outcome.why {
@@ -245,15 +256,16 @@ async fn serve(config: &Config, terminal: Option<&Terminal>, teller: &mut Teller
         keeper = match outcome.keeper {
             Some(mut keeper) if released => {
                 keeper.tell(&Order::Settled);
-                keeper
+                Some(keeper)
             }
             // It goes on trying to release, and ends then.
             Some(keeper) if !stay => {
                 drop(keeper);
                 return Ok(Finish::Done(code));
             }
-            Some(keeper) => keeper,
-            None if stay => Keeper::hire(&charge)?,
+            Some(keeper) => Some(keeper),
+            // The next campaign begins with hiring one.
+            None if stay => None,
             None => return Ok(Finish::Done(code)),
         };
         // What ends at once should not spin.
@@ -261,7 +273,7 @@ async fn serve(config: &Config, terminal: Option<&Terminal>, teller: &mut Teller
             stay = rests_until(began + RESTART_PAUSE, &mut requests).await;
         }
         if !stay {
-            keeper.dismiss().await;
+            dismiss(keeper).await;
             return Ok(Finish::Done(code));
         }
     }
@@ -296,29 +308,69 @@ async fn candidate(config: &Config, charge: &Charge) -> Result<Candidate> {
 async fn campaign(
     config: &Config,
     candidate: &mut Candidate,
-    keeper: &mut Keeper,
+    keeper: &mut Option<Keeper>,
     charge: &Charge,
     requests: &mut Requests,
     teller: &mut Teller,
-) -> Result<Campaign> {
+) -> Campaign {
     let campaign = candidate.campaign(config.patience, requests, teller);
     tokio::pin!(campaign);
+    let mut vacancies = Vacancies::new(tenure::now());
+    let mut hire_at = tenure::now();
     loop {
+        let change = async {
+            match &mut *keeper {
+                Some(keeper) => while !matches!(keeper.next().await, News::Gone) {},
+                None => tokio::time::sleep(hire_at.since(tenure::now())).await,
+            }
+        };
         tokio::select! {
             biased;
-            campaign = &mut campaign => return Ok(campaign),
-            news = keeper.next() => if matches!(news, News::Gone) {
-                let gone = std::mem::replace(keeper, Keeper::hire(charge)?);
-                gone.bury();
-            },
+            campaign = &mut campaign => return campaign,
+            () = change => {}
+        }
+        if let Some(gone) = keeper.take() {
+            gone.bury();
+            hire_at = vacancies.opened(tenure::now());
+            continue;
+        }
+        match Keeper::hire(charge) {
+            Ok(hired) => {
+                vacancies.filled(tenure::now());
+                *keeper = Some(hired);
+            }
+            Err(error) => {
+                if vacancies.is_news() {
+                    say!("tenure: {error:#}; trying on");
+                }
+                hire_at = vacancies.opened(tenure::now());
+            }
         }
     }
 }
 
-/// Ends without leadership. Where the store does not say in time whether a claim was granted, the watchdog looks for it.
-async fn give_up(candidate: Candidate, keeper: Keeper) {
-    if tokio::time::timeout(LAST_ANSWER, candidate.stop()).await.is_ok() {
+/// The watchdog for a tenure that begins: the one that is there, or another where it has died.
+fn at_hand(keeper: Option<Keeper>, charge: &Charge) -> Result<Keeper> {
+    if let Some(mut keeper) = keeper {
+        if !matches!(keeper.next().now_or_never(), Some(News::Gone)) {
+            return Ok(keeper);
+        }
+        keeper.bury();
+    }
+    Keeper::hire(charge)
+}
+
+/// Ends the watchdog, where there is one.
+async fn dismiss(keeper: Option<Keeper>) {
+    if let Some(keeper) = keeper {
         keeper.dismiss().await;
+    }
+}
+
+/// Ends without leadership. Where the store does not say in time whether a claim was granted, the watchdog looks for it.
+async fn give_up(candidate: Candidate, keeper: Option<Keeper>) {
+    if tokio::time::timeout(LAST_ANSWER, candidate.stop()).await.is_ok() {
+        dismiss(keeper).await;
     }
 }
 

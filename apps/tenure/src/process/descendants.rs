@@ -1,6 +1,6 @@
 //! Everything that lives below a process, found through `/proc`.
 
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Signal, WaitOptions, waitpid};
 
 /// Sends `signal` to every process below `root`, at whatever depth, in whatever group or session; answers how many got it.
 ///
@@ -34,6 +34,43 @@ fn send(parent: Pid, pid: Pid, signal: Signal) -> bool {
 #[cfg(not(target_os = "linux"))]
 fn send(_: Pid, _: Pid, _: Signal) -> bool {
     false
+}
+
+/// Reaps what has come to this process as an orphan, has ended, and is waited for by nobody.
+///
+/// For a process all of whose own children lead a process group in its session: those are left to who started them, and so
+/// is an orphan that looks the same.
+pub(crate) fn reap_strays() {
+    let own = rustix::process::getpid();
+    let Some(here) = standing(own) else { return };
+    for child in children(own) {
+        let stray =
+            |child_is: &Standing| child_is.session != here.session || child_is.group != child.as_raw_nonzero().get();
+        if standing(child).filter(|child_is| child_is.has_ended).as_ref().is_some_and(stray) {
+            let _ = waitpid(Some(child), WaitOptions::NOHANG);
+        }
+    }
+}
+
+/// What a process is to its parent, group and session.
+struct Standing {
+    has_ended: bool,
+    parent: Option<Pid>,
+    group: i32,
+    session: i32,
+}
+
+fn standing(pid: Pid) -> Option<Standing> {
+    let stat = std::fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+    // The command stands in parentheses and may hold anything; the state is the first field after it.
+    let end = stat.iter().rposition(|byte| *byte == b')')?;
+    let mut fields = std::str::from_utf8(&stat[end + 1..]).ok()?.split_ascii_whitespace();
+    Some(Standing {
+        has_ended: fields.next()? == "Z",
+        parent: number(fields.next()?),
+        group: fields.next()?.parse().ok()?,
+        session: fields.next()?.parse().ok()?,
+    })
 }
 
 /// Every process below `root` with its parent; parents come before their children.
@@ -76,10 +113,7 @@ fn children_by_search(parent: Pid) -> Vec<Pid> {
 
 /// The parent of a process, where it is there.
 pub(crate) fn parent_of(pid: Pid) -> Option<Pid> {
-    let stat = std::fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-    // The command stands in parentheses and may hold anything; the parent is the second field after it.
-    let end = stat.iter().rposition(|byte| *byte == b')')?;
-    number(std::str::from_utf8(&stat[end + 1..]).ok()?.split_ascii_whitespace().nth(1)?)
+    standing(pid)?.parent
 }
 
 fn number(text: &str) -> Option<Pid> {
@@ -114,6 +148,32 @@ mod tests {
             assert!(send(parent, pid, Signal::KILL));
         }
         child.wait().unwrap();
+    }
+
+    /// An orphan that has ended is reaped; a child that somebody waits for keeps its exit status for them.
+    #[test]
+    fn only_strays_are_reaped() {
+        use std::os::unix::process::CommandExt;
+        let _turn = crate::process::TURN.blocking_lock();
+        crate::process::adopt_orphans().unwrap();
+        let ends = |pid: Pid| {
+            let give_up = tenure::now() + std::time::Duration::from_secs(10);
+            while standing(pid).is_some_and(|is| !is.has_ended) {
+                assert!(tenure::now() < give_up, "{pid:?} does not end");
+                std::thread::yield_now();
+            }
+        };
+        let mut child = Command::new("sh").args(["-c", "exit 7"]).process_group(0).spawn().unwrap();
+        let mut parent = Command::new("sh");
+        let script = "setsid sh -c 'echo $$; exec sleep 0.01' & exit 0";
+        let output = parent.args(["-c", script]).process_group(0).output().unwrap();
+        let orphan = number(std::str::from_utf8(&output.stdout).unwrap().trim()).unwrap();
+        ends(orphan);
+        ends(Pid::from_child(&child));
+        assert!(standing(orphan).is_some());
+        reap_strays();
+        assert!(standing(orphan).is_none());
+        assert_eq!(child.wait().unwrap().code(), Some(7));
     }
 
     /// A process that is not the child it was taken for gets no signal.

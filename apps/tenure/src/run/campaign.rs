@@ -7,7 +7,8 @@ use anyhow::{Result, anyhow};
 use futures_util::StreamExt;
 use rustix::process::Signal;
 use tenure::{Election, Event, Events, Leadership, LeaseKey, LeaseStore, Status, Time};
-use tenure_store::WakeChange;
+use tenure_core::LeaseRecord;
+use tenure_store::{StoreError, WakeChange};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -30,6 +31,8 @@ pub(super) struct Candidate {
     store: Arc<dyn LeaseStore>,
     elections: Vec<Arc<Election>>,
     keys: Keys,
+    /// The process half of every nonce.
+    process: u64,
     retry: Duration,
     answer: Duration,
     /// Where the search for a free slot begins; differs from process to process.
@@ -72,6 +75,7 @@ impl Candidate {
             elections,
             store,
             keys: config.keys.clone(),
+            process,
             retry: config.timing.retry_interval(),
             answer: config.timing.request_timeout() * 2,
             first: usize::try_from(identity::random() >> 32).unwrap_or(0) % config.keys.all().len(),
@@ -144,12 +148,35 @@ impl Candidate {
             () = over => {}
         }
         // The last answer counts: one that was held keeps its holder, whatever failed before.
-        failed.map_or(Campaign::NotInTime, Campaign::NoAnswer)
+        match failed {
+            Some(message) if !self.is_held().await => Campaign::NoAnswer(message),
+            _ => Campaign::NotInTime,
+        }
+    }
+
+    /// Whether the store says, in time, that others hold every key. A key that looks free is one that could not be claimed.
+    async fn is_held(&self) -> bool {
+        let records = tokio::time::timeout(WORD, self.others()).await;
+        records.is_ok_and(|records| records.is_ok_and(|records| records.len() == self.keys.all().len()))
+    }
+
+    /// The leases that others hold now: a claim that is granted too late is released, and is nobody's obstacle.
+    async fn others(&self) -> Result<Vec<LeaseRecord>, StoreError> {
+        let mut records = self.keys.records(&*self.store).await?;
+        records.retain(|record| !self.is_own(record));
+        Ok(records)
+    }
+
+    fn is_own(&self, record: &LeaseRecord) -> bool {
+        match record.nonce {
+            Some(nonce) => nonce.process == self.process,
+            None => record.holder == *self.elections[0].holder(),
+        }
     }
 
     /// Why the last campaign was in vain. Waits a moment for the store.
     pub(super) async fn refusal(&self, patience: Patience) -> Refusal {
-        let records = tokio::time::timeout(WORD, self.keys.records(&*self.store)).await;
+        let records = tokio::time::timeout(WORD, self.others()).await;
         let records = records.ok().and_then(Result::ok);
         let seen: Vec<Status> = self.elections.iter().map(|election| election.status()).collect();
         Refusal::new(&self.keys, patience, records.as_deref(), &seen)
@@ -189,7 +216,15 @@ impl Candidate {
         let mut events = election.events();
         let campaign = election.campaign();
         tokio::pin!(campaign);
+        // Being refused by the same holder as before is no event: after a failure only silence tells that the store is back.
+        // While it is away, claims fail more often than this.
+        let silence = self.answer + self.retry * 2;
+        let mut look_at = Instant::now();
         loop {
+            let back = async {
+                tokio::time::sleep_until(look_at).await;
+                tokio::time::timeout(WORD, self.others()).await.ok().and_then(Result::ok)
+            };
             tokio::select! {
                 biased;
                 leadership = &mut campaign => return match leadership {
@@ -202,12 +237,20 @@ impl Candidate {
                         teller.tell(&Moment::Waiting { key: election.key().to_string(), holder: Some(leader) });
                     }
                     Some(Event::StoreFailed { message, .. }) => {
+                        look_at = Instant::now() + silence;
                         *failed = Some(message.clone());
                         teller.tell(&Moment::StoreFailed { message });
                     }
                     Some(_) => {}
                     None => return Campaign::NoAnswer("the election has ended".to_owned()),
                 },
+                records = back, if failed.is_some() => {
+                    look_at = Instant::now() + silence;
+                    if let Some(record) = records.and_then(|mut records| records.pop()) {
+                        *failed = None;
+                        teller.tell(&Moment::Waiting { key: election.key().to_string(), holder: Some(record.holder) });
+                    }
+                }
             }
         }
     }

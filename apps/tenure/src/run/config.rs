@@ -14,8 +14,6 @@ use super::keys::Keys;
 use crate::advertise;
 use crate::exit::Exit;
 
-/// The most slots. Each is a lease that every waiting instance looks at.
-const MOST_SLOTS: u32 = 1000;
 /// The pause between two health checks, and how long one may take.
 const HEALTH: Duration = Duration::from_secs(5);
 
@@ -94,6 +92,7 @@ impl Config {
             timing,
             patience: match (args.wait, args.no_wait) {
                 (_, true) => Patience::None,
+                (Some(span), _) if span.is_zero() => Patience::None,
                 (Some(span), _) => Patience::For(span),
                 (None, false) => Patience::Endless,
             },
@@ -127,70 +126,5 @@ impl Config {
     /// How long before the deadline everything is killed: never so short that a busy machine would be late.
     pub(super) fn kill_lead(&self) -> Duration {
         self.timing.kill_lead().max(Duration::from_millis(50))
-    }
-}
-
-/// Reads a signal's name or number.
-pub(super) fn parse_signal(text: &str) -> Result<Signal, String> {
-    let upper = text.to_ascii_uppercase();
-    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-    let named = SIGNALS.iter().find(|(known, _)| *known == name).map(|(_, signal)| *signal);
-    let numbered = || text.parse().ok().and_then(Signal::from_named_raw);
-    named.or_else(numbered).ok_or_else(|| {
-        let known: Vec<&str> = SIGNALS.iter().map(|(name, _)| *name).collect();
-        format!("{text:?} is no signal that asks for an end: there are {}", known.join(", "))
-    })
-}
-
-const SIGNALS: &[(&str, Signal)] = &[
-    ("TERM", Signal::TERM),
-    ("INT", Signal::INT),
-    ("HUP", Signal::HUP),
-    ("QUIT", Signal::QUIT),
-    ("USR1", Signal::USR1),
-    ("USR2", Signal::USR2),
-    ("WINCH", Signal::WINCH),
-    ("ABRT", Signal::ABORT),
-    ("ALRM", Signal::ALARM),
-    ("KILL", Signal::KILL),
-];
-
-/// Reads `--holder`.
-pub(super) fn parse_holder(text: &str) -> Result<HolderId, String> {
-    HolderId::new(text).map_err(|error| error.to_string())
-}
-
-/// Reads `--note`.
-pub(super) fn parse_note(text: &str) -> Result<Note, String> {
-    Note::new(text).map_err(|error| error.to_string())
-}
-
-/// Reads `--slots`.
-pub(super) fn parse_slots(text: &str) -> Result<u32, String> {
-    match text.parse() {
-        Ok(slots @ 1..=MOST_SLOTS) => Ok(slots),
-        _ => Err(format!("{text:?} is not a number of slots: from 1 to {MOST_SLOTS}")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Signals are understood as people write them.
-    #[test]
-    fn signals_are_read_by_name_and_number() {
-        for text in ["TERM", "sigterm", "SIGTERM", "15"] {
-            assert_eq!(parse_signal(text), Ok(Signal::TERM));
-        }
-        assert!(parse_signal("SIGNAL").unwrap_err().contains("TERM, INT"));
-        assert!(parse_signal("0").is_err() && parse_signal("-9").is_err());
-    }
-
-    /// There is at least one slot, and not so many that nobody could look at them.
-    #[test]
-    fn slots_are_bounded() {
-        assert_eq!(parse_slots("3"), Ok(3));
-        assert!(parse_slots("0").is_err() && parse_slots("1001").is_err() && parse_slots("x").is_err());
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use tenure::Time;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 
@@ -24,6 +25,12 @@ use crate::process;
 const MOST_UNSENT: usize = 64;
 /// How long a watchdog with nothing to do may take to end.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// The first pause before a watchdog is replaced, which doubles from death to death.
+const LEAST_PAUSE: Duration = Duration::from_millis(50);
+/// The longest one.
+const MOST_PAUSE: Duration = Duration::from_secs(5);
+/// A watchdog that has lived that long died of something else than the one before. Longer than every pause.
+const PROVEN: Duration = Duration::from_secs(10);
 
 /// A watchdog that was started.
 #[derive(Debug)]
@@ -176,9 +183,74 @@ impl Keeper {
     }
 }
 
+/// When a watchdog that died during a campaign is replaced: soon, but where one after the other dies, ever later.
+#[derive(Debug)]
+pub(super) struct Vacancies {
+    pause: Duration,
+    /// When the last watchdog was hired, or died.
+    since: Time,
+    told: bool,
+}
+
+impl Vacancies {
+    /// There has been none yet.
+    pub(super) fn new(now: Time) -> Vacancies {
+        Vacancies { pause: LEAST_PAUSE, since: now, told: false }
+    }
+
+    /// A watchdog was hired.
+    pub(super) fn filled(&mut self, now: Time) {
+        self.since = now;
+    }
+
+    /// A watchdog died, or could not be started; answers when to hire the next one.
+    pub(super) fn opened(&mut self, now: Time) -> Time {
+        if now.since(self.since) >= PROVEN {
+            *self = Vacancies::new(now);
+        }
+        self.since = now;
+        let until = now + self.pause;
+        self.pause = (self.pause * 2).min(MOST_PAUSE);
+        until
+    }
+
+    /// Whether it is the first time since watchdogs die that the user would be told of one that could not be started.
+    pub(super) fn is_news(&mut self) -> bool {
+        !std::mem::replace(&mut self.told, true)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Watchdogs that die one after the other are replaced ever later; one that has lived for a while is replaced soon, and
+    /// its death is news again.
+    #[test]
+    fn dying_watchdogs_are_replaced_ever_later() {
+        let mut now = Time::ZERO;
+        let mut vacancies = Vacancies::new(now);
+        let mut pauses = Vec::new();
+        for _ in 0..9 {
+            vacancies.filled(now);
+            let until = vacancies.opened(now);
+            pauses.push(until.since(now).as_millis());
+            now = until;
+        }
+        assert_eq!(pauses, [50, 100, 200, 400, 800, 1600, 3200, 5000, 5000]);
+        assert!(vacancies.is_news() && !vacancies.is_news());
+        // None could be started, however long ago the last one was.
+        for _ in 0..9 {
+            let until = vacancies.opened(now);
+            assert_eq!(until.since(now), MOST_PAUSE);
+            now = until;
+        }
+        assert!(!vacancies.is_news());
+        vacancies.filled(now);
+        let died = now + PROVEN;
+        assert_eq!(vacancies.opened(died).since(died), LEAST_PAUSE);
+        assert!(vacancies.is_news());
+    }
 
     /// Signals and renewals for a watchdog that does not listen do not pile up; what ends something is still told.
     #[tokio::test]

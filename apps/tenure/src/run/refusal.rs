@@ -31,7 +31,8 @@ enum Obstacle {
 }
 
 impl Refusal {
-    /// What is known of it: the leases that the store shows now, where it does in time, and where each election stands.
+    /// What is known of it: the leases of others that the store shows now, where it does in time, and where each election
+    /// stands.
     pub(super) fn new(keys: &Keys, patience: Patience, records: Option<&[LeaseRecord]>, seen: &[Status]) -> Refusal {
         let held = |status: &&Status| status.leader.as_ref().is_some_and(|leader| *leader != status.holder);
         let obstacle = match (records, keys.slots()) {

@@ -19,6 +19,9 @@ use super::terminal::{self, Terminal};
 
 /// How much longer than allowed the watchdog may take before it counts as failed.
 const OVERTIME: Duration = Duration::from_millis(500);
+/// How long the watchdog may take to start a command. Renewals go on meanwhile, so that nothing else would ever end a
+/// tenure whose watchdog is stopped.
+const START: Duration = Duration::from_secs(10);
 
 /// How a tenure's work ended. Nothing of it is left.
 #[derive(Debug)]
@@ -70,6 +73,8 @@ struct Course {
     told: Time,
     /// By then the watchdog has reported the end, or has failed.
     overdue: Option<Time>,
+    /// By then it has reported the start, or has failed.
+    start_by: Option<Time>,
     lost: bool,
     asked: bool,
     killed: bool,
@@ -88,6 +93,7 @@ impl Reign<'_> {
             why: None,
             told: self.leadership.deadline(),
             overdue: None,
+            start_by: Some(tenure::now() + START),
             lost: false,
             asked: false,
             killed: false,
@@ -97,11 +103,13 @@ impl Reign<'_> {
         let guard = Guard::new(self.leadership.mandate(), keeper.pid())?;
         keeper.start(self.start(course.told, foreground));
         let status = loop {
-            let overdue = course.overdue.map(|at| at.since(tenure::now()));
+            let first = course.overdue.into_iter().chain(course.start_by).min();
+            let overdue = first.map(|at| at.since(tenure::now()));
             tokio::select! {
                 biased;
                 news = keeper.next() => match news {
                     News::Report(Report::Started { pid, .. }) => {
+                        course.start_by = None;
                         course.pid = Pid::from_raw(pid);
                         self.hand_over_streams();
                         self.teller.tell(&Moment::Started { pid });

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process_group, waitid, waitpgid};
 
 use super::part::{self, Part};
-use crate::process::own_program;
+use crate::process::{own_program, reap_strays};
 
 /// How long an end is waited for after a kill.
 const DYING: Duration = Duration::from_secs(1);
@@ -31,7 +31,8 @@ pub(super) fn words(script: &str) -> [OsString; 3] {
 }
 
 /// Runs `script` for at most so long, in a process group of its own, which is killed when the script ends. Dropped, it kills
-/// too. What moves to another session gets away: this is for commands that end by themselves.
+/// too. What moves to another session gets away: this is for commands that end by themselves. It is reaped after its end, the
+/// next time that something is run.
 pub(super) async fn run(
     script: &str,
     environment: &[(&str, String)],
@@ -69,6 +70,8 @@ pub(super) async fn run(
         }
         tokio::time::sleep(PAUSE).await;
     }
+    // What got away from this or an earlier script comes to this process, where nobody else waits for it.
+    reap_strays();
     let status = group.status.unwrap_or_else(|| ExitStatus::from_raw(0x7f00));
     Ok(if in_time { Ended::With(status) } else { Ended::TooLate })
 }

@@ -12,8 +12,10 @@ use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, open, unlinkat};
 use tempfile::TempDir;
 use tenure_core::Time;
 
-/// What the folders' names begin with.
+/// What the folders' names begin with; then comes which boot of which machine made them.
 const PREFIX: &str = "tenure-status-";
+/// Stands for the boot where it cannot be told. It may be anybody's, so nothing of that name is swept.
+const UNKNOWN: &str = "unknown";
 /// The file's name in its folder.
 const NAME: &str = "status";
 /// What is written first and then put in its place.
@@ -27,13 +29,15 @@ const TRIES: usize = 4;
 #[derive(Debug)]
 pub(super) struct StatusFile {
     folder: TempDir,
+    /// Whether it was said that the file cannot be replaced.
+    is_told: bool,
     /// Keeps the folder locked, which says that somebody still uses it.
     _lock: File,
 }
 
 impl StatusFile {
-    /// Makes the folder: below `XDG_RUNTIME_DIR`, which is memory and private already, or else the usual place. The error
-    /// says what to do about it.
+    /// Makes the folder: where temporary files go, or else below `XDG_RUNTIME_DIR`, which lasts no longer than the user is
+    /// logged in. The error says what to do about it.
     pub(super) fn new() -> Result<StatusFile> {
         let mut refused = Vec::new();
         for place in places() {
@@ -52,13 +56,24 @@ impl StatusFile {
     fn within(place: &Path) -> io::Result<StatusFile> {
         for _ in 0..TRIES {
             let private = Permissions::from_mode(0o700);
-            let folder = tempfile::Builder::new().prefix(PREFIX).permissions(private).tempdir_in(place)?;
-            let lock = open_folder(folder.path())?;
-            // Where nothing can be locked nobody takes it for left either.
-            let _ = flock(&lock, FlockOperation::LockExclusive);
+            let prefix = prefix(boot().as_deref().unwrap_or(UNKNOWN));
+            let folder = tempfile::Builder::new().prefix(&prefix).permissions(private).tempdir_in(place)?;
+            let lock = match open_folder(folder.path()) {
+                Ok(lock) => lock,
+                // Tidied away already.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            // Whoever tidies it away now may have been stopped: nobody waits for that. Where nothing can be locked nobody
+            // takes it for left either.
+            if flock(&lock, FlockOperation::NonBlockingLockExclusive) == Err(rustix::io::Errno::WOULDBLOCK) {
+                continue;
+            }
             // Between its making and its locking somebody may have tidied it away.
             if std::fs::metadata(folder.path()).is_ok_and(|there| is_same(&lock, &there)) {
-                return Ok(StatusFile { folder, _lock: lock });
+                // A full disk takes folders, and nothing else.
+                std::fs::write(folder.path().join(NEXT), format!("{} {}\n", u64::MAX, u64::MAX))?;
+                return Ok(StatusFile { folder, is_told: false, _lock: lock });
             }
         }
         Err(io::Error::other("the folder is removed as soon as it is made"))
@@ -81,6 +96,19 @@ impl StatusFile {
         std::fs::rename(next, self.path())
     }
 
+    /// As [`StatusFile::write`], where a line that stays says less than is true: a failure is told once, and harms nobody.
+    pub(super) fn renew(&mut self, term: u64, deadline: Time) {
+        if let Err(error) = self.write(term, deadline)
+            && !std::mem::replace(&mut self.is_told, true)
+        {
+            say!(
+                "tenure: cannot replace the status file {}: {error}; the lease is renewed and the command goes on, but `tenure \
+                 check` says that its time is over",
+                self.path().display()
+            );
+        }
+    }
+
     /// Says that nothing is led any more.
     pub(super) fn remove(&self) {
         let _ = std::fs::remove_file(self.path());
@@ -93,14 +121,18 @@ pub(super) fn check() -> Result<()> {
 }
 
 /// Removes what this user's watchdogs left that were killed together with their `tenure run`: folders that nobody has locked
-/// any more. Nobody needs them, so nothing here is an error.
+/// any more. Nobody needs them, so nothing here is an error. Only what this boot of this machine made: in a shared folder
+/// another machine's locks may not be seen.
 pub(super) fn sweep() {
-    places().iter().for_each(|place| sweep_within(place));
+    if let Some(boot) = boot() {
+        places().iter().for_each(|place| sweep_within(place, &boot));
+    }
 }
 
-fn sweep_within(place: &Path) {
+fn sweep_within(place: &Path, boot: &str) {
+    let prefix = prefix(boot);
     let Ok(names) = std::fs::read_dir(place) else { return };
-    let ours = |name: &std::fs::DirEntry| name.file_name().to_string_lossy().starts_with(PREFIX);
+    let ours = |name: &std::fs::DirEntry| name.file_name().to_string_lossy().starts_with(&prefix);
     let folders = names.take(MOST.0).flatten().filter(ours);
     folders.filter(|folder| remove_if_left(&folder.path()).is_ok()).take(MOST.1).for_each(drop);
 }
@@ -123,8 +155,20 @@ fn remove_if_left(path: &Path) -> io::Result<()> {
 }
 
 fn places() -> Vec<PathBuf> {
+    let usual = Some(std::env::temp_dir()).filter(|place| !place.as_os_str().is_empty());
     let private = std::env::var_os("XDG_RUNTIME_DIR").filter(|place| !place.is_empty()).map(PathBuf::from);
-    private.into_iter().chain([std::env::temp_dir()]).collect()
+    usual.into_iter().chain(private).collect()
+}
+
+fn prefix(boot: &str) -> String {
+    format!("{PREFIX}{boot}-")
+}
+
+/// Which boot of which machine this is: the first part of a number that the kernel draws.
+fn boot() -> Option<String> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let first = id.trim().split('-').next()?;
+    (!first.is_empty() && first.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| first.to_owned())
 }
 
 /// The folder itself, not what a link of that name points to.
@@ -163,25 +207,30 @@ mod tests {
         assert_eq!((parse(""), parse("1"), parse("a 1"), parse("1 -1")), (None, None, None, None));
     }
 
-    /// A folder that somebody uses stays, as does what was never ours; one whose owner was killed goes.
+    /// A folder that somebody uses stays, as does what was never ours; one whose owner was killed goes. Another machine's
+    /// stays too: who has it locked may not be seen from here.
     #[test]
     fn only_what_was_left_is_swept() {
         let place = tempfile::tempdir().unwrap();
         let used = StatusFile::within(place.path()).unwrap();
         used.write(3, Time::from_nanos(5)).unwrap();
-        let left = place.path().join("tenure-status-left");
-        let strange = place.path().join("tenure-status-strange");
+        let boot = boot().unwrap();
+        let named = |name: &str| place.path().join(format!("tenure-status-{boot}-{name}"));
+        let (left, strange) = (named("left"), named("strange"));
         let other = place.path().join("other");
-        for (folder, file) in [(&left, NAME), (&left, NEXT), (&strange, "precious"), (&other, NAME)] {
+        let remote = place.path().join("tenure-status-0-left");
+        let files = [(&left, NAME), (&left, NEXT), (&strange, "precious"), (&other, NAME), (&remote, NAME)];
+        for (folder, file) in files {
             std::fs::create_dir_all(folder).unwrap();
             std::fs::write(folder.join(file), "3 5\n").unwrap();
         }
-        let link = place.path().join("tenure-status-link");
+        let link = named("link");
         std::os::unix::fs::symlink(&other, &link).unwrap();
-        std::fs::write(place.path().join("tenure-status-file"), "").unwrap();
-        sweep_within(place.path());
+        std::fs::write(named("file"), "").unwrap();
+        sweep_within(place.path(), &boot);
         assert!(!left.exists());
         assert!(used.path().exists() && strange.join("precious").exists() && other.join(NAME).exists());
-        assert!(link.is_symlink() && place.path().join("tenure-status-file").exists());
+        assert!(link.is_symlink() && named("file").exists() && remote.join(NAME).exists());
+        assert!(used.folder().to_string_lossy().contains(&boot));
     }
 }

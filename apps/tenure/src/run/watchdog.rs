@@ -161,9 +161,8 @@ impl Watchdog {
                 Ok(Some(Order::Extend { deadline })) => {
                     if let Some(job) = &mut self.job {
                         job.extend(deadline.into());
-                        if let Some(status) = &self.status {
-                            // A line that is not replaced says less than is true.
-                            let _ = status.write(job.term(), job.deadline());
+                        if let Some(status) = &mut self.status {
+                            status.renew(job.term(), job.deadline());
                         }
                     } else if let Some(start) = self.orders.iter_mut().rev().find_map(Order::as_start) {
                         // It overtook a start that was not looked at yet.
@@ -237,11 +236,16 @@ impl Watchdog {
 
     fn start(&mut self, start: link::Start) -> Result<Report> {
         let streams = self.inbox.take_streams().context("the standard streams did not arrive")?;
-        let status = match &mut self.status {
-            Some(status) => status,
-            None => self.status.insert(StatusFile::new()?),
+        // The folder of the last tenure may be gone: temporary files are tidied away, and logins end.
+        let kept = self.status.take().filter(|status| status.write(start.term, start.deadline.into()).is_ok());
+        let status = match kept {
+            Some(status) => self.status.insert(status),
+            None => {
+                let status = self.status.insert(StatusFile::new()?);
+                status.write(start.term, start.deadline.into()).context("cannot write the status file")?;
+                status
+            }
         };
-        status.write(start.term, start.deadline.into()).context("cannot write the status file")?;
         let report = |pid: Pid| Report::Started {
             pid: pid.as_raw_nonzero().get(),
             folder: status.folder().to_string_lossy().into_owned(),

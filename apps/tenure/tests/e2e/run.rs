@@ -70,7 +70,7 @@ impl Scene {
     pub(crate) fn command(&self, flags: &[&str]) -> Command {
         let mut command = tenure();
         command.args(["run", "--lease", KEY, "--store", &self.store()]).args(flags).arg("--");
-        command.env("BEATS", self.file("beats")).env("XDG_RUNTIME_DIR", self.folder.path());
+        command.env("BEATS", self.file("beats")).env("TMPDIR", self.folder.path());
         command
     }
 

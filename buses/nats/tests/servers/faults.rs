@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::{
     SUBJECT, config, jetstream, message, messages, numbers_on, open, program, publish, publish_until_taken, server,
+    wait_until,
 };
 
 /// The longest that a call may take, with what a slow machine adds.
@@ -226,7 +227,8 @@ async fn leader_is_lost(version: &str) {
     }
     seen.sort_unstable();
     assert!(seen.iter().copied().eq((0..published).map(|number| message(number, 0).id)), "not each once");
-    assert_eq!(numbers_on(&url, "TENURE").await.len() as u64, published);
+    // A server that leads since a moment may not have applied yet what it holds.
+    wait_until("each is on the stream", || async { numbers_on(&url, "TENURE").await.len() as u64 == published }).await;
 }
 
 /// The name of the stream's leader, once it has one and each replica is up to date: one fault comes at a time.

@@ -1,6 +1,6 @@
 //! Deaths: whoever of a run is killed, everything of it is dead before somebody else leads, and that is soon.
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
 
 use super::{LONG, Run, Scene, Tree, send, until};
 use crate::fleet::alive;
@@ -160,6 +160,82 @@ fn a_standby_replaces_its_watchdog() {
     assert_eq!(next.tenure, standby.pid());
     assert_ne!(next.watchdog, first);
     scene.check();
+}
+
+/// A standby whose watchdogs die one after the other replaces them, ever later, and waits on; with the lease it runs its
+/// command.
+#[test]
+fn a_standby_survives_dying_watchdogs() {
+    let scene = Scene::new();
+    let leader = scene.beating(&["--ttl", LONG]);
+    let tree = scene.next_tree(None);
+    let standby = scene.beating(&["--ttl", LONG]);
+    standby.waits();
+    let began = tokio::time::Instant::now();
+    let mut killed = std::collections::BTreeSet::new();
+    until("two seconds", || {
+        if let Some(watchdog) = child_of(standby.pid()) {
+            send(watchdog, Signal::KILL);
+            killed.insert(watchdog);
+        }
+        began.elapsed() > std::time::Duration::from_secs(2)
+    });
+    assert!((2..10).contains(&killed.len()), "{killed:?}");
+    leader.signal(Signal::TERM);
+    let next = scene.next_tree(Some(tree));
+    assert_eq!(next.tenure, standby.pid());
+    assert!(!killed.contains(&next.watchdog));
+    scene.check();
+}
+
+/// A standby that cannot start a watchdog says so once and tries on; where it wins meanwhile, it gives the lease back.
+#[test]
+fn a_standby_without_a_watchdog_does_not_lead() {
+    let scene = Scene::new();
+    let leader = scene.beating(&["--ttl", LONG]);
+    scene.next_tree(None);
+    let mut standby = scene.run(&["--ttl", LONG], "echo ran > \"$BEATS.ran\"");
+    standby.waits();
+    let pid = Pid::from_raw(standby.pid());
+    let limit = getrlimit(Resource::Nofile);
+    // Nothing can be opened any more.
+    let none = Rlimit { current: Some(3), maximum: limit.maximum };
+    let failures = |standby: &Run| standby.errors().matches("; trying on").count();
+    prlimit(pid, Resource::Nofile, none).unwrap();
+    send(child_of(standby.pid()).unwrap(), Signal::KILL);
+    until("a failure", || failures(&standby) == 1);
+    prlimit(pid, Resource::Nofile, limit).unwrap();
+    let mut watchdog = None;
+    until("another watchdog", || {
+        watchdog = child_of(standby.pid());
+        watchdog.is_some()
+    });
+    prlimit(pid, Resource::Nofile, none).unwrap();
+    send(watchdog.unwrap(), Signal::KILL);
+    until("its burial", || child_of(standby.pid()).is_none());
+    leader.signal(Signal::TERM);
+    assert_eq!(standby.end().code(), Some(69), "{}", standby.errors());
+    assert!(standby.errors().contains("cannot make a pair of sockets"), "{}", standby.errors());
+    assert_eq!(failures(&standby), 1, "{}", standby.errors());
+    assert!(scene.leases().is_empty() && !scene.file("beats.ran").exists());
+}
+
+/// A standby whose watchdog is stopped cannot run anything: it gives the lease that it wins to others, and says so.
+#[test]
+fn a_stopped_watchdog_does_not_lead() {
+    let scene = Scene::new();
+    let leader = scene.beating(&["--ttl", LONG]);
+    scene.next_tree(None);
+    let mut standby = scene.run(&["--ttl", LONG], "echo ran > \"$BEATS.ran\"");
+    standby.waits();
+    let watchdog = child_of(standby.pid()).unwrap();
+    send(watchdog, Signal::STOP);
+    until("a stop", || super::state(watchdog) == Some('T'));
+    leader.signal(Signal::TERM);
+    assert_eq!(standby.end().code(), Some(75), "{}", standby.errors());
+    assert!(standby.errors().contains("the watchdog has failed"), "{}", standby.errors());
+    assert!(scene.leases().is_empty() && !alive(watchdog));
+    assert!(!scene.file("beats.ran").exists());
 }
 
 /// A child of this process, where it has one.

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::process::Stdio;
 
-use super::{KEY, LONG, Scene, text_of, until};
+use super::{KEY, LONG, Scene, state, text_of, until};
 
 /// Standard input, output and error are the command's, byte for byte, and nothing is added.
 #[test]
@@ -183,4 +183,51 @@ fn a_command_is_not_begun_after_its_deadline() {
             "{part} {deadline} {output:?}"
         );
     }
+}
+
+/// The status file's folder can be tidied away: the next tenure has another one, in which `tenure check` says the truth.
+#[test]
+fn a_status_file_that_was_removed_is_made_anew() {
+    let scene = Scene::new();
+    let tenure = env!("CARGO_BIN_EXE_tenure");
+    let script = format!(
+        "[ -e \"$BEATS\" ] || {{ touch \"$BEATS\"; rm -rf \"$(dirname \"$TENURE_STATUS_FILE\")\"; exit 0; }}; {tenure} check; \
+         echo $? > {}; exec sleep 1000",
+        scene.file("checked").display()
+    );
+    let mut run = scene.run(&["--ttl", LONG, "--restart=always"], &script);
+    until("a check, or an end", || scene.file("checked").exists() || run.child.try_wait().unwrap().is_some());
+    assert!(run.child.try_wait().unwrap().is_none(), "{}", run.errors());
+    assert_eq!(text_of(&scene.file("checked")), "0\n", "{}", run.errors());
+}
+
+/// That the status file can not be replaced any more is said, and said once; the command goes on.
+#[test]
+fn a_status_file_that_cannot_be_replaced_is_told_of() {
+    let scene = Scene::new();
+    let go = scene.file("go");
+    let script = format!(
+        "rm -rf \"$(dirname \"$TENURE_STATUS_FILE\")\"; until [ -e {} ]; do sleep 0.02; done; sleep 0.5; exit 3",
+        go.display()
+    );
+    let mut run = scene.run(&["--ttl", "2s", "--renew", "100ms"], &script);
+    until("a word", || run.errors().contains("cannot replace the status file"));
+    std::fs::write(go, "").unwrap();
+    assert_eq!(run.end().code(), Some(3), "{}", run.errors());
+    assert_eq!(run.errors().matches("cannot replace the status file").count(), 1, "{}", run.errors());
+}
+
+/// What a health command leaves in another session does not pile up once it has ended.
+#[test]
+fn what_health_commands_leave_is_reaped() {
+    let scene = Scene::new();
+    let asked = scene.file("asked");
+    // It does not end before its child is in another session: before that it would be killed with its group.
+    let health = format!("echo >> {}; left=$(setsid sh -c 'echo; exec sleep 0.05 >&-' &)", asked.display());
+    let run = scene.run(&["--ttl", LONG, "--health-cmd", &health, "--health-interval", "20ms"], "exec sleep 1000");
+    let children = || std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", run.pid())).unwrap();
+    until("twenty checks", || std::fs::read_to_string(&asked).unwrap_or_default().lines().count() >= 20);
+    let children = children();
+    let ended = children.split_whitespace().filter(|pid| state(pid.parse().unwrap()) == Some('Z')).count();
+    assert!(ended <= 5, "{ended} of {children}");
 }

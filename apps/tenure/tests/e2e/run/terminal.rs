@@ -39,7 +39,7 @@ impl Shell {
             .env("PS1", PROMPT)
             .env("TERM", "dumb")
             .env("BEATS", scene.file("beats"))
-            .env("XDG_RUNTIME_DIR", scene.folder.path())
+            .env("TMPDIR", scene.folder.path())
             .env_remove("TENURE_STORE")
             .stdin(Stdio::from(terminal()))
             .stdout(Stdio::from(terminal()))

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
+use tenure_core::{Claim, Claimed, HolderId, LeaseKey, Nonce, Note};
 use tenure_test_servers::{RedisOptions, RedisPrograms, or_skip};
 
-use super::{KEY, LONG, Scene, send, until};
+use super::{KEY, LONG, Run, Scene, send, until};
 use crate::fleet::{alive, tenure};
 
 /// `--no-wait` and `--wait` give up with 76, and leave one line that says who held the lease: the trace of a job that did not
@@ -58,6 +59,73 @@ fn who_is_unfit_blames_nobody() {
     let (code, _, errors) = scene.output(&["--wait", "300ms", "--health-cmd", "false"], "echo ran");
     assert_eq!(code, Some(76));
     assert!(errors.contains("was not campaigned for: the health command does not say yes; gave up"), "{errors}");
+}
+
+/// To wait for no time at all is to try once: a key that is free is won, and one that is held is somebody else's.
+#[test]
+fn a_wait_of_no_time_is_one_try() {
+    let scene = Scene::new();
+    let (code, output, errors) = scene.output(&["--wait", "0s"], "echo ran");
+    assert_eq!((code, output.as_str()), (Some(0), "ran\n"), "{errors}");
+    let _leader = scene.beating(&["--ttl", LONG, "--holder", "first"]);
+    scene.next_tree(None);
+    let (code, output, errors) = scene.output(&["--wait", "0s"], "echo ran");
+    assert_eq!((code, output.as_str()), (Some(76), ""));
+    assert!(errors.contains("is held by first") && errors.ends_with("; not waiting\n"), "{errors}");
+}
+
+/// Who gives up is refused by nobody but others, however short the wait.
+#[test]
+fn who_gives_up_does_not_blame_itself() {
+    let scene = Scene::new();
+    for wait in ["1ns", "1ms", "3ms"] {
+        let (code, _, errors) = scene.output(&["--wait", wait, "--holder", "itself"], "true");
+        assert!(matches!(code, Some(0 | 76)) && !errors.contains("by itself"), "{code:?} {errors}");
+    }
+}
+
+/// A store that was away for a moment and is back is not what a wait ended for: the holder is. Each time it is away is told.
+#[test]
+fn a_store_that_is_back_is_no_failure() {
+    let scene = Scene::new();
+    let store = scene.store();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    // A lease that is about to run out, as far as others know, is what they claim.
+    let hold = |ttl: u64| {
+        let claim = Claim {
+            key: LeaseKey::new(KEY).unwrap(),
+            holder: HolderId::new("first").unwrap(),
+            nonce: Nonce { process: 1, campaign: 1 },
+            ttl: Duration::from_secs(ttl),
+            above: None,
+            note: Note::default(),
+        };
+        let answers = runtime.block_on(async {
+            let store = tenure_open::open(&store).await.unwrap();
+            store.acquire(&[claim]).await.unwrap()
+        });
+        assert!(matches!(answers[0], Ok(Claimed::Granted { .. })), "{answers:?}");
+    };
+    hold(4);
+    let mut standby = scene.run(&["--wait", "20s", "--ttl", "2s"], "echo ran");
+    standby.waits();
+    let connection = rusqlite::Connection::open(scene.file("leases.db")).unwrap();
+    connection.busy_timeout(Duration::from_secs(5)).unwrap();
+    let told = |standby: &Run| standby.errors().matches("does not do what it is asked").count();
+    while told(&standby) < 2 {
+        hold(10);
+        connection.execute_batch("BEGIN EXCLUSIVE").unwrap();
+        let (before, began) = (told(&standby), tokio::time::Instant::now());
+        until("a failure", || told(&standby) > before || began.elapsed() > Duration::from_secs(8));
+        connection.execute_batch("ROLLBACK").unwrap();
+        // How long it has to be back to count as back is not to be seen from here.
+        let back = tokio::time::Instant::now();
+        until("a while", || back.elapsed() > Duration::from_secs(4));
+        assert!(standby.child.try_wait().unwrap().is_none(), "told {}: {}", told(&standby), standby.errors());
+    }
+    hold(60);
+    assert_eq!(standby.end().code(), Some(76), "{}", standby.errors());
+    assert!(standby.errors().contains("is held by first"), "{}", standby.errors());
 }
 
 /// Who waits long enough gets it when it comes free.
