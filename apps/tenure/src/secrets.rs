@@ -1,41 +1,34 @@
 //! What is shown of a URL: all but its password.
 
 /// The URL with `***` for its password. Works on the text alone, so that a URL that is wrong in itself shows no password
-/// either. A lone name before the `@` is a token in `nats:` URLs, and is hidden there.
+/// either. A lone name before the `@` is a token in `nats:` URLs, and is hidden there; without slashes everything before
+/// the `@` may be a login, and is. Where a login cannot be told from a parameter, both are hidden.
 pub(crate) fn without_secrets(value: &str) -> String {
-    let Some((scheme, rest)) = value.split_once("://") else { return without_slashes(value) };
-    // A ? before the login's end belongs to the password.
-    let (rest, query) = match rest.split_once('?') {
-        Some((rest, query)) if rest.contains('@') || !query.contains('@') => (rest, Some(query)),
-        _ => (rest, None),
+    let (scheme, slashes, rest) = match (value.split_once("://"), value.split_once(':')) {
+        (Some((scheme, rest)), _) => (scheme, "//", rest),
+        (None, Some((scheme, rest))) if scheme != "sqlite" => (scheme, "", rest),
+        _ => return value.to_owned(),
     };
     // A password may hold any sign, also an @ and a slash: the last @ ends it.
-    let shown = match rest.rsplit_once('@') {
-        None => rest.to_owned(),
-        Some((login, host)) => match login.split_once(':') {
-            Some((user, _)) => format!("{user}:***@{host}"),
-            None if scheme == "nats" || scheme == "tls" => format!("***@{host}"),
-            None => format!("{login}@{host}"),
+    let (login, rest) = match rest.rsplit_once('@') {
+        Some((login, _)) if login.split_once('?').is_some_and(|(_, more)| more.contains('=')) => {
+            return format!("{scheme}:{slashes}***");
+        }
+        Some((login, rest)) => (Some(login), rest),
+        None => (None, rest),
+    };
+    let login = match login {
+        None => String::new(),
+        Some(_) if slashes.is_empty() => "***@".to_owned(),
+        Some(login) => match login.split_once(':') {
+            Some((user, _)) => format!("{user}:***@"),
+            None if scheme == "nats" || scheme == "tls" => "***@".to_owned(),
+            None => format!("{login}@"),
         },
     };
-    let query = query.map_or_else(String::new, |query| format!("?{}", hide(query)));
-    format!("{scheme}://{shown}{query}")
-}
-
-/// A URL whose slashes were forgotten: whatever stands before an `@` may be a login.
-fn without_slashes(value: &str) -> String {
-    match value.split_once(':') {
-        Some((scheme, rest)) if scheme != "sqlite" && rest.contains(['@', '?']) => {
-            let (rest, query) = match rest.rsplit_once('?') {
-                Some((rest, query)) if !query.contains('@') => (rest, format!("?{}", hide(query))),
-                _ => (rest, String::new()),
-            };
-            match rest.rsplit_once('@') {
-                Some((_, host)) => format!("{scheme}:***@{host}{query}"),
-                None => format!("{scheme}:{rest}{query}"),
-            }
-        }
-        _ => value.to_owned(),
+    match rest.split_once('?') {
+        Some((host, query)) => format!("{scheme}:{slashes}{login}{host}?{}", hide(query)),
+        None => format!("{scheme}:{slashes}{login}{rest}"),
     }
 }
 
@@ -75,6 +68,12 @@ mod tests {
             ("redis:hunter2?x@host", "redis:***@host"),
             ("rediss:hunter2@host?password=x", "rediss:***@host?password=***"),
             ("redis:host?password=hunter2", "redis:host?password=***"),
+            ("redis:/host?password=hun?ter2", "redis:/host?password=***"),
+            ("redis:host?password=a@hunter2", "redis:***"),
+            ("redis://host:1?password=a@hunter2", "redis://***"),
+            ("redis://me:hunter2@host?password=a@b", "redis://***"),
+            ("redis://me:hunter2?x=1@host", "redis://***"),
+            ("redis://me:hun@ter2?x@host", "redis://me:***@host"),
             ("sqlite:/var/lib/x.db", "sqlite:/var/lib/x.db"),
             ("sqlite:/srv/a@b/x.db", "sqlite:/srv/a@b/x.db"),
             ("irc://127.0.0.1:6667", "irc://127.0.0.1:6667"),

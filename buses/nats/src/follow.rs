@@ -185,8 +185,8 @@ impl Follower {
         let made = api.create_consumer(stream, &name, &self.subject, &settings).await?;
         made.map_err(|error| error.into_failure(&format!("following {}", self.subject)))?;
         // Between the look and the consumer the stream may have become another one, of which this is no position.
-        let now = api.stream(stream).await?.ok();
-        if now.map(|info| Origin::of(&info)) != self.origin {
+        let now = api.stream(stream).await?.map_err(|error| error.into_failure(&format!("looking at {stream}")))?;
+        if Some(Origin::of(&now)) != self.origin {
             return Err(Failure::connection(format!("the stream {stream} was made anew meanwhile")));
         }
         let ask = format!("{}CONSUMER.MSG.NEXT.{stream}.{name}", api::prefix(config.domain.as_deref()));

@@ -5,6 +5,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::Result;
+use futures_util::FutureExt;
 use rustix::process::{Pid, Signal, getpgid, getpgrp, getpid, getsid, kill_process, kill_process_group};
 use tenure::{Event, Events, Leadership, LossReason, Time};
 
@@ -158,6 +159,14 @@ impl Reign<'_> {
             }
         };
         drop(guard);
+        // The guard does not wait for this loop to hear of the loss: its kill is no end of the command's own.
+        if course.why.is_none()
+            && status.is_some_and(|status| status.signal() == Some(Signal::KILL.as_raw()))
+            && self.leadership.killed().now_or_never().is_some()
+        {
+            let reason = self.leadership.lost().await;
+            self.lose(&mut course, reason);
+        }
         self.take_terminal(&course);
         self.teller.tell(&Moment::Ended { status });
         let why = course.why.unwrap_or(Why::Itself);
