@@ -9,7 +9,7 @@ use crate::clock::shared_ns;
 use crate::latency::{Rounds, in_turn};
 use crate::pairs::Effort;
 use crate::report::{Limit, Report, Waited};
-use crate::servers;
+use crate::servers::Stores;
 
 /// The name of the group.
 pub(crate) const GROUP: &str = "run";
@@ -24,14 +24,8 @@ pub(crate) fn measure(report: &mut Report, effort: Effort, tenure: Option<&Path>
         report.left_out.push("tenure run -- true: the program is not named".to_owned());
         return Ok(());
     };
-    let folder = tempfile::tempdir().context("no temporary folder")?;
-    let mut stores = vec![("SQLite", format!("sqlite:{}", folder.path().join("leases.db").display()))];
-    let redis = servers::redis();
-    match &redis {
-        Ok(server) => stores.push(("Redis", server.url())),
-        Err(error) => report.left_out.push(format!("tenure run -- true, Redis: {error:#}")),
-    }
-    let lock = folder.path().join("lock");
+    let stores = Stores::start(report, "tenure run -- true")?;
+    let lock = stores.folder().join("lock");
     let mut flock = |times| {
         repeated(times, || {
             let mut command = Command::new("flock");
@@ -44,7 +38,7 @@ pub(crate) fn measure(report: &mut Report, effort: Effort, tenure: Option<&Path>
         return Ok(());
     }
     let limit = Some(Limit::Above { at_least: 25.0 });
-    for (name, url) in &stores {
+    for (name, url) in stores.urls() {
         let mut ours = |times| {
             repeated(times, || {
                 let mut command = Command::new(tenure);

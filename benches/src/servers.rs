@@ -1,7 +1,43 @@
 //! The servers that are measured against: found on this machine, started for one group, gone with it.
 
-use anyhow::Result;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
 use tenure_test_servers::{Nats, NatsOptions, Redis, RedisOptions, RedisPrograms, nats_program};
+
+use crate::report::Report;
+
+/// The stores that whole programs are measured over: SQLite in a folder of its own, and Redis where it is here.
+pub(crate) struct Stores {
+    folder: TempDir,
+    urls: Vec<(&'static str, String)>,
+    _redis: Option<Redis>,
+}
+
+impl Stores {
+    /// Starts them; the report says of `what` where there is no Redis.
+    ///
+    /// # Errors
+    /// Where there is no temporary folder.
+    pub(crate) fn start(report: &mut Report, what: &str) -> Result<Stores> {
+        let folder = tempfile::tempdir().context("no temporary folder")?;
+        let mut urls = vec![("SQLite", format!("sqlite:{}", folder.path().join("leases.db").display()))];
+        let redis = redis().inspect_err(|error| report.left_out.push(format!("{what}, Redis: {error:#}"))).ok();
+        urls.extend(redis.iter().map(|server| ("Redis", server.url())));
+        Ok(Stores { folder, urls, _redis: redis })
+    }
+
+    /// Where SQLite's file is.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Each one's name and address.
+    pub(crate) fn urls(&self) -> &[(&'static str, String)] {
+        &self.urls
+    }
+}
 
 /// A Redis without persistence.
 ///

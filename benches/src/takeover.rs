@@ -7,12 +7,12 @@ mod singleton;
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::latency::{Latencies, Rounds};
 use crate::pairs::Effort;
 use crate::report::{Limit, Report, Waited};
-use crate::servers;
+use crate::servers::Stores;
 use daemon::Daemons;
 use singleton::{Killed, Singleton};
 
@@ -31,15 +31,9 @@ pub(crate) fn measure(report: &mut Report, effort: Effort, tenure: Option<&Path>
         report.left_out.push("takeover after kill -9: the program is not named".to_owned());
         return Ok(());
     };
-    let folder = tempfile::tempdir().context("no temporary folder")?;
-    let mut stores = vec![("SQLite", format!("sqlite:{}", folder.path().join("leases.db").display()))];
-    let redis = servers::redis();
-    match &redis {
-        Ok(server) => stores.push(("Redis", server.url())),
-        Err(error) => report.left_out.push(format!("takeover after kill -9, Redis: {error:#}")),
-    }
+    let stores = Stores::start(report, "takeover after kill -9")?;
     let rounds = Rounds::at_least(ROUNDS, effort);
-    for (name, url) in &stores {
+    for (name, url) in stores.urls() {
         for (whom, killed) in [("CMD", Killed::Command), ("tenure", Killed::Tenure)] {
             let mut pair = Singleton::start(tenure, url)?;
             let what = format!("takeover after kill -9 of {whom}, tenure run, {name}");

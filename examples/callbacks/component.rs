@@ -7,8 +7,8 @@ use anyhow::{Result, ensure};
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use tenure::{
-    Election, ElectionConfig, ElectionError, Event, Events, HolderId, Leadership, LeaseStore, LossReason, Mandate,
-    MemoryStore, Standing, Time, TimingOptions,
+    Election, ElectionConfig, ElectionError, Event, Events, HolderId, Lasted, Leadership, LeaseStore, LossReason,
+    Mandate, MemoryStore, Standing, Time, TimingOptions,
 };
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -146,7 +146,7 @@ impl Component {
             "is_leader": self.is_leader(),
             "identity": self.identity(),
             "lease_holder": self.get_leader(),
-            "time_as_leader": lasted(status.led_in_all()),
+            "time_as_leader": Lasted(status.led_in_all()).to_string(),
             "transitions": status.transitions,
         })
     }
@@ -220,16 +220,6 @@ impl Component {
     }
 }
 
-/// How long something has lasted, in whole seconds: `32s`, `45m32s`, `2h0m5s`.
-pub(crate) fn lasted(span: Duration) -> String {
-    let seconds = span.as_secs();
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3_600 => format!("{}m{}s", seconds / 60, seconds % 60),
-        _ => format!("{}h{}m{}s", seconds / 3_600, seconds / 60 % 60, seconds % 60),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -299,13 +289,6 @@ mod tests {
             assert!(event < *on_the_bus, "{name} was called before its event: {calls:?}, {names:?}");
         }
         assert!(calls.iter().any(|(name, _)| *name == "ended"));
-    }
-
-    /// Hours and minutes are shown where there are any.
-    #[test]
-    fn what_lasted_is_in_hours_minutes_and_seconds() {
-        let shown = [32, 60, 332, 2_732, 7_205].map(|seconds| lasted(Duration::from_secs(seconds)));
-        assert_eq!(shown, ["32s", "1m0s", "5m32s", "45m32s", "2h0m5s"]);
     }
 
     /// Without an election the only replica leads at once, and never asks the store.

@@ -133,8 +133,8 @@ async fn log(mut observed: broadcast::Receiver<Observation>) {
             }
             Ok(Observation::BecameLeader { identity }) => tracing::info!(identity, "became leader"),
             Ok(Observation::LostLeadership { identity, reason, time_as_leader }) => {
-                let time_as_leader = component::lasted(time_as_leader);
-                tracing::warn!(identity, reason, time_as_leader, "lost leadership");
+                let time_as_leader = tenure::Lasted(time_as_leader);
+                tracing::warn!(identity, reason, %time_as_leader, "lost leadership");
             }
             Ok(Observation::NewLeaderObserved { new_leader_identity, is_self }) => {
                 tracing::info!(new_leader = new_leader_identity, is_self, "new leader observed");

@@ -23,16 +23,6 @@ pub(crate) fn show(span: Duration) -> String {
     }
 }
 
-/// Writes how long something has lasted, in whole seconds: `32s`, `45m32s`, `2h0m5s`.
-pub(crate) fn lasted(span: Duration) -> String {
-    let seconds = span.as_secs();
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3_600 => format!("{}m{}s", seconds / 60, seconds % 60),
-        _ => format!("{}h{}m{}s", seconds / 3_600, seconds / 60 % 60, seconds % 60),
-    }
-}
-
 /// Writes a duration in few letters, for tables: `450ms`, `12.3s`, `3m12s`, `2h05m`, `1d03h`. What is smaller is cut off.
 pub(crate) fn short(span: Duration) -> String {
     let (seconds, millis) = (span.as_secs(), span.subsec_millis());
@@ -59,16 +49,6 @@ mod tests {
         assert!(parse("15").unwrap_err().contains("15s"));
         assert!(parse("-3s").is_err());
         assert!(parse("9223372036854775807s").unwrap_err().contains("a hundred years"));
-    }
-
-    /// Hours and minutes are shown where there are any, and it reads back.
-    #[test]
-    fn what_lasted_is_in_hours_minutes_and_seconds() {
-        for (seconds, shown) in [(0, "0s"), (32, "32s"), (60, "1m0s"), (2_732, "45m32s"), (7_205, "2h0m5s")] {
-            let span = Duration::from_secs(seconds);
-            assert_eq!(lasted(span + Duration::from_millis(999)), shown);
-            assert_eq!(parse(shown).unwrap(), span);
-        }
     }
 
     /// Tables show two units at most.

@@ -164,7 +164,7 @@ pub(crate) fn election(status: &Status) -> Value {
         "lease": status.key.as_str(),
         "lease_holder": status.leader.as_ref().map(HolderId::as_str),
         "term": status.term.map(Term::get),
-        "time_as_leader": crate::durations::lasted(status.led_in_all()),
+        "time_as_leader": tenure::Lasted(status.led_in_all()).to_string(),
         "transitions": status.transitions,
         "tenures": status.tenures,
         "healthy": status.healthy,

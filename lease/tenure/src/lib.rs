@@ -256,6 +256,7 @@ mod election;
 mod error;
 mod events;
 mod identity;
+mod lasted;
 mod leadership;
 mod status;
 mod telemetry;
@@ -268,6 +269,7 @@ pub use config::{ElectionConfig, OnOverrun};
 pub use election::{Election, ElectionBuilder};
 pub use error::ElectionError;
 pub use events::Events;
+pub use lasted::Lasted;
 pub use leadership::{Leadership, Mandate};
 pub use status::Status;
 pub use tenure_core::{

@@ -1,9 +1,8 @@
 //! Turns an election's events into logs and metrics. The election itself knows nothing of either.
 
-use std::fmt;
-use std::time::Duration;
-
 use tenure_core::{Event, HolderId, LeaseKey, LossReason};
+
+use crate::lasted::Lasted;
 
 /// Logs and counts the events of one election, under names and in lines that operators of other electors know.
 #[derive(Debug)]
@@ -74,37 +73,6 @@ impl Telemetry {
                 tracing::warn!(lease, identity, verb, outcome_unknown, error = %message, "LeaderElection: Store failed");
             }
             _ => {}
-        }
-    }
-}
-
-/// How long something has lasted, in whole seconds: `32s`, `45m32s`, `2h0m5s`.
-struct Lasted(Duration);
-
-impl fmt::Display for Lasted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.0.as_secs();
-        if seconds >= 3_600 {
-            write!(f, "{}h", seconds / 3_600)?;
-        }
-        if seconds >= 60 {
-            write!(f, "{}m", seconds / 60 % 60)?;
-        }
-        write!(f, "{}s", seconds % 60)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Hours and minutes are shown where there are any; parts of a second are not.
-    #[test]
-    fn what_lasted_is_in_hours_minutes_and_seconds() {
-        for (millis, shown) in
-            [(400, "0s"), (32_999, "32s"), (332_000, "5m32s"), (2_732_000, "45m32s"), (7_205_000, "2h0m5s")]
-        {
-            assert_eq!(Lasted(Duration::from_millis(millis)).to_string(), shown);
         }
     }
 }

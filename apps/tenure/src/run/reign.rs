@@ -160,10 +160,7 @@ impl Reign<'_> {
         };
         drop(guard);
         // The guard does not wait for this loop to hear of the loss: its kill is no end of the command's own.
-        if course.why.is_none()
-            && status.is_some_and(|status| status.signal() == Some(Signal::KILL.as_raw()))
-            && self.leadership.killed().now_or_never().is_some()
-        {
+        if course.why.is_none() && is_by_the_guard(status, self.leadership.killed().now_or_never().is_some()) {
             let reason = self.leadership.lost().await;
             self.lose(&mut course, reason);
         }
@@ -315,6 +312,11 @@ impl Course {
     }
 }
 
+/// Whether an end that nobody here began was the guard's doing, once the right to act had ended.
+fn is_by_the_guard(status: Option<ExitStatus>, right_has_ended: bool) -> bool {
+    right_has_ended && status.is_some_and(|status| status.signal() == Some(Signal::KILL.as_raw()))
+}
+
 /// Whether somebody in this session could continue this process's group: a shell. Where there is none, stopping would be
 /// for ever.
 fn can_be_continued() -> bool {
@@ -323,4 +325,17 @@ fn can_be_continued() -> bool {
     parent.is_some_and(|parent| {
         getsid(Some(parent)).ok() == getsid(None).ok() && getpgid(Some(parent)).ok() != Some(leader)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A kill is the guard's only where the right to act has ended; what ended otherwise did so by itself.
+    #[test]
+    fn the_guards_kill_is_told_from_other_ends() {
+        let (killed, ended) = (Some(ExitStatus::from_raw(9)), Some(ExitStatus::from_raw(0)));
+        assert!(is_by_the_guard(killed, true));
+        assert!(!is_by_the_guard(killed, false) && !is_by_the_guard(ended, true) && !is_by_the_guard(None, true));
+    }
 }

@@ -42,21 +42,7 @@ pub(crate) fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<ExitC
     #[cfg(target_os = "linux")]
     let _ = rustix::thread::set_name(c"tenure-watchdog");
     let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3).context(usage)?;
-    let mut watchdog = Watchdog {
-        link: UnixStream::from(socket),
-        inbox: Inbox::default(),
-        orders: VecDeque::new(),
-        unsent: Vec::new(),
-        reaper: Reaper::start().context("cannot start a thread")?,
-        timer: Timer::new().context("cannot make a timer")?,
-        terminal: Terminal::open(),
-        status: None,
-        charge: None,
-        job: None,
-        owed: None,
-        settlement: None,
-        alone: false,
-    };
+    let mut watchdog = Watchdog::new(UnixStream::from(socket), Terminal::open())?;
     status_file::sweep();
     watchdog.watch()?;
     Ok(ExitCode::SUCCESS)
@@ -81,6 +67,25 @@ struct Watchdog {
 }
 
 impl Watchdog {
+    /// One that has nothing to hold yet.
+    fn new(link: UnixStream, terminal: Option<Terminal>) -> Result<Watchdog> {
+        Ok(Watchdog {
+            link,
+            inbox: Inbox::default(),
+            orders: VecDeque::new(),
+            unsent: Vec::new(),
+            reaper: Reaper::start().context("cannot start a thread")?,
+            timer: Timer::new().context("cannot make a timer")?,
+            terminal,
+            status: None,
+            charge: None,
+            job: None,
+            owed: None,
+            settlement: None,
+            alone: false,
+        })
+    }
+
     fn watch(&mut self) -> Result<()> {
         loop {
             // What has arrived may move the deadline; then the deadline comes before everything else, so that nothing
@@ -338,22 +343,7 @@ mod tests {
 
     fn watchdog() -> (Watchdog, UnixStream) {
         let (here, link) = UnixStream::pair().unwrap();
-        let watchdog = Watchdog {
-            link,
-            inbox: Inbox::default(),
-            orders: VecDeque::new(),
-            unsent: Vec::new(),
-            reaper: Reaper::start().unwrap(),
-            timer: Timer::new().unwrap(),
-            terminal: None,
-            status: None,
-            charge: None,
-            job: None,
-            owed: None,
-            settlement: None,
-            alone: false,
-        };
-        (watchdog, here)
+        (Watchdog::new(link, None).unwrap(), here)
     }
 
     fn start(deadline: Time) -> link::Start {
