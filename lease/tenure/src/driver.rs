@@ -200,8 +200,7 @@ impl Driver {
                 self.tenure = Some((Arc::clone(&tenure), watched));
                 // The status comes first, so that whoever gets the leadership finds itself there.
                 self.publish_status();
-                let leadership =
-                    Leadership { key, tenure, control: Arc::clone(&self.control), status: self.status.subscribe() };
+                let leadership = Leadership::new(key, tenure, Arc::clone(&self.control), self.status.subscribe());
                 // A waiter that has gone hands the leadership back, which drops it: the work has ended before it began.
                 if let Some(waiter) = self.waiter.take() {
                     let _ = waiter.send(leadership);

@@ -101,20 +101,25 @@ impl Election {
 
     /// Campaigns, then runs `work` while leading, and releases after it has ended.
     ///
+    /// The tenure lasts until the work's future is gone, whether it has captured the [`Leadership`] or not: returned,
+    /// dropped together with this call, or unwound by a panic. A leadership that outlives the future (in a task that it has
+    /// spawned) keeps the lease further; [`Leadership::resign`] alone ends it before, as it says that the work has ended.
+    ///
     /// Work that has to stop sees it at [`Leadership::lost`]; what still runs when the right to act ends is dropped, and
-    /// the answer is [`ElectionError::Lost`]. Dropping cannot end code that does not yield: see
-    /// [`crate::OnOverrun`].
+    /// the answer is [`ElectionError::Lost`]. Dropping cannot end code that does not yield, nor tasks and threads that the
+    /// work has started: see [`crate::OnOverrun`].
     pub async fn lead<F, T>(&self, work: impl FnOnce(Leadership) -> F) -> Result<T, ElectionError>
     where
         F: Future<Output = T>,
     {
         let leadership = self.campaign().await?;
-        let tenure = Arc::clone(&leadership.tenure);
+        // Before the work, so that it is dropped after it.
+        let hold = leadership.hold();
         let mut work = pin!(work(leadership));
         tokio::select! {
             biased;
-            () = tenure.killed() => {
-                Err(ElectionError::Lost(tenure.reason().unwrap_or(tenure_core::LossReason::Expired)))
+            () = hold.tenure.killed() => {
+                Err(ElectionError::Lost(hold.tenure.reason().unwrap_or(tenure_core::LossReason::Expired)))
             }
             output = &mut work => Ok(output),
         }

@@ -10,12 +10,22 @@ use crate::tenure::Tenure;
 use crate::{ElectionError, Status};
 
 /// One tenure's leadership. Dropping it says that the work has ended: the lease is then released.
+///
+/// Inside [`crate::Election::lead`] the tenure lasts at least as long as the work's future, whatever becomes of this value.
 #[derive(Debug)]
+#[must_use = "dropping it says that the work has ended: the lease is released then"]
 pub struct Leadership {
-    pub(crate) key: LeaseKey,
+    key: LeaseKey,
+    hold: Arc<Hold>,
+    status: watch::Receiver<Status>,
+}
+
+/// What keeps a tenure's lease: the lease is released once nobody has one any more, or somebody has said that the work has
+/// ended.
+#[derive(Debug)]
+pub(crate) struct Hold {
     pub(crate) tenure: Arc<Tenure>,
-    pub(crate) control: Arc<Control>,
-    pub(crate) status: watch::Receiver<Status>,
+    control: Arc<Control>,
 }
 
 /// A leadership's view for those who act under it but do not own it: cheap to clone, never keeps the lease.
@@ -26,6 +36,20 @@ pub struct Mandate {
 }
 
 impl Leadership {
+    pub(crate) fn new(
+        key: LeaseKey,
+        tenure: Arc<Tenure>,
+        control: Arc<Control>,
+        status: watch::Receiver<Status>,
+    ) -> Leadership {
+        Leadership { key, hold: Arc::new(Hold { tenure, control }), status }
+    }
+
+    /// Another hold on the same tenure.
+    pub(crate) fn hold(&self) -> Arc<Hold> {
+        Arc::clone(&self.hold)
+    }
+
     /// What is led.
     pub fn key(&self) -> &LeaseKey {
         &self.key
@@ -33,47 +57,47 @@ impl Leadership {
 
     /// The fencing token: carry it with every side effect.
     pub fn term(&self) -> Term {
-        self.tenure.term
+        self.hold.tenure.term
     }
 
     /// The nonce of the claim that was granted.
     pub fn nonce(&self) -> Nonce {
-        self.tenure.nonce
+        self.hold.tenure.nonce
     }
 
     /// The last note of the tenure before this one, where the store still had it.
     pub fn last_note(&self) -> Option<&Note> {
-        self.tenure.last_note.as_ref()
+        self.hold.tenure.last_note.as_ref()
     }
 
     /// The moment, on the boottime clock, after which this tenure must not act unless a renewal moves it.
     pub fn deadline(&self) -> Time {
-        self.tenure.deadline()
+        self.hold.tenure.deadline()
     }
 
     /// Whether this tenure may act at this very moment. Asks a clock, no network; right even after a pause.
     pub fn is_current(&self) -> bool {
-        self.tenure.is_current()
+        self.hold.tenure.is_current()
     }
 
     /// Waits until the work must stop, and says why. Work that goes on is cut off at the deadline.
     pub async fn lost(&self) -> LossReason {
-        self.tenure.stopped().await
+        self.hold.tenure.stopped().await
     }
 
     /// Waits until the right to act has ended: later than [`Leadership::lost`] by at most the stop timeout.
     pub async fn killed(&self) {
-        self.tenure.killed().await;
+        self.hold.tenure.killed().await;
     }
 
     /// A view to hand to those who act under this leadership.
     pub fn mandate(&self) -> Mandate {
-        Mandate { tenure: Arc::clone(&self.tenure), control: Arc::clone(&self.control) }
+        Mandate { tenure: Arc::clone(&self.hold.tenure), control: Arc::clone(&self.hold.control) }
     }
 
     /// Replaces the note; written with the next renewal, and with the release.
     pub fn set_note(&self, note: Note) {
-        self.control.wish(|wishes| wishes.note = Some(note));
+        self.hold.control.wish(|wishes| wishes.note = Some(note));
     }
 
     /// Says that a sink refused this term and has seen `seen`: this leadership ends, and the next campaign claims above.
@@ -81,21 +105,32 @@ impl Leadership {
         self.mandate().fenced(seen);
     }
 
-    /// Ends the work and releases the lease; returns once the store has answered, or the lease has ended anyway.
+    /// Says that the work has ended, whoever else holds on to the tenure, and releases the lease; returns once the store has
+    /// answered, or the lease has ended anyway. What still runs of the work may not act any more.
     pub async fn resign(self) -> Result<(), ElectionError> {
         let mut status = self.status.clone();
-        let term = self.tenure.term;
+        let term = self.hold.tenure.term;
+        self.hold.end();
         drop(self);
         let gone = |status: &Status| !status.holds(term);
         status.wait_for(gone).await.map(drop).map_err(|_| ElectionError::Stopped)
     }
 }
 
-impl Drop for Leadership {
-    fn drop(&mut self) {
+impl Hold {
+    /// The work has ended: nobody may act under this tenure any more, and its lease is released.
+    fn end(&self) {
         let term = self.tenure.term;
         self.tenure.mark_ended();
         self.control.wish(|wishes| wishes.ended = Some(term));
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if !self.tenure.has_ended() {
+            self.end();
+        }
     }
 }
 
