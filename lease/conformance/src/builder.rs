@@ -32,6 +32,11 @@ pub trait StoreBuilder: Send + Sync {
         None
     }
 
+    /// Kills the store and brings it back with an older state.
+    fn rewindable(&self) -> Option<&dyn Rewindable> {
+        None
+    }
+
     /// A client that can be stopped, as a process is by SIGSTOP or a connection by a network that swallows it.
     fn stoppable_client(&self) -> Option<BoxFuture<'_, Result<Box<dyn StoppableClient>, BuildError>>> {
         None
@@ -63,6 +68,18 @@ pub trait Killable: Send + Sync {
 
     /// Starts it again, over the same data where it is durable.
     fn start(&self) -> BoxFuture<'_, Result<(), BuildError>>;
+}
+
+/// A store that can come back with an older state, as one does that was restored from a snapshot or a backup.
+pub trait Rewindable: Send + Sync {
+    /// A client that was not told that the store keeps everything.
+    fn open(&self) -> BoxFuture<'_, Result<Arc<dyn LeaseStore>, BuildError>>;
+
+    /// Keeps what the store knows now.
+    fn save(&self) -> BoxFuture<'_, Result<(), BuildError>>;
+
+    /// Ends the store without warning, and starts it again with what was kept last.
+    fn rewind(&self) -> BoxFuture<'_, Result<(), BuildError>>;
 }
 
 /// One client, and a way to stop it.

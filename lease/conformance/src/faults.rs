@@ -124,7 +124,7 @@ pub(crate) async fn clients_close_cleanly(kit: &Kit<'_>) -> Verdict {
     }
 }
 
-async fn deed(deed: BoxFuture<'_, Result<(), BuildError>>, what: &str) -> Result<(), String> {
+pub(crate) async fn deed(deed: BoxFuture<'_, Result<(), BuildError>>, what: &str) -> Result<(), String> {
     deed.await.map_err(|error| format!("expected {what}, got {error}"))
 }
 

@@ -136,6 +136,7 @@ impl<'a> Kit<'a> {
             holder: named(HolderId::new(format!("holder-{campaign}"))),
             nonce: Nonce { process: self.process, campaign },
             ttl: Duration::from_secs(600),
+            hold: Duration::ZERO,
             above: None,
             note: Note::default(),
         }

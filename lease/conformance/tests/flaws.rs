@@ -1,17 +1,17 @@
 //! The suite can fail: stores with one flaw each are caught, by the case that is about it.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
-use tenure_conformance::{BuildError, CaseResult, Options, StoreBuilder, examine};
+use tenure_conformance::{BuildError, CaseResult, Options, Rewindable, StoreBuilder, examine};
 use tenure_store::{
-    Answers, Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseRecord, LeaseStore, MemoryStore, Nonce, Note, Released,
-    Renewed, StoreError, StoreInfo, Term, Wake, WakeChange, WakeStream,
+    Answers, Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseRecord, LeaseStore, LeaseTable, MemoryStore, Nonce, Note,
+    Released, Renewed, StoreError, StoreInfo, Term, Wake, WakeChange, WakeStream,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +36,8 @@ enum Flaw {
     WatchesAreSilent,
     ClaimsAreSilent,
     ReleasesAreToldAsClaims,
+    OlderStatesAreTakenForAll,
+    HoldsAreIgnored,
 }
 
 use Flaw::*;
@@ -64,6 +66,9 @@ const CAUGHT_BY: &[(Flaw, &str)] = &[
     (WatchesAreSilent, "watch::a_release_wakes_within_a_deadline"),
     (ClaimsAreSilent, "watch::a_new_tenure_wakes"),
     (ReleasesAreToldAsClaims, "watch::a_release_wakes_within_a_deadline"),
+    (OlderStatesAreTakenForAll, "restarts::an_older_state_frees_no_key_early"),
+    (OlderStatesAreTakenForAll, "restarts::what_was_promised_outlasts_a_restart"),
+    (HoldsAreIgnored, "restarts::what_was_promised_outlasts_a_restart"),
 ];
 
 #[derive(Debug)]
@@ -100,6 +105,7 @@ impl LeaseStore for Flawed {
                 LeasesEndEarly => claim.ttl = claim.ttl * 9 / 10,
                 LeasesNeverEnd => claim.ttl = claim.ttl.max(Duration::from_secs(3_600)),
                 AboveIsIgnored => claim.above = None,
+                HoldsAreIgnored => claim.hold = Duration::ZERO,
                 NotesAreTrimmed => claim.note = Note::new(claim.note.as_str().trim()).unwrap(),
                 ARepeatBeginsANewTenure => {
                     let key = claim.key.clone();
@@ -207,7 +213,7 @@ impl LeaseStore for Flawed {
     }
 }
 
-struct Builder(Arc<Flawed>);
+struct Builder(Arc<Flawed>, Mutex<LeaseTable>);
 
 impl StoreBuilder for Builder {
     fn name(&self) -> &str {
@@ -216,6 +222,30 @@ impl StoreBuilder for Builder {
 
     fn open(&self) -> BoxFuture<'_, Result<Arc<dyn LeaseStore>, BuildError>> {
         async { Ok(Arc::clone(&self.0) as Arc<dyn LeaseStore>) }.boxed()
+    }
+
+    fn rewindable(&self) -> Option<&dyn Rewindable> {
+        Some(self)
+    }
+}
+
+impl Rewindable for Builder {
+    fn open(&self) -> BoxFuture<'_, Result<Arc<dyn LeaseStore>, BuildError>> {
+        StoreBuilder::open(self)
+    }
+
+    fn save(&self) -> BoxFuture<'_, Result<(), BuildError>> {
+        *self.1.lock().unwrap() = self.0.0.with_table(|table, _| table.clone());
+        async { Ok(()) }.boxed()
+    }
+
+    fn rewind(&self) -> BoxFuture<'_, Result<(), BuildError>> {
+        let saved = self.1.lock().unwrap().clone();
+        self.0.0.with_table(|table, now| match self.0.1 {
+            OlderStatesAreTakenForAll => *table = saved,
+            _ => table.come_back(now, &saved),
+        });
+        async { Ok(()) }.boxed()
     }
 }
 
@@ -231,7 +261,7 @@ async fn every_flaw_is_caught() {
             wake_bound: Duration::from_secs(1),
             ..Options::default()
         };
-        let report = examine(&Builder(Arc::new(Flawed(MemoryStore::new(), *flaw))), options).await;
+        let report = examine(&Builder(Arc::new(Flawed(MemoryStore::new(), *flaw)), Mutex::default()), options).await;
         if !matches!(report.lines(), [line] if matches!(line.result, CaseResult::Failed(_))) {
             missed.push((flaw, case));
         }

@@ -1,14 +1,15 @@
 //! The memory store passes the suite.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
-use tenure_conformance::{BuildError, Records, StoreBuilder, suite};
-use tenure_store::{HolderId, LeaseKey, LeaseStore, MemoryStore, Note, RecordFormat};
+use tenure_conformance::{BuildError, Records, Rewindable, StoreBuilder, suite};
+use tenure_store::{HolderId, LeaseKey, LeaseStore, LeaseTable, MemoryStore, Note, RecordFormat};
 
-struct Memory(Arc<MemoryStore>);
+#[derive(Default)]
+struct Memory(Arc<MemoryStore>, Mutex<LeaseTable>);
 
 impl StoreBuilder for Memory {
     fn name(&self) -> &str {
@@ -21,6 +22,26 @@ impl StoreBuilder for Memory {
 
     fn records(&self) -> Option<&dyn Records> {
         Some(self)
+    }
+
+    fn rewindable(&self) -> Option<&dyn Rewindable> {
+        Some(self)
+    }
+}
+
+impl Rewindable for Memory {
+    fn open(&self) -> BoxFuture<'_, Result<Arc<dyn LeaseStore>, BuildError>> {
+        StoreBuilder::open(self)
+    }
+
+    fn save(&self) -> BoxFuture<'_, Result<(), BuildError>> {
+        *self.1.lock().unwrap() = self.0.with_table(|table, _| table.clone());
+        ready(Ok(())).boxed()
+    }
+
+    fn rewind(&self) -> BoxFuture<'_, Result<(), BuildError>> {
+        self.0.with_table(|table, now| table.come_back(now, &self.1.lock().unwrap()));
+        ready(Ok(())).boxed()
     }
 }
 
@@ -47,5 +68,5 @@ fn done(_: bool) -> Result<(), BuildError> {
 /// The whole suite, over one table.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_passes_the_suite() {
-    println!("{}", suite(&Memory(Arc::default())).await);
+    println!("{}", suite(&Memory::default()).await);
 }

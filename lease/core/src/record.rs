@@ -15,6 +15,9 @@ pub struct Claim {
     pub nonce: Nonce,
     /// How long the lease lasts from the moment the store grants it.
     pub ttl: Duration,
+    /// For how long a tenure of this key may have been promised to its holder, where that is more than the ttl: a store
+    /// that came back and may have forgotten a tenure grants nothing for so long.
+    pub hold: Duration,
     /// The highest term that this candidate ever saw for the key; the granted term exceeds it.
     pub above: Option<Term>,
     /// Written with the lease.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::Nanos;
+use crate::store_model::State;
 use crate::trace::ms;
 
 /// Whom a fault strikes.
@@ -23,6 +24,17 @@ pub enum Way {
     Replies,
     /// All.
     Both,
+}
+
+/// What becomes of a dead process's lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aftermath {
+    /// It runs out: nobody has proven the death.
+    Nothing,
+    /// Whoever proved the death releases it.
+    Released,
+    /// Whoever proved the death has it last for what was promised.
+    Kept,
 }
 
 /// One thing that goes wrong, or that somebody wants.
@@ -48,8 +60,8 @@ pub enum Fault {
         target: Target,
         /// How long until the next process starts.
         lasts: Nanos,
-        /// Whether somebody who proved the death releases the lease.
-        reaped: bool,
+        /// What becomes of the lease.
+        then: Aftermath,
     },
     /// Messages between a host and the store are swallowed.
     Partition {
@@ -64,6 +76,15 @@ pub enum Fault {
     StoreRestart {
         /// For how long.
         lasts: Nanos,
+    },
+    /// The store keeps what it knows at this moment for a later restart.
+    StoreSaves,
+    /// The store is down for a while and comes back with an older state.
+    StoreComesBack {
+        /// For how long it is down.
+        lasts: Nanos,
+        /// With what.
+        with: State,
     },
     /// The store loses its records. Outside the fault model.
     StoreForgets,
@@ -101,7 +122,7 @@ pub enum Fault {
 }
 
 /// The names of the faults, in the order of [`Fault::kind`]; the last one is counted once per candidate.
-pub const KINDS: [&str; 15] = [
+pub const KINDS: [&str; 18] = [
     "suspend",
     "stall",
     "crash",
@@ -116,11 +137,14 @@ pub const KINDS: [&str; 15] = [
     "false wakes",
     "wall clock steps",
     "resign request",
+    "crash, kept",
+    "store saves",
+    "store comes back",
     "clocks drift",
 ];
 
 /// The place of "clocks drift" in [`KINDS`].
-pub const DRIFT: usize = 14;
+pub const DRIFT: usize = 17;
 
 impl Fault {
     /// Its place in [`KINDS`].
@@ -128,8 +152,8 @@ impl Fault {
         match self {
             Fault::Suspend { .. } => 0,
             Fault::Stall { .. } => 1,
-            Fault::Crash { reaped: false, .. } => 2,
-            Fault::Crash { reaped: true, .. } => 3,
+            Fault::Crash { then: Aftermath::Nothing, .. } => 2,
+            Fault::Crash { then: Aftermath::Released, .. } => 3,
             Fault::Partition { .. } => 4,
             Fault::StoreRestart { .. } => 5,
             Fault::StoreForgets => 6,
@@ -140,6 +164,9 @@ impl Fault {
             Fault::FalseWakes { .. } => 11,
             Fault::WallClockSteps { .. } => 12,
             Fault::ResignRequest => 13,
+            Fault::Crash { then: Aftermath::Kept, .. } => 14,
+            Fault::StoreSaves => 15,
+            Fault::StoreComesBack { .. } => 16,
         }
     }
 
@@ -163,9 +190,13 @@ impl fmt::Display for Fault {
         match self {
             Fault::Suspend { lasts, .. } => write!(f, "is suspended for {}", ms(*lasts)),
             Fault::Stall { lasts, .. } => write!(f, "elector's loop stalls for {}", ms(*lasts)),
-            Fault::Crash { lasts, reaped: false, .. } => write!(f, "crashes, starts again in {}", ms(*lasts)),
-            Fault::Crash { lasts, reaped: true, .. } => {
-                write!(f, "crashes and is reaped, starts again in {}", ms(*lasts))
+            Fault::Crash { lasts, then, .. } => {
+                let then = match then {
+                    Aftermath::Nothing => "",
+                    Aftermath::Released => " and its lease is released",
+                    Aftermath::Kept => " and its lease is kept",
+                };
+                write!(f, "crashes{then}, starts again in {}", ms(*lasts))
             }
             Fault::Partition { way, lasts, .. } => {
                 let what = match way {
@@ -176,6 +207,15 @@ impl fmt::Display for Fault {
                 write!(f, "{what} cut off for {}", ms(*lasts))
             }
             Fault::StoreRestart { lasts } => write!(f, "is down for {}", ms(*lasts)),
+            Fault::StoreSaves => f.write_str("saves its records"),
+            Fault::StoreComesBack { lasts, with } => {
+                let with = match with {
+                    State::Saved => "what it saved",
+                    State::Empty => "nothing",
+                    State::TakenForAll => "what it saved, and takes it for all",
+                };
+                write!(f, "is down for {}, comes back with {with}", ms(*lasts))
+            }
             Fault::StoreForgets => f.write_str("forgets its records"),
             Fault::StoreClockSteps { by } => {
                 write!(f, "clock steps by {}{}", if *by < 0 { "-" } else { "+" }, ms(by.unsigned_abs()))

@@ -7,6 +7,7 @@ pub mod candidates_take_part;
 pub mod dead_by_deadline;
 pub mod events_in_order;
 pub mod leads_after_faults_stop;
+pub mod leases_last;
 pub mod leaves_the_key;
 pub mod left_runs_out;
 pub mod loss_stops_work;

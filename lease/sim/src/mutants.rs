@@ -6,16 +6,19 @@
 mod cancels_after_release;
 mod claims_without_compare;
 mod clock_stops_in_suspend;
+mod comes_back_unaware;
 mod deadline_from_the_reply;
 mod flag_not_deadline;
 mod force_release;
 mod ignores_definite_loss;
+mod ignores_the_hold;
 mod innocent;
 mod no_watchdog;
 mod nonce_per_host;
 mod parts;
 mod phantom_leadership;
 mod release_before_the_end;
+mod release_lifts_the_wait;
 mod releases_all_the_same;
 mod retry_does_not_extend;
 mod takes_it_back;
@@ -95,6 +98,9 @@ pub fn all() -> Vec<Box<dyn Mutant>> {
         Box::new(no_watchdog::NoWatchdog),
         Box::new(takes_it_back::TakesItBack),
         Box::new(releases_all_the_same::ReleasesAllTheSame),
+        Box::new(comes_back_unaware::ComesBackUnaware),
+        Box::new(release_lifts_the_wait::ReleaseLiftsTheWait),
+        Box::new(ignores_the_hold::IgnoresTheHold),
     ]
 }
 

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use tenure_core::{Timing, TimingOptions};
 
-use crate::faults::{Fault, Target, Way};
+use crate::faults::{Aftermath, Fault, Target, Way};
 use crate::network::Network;
 use crate::rng::Rng;
+use crate::store_model::State;
 use crate::{MS, Nanos, SECOND};
 
 /// Which faults may happen, and so which promises must hold.
@@ -50,6 +51,9 @@ pub struct Plan {
     pub mode: Mode,
     /// The candidates, at least three.
     pub candidates: Vec<CandidatePlan>,
+    /// For how long a tenure may be promised, by any candidate; zero where the ttl says all. At least everybody's ttl where
+    /// these differ, as a store that came back knows no other.
+    pub hold: Nanos,
     /// How fast the store's clock is, in parts per million.
     pub store_drift_ppm: i64,
     /// The network's manners.
@@ -99,6 +103,12 @@ impl Plan {
         let store_drift_ppm = drift(&mut rng);
         let mut leaving = Rng::new(seed, 5);
         let some_leave = leaving.chance(150);
+        let mut keeping = Rng::new(seed, 6);
+        let hold = match (keeping.chance(300), differ) {
+            (true, _) => keeping.range(ttl, 5 * ttl / 2),
+            (false, true) => ttl,
+            (false, false) => 0,
+        };
         let candidates = timings
             .into_iter()
             .map(|timing| CandidatePlan {
@@ -120,10 +130,11 @@ impl Plan {
             latest: rng.range(100 * MS, ttl * 3 / 2),
             doubled: rng.below(2) * rng.below(100),
         };
-        let patience = match mode {
-            Mode::Inside => 4 * ttl + 4 * SECOND,
-            Mode::Outside => 7 * ttl + 6 * SECOND,
-        };
+        let patience = hold
+            + match mode {
+                Mode::Inside => 4 * ttl + 4 * SECOND,
+                Mode::Outside => 7 * ttl + 6 * SECOND,
+            };
         let end = (60 * SECOND).max(35 * SECOND + patience + 3 * ttl);
         let leads_by = end - 3 * ttl;
         let calm_from = leads_by - patience;
@@ -136,6 +147,7 @@ impl Plan {
             seed,
             mode,
             candidates,
+            hold,
             store_drift_ppm,
             network,
             store_fails: rng.below(3) / 2 * rng.below(60),
@@ -185,7 +197,7 @@ fn timing(rng: &mut Rng) -> Timing {
 }
 
 fn faults(rng: &mut Rng, mode: Mode, hosts: usize, ttl: Nanos, calm_from: Nanos) -> Vec<(Nanos, Fault)> {
-    let kinds = if mode == Mode::Outside { 16 } else { 13 };
+    let kinds = if mode == Mode::Outside { 21 } else { 17 };
     // A few kinds per seed, so that each is seen alone too.
     let enabled: Vec<u64> = (0..kinds).filter(|_| rng.chance(400)).collect();
     let count = if enabled.is_empty() { 0 } else { rng.range(2, 24) };
@@ -201,8 +213,8 @@ fn faults(rng: &mut Rng, mode: Mode, hosts: usize, ttl: Nanos, calm_from: Nanos)
         let fault = match enabled[rng.below(enabled.len() as u64) as usize] {
             0 => Fault::Suspend { target, lasts },
             1 => Fault::Stall { target, lasts },
-            2 => Fault::Crash { target, lasts, reaped: false },
-            3 => Fault::Crash { target, lasts: lasts / 4, reaped: true },
+            2 => Fault::Crash { target, lasts, then: Aftermath::Nothing },
+            3 => Fault::Crash { target, lasts: lasts / 4, then: Aftermath::Released },
             4 => {
                 let way = [Way::Requests, Way::Replies, Way::Both][rng.below(3) as usize];
                 Fault::Partition { target, way, lasts }
@@ -215,8 +227,28 @@ fn faults(rng: &mut Rng, mode: Mode, hosts: usize, ttl: Nanos, calm_from: Nanos)
             10 => Fault::FalseWakes { count: rng.range(1, 20) },
             11 => Fault::WallClockSteps { by: rng.below(7_200_000_000) as i64 - 3_600_000_000 },
             12 => Fault::ResignRequest,
-            13 => Fault::StoreForgets,
-            14 => Fault::StoreClockSteps { by: rng.below(3 * ttl) as i64 },
+            13 => Fault::Crash { target, lasts: lasts / 4, then: Aftermath::Kept },
+            kind @ (14 | 15 | 17) => {
+                let with = match kind {
+                    14 => State::Saved,
+                    15 => State::Empty,
+                    _ => State::TakenForAll,
+                };
+                // What is older than a few leases is as good as nothing.
+                if with != State::Empty {
+                    let before = rng.below(3 * ttl);
+                    planned.push((at.saturating_sub(before), Fault::StoreSaves));
+                    // Somebody's lease comes back that was handed over meanwhile.
+                    if rng.chance(500) {
+                        let handed_over = at.saturating_sub(rng.below(before.min(ttl / 2) + 1));
+                        planned.push((handed_over, Fault::Resign { target: Target::Leader }));
+                    }
+                }
+                Fault::StoreComesBack { lasts: lasts / 2, with }
+            }
+            16 => Fault::StoreSaves,
+            18 => Fault::StoreForgets,
+            19 => Fault::StoreClockSteps { by: rng.below(3 * ttl) as i64 },
             _ => {
                 let by = rng.below(back_left);
                 back_left -= by;
@@ -224,6 +256,14 @@ fn faults(rng: &mut Rng, mode: Mode, hosts: usize, ttl: Nanos, calm_from: Nanos)
             }
         };
         planned.push((at, fault));
+    }
+    // A store that has forgotten and whose clock went back cannot mint higher terms: that is outside the model.
+    if mode == Mode::Inside && planned.iter().any(|(_, fault)| matches!(fault, Fault::StoreComesBack { .. })) {
+        for (_, fault) in &mut planned {
+            if let Fault::WallClockSteps { by } = fault {
+                *by = by.abs();
+            }
+        }
     }
     planned.sort_by_key(|(at, _)| *at);
     planned

@@ -56,17 +56,35 @@ pub trait Store {
     fn request_resign(&mut self, _at: StoreTime, _key: &LeaseKey) {}
     /// Loses every record.
     fn forget(&mut self);
+    /// Keeps what it knows now for [`Store::come_back`]. Mutants that are about something else need not: theirs loses nothing.
+    fn save(&mut self) {}
+    /// Comes back from a restart.
+    fn come_back(&mut self, _at: StoreTime, _with: State) {}
     /// The place in the order of tenures of the tenure that was granted last: counts the moments at which a record
     /// changed hands, not the moments at which terms were minted.
     fn last_grant(&self) -> u64;
+}
+
+/// What a store knows after a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// What it had saved last; nothing, where it never did. It knows that this may not be all.
+    Saved,
+    /// Nothing, and it knows that this may not be all.
+    Empty,
+    /// What it had saved last, which it takes for all. Outside the fault model: a replica that was behind, a file that was
+    /// put back.
+    TakenForAll,
 }
 
 /// The honest store: tenure-store's own table.
 #[derive(Clone, Debug, Default)]
 pub struct StoreModel {
     pub(crate) table: LeaseTable,
-    last: Option<(Nonce, Term)>,
-    grants: u64,
+    saved: LeaseTable,
+    /// Every tenure, in the order of their grants.
+    tenures: Vec<(Nonce, Term)>,
+    last: u64,
 }
 
 impl Store for StoreModel {
@@ -74,11 +92,8 @@ impl Store for StoreModel {
         let answer = match op.request {
             Request::Acquire(claim) => match self.table.acquire(at.now, at.micros, &claim) {
                 Ok(claimed) => {
-                    if let Claimed::Granted { term, .. } = claimed
-                        && self.last != Some((claim.nonce, term))
-                    {
-                        self.last = Some((claim.nonce, term));
-                        self.grants += 1;
+                    if let Claimed::Granted { term, .. } = claimed {
+                        self.note_grant((claim.nonce, term));
                     }
                     Answer::Claimed(claimed)
                 }
@@ -102,8 +117,32 @@ impl Store for StoreModel {
         self.table.forget_all();
     }
 
+    fn save(&mut self) {
+        self.saved = self.table.clone();
+    }
+
+    fn come_back(&mut self, at: StoreTime, with: State) {
+        match with {
+            State::Saved => self.table.come_back(at.now, &self.saved),
+            State::Empty => self.table.come_back(at.now, &LeaseTable::new()),
+            State::TakenForAll => self.table = self.saved.clone(),
+        }
+    }
+
     fn last_grant(&self) -> u64 {
-        self.grants
+        self.last
+    }
+}
+
+impl StoreModel {
+    /// A repeated claim is granted its old tenure again, also one that an older state brought back.
+    fn note_grant(&mut self, tenure: (Nonce, Term)) {
+        let known = self.tenures.iter().rposition(|known| *known == tenure);
+        let place = known.unwrap_or_else(|| {
+            self.tenures.push(tenure);
+            self.tenures.len() - 1
+        });
+        self.last = place as u64 + 1;
     }
 }
 

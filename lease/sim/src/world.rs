@@ -15,6 +15,7 @@ use crate::invariants::Verdict;
 use crate::invariants::bounded_overlap::BoundedOverlap;
 use crate::invariants::candidates_take_part;
 use crate::invariants::leads_after_faults_stop::{self, LeadsAfterFaultsStop};
+use crate::invariants::leases_last::LeasesLast;
 use crate::invariants::sink_never_goes_back::SinkNeverGoesBack;
 use crate::invariants::terms_grow::TermsGrow;
 use crate::mutants::Mutant;
@@ -23,7 +24,7 @@ use crate::queue::Queue;
 use crate::report::{Counts, Violation};
 use crate::rng::Rng;
 use crate::sink::Sink;
-use crate::store_model::{Op, Store};
+use crate::store_model::{Op, State, Store};
 use crate::trace::Trace;
 use crate::worker::{Phase, Worker};
 use crate::{MS, Nanos};
@@ -116,6 +117,8 @@ pub enum Ending {
     Crash(usize),
     /// The store is up again.
     StoreRestart,
+    /// The store is up again, with this.
+    StoreComesBack(State),
     /// The candidate is healthy again.
     Unhealthy(usize),
 }
@@ -170,6 +173,7 @@ struct World<'a> {
     asked: BTreeMap<(Nonce, Term), u64>,
     store_forgot: bool,
     store_went_back: bool,
+    promises: LeasesLast,
     sink: Sink,
     terms: TermsGrow,
     sink_order: SinkNeverGoesBack,
@@ -220,6 +224,7 @@ impl<'a> World<'a> {
             asked: BTreeMap::new(),
             store_forgot: false,
             store_went_back: false,
+            promises: LeasesLast::default(),
             sink: Sink::default(),
             terms: TermsGrow::default(),
             sink_order: SinkNeverGoesBack::default(),
@@ -306,10 +311,10 @@ impl<'a> World<'a> {
                 self.queue.push(ends(lasts), Event::Ends(Ending::Stall(host)));
                 self.hosts[host].stalled += 1;
             }
-            Fault::Crash { lasts, reaped, .. } => {
+            Fault::Crash { lasts, then, .. } => {
                 if self.hosts[host].process.is_some() {
                     self.queue.push(ends(lasts), Event::Ends(Ending::Crash(host)));
-                    self.crash(host, *reaped);
+                    self.crash(host, *then);
                 }
             }
             Fault::Partition { way, lasts, .. } => {
@@ -318,6 +323,11 @@ impl<'a> World<'a> {
             }
             Fault::StoreRestart { lasts } => {
                 self.queue.push(ends(lasts), Event::Ends(Ending::StoreRestart));
+                self.store_down += 1;
+            }
+            Fault::StoreSaves => self.store.save(),
+            Fault::StoreComesBack { lasts, with } => {
+                self.queue.push(ends(lasts), Event::Ends(Ending::StoreComesBack(*with)));
                 self.store_down += 1;
             }
             Fault::StoreForgets => {
@@ -359,6 +369,11 @@ impl<'a> World<'a> {
                 }
             }
         }
+        self.excuse_the_store();
+    }
+
+    /// A store that has lost terms and whose clock went back cannot know how high they were.
+    fn excuse_the_store(&mut self) {
         if self.store_forgot && self.store_went_back {
             self.terms.excuse_the_store();
         }
@@ -376,6 +391,14 @@ impl<'a> World<'a> {
             Ending::StoreRestart => {
                 self.trace.line(self.now, "store", "is up again");
                 self.store_down -= 1;
+            }
+            Ending::StoreComesBack(with) => {
+                self.trace.line(self.now, "store", "is up again");
+                self.store_down -= 1;
+                let at = self.store_time();
+                self.store.come_back(at, with);
+                self.store_forgot = true;
+                self.excuse_the_store();
             }
             Ending::Unhealthy(host) => self.tell(host, 0, Input::Health(true)),
         }

@@ -1,16 +1,17 @@
 //! The store model passes the suite that every store runs: what the simulator proves holds for such a store.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
-use tenure_conformance::{BuildError, Options, Records, StoreBuilder, suite_with};
+use tenure_conformance::{BuildError, Options, Records, Rewindable, StoreBuilder, suite_with};
 use tenure_sim::store_model::ModelStore;
-use tenure_store::{HolderId, LeaseKey, LeaseStore, Note, RecordFormat};
+use tenure_store::{HolderId, LeaseKey, LeaseStore, LeaseTable, Note, RecordFormat};
 
-struct Model(Arc<ModelStore>);
+#[derive(Default)]
+struct Model(Arc<ModelStore>, Mutex<LeaseTable>);
 
 impl StoreBuilder for Model {
     fn name(&self) -> &str {
@@ -23,6 +24,26 @@ impl StoreBuilder for Model {
 
     fn records(&self) -> Option<&dyn Records> {
         Some(self)
+    }
+
+    fn rewindable(&self) -> Option<&dyn Rewindable> {
+        Some(self)
+    }
+}
+
+impl Rewindable for Model {
+    fn open(&self) -> BoxFuture<'_, Result<Arc<dyn LeaseStore>, BuildError>> {
+        StoreBuilder::open(self)
+    }
+
+    fn save(&self) -> BoxFuture<'_, Result<(), BuildError>> {
+        *self.1.lock().unwrap() = self.0.with_table(|table, _| table.clone());
+        ready(Ok(())).boxed()
+    }
+
+    fn rewind(&self) -> BoxFuture<'_, Result<(), BuildError>> {
+        self.0.with_table(|table, now| table.come_back(now, &self.1.lock().unwrap()));
+        ready(Ok(())).boxed()
     }
 }
 
@@ -43,5 +64,5 @@ impl Records for Model {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_store_model_passes_the_suite() {
     let options = Options { race_time: Duration::from_secs(2), ..Options::from_env() };
-    println!("{}", suite_with(&Model(Arc::default()), options).await);
+    println!("{}", suite_with(&Model::default(), options).await);
 }

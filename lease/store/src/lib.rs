@@ -19,7 +19,7 @@ pub use batch::{check_batch, check_ttl};
 pub use error::{StoreError, StoreErrorKind};
 pub use info::StoreInfo;
 pub use memory::MemoryStore;
-pub use slot::{Change, Occupant, Slot, Tenure};
+pub use slot::{Change, ClaimTime, Occupant, Slot, Tenure};
 pub use table::LeaseTable;
 pub use tenure_core::{
     Claim, Claimed, Held, HolderId, KeyPrefix, LeaseKey, LeaseRecord, NameError, Nonce, Note, RecordFormat, Released,

@@ -22,6 +22,22 @@ pub struct Slot {
     pub note: Option<Note>,
     /// The last note of the tenures before that one that was not empty; empty where none of them wrote any.
     pub previous_note: Option<Note>,
+    /// When the present or last tenure was granted, on the store's clock; `None` where that is not known.
+    pub granted: Option<Time>,
+    /// For how long the present or last tenure was last granted or extended.
+    pub promised: Duration,
+}
+
+/// When a claim is judged, and what the store knows of the time before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClaimTime {
+    /// Now, on the store's monotonic clock.
+    pub now: Time,
+    /// The store's wall clock in microseconds since 1970: seeds terms, decides nothing.
+    pub clock_micros: u64,
+    /// Since when the store knows of every tenure, where it may have lost some before: it came back with an older state, or
+    /// with none.
+    pub complete_since: Option<Time>,
 }
 
 /// Who is in a slot.
@@ -56,6 +72,9 @@ pub struct Tenure {
     pub resign_requested: bool,
 }
 
+/// Who holds a key that may have been held when the store lost what it knew.
+const FORGOTTEN: &str = "whoever held before the store came back (waiting until it cannot any more)";
+
 /// What a step did to the slot, for whoever must write it back or wake others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -74,8 +93,12 @@ impl Slot {
     /// record extends the lease and gets the unchanged term, whatever its `above` says; it never shortens the lease
     /// and leaves holder and note alone, so that a claim which arrives twice cannot undo a later renewal. A claim that
     /// meets its own nonce in an expired record starts a new tenure: its old one is lost, as a renewal would be told.
+    /// Where the store may have lost tenures, a free slot counts as held until everything has run out that anybody may
+    /// have been promised; only a tenure that was granted since lifts that, for it has waited. Releases, renewals and
+    /// removals say nothing: they may be about a tenure that came back with an older state.
     /// Fails only where the terms are exhausted, and then changes nothing.
-    pub fn acquire(&mut self, now: Time, clock_micros: u64, claim: &Claim) -> Result<(Claimed, Change), StoreError> {
+    pub fn acquire(&mut self, at: ClaimTime, claim: &Claim) -> Result<(Claimed, Change), StoreError> {
+        let ClaimTime { now, clock_micros, .. } = at;
         match &mut self.tenure {
             Occupant::Foreign { holder, .. } => {
                 return Ok((Claimed::Held { by: holder.clone(), term: None, remaining: None }, Change::Nothing));
@@ -91,12 +114,18 @@ impl Slot {
                     if now + claim.ttl > tenure.expires {
                         tenure.expires = now + claim.ttl;
                         tenure.ttl = claim.ttl;
+                        self.promised = claim.ttl;
                     }
                     let last_note = self.previous_note.clone();
                     return Ok((Claimed::Granted { term, last_note }, Change::Extended));
                 }
             }
             Occupant::Tenure(_) | Occupant::Nobody => {}
+        }
+        if let Some(free) = self.free_at(at.complete_since, claim).filter(|free| now < *free) {
+            let by = HolderId::new(FORGOTTEN)
+                .map_err(|error| StoreError::new(StoreErrorKind::Corrupt, error.to_string()))?;
+            return Ok((Claimed::Held { by, term: None, remaining: Some(free.since(now)) }, Change::Nothing));
         }
         let Some(term) = Term::mint(self.term, claim.above, clock_micros) else {
             return Err(StoreError::new(
@@ -120,7 +149,17 @@ impl Slot {
             expires: now + claim.ttl,
             resign_requested: false,
         });
+        self.granted = Some(now);
+        self.promised = claim.ttl;
         Ok((Claimed::Granted { term, last_note: self.previous_note.clone() }, Change::ChangedHands))
+    }
+
+    /// When everything has run out that a tenure may have been promised which this slot does not know of; `None` where it
+    /// knows of all.
+    fn free_at(&self, complete_since: Option<Time>, claim: &Claim) -> Option<Time> {
+        let since = complete_since?;
+        let promised = claim.ttl.max(claim.hold).max(self.promised);
+        self.granted.is_none_or(|granted| granted < since).then(|| since + promised)
     }
 
     /// The step of [`crate::LeaseStore::renew`]: the lease lasts for `held.ttl` from now, which may be shorter than
@@ -133,6 +172,7 @@ impl Slot {
             Occupant::Tenure(tenure) if tenure.nonce == held.nonce && self.term == Some(held.term) => {
                 tenure.expires = now + held.ttl;
                 tenure.ttl = held.ttl;
+                self.promised = held.ttl;
                 self.note = Some(held.note.clone());
                 return (Renewed::Extended { resign_requested: tenure.resign_requested }, Change::Extended);
             }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tenure_core::Time;
 
 use crate::StoreError;
-use crate::slot::{Change, Occupant, Slot};
+use crate::slot::{Change, ClaimTime, Occupant, Slot};
 use crate::{Claim, Claimed, Held, HolderId, KeyPrefix, LeaseKey, LeaseRecord, Note, RecordFormat, Released, Renewed};
 
 /// Slots by key. Two tables that are given the same calls answer the same.
@@ -19,6 +19,8 @@ pub struct LeaseTable {
     entries: BTreeMap<LeaseKey, Entry>,
     // When unused term records were last looked for.
     swept: Time,
+    // Since when every tenure is known, where some may have been lost before.
+    complete_since: Option<Time>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -89,9 +91,16 @@ impl LeaseTable {
         self.entries.remove(key).is_some()
     }
 
-    /// Loses everything.
+    /// Loses everything, and does not know that it did.
     pub fn forget_all(&mut self) {
         self.entries.clear();
+    }
+
+    /// Comes back at `now` with what `saved` knew, as a store does that was restored from a snapshot or, from an empty
+    /// table, without its data. It knows that it may have lost tenures: see [`Slot::acquire`].
+    pub fn come_back(&mut self, now: Time, saved: &LeaseTable) {
+        self.entries.clone_from(&saved.entries);
+        self.complete_since = Some(now);
     }
 
     /// Puts a record of another program, or of another format, in the key's place.
@@ -122,15 +131,18 @@ impl LeaseTable {
         clock_micros: u64,
         claim: &Claim,
     ) -> Result<(Claimed, Change), StoreError> {
+        let at = ClaimTime { now, clock_micros, complete_since: self.complete_since };
         if let Some(entry) = self.entries.get_mut(&claim.key) {
             entry.used = now;
-            return entry.slot.acquire(now, clock_micros, claim);
+            return entry.slot.acquire(at, claim);
         }
         // A refused first claim must not leave an empty entry behind.
         let mut slot = Slot::default();
-        let answer = slot.acquire(now, clock_micros, claim)?;
-        self.entries.insert(claim.key.clone(), Entry { slot, used: now });
-        Ok(answer)
+        let (answer, change) = slot.acquire(at, claim)?;
+        if change != Change::Nothing {
+            self.entries.insert(claim.key.clone(), Entry { slot, used: now });
+        }
+        Ok((answer, change))
     }
 }
 
@@ -151,6 +163,7 @@ mod tests {
             holder: HolderId::new(format!("h{campaign}")).unwrap(),
             nonce: Nonce { process: 1, campaign },
             ttl: TTL,
+            hold: Duration::ZERO,
             above: None,
             note: Note::new(note).unwrap(),
         }

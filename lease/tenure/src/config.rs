@@ -21,6 +21,10 @@ pub struct ElectionConfig {
     pub timing: TimingOptions,
     /// The note to begin with.
     pub note: Note,
+    /// For how long a tenure of this key may be promised to its holder, where something keeps its lease beyond the ttl; all
+    /// candidates of a key say the same. A store that comes back and may have forgotten a tenure waits for that long, not
+    /// for the ttl alone, before it grants the key.
+    pub hold_for: std::time::Duration,
     /// Whether a lease is left to run out once its work has ended, however it ended, rather than released. Nobody leads
     /// before that, this candidate neither: what the work had still under way elsewhere gets up to a ttl to arrive. A note
     /// that was set after the last renewal is not written. By default leases are released, always after the work.

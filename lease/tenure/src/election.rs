@@ -64,6 +64,7 @@ impl Election {
             holder,
             process: config.process.unwrap_or_else(identity::random),
             timing,
+            hold: config.hold_for,
             note: config.note.clone(),
             leave_lease: config.leave_lease,
             seed: identity::random(),

@@ -41,8 +41,9 @@ pub struct RedisConfig {
     pub timeout: Duration,
     /// The operator's word that a server keeps what it acknowledged over a restart: `appendonly yes` and `appendfsync
     /// always`, on a disk that survives. Without it, a claim that meets no lease on a server that has been up for less
-    /// than the claim's ttl waits out the rest, as whoever held before the restart may believe so until then. The wait
-    /// knows only the claim's own ttl: candidates of one key must share one.
+    /// than the claim's ttl and hold waits out the rest, as whoever held before the restart may believe so until then; only
+    /// a tenure that was granted since the start ends that. The wait knows only the claim's own ttl and hold, and what the
+    /// term record says of the last tenure's: candidates of one key must share them.
     pub durable: bool,
     /// The operator's word that leases are never evicted although the server's policy would allow it.
     pub eviction_allowed: bool,

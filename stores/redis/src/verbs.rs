@@ -169,6 +169,7 @@ impl Verb for Acquire<'_> {
                 .arg(names::holder_word(claim.holder.as_str()))
                 .arg(claim.nonce.to_string())
                 .arg(millis(claim.ttl))
+                .arg(millis(claim.hold))
                 .arg(claim.above.map_or(0, |term| term.get()))
                 .arg(claim.note.as_str());
         }
@@ -189,7 +190,9 @@ impl Verb for Acquire<'_> {
                 "typed" => foreign(answers::of_type(&words.text(1).unwrap_or_default()), 2),
                 // Always the same name, lest every claim tells of another leader.
                 "young" => foreign(
-                    answers::named("whoever held before Redis started (waiting for a ttl; see durable=true)"),
+                    answers::named(
+                        "whoever held before Redis started (waiting until it cannot any more; see durable=true)",
+                    ),
                     1,
                 ),
                 "exhausted" => {

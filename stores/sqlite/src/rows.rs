@@ -6,8 +6,8 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use tenure_core::Time;
 use tenure_store::{
-    Answers, Change, Claim, Claimed, Held, HolderId, KeyPrefix, LeaseKey, LeaseRecord, LeaseTable, Note, Occupant,
-    RecordFormat, Released, Renewed, Slot, StoreInfo, Tenure, Term, check_ttl,
+    Answers, Change, Claim, ClaimTime, Claimed, Held, HolderId, KeyPrefix, LeaseKey, LeaseRecord, LeaseTable, Note,
+    Occupant, RecordFormat, Released, Renewed, Slot, StoreInfo, Tenure, Term, check_ttl,
 };
 
 /// What a step needs to know besides its row: read once a transaction, after its lock was got.
@@ -32,7 +32,8 @@ pub(crate) fn acquire(db: &Connection, at: &Moment<'_>, claims: &[Claim]) -> rus
             return Ok(Err(error));
         }
         let mut slot = load(db, at, &claim.key)?.unwrap_or_default();
-        match slot.acquire(at.now, at.wall_micros, claim) {
+        let moment = ClaimTime { now: at.now, clock_micros: at.wall_micros, complete_since: None };
+        match slot.acquire(moment, claim) {
             Ok((answer, change)) => {
                 save(db, at, &claim.key, &slot, change)?;
                 Ok(Ok(answer))
@@ -200,7 +201,13 @@ fn readable(
     } else {
         Some(text(row, "previous_note").and_then(|note| Note::new(note).ok())?)
     };
-    Some(Slot { tenure, term: Some(nanos("term").and_then(Term::new)?), note: Some(note.clone()?), previous_note })
+    Some(Slot {
+        tenure,
+        term: Some(nanos("term").and_then(Term::new)?),
+        note: Some(note.clone()?),
+        previous_note,
+        ..Slot::default()
+    })
 }
 
 fn text<'a>(row: &'a Row<'_>, column: &str) -> Option<&'a str> {

@@ -35,6 +35,7 @@ fn claim(campaign: u64) -> Claim {
         holder: HolderId::new(format!("h{campaign}")).unwrap(),
         nonce: Nonce { process: 1, campaign },
         ttl: Duration::from_secs(60),
+        hold: Duration::ZERO,
         above: None,
         note: Note::new("note").unwrap(),
     }

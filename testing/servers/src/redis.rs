@@ -246,6 +246,39 @@ impl Redis {
     }
 }
 
+impl Redis {
+    /// Keeps a copy of what it has on disk: with [`RedisOptions::durable`], of all that it has acknowledged.
+    pub fn save(&self) -> Result<(), StartError> {
+        copy(&self.folder.path().join(DATA), &self.folder.path().join(SAVED)).map_err(io("redis"))
+    }
+
+    /// Kills it, and starts it again with what was kept last, or with nothing where nothing was.
+    pub fn rewind(&mut self) -> Result<(), StartError> {
+        self.kill();
+        copy(&self.folder.path().join(SAVED), &self.folder.path().join(DATA)).map_err(io("redis"))?;
+        self.start_again()
+    }
+}
+
+/// Where a server keeps its append-only files, and where a copy of them is kept.
+const DATA: &str = "appendonlydir";
+const SAVED: &str = "saved";
+
+/// Makes `to` a copy of the folder `from`; of one that is not there, nothing.
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    if to.exists() {
+        std::fs::remove_dir_all(to)?;
+    }
+    if from.exists() {
+        std::fs::create_dir(to)?;
+        for file in std::fs::read_dir(from)? {
+            let file = file?;
+            std::fs::copy(file.path(), to.join(file.file_name()))?;
+        }
+    }
+    Ok(())
+}
+
 impl RedisCluster {
     /// Its nodes.
     pub fn nodes(&self) -> &[Redis] {

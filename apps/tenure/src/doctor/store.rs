@@ -231,6 +231,7 @@ impl<'a> Probe<'a> {
                 holder: HolderId::new("tenure doctor")?,
                 nonce,
                 ttl,
+                hold: Duration::ZERO,
                 above: None,
                 note: Note::default(),
             };
@@ -299,6 +300,7 @@ impl<'a> Probe<'a> {
             holder: HolderId::new("tenure doctor's rival")?,
             nonce: Nonce { campaign: 2, ..self.held.nonce },
             ttl: self.held.ttl,
+            hold: Duration::ZERO,
             above: None,
             note: Note::default(),
         };

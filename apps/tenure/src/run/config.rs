@@ -118,6 +118,7 @@ impl Config {
             holder: self.holder.clone(),
             timing: self.options,
             note: self.note.clone(),
+            hold_for: self.hold_for,
             process: Some(process),
             ..ElectionConfig::default()
         }

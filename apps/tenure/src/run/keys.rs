@@ -82,6 +82,7 @@ mod tests {
             holder: HolderId::new("h").unwrap(),
             nonce: Nonce { process: 1, campaign: 1 },
             ttl: Duration::from_secs(10),
+            hold: Duration::ZERO,
             above: None,
             note: Note::default(),
         });

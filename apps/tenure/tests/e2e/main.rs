@@ -12,6 +12,7 @@ mod operators_resign;
 mod operators_run;
 mod operators_watch;
 mod replay;
+mod restarts;
 mod run;
 mod servers;
 mod signals;

@@ -34,6 +34,7 @@ impl Place {
             holder: HolderId::new(holder).unwrap(),
             nonce: Nonce { process: 7, campaign: 1 },
             ttl,
+            hold: Duration::ZERO,
             above: None,
             note: Note::new(note).unwrap(),
         };

@@ -106,6 +106,7 @@ impl Elector {
             holder: self.config.holder.clone(),
             nonce,
             ttl: self.config.timing.ttl(),
+            hold: self.config.hold,
             above: self.highest,
             note: self.config.note.clone(),
         };

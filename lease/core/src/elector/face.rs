@@ -17,6 +17,9 @@ pub struct ElectorConfig {
     pub process: u64,
     /// The durations.
     pub timing: Timing,
+    /// For how long a tenure of the key may be promised to its holder, by whatever keeps leases beyond their ttl; the same
+    /// for all candidates of a key. Goes with every claim, as [`Claim::hold`].
+    pub hold: core::time::Duration,
     /// Written with the lease until replaced by [`Input::Note`].
     pub note: Note,
     /// Whether a lease is left to run out once its work has ended, rather than released: nobody else leads before, and what

@@ -156,7 +156,9 @@ impl Elector {
         if waited_for {
             self.leader_is(Some(record.holder), record.term, false);
         }
-        if waited_for && record.nonce.is_none_or(|nonce| nonce.process != self.config.process) {
+        // A lower term than one that was seen is no successor's: the store has come back with an older state.
+        let newest = record.term.is_none() || record.term == self.highest;
+        if waited_for && newest && record.nonce.is_none_or(|nonce| nonce.process != self.config.process) {
             self.somebody_took_it(now, record.remaining);
         }
         let (Some(nonce), Some(term)) = (record.nonce, record.term) else { return };

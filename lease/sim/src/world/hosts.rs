@@ -1,11 +1,11 @@
 //! The hosts' side of the world: processes, their electors, and the faults that strike them.
 
-use tenure_core::{Answer, Elector, ElectorConfig, Event as Told, Input, Note, Order, Output, Renewed, Request};
+use tenure_core::{Answer, Elector, ElectorConfig, Event as Told, Held, Input, Note, Order, Output, Renewed, Request};
 use tenure_core::{RequestId, Time};
 
 use super::{Event, ForElector, Name, World};
 use crate::candidate::Process;
-use crate::faults::Way;
+use crate::faults::{Aftermath, Way};
 use crate::invariants::leaves_the_key::{self, LeavesTheKey};
 use crate::invariants::requests_are_bounded::{self, RequestsAreBounded};
 use crate::invariants::{events_in_order, left_runs_out, loss_stops_work, work_is_wanted};
@@ -31,6 +31,7 @@ impl World<'_> {
             holder: self.hosts[host].holder.clone(),
             process: self.mutant.process(host, self.rng.next()),
             timing: self.plan.candidates[host].timing,
+            hold: std::time::Duration::from_nanos(self.plan.hold),
             note: Note::default(),
             leave_lease: self.plan.candidates[host].leaves,
             seed: self.rng.next(),
@@ -53,16 +54,30 @@ impl World<'_> {
         self.tell(host, 0, Input::Campaign);
     }
 
-    /// The process dies with all its work; `reaped`: somebody proved it and releases the lease.
-    pub(super) fn crash(&mut self, host: usize, reaped: bool) {
+    /// The process dies with all its work; whoever proves that may do something about its lease.
+    pub(super) fn crash(&mut self, host: usize, then: Aftermath) {
         let Some(process) = self.hosts[host].process.take() else { return };
         for worker in self.alive.clone() {
             if self.workers[worker].process == process.id {
                 self.bury(worker);
             }
         }
-        if let (true, Some(held)) = (reaped, process.elector.held()) {
-            self.send(host, process.id, RequestId(0), Request::Release(held));
+        let Some(held) = process.elector.held() else { return };
+        let request = match then {
+            Aftermath::Nothing => return,
+            Aftermath::Released => Request::Release(held),
+            Aftermath::Kept => self.keep(held),
+        };
+        self.send(host, process.id, RequestId(0), request);
+    }
+
+    /// What has a lease last for the rest of what it was promised, or ends it where nothing is left of that.
+    fn keep(&self, held: Held) -> Request {
+        let began = self.workers.iter().rev().find(|worker| (worker.nonce, worker.term) == (held.nonce, held.term));
+        let led = began.map_or(self.plan.hold, |worker| self.now - worker.started);
+        match self.plan.hold.saturating_sub(led) {
+            0 => Request::Release(held),
+            rest => Request::Renew(Held { ttl: std::time::Duration::from_nanos(rest), ..held }),
         }
     }
 

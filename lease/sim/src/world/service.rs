@@ -3,7 +3,7 @@
 use tenure_core::{Answer, Claimed, Failure, Released, Renewed, Request, RequestId};
 
 use super::{Event, ForElector, World};
-use crate::invariants::terms_grow;
+use crate::invariants::{leases_last, terms_grow};
 use crate::store_model::{Op, Step, StoreTime};
 use crate::{MS, Nanos};
 
@@ -37,6 +37,10 @@ impl World<'_> {
                 {
                     let verdict = self.terms.granted(self.store.last_grant(), term);
                     self.judge(terms_grow::NAME, verdict);
+                }
+                if self.inside() {
+                    let verdict = self.promises.answered(at.now, &request, &answer);
+                    self.judge(leases_last::NAME, verdict);
                 }
                 if let (Request::Renew(held), Answer::Renewed(Renewed::Extended { resign_requested: true })) =
                     (&request, &answer)

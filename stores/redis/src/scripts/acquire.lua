@@ -1,6 +1,6 @@
 -- ARGV: whether the server keeps what it acknowledged ('1'), for how many whole seconds the client knows it to be up, the
--- command that publishes, its channel; then for each item HOLDER NONCE TTL ABOVE NOTE. KEYS: for each item the lease and
--- its term record.
+-- command that publishes, its channel; then for each item HOLDER NONCE TTL HOLD ABOVE NOTE. KEYS: for each item the lease
+-- and its term record.
 -- Answers: {'granted', TERM, LAST_NOTE}, or for a new tenure {'granted', TERM, LAST_NOTE, PUBLISHED}, {'held', HOLDER, TERM, PTTL}, {'foreign', VALUE, PTTL}, {'typed', TYPE, PTTL},
 -- {'young', MILLIS}, {'exhausted'}, {'error', TEXT}.
 local start
@@ -26,9 +26,9 @@ end
 
 local function step(i)
   local lease, key = KEYS[2 * i - 1], KEYS[2 * i]
-  local at = 4 + 5 * (i - 1)
-  local holder, nonce, ttl = ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
-  local above, note = tonumber(ARGV[at + 4]), ARGV[at + 5]
+  local at = 4 + 6 * (i - 1)
+  local holder, nonce, ttl, hold = ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
+  local above, note = tonumber(ARGV[at + 5]), ARGV[at + 6]
   local value, other = value_of(lease)
   if other then return foreign(lease, key, 'typed', other) end
   if value then
@@ -45,9 +45,10 @@ local function step(i)
   end
   local record = read_record(key)
   local last = record and tonumber(record.term) or 0
-  -- A server that may have forgotten: who held before it started may believe so until a ttl has passed.
+  -- A server that may have forgotten: who held before it started may believe so until what it was promised has passed.
+  -- Only a tenure that was granted since lifts that, for it has waited.
   if ARGV[1] ~= '1' and not (last > 0 and record.stamp >= started()) then
-    local free = started() * 1000 + ttl
+    local free = started() * 1000 + math.max(ttl, hold, last > 0 and tonumber(record.ttl) or 0)
     if millis < free then
       return { 'young', math.max(1, free - 1000 - millis) }
     end
@@ -60,7 +61,7 @@ local function step(i)
     previous = record.previous
     if record.note ~= '' or not previous then previous = record.note end
   end
-  write_record(key, { ttl = ARGV[at + 3], term = term, nonce = nonce, note = note, previous = previous })
+  write_record(key, { ttl = ARGV[at + 3], stamp = seconds, term = term, nonce = nonce, note = note, previous = previous })
   redis.call('SET', lease, lease_value(holder, term, nonce, note, false), 'PX', ARGV[at + 3])
   return { 'granted', term, previous or false, publish(ARGV[3], ARGV[4], 'taken', lease) }
 end

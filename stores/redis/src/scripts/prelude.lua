@@ -50,10 +50,12 @@ local function read_record(key)
   return record, day
 end
 
+-- The stamp is the second in which the last tenure was granted: a grant alone sets it. A release, a renewal or a removal
+-- may be about a tenure that an older state of the server brought back, and says nothing of those that it forgot.
 local function write_record(key, record)
   local previous = record.previous
   redis.call('SET', key, table.concat({
-    today, record.ttl, time[1], record.term, record.nonce, #record.note, previous and #previous or '-',
+    today, record.ttl, string.format('%.0f', record.stamp or 0), record.term, record.nonce, #record.note, previous and #previous or '-',
     record.note .. (previous or ''),
   }, ' '), 'PX', string.format('%.0f', KEEP + tonumber(record.ttl)))
 end

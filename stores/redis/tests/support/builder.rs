@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
-use tenure_conformance::{BuildError, Killable, Records, Stoppable, StoppableClient, StoreBuilder};
+use tenure_conformance::{BuildError, Killable, Records, Rewindable, Stoppable, StoppableClient, StoreBuilder};
 use tenure_redis::{RedisConfig, RedisStore};
 use tenure_store::{HolderId, LeaseKey, LeaseStore};
 use tenure_test_servers::{Redis, RedisCluster, RedisSentinels};
@@ -87,6 +87,10 @@ impl<S: Servers> StoreBuilder for Builder<S> {
         self.servers().comes_back().then_some(self)
     }
 
+    fn rewindable(&self) -> Option<&dyn Rewindable> {
+        self.servers().comes_back().then_some(self)
+    }
+
     fn stoppable_client(&self) -> Option<BoxFuture<'_, Result<Box<dyn StoppableClient>, BuildError>>> {
         let port = self.servers().one_address()?;
         Some(async move { Ok(Box::new(CutOff::start(port).await?) as Box<dyn StoppableClient>) }.boxed())
@@ -131,6 +135,25 @@ impl<S: Servers> Killable for Builder<S> {
         let started: Result<(), BuildError> =
             servers.all().iter_mut().try_for_each(|server| server.start_again()).map_err(BuildError::from);
         ready(started.and_then(|()| servers.whole())).boxed()
+    }
+}
+
+impl<S: Servers> Rewindable for Builder<S> {
+    fn open(&self) -> BoxFuture<'_, Result<Arc<dyn LeaseStore>, BuildError>> {
+        let url = self.servers().url();
+        async move { open(&url).await }.boxed()
+    }
+
+    fn save(&self) -> BoxFuture<'_, Result<(), BuildError>> {
+        let saved = self.servers().all().iter().try_for_each(|server| server.save());
+        ready(saved.map_err(BuildError::from)).boxed()
+    }
+
+    fn rewind(&self) -> BoxFuture<'_, Result<(), BuildError>> {
+        let mut servers = self.servers();
+        let rewound: Result<(), BuildError> =
+            servers.all().iter_mut().try_for_each(|server| server.rewind()).map_err(BuildError::from);
+        ready(rewound.and_then(|()| servers.whole())).boxed()
     }
 }
 

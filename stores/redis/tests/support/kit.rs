@@ -36,6 +36,7 @@ pub(crate) fn claim(text: &str, process: u64) -> Claim {
         holder: HolderId::new(format!("holder-{process}")).unwrap(),
         nonce: Nonce { process, campaign: 1 },
         ttl: Duration::from_secs(10),
+        hold: Duration::ZERO,
         above: None,
         note: Note::default(),
     }

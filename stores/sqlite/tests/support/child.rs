@@ -146,6 +146,7 @@ pub(crate) fn claim(process: u64, key: &str, ttl_ms: u64) -> Claim {
         holder: HolderId::new(format!("child-{process}")).unwrap(),
         nonce: Nonce { process, campaign: 1 },
         ttl: Duration::from_millis(ttl_ms),
+        hold: Duration::ZERO,
         above: None,
         note: Note::new("x".repeat(500)).unwrap(),
     }

@@ -97,6 +97,7 @@ fn a_store_that_is_back_is_no_failure() {
             holder: HolderId::new("first").unwrap(),
             nonce: Nonce { process: 1, campaign: 1 },
             ttl: Duration::from_secs(ttl),
+            hold: Duration::ZERO,
             above: None,
             note: Note::default(),
         };

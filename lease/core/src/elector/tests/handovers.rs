@@ -75,6 +75,21 @@ fn a_successor_ends_the_standing_back() {
     assert_eq!(h.granted(7_010, 5, 30), leads(2, 30, 20_000));
 }
 
+/// A lease with a lower term is no successor's: the store has come back with an older state, and somebody's old lease in it.
+#[test]
+fn an_older_lease_is_no_successor() {
+    let mut h = asked_to_resign();
+    assert_eq!(h.at(6_020, Input::Wake), [observe(4)]);
+    let Answer::Observed(Some(other)) = held_by_other(15_000) else { unreachable!() };
+    let older = Answer::Observed(Some(LeaseRecord { term: Some(term(9)), ..other }));
+    assert_eq!(h.answer(6_030, 4, older), [leader_changed("other", 9)]);
+    let due = h.due_ms().unwrap();
+    assert_eq!(h.at(due, Input::Timeout), [observe(5)]);
+    assert_eq!(h.answer(due + 1, 5, Answer::Observed(None)), [no_leader()]);
+    let at = first_claim(&mut h, Some(100));
+    assert!((23_000..23_300).contains(&at), "{at}");
+}
+
 /// Where no hint comes, the successor is looked for by the timer.
 #[test]
 fn a_successor_is_looked_for_without_hints() {

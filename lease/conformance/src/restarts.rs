@@ -1,0 +1,103 @@
+//! Restarts that bring an older state back: whoever was granted a key meanwhile may believe so until its time is over, and
+//! nobody else is granted it before.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tenure_store::{Claim, Held, LeaseKey, LeaseStore, Renewed};
+use tokio::time::Instant;
+
+use crate::builder::Rewindable;
+use crate::faults::deed;
+use crate::kit::*;
+
+/// Longer than the restart itself takes, so that there is something to wait for.
+const TTL: Duration = Duration::from_secs(4);
+
+/// A lease that was given back and comes back with an older state is given back again, or removed by an operator: either
+/// way the key is not free before the tenure has run out that the store has forgotten.
+pub(crate) async fn an_older_state_frees_no_key_early(kit: &Kit<'_>) -> Verdict {
+    let Some(store) = kit.builder.rewindable() else {
+        return skipped("the builder cannot bring its store back with an older state");
+    };
+    let [first, second, third] = clients(store).await?;
+    let ttl = first.info().min_ttl.max(TTL);
+    let claim = |name: &str| Claim { ttl, ..kit.claim(&kit.key(name)) };
+    let mut old = Vec::new();
+    for name in ["given back", "removed"] {
+        let claim = claim(name);
+        let (term, _) = kit.until_granted(&first, &claim, ttl).await?;
+        old.push(held(&claim, term));
+    }
+    deed(store.save(), "the state to be kept").await?;
+    let (mut new, mut sent) = (Vec::new(), Instant::now());
+    for (name, old) in ["given back", "removed"].into_iter().zip(&old) {
+        freed(&first, old).await?;
+        let claim = claim(name);
+        sent = Instant::now();
+        new.push(held(&claim, granted(&second, &claim).await?));
+    }
+    deed(store.rewind(), "the store to come back with the older state").await?;
+    answers(kit, &[&first, &second, &third], &old[0].key).await?;
+    // Not at once: a store whose clock counts whole seconds must be seen to write in a later one than it started in.
+    tokio::time::sleep_until(sent + ttl / 2).await;
+    // The old lease may have run out meanwhile: what it answers says nothing.
+    release(&first, &old[0]).await?;
+    third.remove(&old[1].key).await.map_err(|error| failed("removal", error))?;
+    let claims = [claim("given back"), claim("removed")];
+    let again = tokio::join!(kit.until_granted(&first, &claims[0], ttl), kit.until_granted(&third, &claims[1], ttl));
+    let slowest = sent.elapsed();
+    for ((term, at), forgotten) in [again.0?, again.1?].into_iter().zip(&new) {
+        let lasted = at - sent;
+        demand!(lasted + TOLERANCE >= ttl, "the forgotten tenure to be waited out for {ttl:?}, got {lasted:?}");
+        demand!(term > forgotten.term, "a term above the forgotten {}, got {term}", forgotten.term);
+        let answer = renew(&second, forgotten).await?;
+        demand!(matches!(answer, Renewed::Lost { .. }), "the forgotten tenure to be Lost, got {answer:?}");
+    }
+    passed(format!("ttl {} ms, free after {} ms", ttl.as_millis(), slowest.as_millis()))
+}
+
+/// A lease that was extended beyond its ttl is not granted before that time is over, although the store knows nothing of it
+/// any more: the next claim says for how long it may have been promised.
+pub(crate) async fn what_was_promised_outlasts_a_restart(kit: &Kit<'_>) -> Verdict {
+    let Some(store) = kit.builder.rewindable() else {
+        return skipped("the builder cannot bring its store back with an older state");
+    };
+    let [one, two] = clients(store).await?;
+    let ttl = one.info().min_ttl.max(Duration::from_secs(1));
+    let hold = ttl * 4;
+    let claim = || Claim { ttl, hold, ..kit.claim(&kit.key("k")) };
+    let first = claim();
+    let (term, _) = kit.until_granted(&one, &first, hold).await?;
+    deed(store.save(), "the state to be kept").await?;
+    let kept = Held { ttl: hold, ..held(&first, term) };
+    let sent = Instant::now();
+    extended(&one, &kept).await?;
+    deed(store.rewind(), "the store to come back with the older state").await?;
+    answers(kit, &[&one, &two], &kept.key).await?;
+    let (next, at) = kit.until_granted(&two, &claim(), hold).await?;
+    let lasted = at - sent;
+    demand!(lasted + TOLERANCE >= hold, "what was promised to last {hold:?}, got {lasted:?}");
+    demand!(next > term, "a term above {term}, got {next}");
+    passed(format!("promised for {} ms, free after {} ms", hold.as_millis(), lasted.as_millis()))
+}
+
+async fn clients<const N: usize>(store: &dyn Rewindable) -> Result<[Arc<dyn LeaseStore>; N], String> {
+    let mut clients = Vec::with_capacity(N);
+    for _ in 0..N {
+        clients.push(store.open().await.map_err(|error| format!("expected a client that opens, got {error}"))?);
+    }
+    clients.try_into().map_err(|_| "expected as many clients as were asked for".to_owned())
+}
+
+/// Waits until each of these clients gets answers again.
+async fn answers(kit: &Kit<'_>, clients: &[&Arc<dyn LeaseStore>], key: &LeaseKey) -> Result<(), String> {
+    let deadline = Instant::now() + kit.options.call_bound * 2;
+    for client in clients {
+        while let Err(error) = client.record(key).await {
+            demand!(Instant::now() < deadline, "the store to answer again, got {error}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    Ok(())
+}
