@@ -6,17 +6,18 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, anyhow};
 
 use crate::exit::Exit;
-use crate::run::status_file;
+use crate::run::status_file::Status;
 
 /// Flags of `tenure check`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit 0: the tenure that `tenure run` started this command in is current. Exit 1: it is not, or \
-not any more. 64: there is no TENURE_STATUS_FILE, so this is no such command. Nothing is printed \
+not any more, or cannot be told as this is another time namespace. 64: there is no TENURE_STATUS_FILE, so this is no such command. Nothing is printed \
 unless asked for.
 
-The file's one line can be read without this command too: the term, and the deadline in \
-nanoseconds of CLOCK_BOOTTIME.
+The file's one line can be read without this command too: the term, the deadline in nanoseconds \
+of CLOCK_BOOTTIME, and the number of the time namespace that this is counted in \
+(readlink /proc/self/ns/time).
 
 Example, in a script under `tenure run`:
   tenure check && ./publish-report")]
@@ -43,8 +44,16 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(ExitCode::FAILURE),
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
     };
-    let (term, deadline) =
-        status_file::parse(&line).with_context(|| format!("{}: not a status file", file.display()))?;
+    let status = Status::parse(&line).with_context(|| format!("{}: not a status file", file.display()))?;
+    if !status.is_of_this_clock() {
+        say!(
+            "tenure: {} was written in another time namespace, whose clock is not this one: ask outside of the namespace, for \
+             here nobody can tell whether the tenure is current",
+            file.display()
+        );
+        return Ok(ExitCode::FAILURE);
+    }
+    let Status { term, deadline, .. } = status;
     let left = deadline.since(tenure::now());
     let current = !left.is_zero() && args.term.is_none_or(|expected| expected == term);
     if args.verbose {

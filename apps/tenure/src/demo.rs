@@ -21,9 +21,9 @@ use places::{Places, Tally};
 use script::{Stage, Timeline};
 use summary::Summary;
 
-use crate::exit::Exit;
-use crate::signals::Signals;
-use crate::{exit, output};
+use crate::exit::{End, Exit};
+use crate::output;
+use crate::signals::{self, Signals};
 
 /// Flags of `tenure demo`.
 #[derive(Debug, clap::Args)]
@@ -98,8 +98,8 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let summary = match outcome? {
         Ok(summary) => summary,
         Err(signal) => {
-            eprintln!("tenure: {signal}: the demo was broken off");
-            return Ok(ExitCode::from(exit::after(signal)));
+            eprintln!("tenure: {}: the demo was broken off", signals::name(signal));
+            return Ok(End::asked(signal).take());
         }
     };
     if args.json {

@@ -3,8 +3,12 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use rustix::process::Signal;
+
 /// The command line or the configuration is wrong.
 pub(crate) const USAGE: u8 = 64;
+/// Nothing is known of the key that was asked for.
+pub(crate) const UNKNOWN: u8 = 66;
 /// The store or the bus could not be reached at the start.
 pub(crate) const UNREACHABLE: u8 = 69;
 
@@ -58,13 +62,44 @@ impl fmt::Display for Exit {
 
 impl std::error::Error for Exit {}
 
-/// The code of a program that ended because of this signal: 128 and its number.
-pub(crate) fn after(signal: &str) -> u8 {
-    128 + match signal {
-        "SIGHUP" => 1,
-        "SIGINT" => 2,
-        _ => 15,
+/// How a process ends that has run another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// With this code.
+    Code(u8),
+    /// By this signal: whoever waits for it (a script, systemd) sees that it was asked to end, and did.
+    Signal(Signal),
+}
+
+impl End {
+    /// The end of a process that was asked for it by this signal. Others than those that ask every program to end are told
+    /// by a code, for dying of them leaves a core.
+    pub(crate) fn asked(signal: Signal) -> End {
+        match signal {
+            Signal::INT | Signal::TERM | Signal::HUP => End::Signal(signal),
+            other => End::Code(after(other.as_raw())),
+        }
     }
+
+    /// Ends by the signal, once everything else has been done; the code is for `main` to answer. The first process of a
+    /// namespace, which no signal ends that it has not asked for, answers 128 and the signal's number.
+    pub(crate) fn take(self) -> ExitCode {
+        match self {
+            End::Code(code) => ExitCode::from(code),
+            End::Signal(signal) => {
+                if rustix::process::getpid() != rustix::process::Pid::INIT {
+                    // Its default action, whatever is done about the signal here, and though it is blocked.
+                    let _ = signal_hook::low_level::emulate_default_handler(signal.as_raw());
+                }
+                ExitCode::from(after(signal.as_raw()))
+            }
+        }
+    }
+}
+
+/// The code of a process that ended because of this signal: 128 and its number.
+pub(crate) fn after(signal: i32) -> u8 {
+    128_u8.saturating_add(u8::try_from(signal).unwrap_or(0))
 }
 
 /// Tells the error and answers its code.

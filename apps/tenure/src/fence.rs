@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 use serde_json::json;
 use tenure_core::{Fence, LeaseKey, LeaseRecord, RecordFormat, Term};
 
-use crate::exit::Exit;
+use crate::exit::{Exit, UNKNOWN};
 use crate::output;
 use crate::store::{self, StoreArgs};
 use crate::table::visible;
@@ -29,6 +29,8 @@ enum Command {
 #[command(after_help = "\
 Exit 0: no newer tenure of the lease is known: the term equals or exceeds that of its last one, which may hold it or be \
 over. Exit 1: there was a newer tenure, or another program holds the lease, whose writes carry no term. \
+Exit 66: nothing is known of the \
+lease, so nothing can be said of the term: it was never held, its term was forgotten, or the name is mistyped. \
 Exit 69: the store gave no answer.
 
 This is a look, not a fence: another tenure can begin between the answer and whatever is done next, and a store may \
@@ -37,16 +39,24 @@ happens, in the same step: keep the highest term that was seen beside the data, 
 
 With --json one object: key, term, admitted, highest (null where no tenure is known), holder (null where nobody holds it).
 
+A command that `tenure run` started asks the store of its own lease (TENURE_STORE, which it was handed).
+
 Examples:
   tenure fence check && ./publish-report                 in a command that `tenure run` started
-  tenure fence check --lease myapp/leader --term 1763744400000000 --json")]
+  tenure fence check myapp/leader 1763744400000000 --json")]
 struct CheckArgs {
+    /// Key of the lease, in place of --lease
+    #[arg(value_name = "KEY", value_parser = store::parse_key)]
+    key: Option<LeaseKey>,
+    /// Term to ask for, in place of --term
+    #[arg(value_name = "TERM", value_parser = parse_term)]
+    number: Option<Term>,
     /// Key of the lease
     #[arg(long, value_name = "KEY", env = "TENURE_KEY", value_parser = store::parse_key)]
-    lease: LeaseKey,
+    lease: Option<LeaseKey>,
     /// Term to ask for
     #[arg(long, value_name = "N", env = "TENURE_TERM", value_parser = parse_term)]
-    term: Term,
+    term: Option<Term>,
     #[command(flatten)]
     store: StoreArgs,
     /// One JSON object
@@ -61,31 +71,42 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
 }
 
 async fn check(args: CheckArgs) -> Result<ExitCode> {
+    let missing = |what: &str| {
+        Exit::usage(anyhow!(
+            "no {what} is given: tenure fence check KEY TERM, or from within a command that `tenure run` started"
+        ))
+    };
+    let lease = args.key.or(args.lease).ok_or_else(|| missing("key"))?;
+    let term = args.number.or(args.term).ok_or_else(|| missing("term"))?;
     // A path that is mistyped must not let everything through.
     let Some(store) = args.store.open_existing().await? else {
         return Err(Exit::unreachable(anyhow!("{}", args.store.missing())));
     };
-    let record = store::record(&*store, &args.lease).await.map_err(Exit::unreachable)?;
+    let record = store::record(&*store, &lease).await.map_err(Exit::unreachable)?;
     // Asked for last, so that it is no older than the record.
-    let last = store::answer(store.last_term(&args.lease)).await.map_err(Exit::unreachable)?;
+    let last = store::answer(store.last_term(&lease)).await.map_err(Exit::unreachable)?;
     let highest = last.max(record.as_ref().and_then(|record| record.term));
-    let verdict = judge(args.term, record.as_ref(), highest);
+    let verdict = judge(term, record.as_ref(), highest);
     if args.json {
         output::line(json!({
-            "key": args.lease.as_str(),
-            "term": args.term.get(),
-            "admitted": verdict.admitted,
+            "key": lease.as_str(),
+            "term": term.get(),
+            "admitted": verdict.code == ADMITTED,
             "highest": highest.map(Term::get),
             "holder": record.as_ref().map(|record| record.holder.as_str()),
         }))?;
     } else {
         output::line(&verdict.words)?;
     }
-    Ok(if verdict.admitted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(ExitCode::from(verdict.code))
 }
 
+/// The exit codes of the answers.
+const ADMITTED: u8 = 0;
+const REFUSED: u8 = 1;
+
 struct Verdict {
-    admitted: bool,
+    code: u8,
     words: String,
 }
 
@@ -100,11 +121,13 @@ fn judge(term: Term, record: Option<&LeaseRecord>, highest: Option<Term>) -> Ver
             RecordFormat::Tenure(_) => "a holder without a term",
         };
         let words = format!("refused: the lease is held by {why}, {holder}: the tenure of term {term} is over");
-        return Verdict { admitted: false, words };
+        return Verdict { code: REFUSED, words };
     }
     let Some(highest) = highest else {
-        let words = format!("admitted: no tenure of the lease is known, so none newer than term {term}");
-        return Verdict { admitted: true, words };
+        let words = format!(
+            "refused: nothing is known of the lease, so nothing can be said of term {term}; is it this store, and this name?"
+        );
+        return Verdict { code: UNKNOWN, words };
     };
     let is_held = record.is_some_and(|record| record.term == Some(highest));
     let admitted = Fence::above(Some(highest)).admit(term).is_ok();
@@ -118,7 +141,7 @@ fn judge(term: Term, record: Option<&LeaseRecord>, highest: Option<Term>) -> Ver
         (false, true) => format!("refused: term {term} is stale: {holder} holds the lease under term {highest}"),
         (false, false) => format!("refused: term {term} is stale: the last tenure had term {highest}"),
     };
-    Verdict { admitted, words }
+    Verdict { code: if admitted { ADMITTED } else { REFUSED }, words }
 }
 
 fn parse_term(text: &str) -> Result<Term, String> {
@@ -132,11 +155,11 @@ mod tests {
     use crate::leases::tests::lease;
 
     fn admitted(term: u64, record: Option<&LeaseRecord>, highest: u64) -> bool {
-        judge(Term::new(term).unwrap(), record, Term::new(highest)).admitted
+        judge(Term::new(term).unwrap(), record, Term::new(highest)).code == ADMITTED
     }
 
-    /// Lower refused, equal and higher admitted, whether the last tenure holds the lease or is over; a key that nobody
-    /// has held admits, one that another program holds does not.
+    /// Lower refused, equal and higher admitted, whether the last tenure holds the lease or is over; of a key that nobody
+    /// has held nothing is known, and one that another program holds admits nothing.
     #[test]
     fn the_answer_is_that_of_a_fence() {
         let held = lease("k", "me", 10, 1_000);
@@ -144,7 +167,7 @@ mod tests {
             assert!(!admitted(9, record, 10) && admitted(10, record, 10) && admitted(11, record, 10));
         }
         assert!(!admitted(10, Some(&held), 11), "a tenure began after the record was read");
-        assert!(admitted(1, None, 0));
+        assert_eq!(judge(Term::new(1).unwrap(), None, None).code, UNKNOWN);
         let foreign = LeaseRecord { term: None, nonce: None, format: RecordFormat::Foreign, ..held };
         assert!(!admitted(10, Some(&foreign), 0) && !admitted(10, Some(&foreign), 9));
     }

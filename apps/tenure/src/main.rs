@@ -15,6 +15,7 @@ mod doctor;
 mod durations;
 mod exit;
 mod fence;
+mod handed;
 mod http;
 mod identity;
 mod ingest;

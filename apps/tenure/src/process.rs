@@ -3,24 +3,26 @@
 //! Death is proven when there is no child left to wait for: orphans of a sub-reaper's descendants become its children,
 //! whatever group or session they moved to, so nothing can act any more once waiting finds nobody.
 
+pub(crate) mod cgroup;
 mod descendants;
+mod end;
+mod proc;
 mod releases;
+pub(crate) mod room;
+mod send;
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::ExitStatus;
-use std::time::Duration;
 
-use rustix::process::{Pid, Signal, WaitOptions};
+use rustix::process::{Pid, WaitOptions};
 
-pub(crate) use descendants::{parent_of, reap_strays, signal_child, signal_descendants};
+pub(crate) use descendants::{Descendants, has_ended, parent_of, reap_strays};
+pub(crate) use end::end_everything;
+pub(crate) use proc::Comm;
 pub(crate) use releases::Releases;
-
-/// The pauses between two kills of everything grow from the first to the second while nothing ends.
-const KILL_AGAIN: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(500));
-/// So many of them do not grow: mostly everything is over by then, and somebody waits for it.
-const QUICK: u32 = 32;
+pub(crate) use send::Sent;
 
 /// Orphaned descendants of this process come to it from now on. Only Linux can do that; elsewhere they go to init, and
 /// what leaves its process group is out of reach.
@@ -62,31 +64,6 @@ pub(crate) fn wait() -> Change {
     }
 }
 
-/// Kills and reaps everything below this process; blocks until nothing is left. What cannot be killed (a process inside a
-/// hung file system) is waited for: it could still act.
-pub(crate) fn end_everything() {
-    let own = rustix::process::getpid();
-    let mut in_vain = 0_u32;
-    loop {
-        signal_descendants(own, Signal::KILL);
-        loop {
-            match rustix::process::wait(WaitOptions::NOHANG) {
-                Ok(Some(_)) => in_vain = 0,
-                Err(rustix::io::Errno::INTR) => {}
-                Ok(None) => break,
-                Err(_) => return,
-            }
-        }
-        // A kill takes effect at once or within moments; whom the search missed is found by the next one.
-        std::thread::sleep(pause(in_vain));
-        in_vain = in_vain.saturating_add(1);
-    }
-}
-
-fn pause(in_vain: u32) -> Duration {
-    KILL_AGAIN.0.saturating_mul(2_u32.saturating_pow(in_vain.saturating_sub(QUICK))).min(KILL_AGAIN.1)
-}
-
 /// This program's file; what this process runs itself where that was replaced or removed since, so that an upgrade in
 /// place never mixes two versions in one tree.
 pub(crate) fn own_program() -> io::Result<PathBuf> {
@@ -98,16 +75,3 @@ pub(crate) fn own_program() -> io::Result<PathBuf> {
 /// Tests that have children take turns: one that reaps everything would take the others' along.
 #[cfg(test)]
 pub(crate) static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What dies at once is not waited for; what cannot be killed does not keep a processor busy.
-    #[test]
-    fn kills_are_quick_at_first_and_rare_in_the_end() {
-        let soon: Duration = (0..QUICK).map(pause).sum();
-        assert_eq!(soon, Duration::from_millis(32));
-        assert_eq!([QUICK + 1, QUICK + 9, u32::MAX].map(pause), [2, 500, 500].map(Duration::from_millis));
-    }
-}

@@ -8,6 +8,7 @@
 mod args;
 mod campaign;
 mod config;
+mod death;
 mod guard;
 mod health;
 mod heir;
@@ -24,10 +25,13 @@ mod refusal;
 mod reign;
 mod requests;
 mod shell;
+mod spare;
 mod stage;
 pub(crate) mod status_file;
 mod teller;
 mod terminal;
+mod toll;
+mod unreached;
 mod values;
 mod watchdog;
 
@@ -42,13 +46,14 @@ use tenure::{Leadership, LossReason, Status, Time};
 use tenure_core::Held;
 use tokio::sync::watch;
 
-use crate::exit::{Exit, LOST, NOT_ACQUIRED, UNREACHABLE};
+use crate::exit::{End, Exit, LOST, NOT_ACQUIRED, UNREACHABLE, after};
 use crate::store;
 use crate::{durations, identity, process, signals};
 pub(crate) use args::Args;
 use args::Restart;
 use campaign::{Campaign, Candidate};
 use config::Config;
+use guard::Guard;
 use health::Health;
 use heir::Heir;
 use hooks::Hooks;
@@ -58,10 +63,15 @@ use link::{Charge, Order};
 use moments::Moment;
 use reign::{Outcome, Reign, Why};
 use requests::Requests;
+use spare::Spare;
 use teller::Teller;
 use terminal::Terminal;
 use watchdog::settlement::Estate;
 
+/// How many files `tenure run` may have open at a time, with some to spare.
+const DESCRIPTORS: usize = 32;
+/// As long as this process lives.
+const FOR_EVER: Duration = Duration::from_secs(1 << 32);
 /// How long an end may wait for a store that does not answer.
 const LAST_ANSWER: Duration = Duration::from_secs(5);
 /// The pause before a restart, so that a command that ends at once does not spin.
@@ -101,27 +111,35 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         "tenure: this system cannot adopt orphans and its clock may stand still in sleep: what leaves the command's process \
          group outlives it, and a machine that sleeps past a deadline acts late; only the term protects then"
     );
-    process::adopt_orphans().context("cannot become a sub-reaper")?;
+    process::adopt_orphans().context("cannot become a sub-reaper").map_err(Exit::unreachable)?;
+    process::room::for_descriptors(DESCRIPTORS).map_err(Exit::unreachable)?;
     // Opened before there are other threads, so that none of them can be stopped for using it.
     let terminal = Terminal::open();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let no_thread = "cannot start a thread: there are as many processes as this user or this container may have";
+    // A thread for blocking calls that stays: where none can be made any more what they are asked for waits for this one.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().thread_keep_alive(FOR_EVER).build()?;
+    let spare = Spare::start().context(no_thread).map_err(Exit::unreachable)?;
     let finish = runtime.block_on(async {
+        let guard = Guard::start().context(no_thread).map_err(Exit::unreachable)?;
+        process::room::for_a_thread().map_err(Exit::unreachable)?;
+        tokio::task::spawn_blocking(|| ()).await.context(no_thread).map_err(Exit::unreachable)?;
         let mut teller = Teller::new(Hooks::new(config.on_lost.clone()));
-        let finish = serve(&config, terminal.as_ref(), &mut teller).await;
+        let finish = serve(&config, terminal.as_ref(), &guard, &spare, &mut teller).await;
         teller.finish().await;
         finish
     });
     // What still blocks a thread (a stuck store) must not keep this process.
     runtime.shutdown_timeout(Duration::from_millis(100));
-    match finish? {
-        Finish::Done(code) => Ok(ExitCode::from(code)),
-        Finish::Left { code, heir, .. } => {
+    let end = match finish? {
+        Finish::Done(end) => end,
+        Finish::Left { end, heir, .. } => {
             // Nobody renews any more, and the leadership was not given back: the watchdog does with the lease what it would
             // do had this process died. It has it last.
-            heir.inherit();
-            Ok(ExitCode::from(code))
+            heir.inherit(&spare);
+            end
         }
-    }
+    };
+    Ok(end.take())
 }
 
 /// The store's URL as it may be shown, where it holds a secret and was given as an argument.
@@ -134,12 +152,18 @@ fn said_in_an_argument(url: &str) -> Option<String> {
 /// How a run ends.
 enum Finish {
     /// Nothing is held any more.
-    Done(u8),
+    Done(End),
     /// The lease is to last on its own. What would release it is kept from doing so until the runtime is gone.
-    Left { code: u8, heir: Box<Heir>, _leadership: Leadership, _candidate: Box<Candidate> },
+    Left { end: End, heir: Box<Heir>, _leadership: Leadership, _candidate: Box<Candidate> },
 }
 
-async fn serve(config: &Config, terminal: Option<&Terminal>, teller: &mut Teller) -> Result<Finish> {
+async fn serve(
+    config: &Config,
+    terminal: Option<&Terminal>,
+    guard: &Guard,
+    spare: &Spare,
+    teller: &mut Teller,
+) -> Result<Finish> {
     signals::keep_children()?;
     let mut requests = Requests::listen()?;
     // Endpoints come first: a start that hangs can be looked at.
@@ -173,13 +197,13 @@ async fn serve(config: &Config, terminal: Option<&Terminal>, teller: &mut Teller
             && let Some(health) = &mut health
         {
             // One claim is all there will be, and none is made while unfit.
-            let code = tokio::select! {
-                healthy = health.first() => (!healthy).then_some(NOT_ACQUIRED),
-                signal = requests.next_end() => Some(after(signal.as_raw())),
+            let end = tokio::select! {
+                healthy = health.first() => (!healthy).then_some(End::Code(NOT_ACQUIRED)),
+                signal = requests.next_end() => Some(End::asked(signal)),
             };
-            if let Some(code) = code {
+            if let Some(end) = end {
                 give_up(candidate, keeper).await;
-                return Ok(Finish::Done(code));
+                return Ok(Finish::Done(end));
             }
         }
         let campaign = campaign(config, &mut candidate, &mut keeper, &charge, &mut requests, teller).await;
@@ -187,12 +211,12 @@ async fn serve(config: &Config, terminal: Option<&Terminal>, teller: &mut Teller
             Campaign::Won(leadership, events) => (leadership, events),
             Campaign::Asked(signal) => {
                 give_up(candidate, keeper).await;
-                return Ok(Finish::Done(after(signal.as_raw())));
+                return Ok(Finish::Done(End::asked(signal)));
             }
             Campaign::NotInTime => {
                 teller.tell(&Moment::Refused(candidate.refusal(config.patience).await));
                 give_up(candidate, keeper).await;
-                return Ok(Finish::Done(NOT_ACQUIRED));
+                return Ok(Finish::Done(End::Code(NOT_ACQUIRED)));
             }
             Campaign::NoAnswer(message) => {
                 give_up(candidate, keeper).await;
@@ -217,12 +241,14 @@ async fn serve(config: &Config, terminal: Option<&Terminal>, teller: &mut Teller
             keep_until: if config.hold_for.is_zero() { Time::ZERO } else { began + config.hold_for },
             holder: candidate.holder(),
             terminal,
+            guard,
+            spare,
             requests: &mut requests,
             teller: &mut *teller,
         };
         let keep_until = reign.keep_until;
         let outcome = reign.run(present).await?;
-        let code = code(&outcome);
+        let end = end(&outcome);
         let again = !outcome.asked
             && match outcome.why {
                 Why::Lost(_) | Why::WatchdogFailed => config.restart.is_some(),
@@ -249,7 +275,7 @@ async fn serve(config: &Config, terminal: Option<&Terminal>, teller: &mut Teller
             if !stay {
                 let estate = estate(config, &leadership, keep_until);
                 let heir = Box::new(Heir::new(outcome.keeper, charge, estate)?);
-                return Ok(Finish::Left { code, heir, _leadership: leadership, _candidate: Box::new(candidate) });
+                return Ok(Finish::Left { end, heir, _leadership: leadership, _candidate: Box::new(candidate) });
             }
         }
         let released = tokio::time::timeout(LAST_ANSWER, leadership.resign()).await.is_ok();
@@ -261,12 +287,12 @@ async fn serve(config: &Config, terminal: Option<&Terminal>, teller: &mut Teller
             // It goes on trying to release, and ends then.
             Some(keeper) if !stay => {
                 drop(keeper);
-                return Ok(Finish::Done(code));
+                return Ok(Finish::Done(end));
             }
             Some(keeper) => Some(keeper),
             // The next campaign begins with hiring one.
             None if stay => None,
-            None => return Ok(Finish::Done(code)),
+            None => return Ok(Finish::Done(end)),
         };
         // What ends at once should not spin.
         if stay {
@@ -274,7 +300,7 @@ async fn serve(config: &Config, terminal: Option<&Terminal>, teller: &mut Teller
         }
         if !stay {
             dismiss(keeper).await;
-            return Ok(Finish::Done(code));
+            return Ok(Finish::Done(end));
         }
     }
 }
@@ -405,23 +431,19 @@ async fn given_up(leadership: &Leadership, mut status: watch::Receiver<Status>) 
     }
 }
 
-/// The exit code that says how a run ended.
-fn code(outcome: &Outcome) -> u8 {
+/// What says how a run ended.
+fn end(outcome: &Outcome) -> End {
     match (&outcome.why, outcome.status) {
-        (Why::Lost(_) | Why::WatchdogFailed, _) => LOST,
-        (Why::NotStarted, _) => UNREACHABLE,
-        (_, Some(status)) => match (status.code(), status.signal()) {
-            (Some(code), _) => u8::try_from(code).unwrap_or(1),
-            (None, signal) => after(signal.unwrap_or(0)),
+        (Why::Lost(_) | Why::WatchdogFailed, _) => End::Code(LOST),
+        (Why::NotStarted, _) => End::Code(UNREACHABLE),
+        (_, Some(status)) => match (status.code(), status.signal().and_then(Signal::from_named_raw)) {
+            (Some(code), _) => End::Code(u8::try_from(code).unwrap_or(1)),
+            (None, Some(signal)) if outcome.passed == Some(signal) => End::asked(signal),
+            (None, _) => End::Code(after(status.signal().unwrap_or(0))),
         },
         // The watchdog failed while the command was to end: it was killed then.
-        (_, None) => after(Signal::KILL.as_raw()),
+        (_, None) => End::Code(after(Signal::KILL.as_raw())),
     }
-}
-
-/// The exit code of what a signal ended.
-fn after(signal: i32) -> u8 {
-    128_u8.saturating_add(u8::try_from(signal).unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -429,19 +451,26 @@ mod tests {
     use super::*;
     use std::process::ExitStatus;
 
-    /// The command's own code, 128 and the signal that ended it, or 75 where leadership ended first.
+    /// The command's own code, 128 and the signal that ended it, or 75 where leadership ended first. What a signal ended
+    /// that was passed on ends this process by the same one.
     #[test]
-    fn exit_codes_say_how_it_ended() {
-        let code = |why, status: Option<i32>| {
-            code(&Outcome { status: status.map(ExitStatus::from_raw), why, asked: false, keeper: None })
+    fn the_end_says_how_it_came() {
+        let passed = |why, status: Option<i32>, passed| {
+            let status = status.map(ExitStatus::from_raw);
+            end(&Outcome { status, why, passed, asked: false, keeper: None })
         };
-        assert_eq!(code(Why::Itself, Some(3 << 8)), 3);
-        assert_eq!(code(Why::Itself, Some(9)), 137);
-        assert_eq!(code(Why::Asked, Some(15)), 143);
-        assert_eq!(code(Why::Asked, Some(0)), 0);
-        assert_eq!(code(Why::Lost(LossReason::Expired), Some(0)), 75);
-        assert_eq!(code(Why::WatchdogFailed, None), 75);
-        assert_eq!(code(Why::Asked, None), 137);
-        assert_eq!(code(Why::NotStarted, None), 69);
+        let code = |why, status| passed(why, status, None);
+        assert_eq!(code(Why::Itself, Some(3 << 8)), End::Code(3));
+        assert_eq!(code(Why::Itself, Some(9)), End::Code(137));
+        assert_eq!(code(Why::Itself, Some(15)), End::Code(143));
+        assert_eq!(passed(Why::Asked, Some(15), Some(Signal::TERM)), End::Signal(Signal::TERM));
+        assert_eq!(passed(Why::Asked, Some(2), Some(Signal::INT)), End::Signal(Signal::INT));
+        assert_eq!(passed(Why::Asked, Some(9), Some(Signal::TERM)), End::Code(137));
+        assert_eq!(passed(Why::Asked, Some(10), Some(Signal::USR1)), End::Code(138));
+        assert_eq!(passed(Why::Asked, Some(0), Some(Signal::TERM)), End::Code(0));
+        assert_eq!(passed(Why::Lost(LossReason::Expired), Some(15), Some(Signal::TERM)), End::Code(75));
+        assert_eq!(code(Why::WatchdogFailed, None), End::Code(75));
+        assert_eq!(code(Why::Asked, None), End::Code(137));
+        assert_eq!(code(Why::NotStarted, None), End::Code(69));
     }
 }

@@ -2,25 +2,26 @@
 
 use std::io;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use rustix::process::Signal;
+use tokio::signal::unix::{Signal as Listener, SignalKind, signal};
 
 /// Listens from its making on.
 #[derive(Debug)]
 pub(crate) struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Option<Signal>,
+    terminate: Listener,
+    interrupt: Listener,
+    hangup: Option<Listener>,
 }
 
 impl Signals {
     /// Takes the signals over from their default, which would end the process at once.
     pub(crate) fn listen() -> io::Result<Signals> {
-        let hangup = if is_ignored(rustix::process::Signal::HUP) { None } else { Some(signal(SignalKind::hangup())?) };
+        let hangup = if is_ignored(Signal::HUP) { None } else { Some(signal(SignalKind::hangup())?) };
         Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())?, hangup })
     }
 
-    /// Waits for the next one; answers its name. Signals that come close together can count as one.
-    pub(crate) async fn next(&mut self) -> &'static str {
+    /// Waits for the next one. Signals that come close together can count as one.
+    pub(crate) async fn next(&mut self) -> Signal {
         let hangup = async {
             match &mut self.hangup {
                 Some(hangup) => hangup.recv().await,
@@ -28,10 +29,19 @@ impl Signals {
             }
         };
         tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = hangup => "SIGHUP",
+            _ = self.terminate.recv() => Signal::TERM,
+            _ = self.interrupt.recv() => Signal::INT,
+            _ = hangup => Signal::HUP,
         }
+    }
+}
+
+/// The name of a signal that asks for an end.
+pub(crate) fn name(signal: Signal) -> &'static str {
+    match signal {
+        Signal::INT => "SIGINT",
+        Signal::HUP => "SIGHUP",
+        _ => "SIGTERM",
     }
 }
 
@@ -39,7 +49,7 @@ impl Signals {
 /// them by itself: nobody learns how they ended, and their numbers are given to others at once. Taken over here, it has its
 /// default again in every program that is started from here.
 pub(crate) fn keep_children() -> io::Result<()> {
-    if is_ignored(rustix::process::Signal::CHILD) {
+    if is_ignored(Signal::CHILD) {
         // Once taken over it stays so, whoever listens.
         drop(signal(SignalKind::child())?);
     }
@@ -47,7 +57,7 @@ pub(crate) fn keep_children() -> io::Result<()> {
 }
 
 /// Whether whoever started this process has the signal ignored.
-pub(crate) fn is_ignored(signal: rustix::process::Signal) -> bool {
+pub(crate) fn is_ignored(signal: Signal) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     ignores(&status, SignalKind::from_raw(signal.as_raw()))
 }

@@ -11,6 +11,7 @@ use tenure_open::OpenError;
 use tenure_store::{LeaseStore, StoreError};
 
 use crate::exit::Exit;
+use crate::handed;
 use crate::secrets::without_secrets;
 
 /// How long one call to a store may take, whatever the store itself allows.
@@ -35,7 +36,7 @@ impl StoreArgs {
     /// The URL that was given, or that of the default store. An empty variable of the environment is none.
     pub(crate) fn url(&self) -> Result<String> {
         match self.store.as_ref().filter(|_| !self.is_default()) {
-            Some(url) => Ok(url.clone()),
+            Some(url) => Ok(handed::with_login(url.clone())),
             None => crate::places::default_store().map_err(Exit::usage),
         }
     }

@@ -11,13 +11,14 @@ use anyhow::{Context, Result};
 use futures_util::future::try_join_all;
 use futures_util::{FutureExt, StreamExt};
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::Signal;
 use serde_json::Value;
 use tenure_core::{KeyPrefix, LeaseKey, LeaseRecord};
 use tenure_store::{LeaseStore, StoreError, StoreErrorKind, Wake, WakeStream};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::exit::{self, Exit};
+use crate::exit::{End, Exit};
 use crate::leases::{self, ListArgs};
 use crate::output;
 use crate::signals::Signals;
@@ -69,8 +70,8 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
             outcome = watch(args.list) => outcome.map(|()| ExitCode::SUCCESS),
             () = closed.notified() => Ok(ExitCode::SUCCESS),
             signal = signals.next() => Ok(match signal {
-                "SIGINT" => ExitCode::SUCCESS,
-                other => ExitCode::from(exit::after(other)),
+                Signal::INT => ExitCode::SUCCESS,
+                other => End::asked(other).take(),
             }),
         }
     })

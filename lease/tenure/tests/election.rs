@@ -145,7 +145,7 @@ async fn an_unhealthy_leader_hands_over() {
     let again = tokio::time::timeout(Duration::from_millis(300), a.campaign()).await;
     assert!(again.is_err(), "an unhealthy candidate campaigned");
     a.set_healthy(true);
-    within("leadership once healthy", a.campaign()).await.unwrap();
+    let _leads = within("leadership once healthy", a.campaign()).await.unwrap();
 }
 
 /// A term that a sink refused ends the tenure, and the next one is above what the sink has seen.

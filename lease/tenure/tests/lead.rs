@@ -261,7 +261,7 @@ async fn a_lead_that_is_dropped() {
             _ = stopped.wait_for(|stop| *stop) => true,
         }
     });
-    assert!(scene.lasts(led, async |_, _| drop(stop.send_replace(true))).await.unwrap());
+    assert!(scene.lasts(led, async |_, _| assert!(!stop.send_replace(true))).await.unwrap());
 }
 
 /// Work that does not end when its tenure does is dropped, before the next one is granted.

@@ -94,6 +94,7 @@ async fn supervise(config: Config) -> Result<ExitCode> {
                     }
                     Some(at) if tenure::now().since(at) < ONE_SIGNAL => {}
                     Some(_) => {
+                        let signal = crate::signals::name(signal);
                         tracing::warn!(component = "supervisor", pid, signal, "asked again: ending without draining");
                         worker.kill();
                     }

@@ -10,7 +10,7 @@ use tenure_ingest::{Daemon, Shutdown};
 use super::config::Config;
 use super::http;
 use crate::exit::Exit;
-use crate::signals::Signals;
+use crate::signals::{self, Signals};
 
 /// Runs the daemon until a signal or the supervisor's death ends it.
 pub(crate) fn run(config: Config, supervised: bool) -> Result<()> {
@@ -35,7 +35,7 @@ async fn serve(config: Config, supervised: bool) -> Result<()> {
     let asked = shutdown.clone();
     tokio::spawn(async move {
         let signal = signals.next().await;
-        tracing::info!(component = "ingest", "{signal}: draining");
+        tracing::info!(component = "ingest", "{}: draining", signals::name(signal));
         asked.drain();
         // A second one is the supervisor's to act on: it ends this process, and proves the end.
         loop {

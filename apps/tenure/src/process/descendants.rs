@@ -1,39 +1,113 @@
-//! Everything that lives below a process, found through `/proc`.
+//! Everything that lives below a process: found, counted, signalled.
 
-use rustix::process::{Pid, Signal, WaitOptions, waitpid};
+use std::collections::VecDeque;
+use std::io;
 
-/// Sends `signal` to every process below `root`, at whatever depth, in whatever group or session; answers how many got it.
-///
-/// What is forked meanwhile can be missed: who wants everything dead calls this again and again, until there is nothing
-/// left to wait for. Only Linux has the means; elsewhere nothing is found.
-pub(crate) fn signal_descendants(root: Pid, signal: Signal) -> usize {
-    let mut reached = 0;
-    for (parent, pid) in descendants(root) {
-        reached += usize::from(send(parent, pid, signal));
+use rustix::process::{Pid, Signal, WaitOptions, getpid, waitpid};
+
+use super::proc::{Comm, Proc};
+use super::send::{Sent, send};
+
+/// How many processes may wait to be looked into during one walk. What comes on top is met by the next walk: who was above
+/// it has been signalled by then.
+const WAITING: usize = 16 << 10;
+/// How many processes one walk visits at most, so that it ends however fast they fork.
+const VISITED: usize = 256 << 10;
+
+/// A way to walk through descendants, which needs no memory any more once it is made.
+#[derive(Debug)]
+pub(crate) struct Descendants {
+    proc: Proc,
+    waiting: VecDeque<Pid>,
+}
+
+/// What came of signalling many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reached {
+    /// How many got it.
+    pub(crate) delivered: usize,
+    /// How many are there that this process may not signal.
+    pub(crate) refused: usize,
+}
+
+impl Descendants {
+    /// Makes one. Fails where processes cannot be looked at.
+    pub(crate) fn new() -> io::Result<Descendants> {
+        Ok(Descendants { proc: Proc::open()?, waiting: VecDeque::with_capacity(WAITING) })
     }
-    reached
-}
 
-/// Sends `signal` to a child of this process; answers whether it got it.
-pub(crate) fn signal_child(pid: Pid, signal: Signal) -> bool {
-    #[cfg(target_os = "linux")]
-    return send(rustix::process::getpid(), pid, signal);
-    #[cfg(not(target_os = "linux"))]
-    rustix::process::kill_process(pid, signal).is_ok()
-}
+    /// Sends `signal` to every process below `root`, at whatever depth, in whatever group or session, parents before their
+    /// children, and tells what became of each.
+    ///
+    /// What is forked meanwhile can be missed: who wants everything dead calls this again and again, until there is nothing
+    /// left to wait for. Only Linux has the means; elsewhere nothing is found.
+    pub(crate) fn signal(&mut self, root: Pid, signal: Signal, mut told: impl FnMut(Pid, Sent)) -> Reached {
+        let mut reached = Reached::default();
+        self.walk(root, |proc, parent, pid| {
+            let sent = send(proc, parent, pid, signal);
+            match sent {
+                Sent::Delivered(_) => reached.delivered += 1,
+                Sent::Refused(_) => reached.refused += 1,
+                Sent::Gone => {}
+            }
+            told(pid, sent);
+            true
+        });
+        reached
+    }
 
-/// Signals `pid` if it still is a child of `parent`: a number that was reaped and given to a stranger is left alone.
-#[cfg(target_os = "linux")]
-fn send(parent: Pid, pid: Pid, signal: Signal) -> bool {
-    use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
-    // The handle names one process for good, so the check after it holds for whoever gets the signal.
-    let Ok(handle) = pidfd_open(pid, PidfdFlags::empty()) else { return false };
-    parent_of(pid) == Some(parent) && pidfd_send_signal(&handle, signal).is_ok()
-}
+    /// Signals a child of this process.
+    pub(crate) fn signal_child(&self, pid: Pid, signal: Signal) -> Sent {
+        send(&self.proc, getpid(), pid, signal)
+    }
 
-#[cfg(not(target_os = "linux"))]
-fn send(_: Pid, _: Pid, _: Signal) -> bool {
-    false
+    /// How many processes live below `root` at the moment.
+    pub(crate) fn count(&mut self, root: Pid) -> usize {
+        let mut count = 0;
+        self.walk(root, |_, _, _| {
+            count += 1;
+            true
+        });
+        count
+    }
+
+    /// Tells the names of some of the processes below `root`, at most so many.
+    pub(crate) fn look(&mut self, root: Pid, most: usize, mut each: impl FnMut(Pid, Comm)) {
+        let mut left = most;
+        self.walk(root, |proc, _, pid| {
+            if let Some(stat) = proc.stat(pid).filter(|stat| left > 0 && !stat.has_ended) {
+                left -= 1;
+                each(pid, stat.comm);
+            }
+            left > 0
+        });
+    }
+
+    /// Hands out each process with its parent, for as long as that is asked for.
+    fn walk(&mut self, root: Pid, mut visit: impl FnMut(&Proc, Pid, Pid) -> bool) {
+        let Descendants { proc, waiting } = self;
+        waiting.clear();
+        waiting.push_back(root);
+        let mut visited = 0;
+        while let Some(parent) = waiting.pop_front() {
+            let known = waiting.len();
+            // Where nothing can be opened the children of this process are told all the same, and others come to it once
+            // their parents have ended.
+            let _ = proc.children(parent, |child| {
+                if child != root && waiting.len() < WAITING {
+                    waiting.push_back(child);
+                }
+            });
+            // Before its own children are looked for, so that who got a kill forks no more.
+            if !waiting.range(known..).all(|child| visit(proc, parent, *child)) {
+                return;
+            }
+            visited += waiting.len() - known;
+            if visited >= VISITED {
+                return;
+            }
+        }
+    }
 }
 
 /// Reaps what has come to this process as an orphan, has ended, and is waited for by nobody.
@@ -41,149 +115,126 @@ fn send(_: Pid, _: Pid, _: Signal) -> bool {
 /// For a process all of whose own children lead a process group in its session: those are left to who started them, and so
 /// is an orphan that looks the same.
 pub(crate) fn reap_strays() {
-    let own = rustix::process::getpid();
-    let Some(here) = standing(own) else { return };
-    for child in children(own) {
-        let stray =
-            |child_is: &Standing| child_is.session != here.session || child_is.group != child.as_raw_nonzero().get();
-        if standing(child).filter(|child_is| child_is.has_ended).as_ref().is_some_and(stray) {
+    let own = getpid();
+    let Ok(mut proc) = Proc::open() else { return };
+    let Some(here) = proc.stat(own) else { return };
+    let mut children = Vec::new();
+    let _ = proc.children(own, |child| children.push(child));
+    for child in children {
+        let stray = |child_is: &super::proc::Stat| {
+            child_is.session != here.session || child_is.group != child.as_raw_nonzero().get()
+        };
+        if proc.stat(child).filter(|child_is| child_is.has_ended).as_ref().is_some_and(stray) {
             let _ = waitpid(Some(child), WaitOptions::NOHANG);
         }
     }
 }
 
-/// What a process is to its parent, group and session.
-struct Standing {
-    has_ended: bool,
-    parent: Option<Pid>,
-    group: i32,
-    session: i32,
-}
-
-fn standing(pid: Pid) -> Option<Standing> {
-    let stat = std::fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-    // The command stands in parentheses and may hold anything; the state is the first field after it.
-    let end = stat.iter().rposition(|byte| *byte == b')')?;
-    let mut fields = std::str::from_utf8(&stat[end + 1..]).ok()?.split_ascii_whitespace();
-    Some(Standing {
-        has_ended: fields.next()? == "Z",
-        parent: number(fields.next()?),
-        group: fields.next()?.parse().ok()?,
-        session: fields.next()?.parse().ok()?,
-    })
-}
-
-/// Every process below `root` with its parent; parents come before their children.
-fn descendants(root: Pid) -> Vec<(Pid, Pid)> {
-    let mut found: Vec<(Pid, Pid)> = Vec::new();
-    let mut parents = vec![root];
-    while let Some(parent) = parents.pop() {
-        for child in children(parent) {
-            // Numbers can be reused while this looks around: nobody is visited twice.
-            if child != root && found.iter().all(|(_, known)| *known != child) {
-                found.push((parent, child));
-                parents.push(child);
-            }
-        }
-    }
-    found
-}
-
-/// The children of `parent`: the kernel keeps a list per thread; where it was built without that, everybody is asked.
-fn children(parent: Pid) -> Vec<Pid> {
-    let tasks = format!("/proc/{}/task", parent.as_raw_nonzero());
-    let Ok(tasks) = std::fs::read_dir(tasks) else { return Vec::new() };
-    let mut children = Vec::new();
-    for task in tasks.flatten() {
-        match std::fs::read_to_string(task.path().join("children")) {
-            Ok(list) => children.extend(list.split_ascii_whitespace().filter_map(number)),
-            // The thread has ended, or the kernel keeps no lists.
-            Err(_) if task.path().exists() => return children_by_search(parent),
-            Err(_) => {}
-        }
-    }
-    children
-}
-
-fn children_by_search(parent: Pid) -> Vec<Pid> {
-    let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
-    let all = processes.flatten().filter_map(|process| number(process.file_name().to_str()?));
-    all.filter(|pid| parent_of(*pid) == Some(parent)).collect()
+/// Whether a process has ended, reaped or not.
+pub(crate) fn has_ended(pid: Pid) -> bool {
+    Proc::open().is_ok_and(|proc| proc.stat(pid).is_none_or(|stat| stat.has_ended))
 }
 
 /// The parent of a process, where it is there.
 pub(crate) fn parent_of(pid: Pid) -> Option<Pid> {
-    standing(pid)?.parent
-}
-
-fn number(text: &str) -> Option<Pid> {
-    Pid::from_raw(text.parse().ok()?)
+    Proc::open().ok()?.stat(pid)?.parent
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::io::Read;
+    use std::os::unix::process::CommandExt;
     use std::process::{Command, Stdio};
 
-    /// Grandchildren are found, also in a session of their own, by the kernel's lists as well as by searching.
+    /// A shell with a child that has a child in a session of its own.
+    fn family() -> std::process::Child {
+        let script = "setsid sh -c 'echo; sleep 1000 & wait' & wait";
+        let mut child = Command::new("sh").args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+        child
+    }
+
+    fn until(what: &str, mut holds: impl FnMut() -> bool) {
+        let give_up = tenure::now() + std::time::Duration::from_secs(10);
+        while !holds() {
+            assert!(tenure::now() < give_up, "{what}: not in time");
+            std::thread::yield_now();
+        }
+    }
+
+    /// Grandchildren are found and signalled, also in a session of their own; what is killed takes them along to this
+    /// process, and a second pass finds them there.
     #[test]
     fn everything_below_is_found() {
         let _turn = crate::process::TURN.blocking_lock();
-        let script = "setsid sh -c 'echo; sleep 1000 & wait' & wait";
-        let mut child = Command::new("sh").args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+        crate::process::adopt_orphans().unwrap();
+        let mut child = family();
         let root = Pid::from_child(&child);
+        let mut descendants = Descendants::new().unwrap();
+        until("two below it", || descendants.count(root) == 2);
+        let mut told = Vec::new();
+        let reached = descendants.signal(root, Signal::STOP, |pid, sent| told.push((pid, sent)));
+        assert_eq!(reached, Reached { delivered: 2, refused: 0 });
+        assert!(told.iter().all(|(_, sent)| matches!(sent, Sent::Delivered(comm) if !comm.to_string().is_empty())));
+        until("everybody's end", || {
+            descendants.signal(getpid(), Signal::KILL, |_, _| {});
+            while let Ok(Some(_)) = rustix::process::wait(WaitOptions::NOHANG) {}
+            descendants.count(getpid()) == 0
+        });
+        // It was reaped above.
+        let _ = child.try_wait();
+    }
+
+    /// A process that is not the child it was taken for gets no signal, nor one that has ended.
+    #[test]
+    fn strangers_and_the_dead_are_left_alone() {
+        let _turn = crate::process::TURN.blocking_lock();
+        let descendants = Descendants::new().unwrap();
+        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let pid = Pid::from_child(&child);
+        assert_eq!(send(&descendants.proc, Pid::INIT, pid, Signal::KILL), Sent::Gone);
+        assert!(matches!(descendants.signal_child(pid, Signal::KILL), Sent::Delivered(_)));
+        until("its end", || descendants.proc.stat(pid).is_some_and(|stat| stat.has_ended));
+        assert_eq!(descendants.signal_child(pid, Signal::KILL), Sent::Gone);
+        child.wait().unwrap();
+    }
+
+    /// A process whose first thread has ended goes on all the same.
+    #[test]
+    fn a_process_outlives_its_first_thread() {
+        let _turn = crate::process::TURN.blocking_lock();
+        let script = "import threading, ctypes, time\n\
+                      threading.Thread(target=lambda: time.sleep(1000)).start()\n\
+                      print(flush=True)\nctypes.CDLL(None).pthread_exit(0)";
+        let Ok(mut child) = Command::new("python3").args(["-c", script]).stdout(Stdio::piped()).spawn() else { return };
         child.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
-        let give_up = tenure::now() + std::time::Duration::from_secs(10);
-        while descendants(root).len() < 2 {
-            assert!(tenure::now() < give_up, "not found: {:?}", descendants(root));
-            std::thread::yield_now();
-        }
-        let found = descendants(root);
-        assert_eq!(found[0].0, root);
-        assert_eq!(children_by_search(root), children(root));
-        // A signal that ends nobody: a child whose parent has just been killed is another one's by then.
-        assert!(signal_descendants(root, Signal::STOP) >= 2);
-        for (parent, pid) in descendants(root).into_iter().rev() {
-            assert!(send(parent, pid, Signal::KILL));
-        }
+        let descendants = Descendants::new().unwrap();
+        let pid = Pid::from_child(&child);
+        until("its first thread's end", || {
+            std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap().contains(") Z ")
+        });
+        assert!(matches!(descendants.signal_child(pid, Signal::KILL), Sent::Delivered(_)));
         child.wait().unwrap();
     }
 
     /// An orphan that has ended is reaped; a child that somebody waits for keeps its exit status for them.
     #[test]
     fn only_strays_are_reaped() {
-        use std::os::unix::process::CommandExt;
         let _turn = crate::process::TURN.blocking_lock();
         crate::process::adopt_orphans().unwrap();
-        let ends = |pid: Pid| {
-            let give_up = tenure::now() + std::time::Duration::from_secs(10);
-            while standing(pid).is_some_and(|is| !is.has_ended) {
-                assert!(tenure::now() < give_up, "{pid:?} does not end");
-                std::thread::yield_now();
-            }
-        };
+        let proc = Proc::open().unwrap();
+        let ends = |pid: Pid| until("an end", || proc.stat(pid).is_none_or(|is| is.has_ended));
         let mut child = Command::new("sh").args(["-c", "exit 7"]).process_group(0).spawn().unwrap();
         let mut parent = Command::new("sh");
         let script = "setsid sh -c 'echo $$; exec sleep 0.01' & exit 0";
         let output = parent.args(["-c", script]).process_group(0).output().unwrap();
-        let orphan = number(std::str::from_utf8(&output.stdout).unwrap().trim()).unwrap();
+        let orphan = Pid::from_raw(std::str::from_utf8(&output.stdout).unwrap().trim().parse().unwrap()).unwrap();
         ends(orphan);
         ends(Pid::from_child(&child));
-        assert!(standing(orphan).is_some());
+        assert!(proc.stat(orphan).is_some());
         reap_strays();
-        assert!(standing(orphan).is_none());
+        assert!(proc.stat(orphan).is_none());
         assert_eq!(child.wait().unwrap().code(), Some(7));
-    }
-
-    /// A process that is not the child it was taken for gets no signal.
-    #[test]
-    fn a_stranger_is_left_alone() {
-        let _turn = crate::process::TURN.blocking_lock();
-        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
-        let pid = Pid::from_child(&child);
-        assert!(!send(Pid::INIT, pid, Signal::KILL));
-        assert!(send(rustix::process::getpid(), pid, Signal::KILL));
-        child.wait().unwrap();
     }
 }

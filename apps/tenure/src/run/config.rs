@@ -124,6 +124,12 @@ impl Config {
         }
     }
 
+    /// How much earlier than usual an end may begin before a renewal could have failed.
+    pub(super) fn spare(&self) -> Duration {
+        let busy = self.timing.renew_interval() + self.timing.stop_timeout() + LEAST_ANSWER;
+        self.timing.validity().saturating_sub(busy)
+    }
+
     /// How long before the deadline everything is killed: never so short that a busy machine would be late.
     pub(super) fn kill_lead(&self) -> Duration {
         self.timing.kill_lead().max(Duration::from_millis(50))

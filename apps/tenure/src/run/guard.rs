@@ -1,8 +1,7 @@
 //! The second watchdog: a thread of `tenure run` that kills at the deadline what a dead or stopped watchdog left alive.
 
 use std::io;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
@@ -10,50 +9,81 @@ use tenure::Mandate;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use crate::process::signal_descendants;
+use crate::process::Descendants;
 
 /// The pause between two kills.
 const AGAIN: Duration = Duration::from_millis(20);
 
-/// Guards one tenure until it is dropped.
+/// The thread, made at the start with all that it needs. It guards one tenure after the other.
 #[derive(Debug)]
 pub(super) struct Guard {
+    watches: Sender<Watch>,
+}
+
+/// Guards one tenure until it is dropped.
+#[derive(Debug)]
+pub(super) struct Guarded {
     over: CancellationToken,
-    thread: Option<(JoinHandle<()>, Sender<()>)>,
+    end: Option<Sender<()>>,
+    ended: Receiver<()>,
+}
+
+/// What the thread is given.
+#[derive(Debug)]
+struct Watch {
+    mandate: Mandate,
+    watchdog: Pid,
+    over: CancellationToken,
+    /// Closed when the tenure is over.
+    end: Receiver<()>,
+    /// Closed when nothing is killed any more.
+    ended: Sender<()>,
 }
 
 impl Guard {
-    /// From the moment at which the right to act ends, kills everything below `watchdog`, which must be a child of this
-    /// process and not be reaped before this is dropped. Woken by the deadline's own thread.
-    pub(super) fn new(mandate: Mandate, watchdog: Pid) -> io::Result<Guard> {
-        let over = CancellationToken::new();
-        let (end, ended) = channel::<()>();
-        let (waits, runtime) = (over.clone(), Handle::current());
+    /// Starts it, on the runtime that this is called on.
+    pub(super) fn start() -> io::Result<Guard> {
+        let (watches, given) = channel::<Watch>();
+        let mut descendants = Descendants::new()?;
+        let runtime = Handle::current();
         let guard = move || {
-            let killed = runtime.block_on(async {
-                tokio::select! {
-                    () = mandate.killed() => true,
-                    () = waits.cancelled() => false,
+            while let Ok(Watch { mandate, watchdog, over, end, ended }) = given.recv() {
+                let killed = runtime.block_on(async {
+                    tokio::select! {
+                        () = mandate.killed() => true,
+                        () = over.cancelled() => false,
+                    }
+                });
+                if killed {
+                    descendants.signal(watchdog, Signal::KILL, |_, _| {});
+                    while end.recv_timeout(AGAIN) == Err(RecvTimeoutError::Timeout) {
+                        descendants.signal(watchdog, Signal::KILL, |_, _| {});
+                    }
                 }
-            });
-            if killed {
-                signal_descendants(watchdog, Signal::KILL);
-                while ended.recv_timeout(AGAIN) == Err(RecvTimeoutError::Timeout) {
-                    signal_descendants(watchdog, Signal::KILL);
-                }
+                drop(ended);
             }
         };
-        let thread = std::thread::Builder::new().name("guard".into()).spawn(guard)?;
-        Ok(Guard { over, thread: Some((thread, end)) })
+        std::thread::Builder::new().name("guard".into()).spawn(guard)?;
+        Ok(Guard { watches })
+    }
+
+    /// From the moment at which the right to act ends, kills everything below `watchdog`, which must be a child of this
+    /// process and not be reaped before the answer is dropped. Woken by the deadline's own thread.
+    pub(super) fn watch(&self, mandate: Mandate, watchdog: Pid) -> Guarded {
+        let over = CancellationToken::new();
+        let (end, theirs) = channel();
+        let (ended, told) = channel();
+        // The thread lives as long as this.
+        let _ = self.watches.send(Watch { mandate, watchdog, over: over.clone(), end: theirs, ended });
+        Guarded { over, end: Some(end), ended: told }
     }
 }
 
-impl Drop for Guard {
+impl Drop for Guarded {
     fn drop(&mut self) {
         self.over.cancel();
-        if let Some((thread, end)) = self.thread.take() {
-            drop(end);
-            let _ = thread.join();
-        }
+        drop(self.end.take());
+        // Afterwards the watchdog's number may be another's.
+        let _ = self.ended.recv();
     }
 }

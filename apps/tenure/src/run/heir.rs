@@ -8,7 +8,8 @@ use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use super::keeper::Keeper;
 use super::link::Charge;
 use super::requests;
-use super::watchdog::settlement::{Estate, Settlement};
+use super::spare::Spare;
+use super::watchdog::settlement::{self, Estate};
 
 /// The watchdog, or this process itself where the watchdog has died.
 #[derive(Debug)]
@@ -27,21 +28,22 @@ impl Heir {
 
     /// Has the tenure settled as if this process had died; waits until that is done. A signal that asks for an end ends the
     /// wait: the watchdog goes on by itself, and where there is none the lease is left to its ttl.
-    pub(super) fn inherit(self) {
+    pub(super) fn inherit(self, spare: &Spare) {
+        let settled = spare.settle(self);
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
-            return self.settle();
+            let _ = settled.blocking_recv();
+            return;
         };
         runtime.block_on(async {
-            let settled = tokio::task::spawn_blocking(|| self.settle());
             tokio::select! {
                 _ = settled => {}
                 _ = requests::end() => {}
             }
         });
-        runtime.shutdown_background();
     }
 
-    fn settle(self) {
+    /// Waits for the watchdog to settle it, and does so itself where that has failed. Blocks.
+    pub(super) fn settle(self) {
         if let Some((pid, link)) = self.watchdog {
             drop(link);
             // One that was killed may not have done it, and one that is stopped never will.
@@ -54,10 +56,6 @@ impl Heir {
                 }
             }
         }
-        // Without a thread the lease is left to its ttl.
-        if let Ok(settlement) = Settlement::start(self.charge) {
-            settlement.inherit(self.estate);
-            settlement.finish();
-        }
+        settlement::settle(&self.charge, &self.estate);
     }
 }

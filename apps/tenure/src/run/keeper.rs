@@ -17,6 +17,7 @@ use tokio::net::UnixStream;
 
 use super::link::{self, Arrival, Charge, Inbox, Order, Report, Start};
 use super::mask::Mask;
+use super::spare::{Cleared, Spare};
 use super::watchdog;
 use crate::process;
 
@@ -42,6 +43,8 @@ pub(super) struct Keeper {
     unsent: VecDeque<(Vec<u8>, Vec<BorrowedFd<'static>>)>,
     /// The folder of the status file, to clear away after a watchdog that cannot.
     folder: Option<PathBuf>,
+    /// The control group's.
+    group: Option<PathBuf>,
 }
 
 /// What the watchdog says, or that it says nothing any more.
@@ -68,7 +71,8 @@ impl Keeper {
             .context("cannot start the watchdog")?;
         let pid = Pid::from_child(&child);
         let link = UnixStream::from_std(link)?;
-        let mut keeper = Keeper { pid, link, inbox: Inbox::default(), unsent: VecDeque::new(), folder: None };
+        let mut keeper =
+            Keeper { pid, link, inbox: Inbox::default(), unsent: VecDeque::new(), folder: None, group: None };
         keeper.tell(&Order::Know(charge.clone()));
         Ok(keeper)
     }
@@ -86,7 +90,8 @@ impl Keeper {
 
     /// Tells it something. What it cannot take now waits.
     pub(super) fn tell(&mut self, order: &Order) {
-        let dispensable = matches!(order, Order::Extend { .. } | Order::Pass { .. } | Order::Suspend | Order::Resume);
+        let dispensable =
+            matches!(order, Order::Extend { .. } | Order::Pass { .. } | Order::Suspend | Order::Resume | Order::Ask);
         if self.unsent.len() < MOST_UNSENT || !dispensable {
             self.send(order, Vec::new());
         }
@@ -118,8 +123,9 @@ impl Keeper {
         loop {
             match self.inbox.next() {
                 Ok(Some(report)) => {
-                    if let Report::Started { folder, .. } = &report {
+                    if let Report::Started { folder, group, .. } = &report {
                         self.folder = Some(folder.into());
+                        self.group = group.as_ref().map(PathBuf::from);
                     }
                     return News::Report(report);
                 }
@@ -149,15 +155,22 @@ impl Keeper {
     }
 
     /// Kills the watchdog and everything below this process, and reaps it all: nothing is left then. Takes as long as that
-    /// takes.
-    pub(super) async fn clear_away(self) -> Result<()> {
+    /// takes. Answers how the command ended, and who was killed.
+    pub(super) async fn clear_away(self, command: Option<Pid>, spare: &Spare) -> Result<Cleared> {
         let _ = kill_process(self.pid, Signal::KILL);
-        tokio::task::spawn_blocking(process::end_everything).await.context("the clearing thread panicked")?;
+        if let Some(group) = &self.group {
+            // Where that can be done it is over at once; what follows needs no descriptor.
+            let _ = std::fs::write(group.join("cgroup.kill"), "1");
+        }
+        let cleared = spare.clear(command, self.pid).await.context("the thread that is kept for the end has ended")?;
         if let Some(folder) = &self.folder {
             // The watchdog may have removed it before it died.
             let _ = std::fs::remove_dir_all(folder);
         }
-        Ok(())
+        if let Some(group) = &self.group {
+            let _ = std::fs::remove_dir(group);
+        }
+        Ok(cleared)
     }
 
     /// Ends a watchdog that has nothing to do any more.
@@ -263,6 +276,7 @@ mod tests {
             inbox: Inbox::default(),
             unsent: VecDeque::new(),
             folder: None,
+            group: None,
         };
         for _ in 0..50_000 {
             keeper.tell(&Order::Pass { signal: 10 });

@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::net::{
@@ -41,6 +42,10 @@ pub(super) enum Order {
     Resume,
     /// End the work: this signal now, SIGKILL after the stop timeout.
     End { signal: i32 },
+    /// Answer with [`Report::Here`].
+    Ask,
+    /// The report of the end has arrived: `tenure run` settles the lease.
+    Heard,
     /// Kill everything now: the right to act has ended.
     Kill,
     /// The lease is released, or left to last as long as it should: nothing is to be done for that tenure any more.
@@ -83,9 +88,13 @@ pub(super) struct Start {
     pub(super) holder: String,
     pub(super) note: String,
     pub(super) deadline: Moment,
+    /// How often the deadline is moved while all is well.
+    pub(super) renew: Duration,
     pub(super) stop_timeout: Duration,
     /// How long before the deadline everything is killed.
     pub(super) kill_lead: Duration,
+    /// How much earlier that may begin, where there is much to kill, before a renewal could have failed.
+    pub(super) spare: Duration,
     pub(super) stop_signal: i32,
     /// Until when the lease is to last, whatever becomes of the command.
     pub(super) keep_until: Moment,
@@ -100,7 +109,10 @@ pub(super) struct Start {
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) enum Report {
     /// CMD was started, or what will become it.
-    Started { pid: i32, folder: String },
+    /// The folders are that of the status file, and that of the control group where there is one.
+    Started { pid: i32, folder: String, group: Option<PathBuf> },
+    /// An answer to [`Order::Ask`].
+    Here,
     /// It could not even be tried.
     NotStarted { error: String },
     /// CMD was stopped by this signal.
@@ -236,6 +248,8 @@ mod tests {
             holder: "h\"\n".into(),
             note: String::new(),
             deadline: Moment(5),
+            renew: Duration::from_secs(1),
+            spare: Duration::from_secs(1),
             stop_timeout: Duration::from_secs(1),
             kill_lead: Duration::from_millis(250),
             stop_signal: 15,

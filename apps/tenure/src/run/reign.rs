@@ -10,16 +10,23 @@ use rustix::process::{Pid, Signal, getpgid, getpgrp, getpid, getsid, kill_proces
 use tenure::{Event, Events, Leadership, LossReason, Time};
 
 use super::config::Config;
-use super::guard::Guard;
+use super::death::Death;
+use super::guard::{Guard, Guarded};
 use super::keeper::{Keeper, News};
 use super::link::{Order, Report, Start};
 use super::moments::Moment;
 use super::requests::Requests;
+use super::spare::{Cleared, Spare};
 use super::teller::Teller;
 use super::terminal::{self, Terminal};
 
 /// How much longer than allowed the watchdog may take before it counts as failed.
 const OVERTIME: Duration = Duration::from_millis(500);
+/// How long the watchdog may take to answer once its command has died.
+const ANSWER: Duration = Duration::from_secs(2);
+/// How long it may take to answer otherwise, at least; the ttl where that is more. A stopped one ends nothing any more, and
+/// then this process alone would.
+const SILENCE: Duration = Duration::from_secs(5);
 /// How long the watchdog may take to start a command. Renewals go on meanwhile, so that nothing else would ever end a
 /// tenure whose watchdog is stopped.
 const START: Duration = Duration::from_secs(10);
@@ -31,6 +38,8 @@ pub(super) struct Outcome {
     pub(super) status: Option<ExitStatus>,
     /// What began the end.
     pub(super) why: Why,
+    /// The last signal that was passed on to CMD.
+    pub(super) passed: Option<Signal>,
     /// Whether a signal asked for the end, first or later: then nothing begins again.
     pub(super) asked: bool,
     /// The watchdog, where it is still there.
@@ -60,6 +69,8 @@ pub(super) struct Reign<'a> {
     pub(super) keep_until: Time,
     pub(super) holder: String,
     pub(super) terminal: Option<&'a Terminal>,
+    pub(super) guard: &'a Guard,
+    pub(super) spare: &'a Spare,
     pub(super) requests: &'a mut Requests,
     pub(super) teller: &'a mut Teller,
 }
@@ -76,6 +87,13 @@ struct Course {
     overdue: Option<Time>,
     /// By then it has reported the start, or has failed.
     start_by: Option<Time>,
+    /// By then it has answered a question, or has failed.
+    here_by: Option<Time>,
+    /// It was overdue, and was asked whether it is there.
+    doubted: bool,
+    /// CMD has ended by itself, as far as this process saw it.
+    died: bool,
+    passed: Option<Signal>,
     lost: bool,
     asked: bool,
     killed: bool,
@@ -95,16 +113,21 @@ impl Reign<'_> {
             told: self.leadership.deadline(),
             overdue: None,
             start_by: Some(tenure::now() + START),
+            here_by: None,
+            doubted: false,
+            died: false,
+            passed: None,
             lost: false,
             asked: false,
             killed: false,
             suspend: false,
             foreground,
         };
-        let guard = Guard::new(self.leadership.mandate(), keeper.pid())?;
+        let guarded = self.guard.watch(self.leadership.mandate(), keeper.pid());
         keeper.start(self.start(course.told, foreground));
+        let mut death = Death::of_nobody();
         let status = loop {
-            let first = course.overdue.into_iter().chain(course.start_by).min();
+            let first = course.overdue.into_iter().chain(course.start_by).chain(course.here_by).min();
             let overdue = first.map(|at| at.since(tenure::now()));
             tokio::select! {
                 biased;
@@ -112,9 +135,11 @@ impl Reign<'_> {
                     News::Report(Report::Started { pid, .. }) => {
                         course.start_by = None;
                         course.pid = Pid::from_raw(pid);
+                        death = course.pid.map_or_else(Death::of_nobody, Death::of);
                         self.hand_over_streams();
                         self.teller.tell(&Moment::Started { pid });
                     }
+                    News::Report(Report::Here) => course.is_here(),
                     News::Report(Report::NotStarted { error }) => {
                         say!("tenure: {error}");
                         course.why.get_or_insert(Why::NotStarted);
@@ -122,9 +147,23 @@ impl Reign<'_> {
                     }
                     News::Report(Report::Stopped { signal }) => self.stopped(&mut keeper, &mut course, signal),
                     News::Report(Report::Ending) => self.lose(&mut course, LossReason::RenewalFailed),
-                    News::Report(Report::Ended { status }) => break Some(ExitStatus::from_raw(status)),
-                    News::Gone => return self.clear_away(keeper, guard, course).await,
+                    News::Report(Report::Ended { status }) => {
+                        keeper.tell(&Order::Heard);
+                        break Some(ExitStatus::from_raw(status));
+                    }
+                    News::Gone => {
+                        // The command dies with its watchdog: that is no end of its own.
+                        course.died = false;
+                        return self.clear_away(keeper, guarded, course).await;
+                    }
                 },
+                () = death.comes() => {
+                    // The watchdog ends what it has left, and reports that; a stopped one does neither.
+                    course.died = course.why.is_none();
+                    course.expect_by(tenure::now() + self.config.timing.stop_timeout() + OVERTIME);
+                    keeper.tell(&Order::Ask);
+                    course.here_by = Some(tenure::now() + ANSWER);
+                }
                 () = self.leadership.killed(), if !course.killed => {
                     course.killed = true;
                     let reason = if course.lost { None } else { Some(self.leadership.lost().await) };
@@ -148,17 +187,23 @@ impl Reign<'_> {
                     if deadline > course.told {
                         course.told = deadline;
                         keeper.tell(&Order::Extend { deadline: deadline.into() });
+                        keeper.tell(&Order::Ask);
+                        course.here_by.get_or_insert(tenure::now() + SILENCE.max(self.config.timing.ttl()));
                     }
                     if let Event::StoreFailed { message, .. } = event {
                         tracing::warn!(component = "run", message, "the store does not do what it is asked");
                     }
                 }
                 () = tokio::time::sleep(overdue.unwrap_or_default()), if overdue.is_some() => {
-                    return self.clear_away(keeper, guard, course).await;
+                    if !course.gives_a_last_moment() {
+                        return self.clear_away(keeper, guarded, course).await;
+                    }
+                    // Many processes take their time, and some cannot be killed: who answers is at it.
+                    keeper.tell(&Order::Ask);
                 }
             }
         };
-        drop(guard);
+        drop(guarded);
         // The guard does not wait for this loop to hear of the loss: its kill is no end of the command's own.
         if course.why.is_none() && is_by_the_guard(status, self.leadership.killed().now_or_never().is_some()) {
             let reason = self.leadership.lost().await;
@@ -167,7 +212,7 @@ impl Reign<'_> {
         self.take_terminal(&course);
         self.teller.tell(&Moment::Ended { status });
         let why = course.why.unwrap_or(Why::Itself);
-        Ok(Outcome { status, why, asked: course.asked, keeper: Some(keeper) })
+        Ok(Outcome { status, why, passed: course.passed, asked: course.asked, keeper: Some(keeper) })
     }
 
     fn start(&self, deadline: Time, foreground: bool) -> Start {
@@ -178,8 +223,10 @@ impl Reign<'_> {
             holder: self.holder.clone(),
             note: self.config.note.as_str().to_owned(),
             deadline: deadline.into(),
+            renew: self.config.timing.renew_interval(),
             stop_timeout: self.config.timing.stop_timeout(),
             kill_lead: self.config.kill_lead(),
+            spare: self.config.spare(),
             stop_signal: self.config.stop_signal.as_raw(),
             keep_until: self.keep_until.into(),
             command: self.config.command.clone(),
@@ -209,6 +256,7 @@ impl Reign<'_> {
     }
 
     fn end(&mut self, keeper: &mut Keeper, course: &mut Course, signal: Signal) {
+        course.passed = Some(signal);
         keeper.tell(&Order::End { signal: signal.as_raw() });
         course.expect_by(tenure::now() + self.config.timing.stop_timeout() + OVERTIME);
     }
@@ -218,7 +266,10 @@ impl Reign<'_> {
         let at_terminal = self.terminal.is_some_and(Terminal::is_ours);
         match signal {
             // A key at the terminal, while CMD shares it with others: what it means is CMD's to say.
-            Signal::INT | Signal::QUIT if at_terminal => keeper.tell(&Order::Pass { signal: signal.as_raw() }),
+            Signal::INT | Signal::QUIT if at_terminal => {
+                course.passed = Some(signal);
+                keeper.tell(&Order::Pass { signal: signal.as_raw() });
+            }
             Signal::TERM | Signal::INT | Signal::HUP | Signal::QUIT => {
                 course.asked = true;
                 course.why.get_or_insert(Why::Asked);
@@ -291,17 +342,22 @@ impl Reign<'_> {
     }
 
     /// The watchdog has failed: whatever is left comes to this process, is killed here and waited for.
-    async fn clear_away(&mut self, keeper: Keeper, guard: Guard, mut course: Course) -> Result<Outcome> {
-        if course.why.is_none() {
+    async fn clear_away(&mut self, keeper: Keeper, guarded: Guarded, mut course: Course) -> Result<Outcome> {
+        if course.why.is_none() && !course.died {
             self.teller.tell(&Moment::WatchdogFailed);
         }
         // Before the watchdog is reaped, and its number can be another's.
-        drop(guard);
-        keeper.clear_away().await?;
+        drop(guarded);
+        let Cleared { status, killed } = keeper.clear_away(course.pid, self.spare).await?;
+        if !killed.is_empty() {
+            say!("tenure: killed what had not ended in time: {killed}");
+        }
         self.take_terminal(&course);
-        self.teller.tell(&Moment::Ended { status: None });
-        let why = course.why.take().unwrap_or(Why::WatchdogFailed);
-        Ok(Outcome { status: None, why, asked: course.asked, keeper: None })
+        // Of a command that was killed here the end says nothing.
+        let status = status.filter(|_| course.died);
+        self.teller.tell(&Moment::Ended { status });
+        let why = course.why.take().unwrap_or(if course.died { Why::Itself } else { Why::WatchdogFailed });
+        Ok(Outcome { status, why, passed: course.passed, asked: course.asked, keeper: None })
     }
 }
 
@@ -309,6 +365,28 @@ impl Course {
     /// The end is to be reported by then; earlier promises stand.
     fn expect_by(&mut self, at: Time) {
         self.overdue = Some(self.overdue.map_or(at, |overdue| overdue.min(at)));
+    }
+
+    /// The watchdog answers, so it does what it is there for.
+    fn is_here(&mut self) {
+        self.here_by = None;
+        if std::mem::take(&mut self.doubted) {
+            self.overdue = Some(tenure::now() + OVERTIME);
+        }
+    }
+
+    /// Something is overdue. Where that is the report of the end alone, the watchdog is to be asked, and has a last moment to
+    /// answer; answers whether that is so.
+    fn gives_a_last_moment(&mut self) -> bool {
+        let now = tenure::now();
+        let late = self.overdue.is_some_and(|at| at <= now);
+        let others = self.start_by.into_iter().chain(self.here_by).any(|at| at <= now);
+        if !late || others || self.doubted {
+            return false;
+        }
+        self.doubted = true;
+        self.overdue = Some(now + OVERTIME);
+        true
     }
 }
 

@@ -12,12 +12,13 @@ use anyhow::{Context, Result};
 
 use super::part::{NAME, Part, Preface};
 use super::program;
+use super::status_file::Status;
 use super::terminal::Terminal;
 
 /// Becomes CMD. Returns only where that fails.
 pub(crate) fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<ExitCode> {
     let usage = || format!("{NAME} is a part of `tenure run` and not to be called");
-    let Preface { part, parent, blocked } = Preface::read(&mut arguments).with_context(usage)?;
+    let Preface { part, parent, blocked, group } = Preface::read(&mut arguments).with_context(usage)?;
     let name = arguments.next().with_context(usage)?;
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
@@ -25,6 +26,10 @@ pub(crate) fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<ExitC
     if rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get()) != Some(parent) {
         // The watchdog died before it could be watched: nobody would enforce anything.
         return Ok(ExitCode::FAILURE);
+    }
+    if let Some(group) = group {
+        // Where it cannot be moved it is ended as where there are no groups: the watchdog looks who is in it.
+        let _ = crate::process::cgroup::join(&group);
     }
     if part == Part::Foreground
         && let Some(terminal) = Terminal::open()
@@ -42,5 +47,5 @@ pub(crate) fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<ExitC
 /// Whether the tenure is over already: between the start of this process and here the machine may have slept.
 fn is_too_late() -> bool {
     let file = std::env::var_os("TENURE_STATUS_FILE").and_then(|file| std::fs::read_to_string(file).ok());
-    file.and_then(|line| super::status_file::parse(&line)).is_none_or(|(_, deadline)| tenure::now() >= deadline)
+    file.and_then(|line| Status::parse(&line)).is_none_or(|status| tenure::now() >= status.deadline)
 }

@@ -1,9 +1,10 @@
 //! The status file: CMD's own answer to "do I still lead?", without a network call.
 //!
-//! One line, `TERM DEADLINE_BOOTTIME_NS`, replaced as a whole at each renewal, in a folder that nobody else can enter.
+//! One line, `TERM DEADLINE_BOOTTIME_NS NAMESPACE`, replaced as a whole at each renewal, in a folder that nobody else can
+//! enter. The last word tells the time namespace whose clock the deadline is of; `-` where the kernel has none.
 
 use std::fs::{File, Permissions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -20,6 +21,8 @@ const UNKNOWN: &str = "unknown";
 const NAME: &str = "status";
 /// What is written first and then put in its place.
 const NEXT: &str = "status.next";
+/// The store's login, for commands that ask it.
+const SECRET: &str = "store-login";
 /// How many names a search for left folders looks at, and how many it removes: the next one goes on.
 const MOST: (usize, usize) = (4096, 64);
 /// How often to begin anew where somebody takes a folder that was just made for one that was left.
@@ -29,6 +32,8 @@ const TRIES: usize = 4;
 #[derive(Debug)]
 pub(super) struct StatusFile {
     folder: TempDir,
+    /// The time namespace of this process.
+    namespace: Option<u64>,
     /// Whether it was said that the file cannot be replaced.
     is_told: bool,
     /// Keeps the folder locked, which says that somebody still uses it.
@@ -72,8 +77,9 @@ impl StatusFile {
             // Between its making and its locking somebody may have tidied it away.
             if std::fs::metadata(folder.path()).is_ok_and(|there| is_same(&lock, &there)) {
                 // A full disk takes folders, and nothing else.
-                std::fs::write(folder.path().join(NEXT), format!("{} {}\n", u64::MAX, u64::MAX))?;
-                return Ok(StatusFile { folder, is_told: false, _lock: lock });
+                let namespace = namespace();
+                std::fs::write(folder.path().join(NEXT), line(u64::MAX, Time::MAX, Some(u64::MAX)))?;
+                return Ok(StatusFile { folder, namespace, is_told: false, _lock: lock });
             }
         }
         Err(io::Error::other("the folder is removed as soon as it is made"))
@@ -92,8 +98,17 @@ impl StatusFile {
     /// Says that this tenure lasts until `deadline`. Readers see the old line or the new one, nothing between.
     pub(super) fn write(&self, term: u64, deadline: Time) -> io::Result<()> {
         let next = self.folder.path().join(NEXT);
-        std::fs::write(&next, format!("{term} {}\n", deadline.as_nanos()))?;
+        std::fs::write(&next, line(term, deadline, self.namespace))?;
         std::fs::rename(next, self.path())
+    }
+
+    /// Keeps the store's login in a file beside it that this user alone can read; answers which.
+    pub(super) fn keep_secret(&self, secret: &str) -> io::Result<PathBuf> {
+        let file = self.folder.path().join(SECRET);
+        let mode = Mode::RUSR | Mode::WUSR;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        File::from(open(&file, flags, mode)?).write_all(secret.as_bytes())?;
+        Ok(file)
     }
 
     /// As [`StatusFile::write`], where a line that stays says less than is true: a failure is told once, and harms nobody.
@@ -111,7 +126,9 @@ impl StatusFile {
 
     /// Says that nothing is led any more.
     pub(super) fn remove(&self) {
-        let _ = std::fs::remove_file(self.path());
+        for file in [NAME, SECRET] {
+            let _ = std::fs::remove_file(self.folder.path().join(file));
+        }
     }
 }
 
@@ -145,7 +162,7 @@ fn remove_if_left(path: &Path) -> io::Result<()> {
     }
     flock(&folder, FlockOperation::NonBlockingLockExclusive)?;
     // By the handle: the name could be another's by now.
-    for name in [NAME, NEXT] {
+    for name in [NAME, NEXT, SECRET] {
         match unlinkat(&folder, name, AtFlags::empty()) {
             Ok(()) | Err(rustix::io::Errno::NOENT) => {}
             Err(error) => return Err(error.into()),
@@ -181,10 +198,50 @@ fn is_same(file: &File, there: &std::fs::Metadata) -> bool {
     file.metadata().is_ok_and(|here| (here.dev(), here.ino()) == (there.dev(), there.ino()))
 }
 
-/// Reads a status file's line: the term and its deadline.
-pub(crate) fn parse(line: &str) -> Option<(u64, Time)> {
-    let (term, deadline) = line.trim_end().split_once(' ')?;
-    Some((term.parse().ok()?, Time::from_nanos(deadline.parse().ok()?)))
+/// What a status file says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Status {
+    /// The tenure's term.
+    pub(crate) term: u64,
+    /// Until when it lasts, on the boottime clock of the namespace.
+    pub(crate) deadline: Time,
+    /// The time namespace that it was written in.
+    pub(crate) namespace: Option<u64>,
+}
+
+impl Status {
+    /// Reads the line; `None` where it is none.
+    pub(crate) fn parse(line: &str) -> Option<Status> {
+        let mut words = line.trim_end().split(' ');
+        let mut next = || words.next();
+        let (term, deadline) = (next()?.parse().ok()?, Time::from_nanos(next()?.parse().ok()?));
+        let namespace = match next() {
+            // As a version before this one wrote it, which did not ask.
+            None => namespace(),
+            Some(NONE) => None,
+            Some(number) => Some(number.parse().ok()?),
+        };
+        Some(Status { term, deadline, namespace })
+    }
+
+    /// Whether this process's clock is the one that the deadline is of: a time namespace may have shifted it.
+    pub(crate) fn is_of_this_clock(&self) -> bool {
+        self.namespace == namespace()
+    }
+}
+
+/// Stands for a kernel without time namespaces.
+const NONE: &str = "-";
+
+fn line(term: u64, deadline: Time, namespace: Option<u64>) -> String {
+    let namespace = namespace.map_or_else(|| NONE.to_owned(), |number| number.to_string());
+    format!("{term} {} {namespace}\n", deadline.as_nanos())
+}
+
+/// The time namespace of this process, by the number that the kernel gives it.
+fn namespace() -> Option<u64> {
+    let link = std::fs::read_link("/proc/self/ns/time").ok()?;
+    link.to_str()?.strip_prefix("time:[")?.strip_suffix(']')?.parse().ok()
 }
 
 #[cfg(test)]
@@ -198,13 +255,23 @@ mod tests {
         for deadline in [5, 7] {
             file.write(3, Time::from_nanos(deadline)).unwrap();
             let line = std::fs::read_to_string(file.path()).unwrap();
-            assert_eq!(parse(&line), Some((3, Time::from_nanos(deadline))));
+            let status = Status::parse(&line).unwrap();
+            assert_eq!((status.term, status.deadline), (3, Time::from_nanos(deadline)));
+            assert!(status.is_of_this_clock() && !Status { namespace: Some(1), ..status }.is_of_this_clock());
         }
+        let secret = file.keep_secret("me:hunter2\n").unwrap();
+        assert_eq!(std::fs::metadata(&secret).unwrap().permissions().mode() & 0o777, 0o600);
+        file.remove();
+        assert!(!secret.exists() && !file.path().exists());
         let folder = file.folder().to_owned();
         assert_eq!(std::fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
         drop(file);
         assert!(!folder.exists());
-        assert_eq!((parse(""), parse("1"), parse("a 1"), parse("1 -1")), (None, None, None, None));
+        assert!(Status::parse("1 2 -\n").is_some_and(|status| status.namespace.is_none()));
+        assert!(Status::parse("1 2\n").is_some_and(|status| status.is_of_this_clock()));
+        for odd in ["", "1", "a 1 -", "1 -1 -", "1 2 x"] {
+            assert_eq!(Status::parse(odd), None, "{odd}");
+        }
     }
 
     /// A folder that somebody uses stays, as does what was never ours; one whose owner was killed goes. Another machine's

@@ -5,6 +5,7 @@
 //! to wait for. Only after that, and only where `tenure run` cannot, the lease is released from here.
 
 mod job;
+mod killer;
 mod reaper;
 pub(super) mod settlement;
 mod timer;
@@ -14,6 +15,7 @@ use std::ffi::OsString;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -24,14 +26,19 @@ use super::link::{self, Arrival, Charge, Inbox, Order, Report};
 use super::mask::{self, Mask};
 use super::status_file::{self, StatusFile};
 use super::terminal::Terminal;
-use crate::process::{self, Change};
+use crate::handed::{self, Handed};
+use crate::process::{self, Change, cgroup};
 use job::Job;
+use killer::Killer;
 use reaper::Reaper;
 use settlement::{Estate, Settlement};
 use timer::Timer;
 
 /// The hidden command that leads here.
 pub(crate) const NAME: &str = "run-watchdog";
+/// How soon `tenure run` takes note of the end of its command. Where it does not it is stopped, and what it would do about
+/// the lease is done from here.
+const HEARD_WITHIN: Duration = Duration::from_secs(2);
 
 /// Runs until `tenure run` says that nothing is left to do, or has died and everything of its command too.
 pub(crate) fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<ExitCode> {
@@ -44,8 +51,20 @@ pub(crate) fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<ExitC
     let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3).context(usage)?;
     let mut watchdog = Watchdog::new(UnixStream::from(socket), Terminal::open())?;
     status_file::sweep();
+    end_what_was_left();
     watchdog.watch()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Commands whose `tenure run` and watchdog were killed together: nobody answers for them any more.
+fn end_what_was_left() {
+    match cgroup::sweep() {
+        0 => {}
+        1 => say!("tenure: ended what an earlier run had left, whose processes were all killed but the command's"),
+        more => {
+            say!("tenure: ended what {more} earlier runs had left, whose processes were all killed but the commands'")
+        }
+    }
 }
 
 struct Watchdog {
@@ -54,6 +73,7 @@ struct Watchdog {
     orders: VecDeque<Order>,
     unsent: Vec<u8>,
     reaper: Reaper,
+    killer: Killer,
     timer: Timer,
     terminal: Option<Terminal>,
     status: Option<StatusFile>,
@@ -61,6 +81,8 @@ struct Watchdog {
     job: Option<Job>,
     /// A tenure whose work has ended, and whose lease `tenure run` has not settled yet.
     owed: Option<Estate>,
+    /// By then `tenure run` has taken note of the end, or is stopped.
+    heard_by: Option<Time>,
     settlement: Option<Settlement>,
     /// Whether `tenure run` has died.
     alone: bool,
@@ -75,13 +97,15 @@ impl Watchdog {
             orders: VecDeque::new(),
             unsent: Vec::new(),
             reaper: Reaper::start().context("cannot start a thread")?,
+            killer: Killer::new()?,
             timer: Timer::new().context("cannot make a timer")?,
             terminal,
             status: None,
             charge: None,
             job: None,
             owed: None,
-            settlement: None,
+            heard_by: None,
+            settlement: Some(Settlement::start().context("cannot start a thread")?),
             alone: false,
         })
     }
@@ -110,7 +134,8 @@ impl Watchdog {
                 return Ok(());
             }
             self.speak();
-            self.timer.set(self.job.as_ref().map_or(Time::MAX, Job::due)).context("cannot set the timer")?;
+            let due = self.job.as_ref().map(Job::due).into_iter().chain(self.heard_by).min();
+            self.timer.set(due.unwrap_or(Time::MAX)).context("cannot set the timer")?;
             self.wait()?;
         }
     }
@@ -165,7 +190,7 @@ impl Watchdog {
             match self.inbox.next() {
                 Ok(Some(Order::Extend { deadline })) => {
                     if let Some(job) = &mut self.job {
-                        job.extend(deadline.into());
+                        job.extend(tenure::now(), deadline.into(), &mut self.killer);
                         if let Some(status) = &mut self.status {
                             status.renew(job.term(), job.deadline());
                         }
@@ -194,19 +219,23 @@ impl Watchdog {
                 _ => {}
             }
         }
-        if let Some(charge) = &self.charge
-            && self.settlement.is_none()
-        {
-            self.settlement = Settlement::start(charge.clone()).ok();
+        if let (Some(charge), Some(settlement)) = (&self.charge, &self.settlement) {
+            settlement.prepare(charge);
         }
+        self.heard_by = None;
         match &mut self.job {
-            Some(job) => job.end(tenure::now()),
+            Some(job) => job.end(tenure::now(), &mut self.killer),
             None => {
                 let estate = self.owed.take().unwrap_or(Estate::Campaign);
-                if let Some(settlement) = &self.settlement {
-                    settlement.inherit(estate);
-                }
+                self.inherit(estate);
             }
+        }
+    }
+
+    /// Does about the lease what `tenure run` does not.
+    fn inherit(&self, estate: Estate) {
+        if let (Some(charge), Some(settlement)) = (&self.charge, &self.settlement) {
+            settlement.inherit(charge, estate);
         }
     }
 
@@ -228,12 +257,17 @@ impl Watchdog {
                     Err(error) => self.report(&Report::NotStarted { error: format!("{error:#}") }),
                 }
             }
-            (Order::Pass { signal }, Some(job)) => job.pass(signal),
+            (Order::Pass { signal }, Some(job)) => job.pass(signal, &mut self.killer),
             (Order::Suspend, Some(job)) => job.suspend(),
             (Order::Resume, Some(job)) => job.resume(now),
-            (Order::End { signal }, Some(job)) => job.end_with(now, signal),
-            (Order::Kill, Some(job)) => job.kill(now),
-            (Order::Settled, _) => self.owed = None,
+            (Order::End { signal }, Some(job)) => job.end_with(now, signal, &mut self.killer),
+            (Order::Kill, Some(job)) => job.kill(now, &mut self.killer),
+            (Order::Ask, _) => self.report(&Report::Here),
+            (Order::Heard, _) => self.heard_by = None,
+            (Order::Settled, _) => {
+                self.owed = None;
+                self.heard_by = None;
+            }
             // It crossed the report of the end.
             _ => {}
         }
@@ -241,6 +275,7 @@ impl Watchdog {
 
     fn start(&mut self, start: link::Start) -> Result<Report> {
         let streams = self.inbox.take_streams().context("the standard streams did not arrive")?;
+        end_what_was_left();
         // The folder of the last tenure may be gone: temporary files are tidied away, and logins end.
         let kept = self.status.take().filter(|status| status.write(start.term, start.deadline.into()).is_ok());
         let status = match kept {
@@ -251,12 +286,24 @@ impl Watchdog {
                 status
             }
         };
-        let report = |pid: Pid| Report::Started {
-            pid: pid.as_raw_nonzero().get(),
-            folder: status.folder().to_string_lossy().into_owned(),
-        };
-        let job = Job::start(start, streams, &status.path())?;
-        let report = report(job.pid());
+        let mut environment: Vec<(&str, OsString)> = vec![
+            ("TENURE_KEY", start.key.clone().into()),
+            ("TENURE_TERM", start.term.to_string().into()),
+            ("TENURE_HOLDER", start.holder.clone().into()),
+            ("TENURE_STATUS_FILE", status.path().into_os_string()),
+        ];
+        if let Some(handed) = self.charge.as_ref().and_then(|charge| Handed::new(&charge.store)) {
+            if let Some(secret) = handed.secret() {
+                let file =
+                    status.keep_secret(&secret).context("cannot write the store's login beside the status file")?;
+                environment.push((handed::SECRET_FILE, file.into_os_string()));
+            }
+            environment.push((handed::STORE, handed.url.into()));
+        }
+        let folder = status.folder().to_string_lossy().into_owned();
+        let job = Job::start(start, streams, &environment, &mut self.killer)?;
+        let group = self.killer.group().map(|group| group.folder().to_owned());
+        let report = Report::Started { pid: job.pid().as_raw_nonzero().get(), folder, group };
         self.job = Some(job);
         self.reaper.hired();
         Ok(report)
@@ -264,9 +311,16 @@ impl Watchdog {
 
     fn enforce(&mut self, now: Time) {
         if let Some(job) = &mut self.job
-            && job.enforce(now)
+            && job.enforce(now, &mut self.killer)
         {
             self.report(&Report::Ending);
+        }
+        if self.heard_by.is_some_and(|at| at <= now) {
+            self.heard_by = None;
+            if let Some(estate) = self.owed.clone() {
+                say!("tenure: `tenure run` is stopped, and its command has ended: the lease is given up for it");
+                self.inherit(estate);
+            }
         }
     }
 
@@ -290,19 +344,20 @@ impl Watchdog {
         if let Some(status) = &self.status {
             status.remove();
         }
+        if let Some(account) = job.account(&self.killer) {
+            say!("tenure: {account}");
+        }
         self.report(&Report::Ended { status: job.status() });
         let estate = self.charge.as_ref().map(|charge| job.estate(charge.ttl));
-        if self.alone || job.ended_unasked() {
+        if (self.alone || job.ended_unasked())
+            && let Some(estate) = &estate
+        {
             // `tenure run` is dead, or does not act: it learns later that the lease has gone.
-            if self.settlement.as_ref().is_none_or(Settlement::is_finished) {
-                self.settlement = self.charge.clone().and_then(|charge| Settlement::start(charge).ok());
-            }
-            if let (Some(settlement), Some(estate)) = (&self.settlement, estate.clone()) {
-                settlement.inherit(estate);
-            }
+            self.inherit(estate.clone());
         }
         // Until `tenure run` says that it has settled it: it may have done something about it meanwhile, and died then.
         self.owed = estate.filter(|_| !self.alone);
+        self.heard_by = (!self.alone).then(|| tenure::now() + HEARD_WITHIN);
         if self.alone
             && let (Some(terminal), Some(charge)) = (&self.terminal, &self.charge)
             && let Some(group) = Pid::from_raw(charge.group)
@@ -339,7 +394,6 @@ impl Watchdog {
 mod tests {
     use super::*;
     use std::os::fd::BorrowedFd;
-    use std::time::Duration;
 
     fn watchdog() -> (Watchdog, UnixStream) {
         let (here, link) = UnixStream::pair().unwrap();
@@ -354,6 +408,8 @@ mod tests {
             holder: "h".into(),
             note: String::new(),
             deadline: deadline.into(),
+            renew: Duration::from_secs(1),
+            spare: Duration::ZERO,
             stop_timeout: Duration::from_secs(1),
             kill_lead: Duration::from_millis(250),
             stop_signal: 15,

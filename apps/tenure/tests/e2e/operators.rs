@@ -256,7 +256,8 @@ async fn a_term_is_checked_against_the_holder() {
     assert!(inside.code == Some(1) && inside.out.contains("stale"), "{inside:?}");
 }
 
-/// A term stays stale, and the last one good, after its tenure has ended; a key that was never held refuses nothing.
+/// A term stays stale, and the last one good, after its tenure has ended; of a key that was never held, or whose name is
+/// mistyped, nothing is known, and that admits nothing.
 #[tokio::test]
 async fn a_term_is_checked_after_the_end_of_the_tenure() {
     let place = Place::new();
@@ -278,7 +279,12 @@ async fn a_term_is_checked_after_the_end_of_the_tenure() {
         "{people:?}"
     );
     let ran = check("never", 1);
-    assert!(ran.code == Some(0) && ran.lines()[0]["highest"].is_null(), "{ran:?}");
+    let line = &ran.lines()[0];
+    assert_eq!((ran.code, &line["admitted"]), (Some(66), &false.into()), "{ran:?}");
+    assert!(line["highest"].is_null());
+    let positional = place.run(&["fence", "check", "k", &last.to_string()]);
+    assert_eq!(positional.code, Some(0), "{positional:?}");
+    assert_eq!(place.run(&["fence", "check", "k"]).code, Some(64));
 }
 
 /// What lists take is the same for each of them.

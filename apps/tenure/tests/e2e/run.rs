@@ -1,8 +1,12 @@
 //! `tenure run` with real processes: a scene with one store, runs in it, and a checker that reads what their commands wrote.
 
+mod crowds;
 mod deaths;
 mod ends;
+mod handed;
+mod limits;
 mod pauses;
+mod rights;
 mod slots;
 mod streams;
 mod terminal;

@@ -1,23 +1,24 @@
 //! The worker's process as its supervisor sees it: started, signalled, reaped with everything it started.
 
 use std::io::Write;
-use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, Signal};
 use tokio::sync::oneshot;
 
 use super::{INSTANCE, SUPERVISED};
-use crate::process::{self, Change};
+use crate::process::{self, Change, Descendants, Sent};
+
+/// What is missing where processes cannot be looked at.
+const NO_PROC: &str = "cannot look at processes: is /proc mounted?";
 
 /// A worker that was started.
 #[derive(Debug)]
 pub(super) struct Worker {
-    pid: u32,
-    /// Names this process and never another one that got its number.
-    handle: OwnedFd,
+    pid: Pid,
+    descendants: Descendants,
     died: oneshot::Receiver<ExitStatus>,
     /// The worker's stdin. Its end tells the worker that this process is gone.
     _lives: Option<ChildStdin>,
@@ -42,18 +43,19 @@ impl Worker {
 
     fn adopt(mut child: Child) -> Result<Worker> {
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("the worker has no pid")?;
-        let handle = pidfd_open(pid, PidfdFlags::empty()).context("cannot take hold of the worker")?;
+        let [descendants, reaper] = [Descendants::new(), Descendants::new()];
+        let (descendants, reaper) = (descendants.context(NO_PROC)?, reaper.context(NO_PROC)?);
         let mut lives = child.stdin.take();
         if let Some(pipe) = &mut lives {
             // One byte, so that the worker's first read proves the pipe; a worker that is dead already is reaped below.
             let _ = pipe.write_all(b"\n");
         }
-        Ok(Worker { pid: child.id(), handle, died: reap(pid)?, _lives: lives })
+        Ok(Worker { pid, descendants, died: reap(pid, reaper)?, _lives: lives })
     }
 
     /// Its number.
-    pub(super) fn pid(&self) -> u32 {
-        self.pid
+    pub(super) fn pid(&self) -> i32 {
+        self.pid.as_raw_nonzero().get()
     }
 
     /// Waits for its end: nothing that it started is left then. To be called again only while it has not answered.
@@ -64,37 +66,36 @@ impl Worker {
     /// Asks it to drain and end.
     pub(super) fn ask(&self) {
         // It may have died meanwhile; then it is being reaped.
-        let _ = pidfd_send_signal(&self.handle, Signal::TERM);
+        self.descendants.signal_child(self.pid, Signal::TERM);
     }
 
     /// Ends it.
     pub(super) fn kill(&self) {
-        let _ = pidfd_send_signal(&self.handle, Signal::KILL);
+        self.descendants.signal_child(self.pid, Signal::KILL);
     }
 }
 
 /// Waits, on a thread, for the worker, then kills and reaps whatever it left behind. The status comes when there is no
 /// child left to wait for: that is the proof.
-fn reap(pid: Pid) -> Result<oneshot::Receiver<ExitStatus>> {
+fn reap(pid: Pid, mut descendants: Descendants) -> Result<oneshot::Receiver<ExitStatus>> {
     let (sender, receiver) = oneshot::channel();
     let wait = move || {
-        let own = rustix::process::getpid();
-        let mut status = None;
-        loop {
+        let status = loop {
             match process::wait() {
-                Change::Ended(ended, how) => {
-                    if ended == pid {
-                        status = Some(how);
-                    }
-                    // Once the worker has gone, each end can bring new orphans.
-                    if status.is_some() {
-                        process::signal_descendants(own, Signal::KILL);
-                    }
-                }
-                Change::NoneLeft => break,
-                Change::Stopped(..) | Change::Continued(_) => {}
+                Change::Ended(ended, how) if ended == pid => break Some(how),
+                Change::NoneLeft => break None,
+                Change::Ended(..) | Change::Stopped(..) | Change::Continued(_) => {}
             }
-        }
+        };
+        let mut told = false;
+        process::end_everything(&mut descendants, None, |pid, sent| {
+            if let Sent::Refused(comm) = sent
+                && !std::mem::replace(&mut told, true)
+            {
+                let pid = pid.as_raw_nonzero().get();
+                tracing::warn!(component = "supervisor", pid, %comm, "cannot end what the worker started: it has other rights");
+            }
+        });
         // The receiver waits for as long as this process lives.
         let _ = sender.send(status.unwrap_or_else(|| ExitStatus::from_raw(0x7f00)));
     };

@@ -1,13 +1,16 @@
 //! What the watchdog does with the lease once everything is dead and nobody else will: releases it, or has it last.
 
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tenure_core::{Held, LeaseKey, LeaseRecord, Time};
 use tenure_store::{LeaseStore, Renewed, StoreError};
+use tokio::runtime::Runtime;
 
 use crate::run::keys::Keys;
 use crate::run::link::Charge;
@@ -38,74 +41,120 @@ pub(in crate::run) enum Estate {
     Campaign,
 }
 
-/// The thread that settles. It opens the store while the dying still die.
+/// The thread that settles. It is there from the start, as there may be none to be had at the end.
 #[derive(Debug)]
-pub(in crate::run) struct Settlement {
-    estates: Sender<Estate>,
+pub(super) struct Settlement {
+    tasks: Sender<Task>,
     thread: JoinHandle<()>,
 }
 
+#[derive(Debug)]
+enum Task {
+    /// Open the store, for there will be something to settle: meanwhile the dying die.
+    Prepare(Charge),
+    Settle(Charge, Estate),
+}
+
 impl Settlement {
-    /// Starts it.
-    pub(in crate::run) fn start(charge: Charge) -> io::Result<Settlement> {
-        let (estates, inherited) = channel();
-        let settle = move || {
-            // Without a runtime the lease is left to its ttl.
-            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-            runtime.block_on(settle(&charge, &inherited));
-            runtime.shutdown_timeout(Duration::from_millis(100));
+    /// Starts it. It waits.
+    pub(super) fn start() -> io::Result<Settlement> {
+        let (tasks, given) = channel::<Task>();
+        let work = move || {
+            let mut settler = Settler::default();
+            while let Ok(task) = given.recv() {
+                match task {
+                    Task::Prepare(charge) => settler.prepare(&charge),
+                    Task::Settle(charge, estate) => settler.settle(&charge, &estate),
+                }
+            }
         };
-        let thread = std::thread::Builder::new().name("settlement".into()).spawn(settle)?;
-        Ok(Settlement { estates, thread })
+        let thread = std::thread::Builder::new().name("settlement".into()).spawn(work)?;
+        Ok(Settlement { tasks, thread })
+    }
+
+    /// There will be something to settle.
+    pub(super) fn prepare(&self, charge: &Charge) {
+        // The thread lives as long as this.
+        let _ = self.tasks.send(Task::Prepare(charge.clone()));
     }
 
     /// Settles this, everything of which is dead.
-    pub(in crate::run) fn inherit(&self, estate: Estate) {
-        // A thread that gave up leaves it to the ttl.
-        let _ = self.estates.send(estate);
+    pub(super) fn inherit(&self, charge: &Charge, estate: Estate) {
+        let _ = self.tasks.send(Task::Settle(charge.clone(), estate));
     }
 
     /// Waits until all is settled.
-    pub(in crate::run) fn finish(self) {
-        drop(self.estates);
+    pub(super) fn finish(self) {
+        drop(self.tasks);
         let _ = self.thread.join();
-    }
-
-    /// Whether it has ended.
-    pub(super) fn is_finished(&self) -> bool {
-        self.thread.is_finished()
     }
 }
 
-async fn settle(charge: &Charge, inherited: &Receiver<Estate>) {
-    let mut store = open(charge).await.ok();
-    // Blocking is in order: this runtime has nothing else to do.
-    while let Ok(estate) = inherited.recv() {
+/// Settles this on the thread that calls it; returns when that is done, or when the lease has ended by itself.
+pub(in crate::run) fn settle(charge: &Charge, estate: &Estate) {
+    Settler::default().settle(charge, estate);
+}
+
+/// A runtime and a store, once they could be made. A machine at its limit makes neither for a while: it is tried again until
+/// the lease has ended by itself.
+#[derive(Debug, Default)]
+struct Settler {
+    runtime: Option<Runtime>,
+    store: Option<Arc<dyn LeaseStore>>,
+}
+
+impl Settler {
+    fn prepare(&mut self, charge: &Charge) {
+        if self.runtime.is_none() {
+            self.runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok();
+        }
+        if let (Some(runtime), None) = (&self.runtime, &self.store) {
+            self.store = runtime.block_on(open(charge)).ok();
+        }
+    }
+
+    fn settle(&mut self, charge: &Charge, estate: &Estate) {
         let mut pause = RETRY.0;
-        let until = match &estate {
+        let until = match estate {
             Estate::Tenure { ended_by, .. } => *ended_by,
             Estate::Campaign => tenure::now() + charge.ttl,
         };
         loop {
-            if store.is_none() {
-                store = open(charge).await.ok();
-            }
-            if let Some(store) = &store
-                && let Ok(Ok(())) = tokio::time::timeout(PATIENCE, act(charge, store, &estate)).await
-            {
-                break;
+            self.prepare(charge);
+            if let (Some(runtime), Some(store)) = (&self.runtime, &self.store) {
+                let acted = async {
+                    // A store that needs a thread and gets none may panic.
+                    let act = AssertUnwindSafe(act(charge, store, estate)).catch_unwind();
+                    matches!(tokio::time::timeout(PATIENCE, act).await, Ok(Ok(Ok(()))))
+                };
+                if runtime.block_on(acted) {
+                    return;
+                }
             }
             if tenure::now() + pause > until {
-                break;
+                return;
             }
-            tokio::time::sleep(pause).await;
+            std::thread::sleep(pause);
             pause = (pause * 2).min(RETRY.1);
         }
     }
 }
 
+impl Drop for Settler {
+    fn drop(&mut self) {
+        self.store = None;
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_timeout(Duration::from_millis(100));
+        }
+    }
+}
+
 async fn open(charge: &Charge) -> anyhow::Result<Arc<dyn LeaseStore>> {
-    tokio::time::timeout(PATIENCE, crate::store::open(&charge.store)).await?
+    let opening = AssertUnwindSafe(crate::store::open(&charge.store)).catch_unwind();
+    match tokio::time::timeout(PATIENCE, opening).await? {
+        Ok(opened) => opened,
+        Err(_) => Err(anyhow::anyhow!("opening the store panicked")),
+    }
 }
 
 async fn act(charge: &Charge, store: &Arc<dyn LeaseStore>, estate: &Estate) -> Result<(), StoreError> {

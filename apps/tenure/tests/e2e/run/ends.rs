@@ -1,9 +1,11 @@
 //! Ends: signals and what becomes of them, exit codes, the lease afterwards.
 
-use rustix::process::Signal;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+
+use rustix::process::{Pid, Signal};
 
 use super::{KEY, LONG, Scene, text_of, until};
-use crate::fleet::tenure;
+use crate::fleet::{alive, tenure};
 
 /// The exit code is the command's own, or says which signal ended it.
 #[test]
@@ -210,18 +212,127 @@ fn an_ignored_sigchld_hides_no_end() {
     }
 }
 
-/// A signal while waiting ends the wait, and says so in the code.
+/// A signal while waiting ends the wait, and the run by the same signal.
 #[test]
 fn a_signal_ends_the_wait() {
     let scene = Scene::new();
     let _leader = scene.beating(&["--ttl", LONG]);
     scene.next_tree(None);
-    for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130), (Signal::HUP, 129)] {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let mut standby = scene.beating(&["--ttl", LONG]);
         standby.waits();
         standby.signal(signal);
-        assert_eq!(standby.end().code(), Some(code), "{}", standby.errors());
+        assert_eq!(standby.end().signal(), Some(signal.as_raw()), "{}", standby.errors());
     }
+}
+
+/// Where a signal that was passed on ended the command, the run dies by it too, after everything is settled: who waits for
+/// it sees that it did what it was asked. Any other death by a signal is a code.
+#[test]
+fn a_run_dies_by_the_signal_that_was_passed_on() {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+        let scene = Scene::new();
+        let mut run = scene.beating(&["--ttl", LONG]);
+        let tree = scene.next_tree(None);
+        run.signal(signal);
+        assert_eq!(run.end().signal(), Some(signal.as_raw()), "{}", run.errors());
+        assert!(scene.leases().is_empty() && !alive(tree.command) && !alive(tree.watchdog));
+
+        let mut run = scene.beating(&["--ttl", LONG]);
+        let tree = scene.next_tree(Some(tree));
+        super::send(tree.command, signal);
+        assert_eq!(run.end().code(), Some(128 + signal.as_raw()), "{}", run.errors());
+    }
+    // What SIGTERM is passed on as counts.
+    let scene = Scene::new();
+    let mut run = scene.run(&["--ttl", LONG, "--stop-signal", "INT"], super::BEAT);
+    scene.next_tree(None);
+    run.signal(Signal::TERM);
+    assert_eq!(run.end().signal(), Some(Signal::INT.as_raw()), "{}", run.errors());
+}
+
+/// Ctrl-C at a script ends the script, as it does where the command stands there alone.
+#[test]
+fn an_interrupted_script_does_not_go_on() {
+    let scene = Scene::new();
+    let script = format!(
+        "{} run --lease {KEY} --store {} -- sleep 1000; echo went on > {}",
+        env!("CARGO_BIN_EXE_tenure"),
+        scene.store(),
+        scene.file("went-on").display()
+    );
+    let mut command = std::process::Command::new("bash");
+    let mut run = scene.start(command.args(["-c", &script]).process_group(0));
+    until("a lease", || scene.leases().len() == 1);
+    // As the terminal does: to everybody of the script's group.
+    rustix::process::kill_process_group(Pid::from_raw(run.pid()).unwrap(), Signal::INT).unwrap();
+    assert_eq!(run.end().signal(), Some(Signal::INT.as_raw()), "{}", run.errors());
+    assert!(!scene.file("went-on").exists() && scene.leases().is_empty());
+}
+
+/// The first process of a namespace cannot die of a signal that it asks for: it says it by its code.
+#[test]
+fn the_first_process_of_a_container_answers_with_a_code() {
+    let scene = Scene::new();
+    let mut command = std::process::Command::new("unshare");
+    command.args([
+        "--pid",
+        "--fork",
+        "--mount-proc",
+        "--kill-child",
+        env!("CARGO_BIN_EXE_tenure"),
+        "run",
+        "--lease",
+        KEY,
+    ]);
+    command.args([
+        "--store",
+        &scene.store(),
+        "--",
+        "sh",
+        "-c",
+        &format!("echo > {}; exec sleep 1000", scene.file("ready").display()),
+    ]);
+    let mut run = scene.start(&mut command);
+    until("the command, or an end", || scene.file("ready").exists() || run.child.try_wait().unwrap().is_some());
+    if !scene.file("ready").exists() {
+        return println!("SKIPPED: run in a pid namespace: unshare --pid needs root: {}", run.errors().trim());
+    }
+    let first = super::deaths::child_of(run.pid()).unwrap();
+    super::send(first, Signal::TERM);
+    assert_eq!(run.end().code(), Some(143), "{}", run.errors());
+}
+
+/// A command that puts itself into the background ends with what it left, and a line says so; the code stays its own.
+#[test]
+fn what_had_to_be_ended_is_told() {
+    let scene = Scene::new();
+    let background = "setsid sleep 1000 & setsid sh -c 'trap \"\" TERM; echo > \"$BEATS\"; while :; do sleep 0.01; done' & \
+                      until [ -e \"$BEATS\" ]; do sleep 0.01; done; exit 0";
+    let (code, _, errors) = scene.output(&["--stop-timeout", "300ms"], background);
+    assert_eq!(code, Some(0), "{errors}");
+    let line = errors.lines().find(|line| line.contains("left")).unwrap_or_else(|| panic!("{errors}"));
+    assert!(line.contains("the command has ended and left") && line.contains("(sleep)"), "{line}");
+    assert!(line.contains("killed: ") && line.contains("in the foreground"), "{line}");
+
+    // Asked to end, and not ended in time.
+    let scene = Scene::new();
+    let mut run = scene.run(
+        &["--stop-timeout", "300ms", "--ttl", LONG],
+        "trap '' TERM; echo > \"$BEATS\"; while :; do sleep 0.01; done",
+    );
+    until("the command", || scene.file("beats").exists());
+    run.signal(Signal::TERM);
+    assert_eq!(run.end().code(), Some(137));
+    assert!(
+        run.errors().contains("killed what had not ended in time: ") && run.errors().contains("(sh)"),
+        "{}",
+        run.errors()
+    );
+
+    // What ends in time is no news.
+    let (code, _, errors) = scene.output(&[], "sleep 0.01 & wait; exit 0");
+    assert_eq!((code, errors.as_str()), (Some(0), ""));
 }
 
 /// A holder that is asked to resign ends its command, says why, and exits 75.

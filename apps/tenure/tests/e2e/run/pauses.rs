@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use super::{Scene, Tree, send, state, until};
+use super::{LONG, Scene, Tree, send, state, until};
 use crate::fleet::alive;
 
 /// Short enough to wait for.
@@ -81,6 +81,58 @@ fn the_deadline_holds_without_watchdog_and_store() {
     connection.execute_batch("ROLLBACK").unwrap();
     assert_eq!(leader.end().code(), Some(75), "{}", leader.errors());
     tree.gone();
+}
+
+/// A stopped watchdog sees no end of its command: `tenure run` does, clears away and releases, with the command's own code.
+#[test]
+fn a_stopped_watchdog_hides_no_end() {
+    let scene = Scene::new();
+    let mut leader = scene.beating(&["--ttl", LONG]);
+    let tree = scene.next_tree(None);
+    let standby = scene.beating(&["--ttl", LONG]);
+    standby.waits();
+    send(tree.watchdog, Signal::STOP);
+    until("a stop", || state(tree.watchdog) == Some('T'));
+    send(tree.command, Signal::KILL);
+    scene.next_tree(Some(tree));
+    assert_eq!(leader.end().code(), Some(137), "{}", leader.errors());
+    tree.gone();
+    scene.check();
+}
+
+/// A stopped `tenure run` settles nothing: its watchdog gives the lease up for it once the command has ended.
+#[test]
+fn a_stopped_tenure_holds_no_lease_without_work() {
+    let scene = Scene::new();
+    let mut leader = scene.beating(&["--ttl", LONG]);
+    let tree = scene.next_tree(None);
+    let standby = scene.beating(&["--ttl", LONG]);
+    standby.waits();
+    send(tree.tenure, Signal::STOP);
+    until("a stop", || state(tree.tenure) == Some('T'));
+    send(tree.command, Signal::KILL);
+    scene.next_tree(Some(tree));
+    send(tree.tenure, Signal::CONT);
+    assert_eq!(leader.end().code(), Some(137), "{}", leader.errors());
+    assert!(leader.errors().contains("is stopped, and its command has ended"), "{}", leader.errors());
+    scene.check();
+}
+
+/// A watchdog that answers nothing any more protects nobody: the command is ended, and somebody else begins.
+#[test]
+fn a_silent_watchdog_is_replaced_with_its_command() {
+    let scene = Scene::new();
+    let mut leader = scene.beating(&["--ttl", TTL]);
+    let tree = scene.next_tree(None);
+    let standby = scene.beating(&["--ttl", TTL]);
+    standby.waits();
+    send(tree.watchdog, Signal::STOP);
+    let next = scene.next_tree(Some(tree));
+    assert_eq!(next.tenure, standby.pid());
+    assert!(!alive(tree.command));
+    assert_eq!(leader.end().code(), Some(75), "{}", leader.errors());
+    assert!(leader.errors().contains("the watchdog has failed"), "{}", leader.errors());
+    scene.check();
 }
 
 /// A store that does not answer for three ttls ends the tenure, and is found again with everything in it.

@@ -257,7 +257,7 @@ fn a_signal_ends_the_last_wait() {
         run.signal(Signal::TERM);
         run.child.try_wait().unwrap().is_some()
     });
-    assert_eq!(run.end().code(), Some(143), "{}", run.errors());
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&run.end()), Some(15), "{}", run.errors());
     assert!(alive(tree.watchdog));
     connection.execute_batch("ROLLBACK").unwrap();
     tree.gone();
@@ -314,8 +314,9 @@ fn the_status_file_answers_without_the_store() {
     let lines: Vec<&str> = output.lines().collect();
     assert_eq!(&lines[..2], ["current", "other"], "{output}");
     let line = |text: &str| {
-        let (term, deadline) = text.split_once(' ').unwrap();
-        (term.parse::<u64>().unwrap(), deadline.parse::<u64>().unwrap())
+        let words: Vec<&str> = text.split(' ').collect();
+        assert_eq!(words.len(), 3, "{text}");
+        (words[0].parse::<u64>().unwrap(), words[1].parse::<u64>().unwrap())
     };
     let ((term, first), (same, later)) = (line(lines[2]), line(lines[3]));
     assert!(term == same && later > first, "{output}");
@@ -333,7 +334,25 @@ fn the_status_file_answers_without_the_store() {
     assert_eq!(check(&made), Some(1), "long past");
     std::fs::write(&made, format!("5 {}\n", u64::MAX)).unwrap();
     assert_eq!(check(&made), Some(0));
+    std::fs::write(&made, format!("5 {} 1\n", u64::MAX)).unwrap();
+    assert_eq!(check(&made), Some(1), "of another time namespace");
     assert_eq!(crate::fleet::tenure().arg("check").output().unwrap().status.code(), Some(64));
+}
+
+/// A time namespace shifts the clock that the deadline is of: there nobody says that the tenure is current.
+#[test]
+fn another_time_namespace_is_told_nothing() {
+    let scene = Scene::new();
+    let tenure = env!("CARGO_BIN_EXE_tenure");
+    let script = format!(
+        "{tenure} check && unshare --time --boottime -1000 true && {{ unshare --time --boottime -1000 {tenure} check -v; echo $?; }}"
+    );
+    let (_, output, errors) = scene.output(&["--ttl", "3s"], &script);
+    if output.is_empty() {
+        return println!("SKIPPED: run in a time namespace: unshare --time needs root: {}", errors.trim());
+    }
+    assert_eq!(output, "1\n", "{errors}");
+    assert!(errors.contains("another time namespace"), "{errors}");
 }
 
 /// A check in a command whose tenure is over says so, also where nobody could tell the command.

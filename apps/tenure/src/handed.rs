@@ -1,0 +1,106 @@
+//! The store that `tenure run` hands to its command, so that every `tenure` command in it asks the same one.
+//!
+//! `TENURE_STORE` is its URL without user and password, which every process of this user could read in the environment;
+//! those stand in a file beside the status file, which `TENURE_STORE_SECRET_FILE` names: the login as it stood in the URL
+//! (`USER:PASSWORD`), and on a second line the URL that it is for. It is given to no other.
+
+use std::path::Path;
+
+/// The variable that names the file.
+pub(crate) const SECRET_FILE: &str = "TENURE_STORE_SECRET_FILE";
+/// The variable that has the URL.
+pub(crate) const STORE: &str = "TENURE_STORE";
+
+/// A URL without login, and the login.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Handed {
+    /// The URL, as it may be seen.
+    pub(crate) url: String,
+    /// What stood before the `@`.
+    pub(crate) login: Option<String>,
+}
+
+impl Handed {
+    /// Takes a URL apart that was opened. `None` where it holds a secret that is no login, or where login and parameters
+    /// cannot be told apart: such a URL is handed to nobody. The path of a file is made absolute, for commands change
+    /// their folder.
+    pub(crate) fn new(url: &str) -> Option<Handed> {
+        if let Some(path) = url.strip_prefix("sqlite:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            let (path, options) = path.split_once('?').map_or((path, None), |(path, options)| (path, Some(options)));
+            let path = std::path::absolute(path).ok()?;
+            let options = options.map(|options| format!("?{options}")).unwrap_or_default();
+            return Some(Handed { url: format!("sqlite:{}{options}", path.to_str()?), login: None });
+        }
+        let (scheme, rest) = url.split_once("://")?;
+        let (login, rest) = match rest.rsplit_once('@') {
+            Some((login, _)) if login.contains(['/', '?', '#', '\n']) => return None,
+            Some((login, rest)) => (Some(login.to_owned()), rest),
+            None => (None, rest),
+        };
+        let url = format!("{scheme}://{rest}");
+        (crate::secrets::without_secrets(&url) == url).then_some(Handed { url, login })
+    }
+
+    /// What the file holds; `None` where there is no login.
+    pub(crate) fn secret(&self) -> Option<String> {
+        self.login.as_ref().map(|login| format!("{login}\n{}\n", self.url))
+    }
+}
+
+/// The URL with the login that this process was handed for it, where it was.
+pub(crate) fn with_login(url: String) -> String {
+    let file = std::env::var_os(SECRET_FILE).filter(|file| !file.is_empty());
+    match file.and_then(|file| std::fs::read_to_string(Path::new(&file)).ok()) {
+        Some(secret) => complete(&url, &secret).unwrap_or(url),
+        None => url,
+    }
+}
+
+fn complete(url: &str, secret: &str) -> Option<String> {
+    let (login, of) = secret.split_once('\n')?;
+    let (scheme, rest) = url.split_once("://")?;
+    (of.trim_end() == url && !login.is_empty()).then(|| format!("{scheme}://{login}@{rest}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is handed on and completed again is the URL that it was, and nothing secret stands in the URL.
+    #[test]
+    fn what_is_handed_on_is_completed_again() {
+        for url in
+            ["redis://me:hun%40ter2@host:6379/0?timeout_ms=5", "redis://:pw@h", "redis://h/3", "rediss://me@a,b/m"]
+        {
+            let handed = Handed::new(url).unwrap();
+            assert!(!handed.url.contains('@'), "{handed:?}");
+            let secret = handed.secret();
+            let again = secret.map_or(handed.url.clone(), |secret| complete(&handed.url, &secret).unwrap());
+            assert_eq!(again, url);
+        }
+    }
+
+    /// A login is for its own store alone.
+    #[test]
+    fn a_login_is_given_to_no_other_store() {
+        let secret = Handed::new("redis://me:hunter2@one/0").unwrap().secret().unwrap();
+        for other in ["redis://two/0", "redis://one/1", "rediss://one/0", "sqlite:/x", ""] {
+            assert_eq!(complete(other, &secret), None, "{other}");
+        }
+        assert_eq!(complete("redis://one/0", ""), None);
+    }
+
+    /// A file is named by its whole path, and what may hold a secret elsewhere is handed to nobody.
+    #[test]
+    fn files_are_absolute_and_odd_secrets_stay() {
+        let here = std::env::current_dir().unwrap();
+        for (url, path) in [("sqlite:x.db", "x.db"), ("sqlite:a/x.db?poll_ms=5", "a/x.db?poll_ms=5")] {
+            assert_eq!(Handed::new(url).unwrap().url, format!("sqlite:{}", here.join(path).display()));
+        }
+        assert_eq!(Handed::new("sqlite:///v/x.db").unwrap().url, "sqlite:/v/x.db");
+        for odd in ["redis://h/0?password=x", "redis://me:a/b@h", "redis://me:a?b=c@h", "redis:me@h"] {
+            assert_eq!(Handed::new(odd), None, "{odd}");
+        }
+    }
+}
