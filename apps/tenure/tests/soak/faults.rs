@@ -27,6 +27,18 @@ pub(crate) const FAULTS: &[Fault] = &[
     Fault { name: "tenure_of_a_setsid_grandchild_is_killed", command: Work::Daemon, strike: kill_tenure },
     Fault { name: "the_watchdog_of_a_setsid_grandchild_is_killed", command: Work::Daemon, strike: kill_watchdog },
     Fault { name: "the_command_of_a_setsid_grandchild_is_killed", command: Work::Daemon, strike: kill_child },
+    Fault { name: "tenure_is_killed_at_the_limit_of_processes", command: Work::Full, strike: kill_tenure },
+    Fault { name: "the_watchdog_is_killed_at_the_limit_of_processes", command: Work::Full, strike: kill_watchdog },
+    Fault { name: "tenure_is_killed_without_handles", command: Work::WithoutHandles, strike: kill_tenure },
+    Fault { name: "the_watchdog_is_killed_without_handles", command: Work::WithoutHandles, strike: kill_watchdog },
+    Fault { name: "tenure_of_a_crowd_is_stopped", command: Work::Crowd, strike: stop_tenure },
+    Fault { name: "the_watchdog_of_a_crowd_is_killed", command: Work::Crowd, strike: kill_watchdog },
+    Fault { name: "a_command_with_other_rights_is_to_end", command: Work::OtherRights, strike: outlive },
+    Fault {
+        name: "the_watchdog_of_a_dead_command_is_stopped",
+        command: Work::Writer,
+        strike: stop_watchdog_and_kill_child,
+    },
 ];
 
 fn kill_tenure(fleet: &mut Fleet) -> Result<Duration, String> {
@@ -49,6 +61,27 @@ fn stop_tenure(fleet: &mut Fleet) -> Result<Duration, String> {
     signal(leader.tenure, Signal::CONT);
     gone(fleet, leader.child)?;
     took
+}
+
+/// A child that nobody of its user can end keeps the lease, whoever is asked or killed; then it dies.
+fn outlive(fleet: &mut Fleet) -> Result<Duration, String> {
+    let leader = fleet.steady_leader()?;
+    signal(leader.watchdog, if leader.term % 2 == 0 { Signal::KILL } else { Signal::STOP });
+    signal(leader.tenure, Signal::TERM);
+    let from = boottime();
+    fleet.until("two ttls", |fleet| (boottime() > from + 2 * TTL || fleet.leads_since(leader.term)).then_some(()))?;
+    if fleet.leads_since(leader.term) {
+        return Err("somebody else began beside a child that lives".to_owned());
+    }
+    struck_at(fleet, leader, boottime(), |leader| signal(leader.child, Signal::KILL))
+}
+
+/// A stopped watchdog sees no end: `tenure` does.
+fn stop_watchdog_and_kill_child(fleet: &mut Fleet) -> Result<Duration, String> {
+    struck(fleet, |leader| {
+        signal(leader.watchdog, Signal::STOP);
+        signal(leader.child, Signal::KILL);
+    })
 }
 
 /// Nobody is left to end the child, but it is stopped itself. The watchdog goes on first, and must end it unseen.
@@ -88,7 +121,10 @@ fn store_away(fleet: &mut Fleet) -> Result<Duration, String> {
 
 fn struck(fleet: &mut Fleet, strike: impl FnOnce(Leader)) -> Result<Duration, String> {
     let leader = fleet.steady_leader()?;
-    let at = boottime();
+    struck_at(fleet, leader, boottime(), strike)
+}
+
+fn struck_at(fleet: &mut Fleet, leader: Leader, at: Duration, strike: impl FnOnce(Leader)) -> Result<Duration, String> {
     strike(leader);
     fleet.leader_after(leader.term)?;
     let first = fleet.first_line_after(leader.term).unwrap_or_else(boottime);

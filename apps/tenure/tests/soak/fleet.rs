@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::checker;
 use crate::place::Store;
+use crate::user::User;
 use crate::writer::{MODE, boottime};
 
 /// The leases' ttl here.
@@ -26,6 +27,21 @@ pub(crate) enum Work {
     Writer,
     /// The same, with a grandchild in a session of its own.
     Daemon,
+    /// As many children as another user can have.
+    Full,
+    /// Many grandchildren in sessions of their own, of another user, who can make no control group.
+    Crowd,
+    /// A daemon of another user, under a kernel that gives no handles for processes.
+    WithoutHandles,
+    /// A child that has taken root's rights from another user.
+    OtherRights,
+}
+
+impl Work {
+    /// Whether it needs another user.
+    pub(crate) fn needs_root(self) -> bool {
+        !matches!(self, Work::Writer | Work::Daemon)
+    }
 }
 
 /// The candidates and what they share.
@@ -34,6 +50,7 @@ pub(crate) struct Fleet {
     candidates: Vec<Child>,
     work: Work,
     file: PathBuf,
+    user: Option<User>,
 }
 
 /// The processes of the candidate that leads.
@@ -49,7 +66,11 @@ impl Fleet {
     pub(crate) fn start(store: Store, work: Work) -> Result<Fleet, String> {
         checker::can_fail()?;
         let file = store.folder().join("alive.txt");
-        let mut fleet = Fleet { store, candidates: Vec::new(), work, file };
+        let user = match work.needs_root() {
+            true => Some(User::new(store.folder()).map_err(|error| format!("another user: {error}"))?),
+            false => None,
+        };
+        let mut fleet = Fleet { store, candidates: Vec::new(), work, file, user };
         for _ in 0..CANDIDATES {
             let candidate = fleet.candidate()?;
             fleet.candidates.push(candidate);
@@ -77,6 +98,11 @@ impl Fleet {
             let child = children(watchdog).into_iter().min_by_key(|child| started(*child))?;
             Some(Leader { tenure: parent(watchdog)?, watchdog, child, term: newest })
         })
+    }
+
+    /// Whether somebody writes under a newer term.
+    pub(crate) fn leads_since(&self, term: u64) -> bool {
+        self.last_line().is_some_and(|(_, _, newest)| newest > term)
     }
 
     /// The leader, once its child has written for a while: there is something to find, and somebody else to take over.
@@ -137,7 +163,13 @@ impl Fleet {
             signal(candidate.id(), Signal::TERM);
         }
         for mut candidate in self.candidates.drain(..) {
-            candidate.wait().map_err(|error| error.to_string())?;
+            while candidate.try_wait().map_err(|error| error.to_string())?.is_none() {
+                if self.work == Work::OtherRights {
+                    // Nobody but root can end these.
+                    descendants(candidate.id()).into_iter().skip(1).for_each(|pid| signal(pid, Signal::KILL));
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
         }
         fs::copy(&self.file, &kept).map_err(|error| error.to_string())?;
         Ok(kept)
@@ -153,14 +185,27 @@ impl Fleet {
     }
 
     fn candidate(&self) -> Result<Child, String> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
+        let mut command = match &self.user {
+            Some(user) => user.command(self.work == Work::Full, self.work == Work::WithoutHandles),
+            None => Command::new(env!("CARGO_BIN_EXE_tenure")),
+        };
         let ttl = format!("{}ms", TTL.as_millis());
         command.args(["run", "--lease", "soak/leader", "--restart=always", "--stop-timeout", "200ms", "--ttl", &ttl]);
         command.env("TENURE_STORE", self.store.url());
-        command.arg("--").arg(std::env::current_exe().map_err(|error| error.to_string())?);
+        command.arg("--");
+        if let (Work::OtherRights, Some(user)) = (self.work, &self.user) {
+            command.arg(user.program("setuid")).args(["--reuid=0", "--regid=0", "--clear-groups"]);
+        }
+        match &self.user {
+            Some(user) => command.arg(user.program("writer")),
+            None => command.arg(std::env::current_exe().map_err(|error| error.to_string())?),
+        };
         command.arg(MODE).arg(&self.file);
-        if self.work == Work::Daemon {
-            command.arg("daemon");
+        match self.work {
+            Work::Writer | Work::OtherRights => {}
+            Work::Daemon | Work::WithoutHandles => drop(command.arg("daemon")),
+            Work::Full => drop(command.arg("full")),
+            Work::Crowd => drop(command.arg("crowd")),
         }
         let log = fs::File::options().create(true).append(true).open(self.store.folder().join("candidates.log"));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log.map_err(|error| error.to_string())?);
@@ -177,6 +222,9 @@ impl Drop for Fleet {
             }
             let _ = candidate.kill();
             let _ = candidate.wait();
+        }
+        if let Some(user) = &self.user {
+            user.end();
         }
     }
 }
