@@ -62,7 +62,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
 
 async fn check(args: CheckArgs) -> Result<ExitCode> {
     // A path that is mistyped must not let everything through.
-    let Some(store) = args.store.open_existing().await? else {
+    let Some(store) = args.store.open_to_read().await? else {
         return Err(Exit::unreachable(anyhow!("{}", args.store.missing())));
     };
     let record = store::record(&*store, &args.lease).await.map_err(Exit::unreachable)?;
