@@ -12,7 +12,7 @@ use futures_util::{StreamExt, stream};
 use rusqlite::Connection;
 use tenure_base_sqlite::{FileError, FileName, Node, Reader};
 use tenure_store::{KeyPrefix, LeaseKey, StoreError, StoreErrorKind, Wake, WakeChange, WakeHub, WakeStream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::config::SqliteConfig;
 use crate::failure::nothing_done;
@@ -24,6 +24,9 @@ const PREFIXES: usize = 256;
 
 /// How long a watcher whose file was replaced waits before it looks for the next one, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+/// A crowd that begins to watch finds its files one by one, on one thread.
+static LOOKING: Semaphore = Semaphore::const_new(1);
 
 /// The files that are watched in this process, each by one thread, whatever the number of stores and watchers.
 static WATCHED: LazyLock<Mutex<HashMap<Node, Arc<Watched>>>> = LazyLock::new(Mutex::default);
@@ -101,7 +104,9 @@ impl Watches {
             |what: &str| StoreError::new(StoreErrorKind::Unavailable, format!("sqlite:{}: {what}", self.name));
         let entered = async {
             let name = self.name.clone();
+            let turn = LOOKING.acquire().await;
             let node = tokio::task::spawn_blocking(move || name.node()).await;
+            drop(turn);
             let node = node.map_err(|error| failure("the thread that looks ended").with_source(error))?;
             let node = node.map_err(nothing_done)?;
             let (stream, watched, version) = self.join(node, prefix)?;
