@@ -65,6 +65,22 @@ fn a_writer_can_come_after_readers_of_the_same_process() {
     readers.iter_mut().for_each(|reader| assert_eq!((count(reader), reader.epoch()), (2, 0)));
 }
 
+/// A reader of what a killed process left goes on with what the next one in its place writes.
+#[test]
+fn a_reader_outlives_a_killed_writer() {
+    let (folder, path) = fresh();
+    drop(writer(&path));
+    let mut reader = reader(&path);
+    for expected in 1..=3 {
+        let child = keeping_open(&path, folder.path());
+        assert!(reader.changed(WAIT).unwrap());
+        assert_eq!(count(&mut reader), expected);
+        drop(child);
+        assert_eq!(count(&mut reader), expected);
+    }
+    assert_eq!(reader.epoch(), 0);
+}
+
 /// A file that was replaced, or lost its log, is told by the epoch; one whose writer has gone is not.
 #[test]
 fn a_replaced_file_is_told() {

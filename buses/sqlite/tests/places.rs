@@ -7,7 +7,7 @@ use std::env;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -38,11 +38,11 @@ fn a_single_file_that_is_mounted_twice_is_refused() {
             command.args(["--mount", "sh", "-c", script]).arg(&file).arg(target.join("bus.db"));
             command.arg(env::current_exe().unwrap()).args(["publishing_process", "--exact", "--nocapture"]);
             command.env(FILE, target.join("bus.db"));
-            (place, command.output())
+            (place, command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn())
         })
         .collect();
-    for (place, output) in children {
-        let said = match output {
+    for (place, child) in children {
+        let said = match child.and_then(Child::wait_with_output) {
             Ok(output) => {
                 format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
             }

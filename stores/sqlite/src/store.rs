@@ -74,8 +74,10 @@ impl SqliteStore {
     }
 
     async fn open_for(config: SqliteConfig, purpose: Purpose) -> Result<SqliteStore, StoreError> {
-        let worker = Worker::start(&config, purpose, &INFO).await?;
-        let watches = Watches::new(&config)?;
+        // The process may go to work in another folder at any moment.
+        let name = config.name()?;
+        let watches = Watches::new(name.clone(), &config);
+        let worker = Worker::start(name, &config, purpose, &INFO).await?;
         Ok(SqliteStore { path: config.path, worker, watches })
     }
 

@@ -59,14 +59,14 @@ struct State {
 
 impl Watches {
     /// None yet.
-    pub(crate) fn new(config: &SqliteConfig) -> Result<Self, StoreError> {
-        Ok(Watches {
-            name: config.name()?,
+    pub(crate) fn new(name: FileName, config: &SqliteConfig) -> Self {
+        Watches {
+            name,
             poll: config.poll,
             busy_timeout: config.busy_timeout,
             call_timeout: config.call_timeout(),
             overflowed: Arc::default(),
-        })
+        }
     }
 
     /// Hints that were folded into one without a key.

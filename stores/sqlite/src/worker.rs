@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use tenure_base_sqlite::FileName;
 use tenure_core::Time;
 use tenure_store::{StoreError, StoreErrorKind, StoreInfo};
 use tokio::sync::{mpsc, oneshot};
@@ -62,11 +63,11 @@ impl Drop for Withdraw {
 impl Worker {
     /// Starts the thread and opens the file on it.
     pub(crate) async fn start(
+        name: FileName,
         config: &SqliteConfig,
         purpose: Purpose,
         info: &'static StoreInfo,
     ) -> Result<Worker, StoreError> {
-        let name = config.name()?;
         let clock = MachineClock::read()?;
         let shown = name.to_string();
         let (busy_timeout, call_timeout) = (config.busy_timeout, config.call_timeout());
@@ -165,7 +166,7 @@ mod tests {
     async fn worker(folder: &tempfile::TempDir) -> Worker {
         let mut config = SqliteConfig::new(folder.path().join("x.db"));
         config.busy_timeout = Duration::from_millis(10);
-        let mut worker = Worker::start(&config, Purpose::Write, &INFO).await.unwrap();
+        let mut worker = Worker::start(config.name().unwrap(), &config, Purpose::Write, &INFO).await.unwrap();
         worker.call_timeout = Duration::from_millis(200);
         worker
     }
