@@ -144,7 +144,11 @@ fn open(place: &Place, option: &str) -> rusqlite::Result<Connection> {
             byte => uri.push_str(&format!("%{byte:02X}")),
         }
     }
-    Connection::open_with_flags(format!("{uri}?{option}"), flags)
+    // What went wrong is told with the path as it was given, not with this.
+    Connection::open_with_flags(format!("{uri}?{option}"), flags).map_err(|error| match error {
+        rusqlite::Error::SqliteFailure(code, _) => rusqlite::Error::SqliteFailure(code, None),
+        error => error,
+    })
 }
 
 /// Looks whose the file is before anything is done to it; `None` where it changes just now, and should be looked at again.

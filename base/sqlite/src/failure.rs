@@ -78,6 +78,11 @@ impl FileError {
         FileError::new(kind, format!("sqlite:{shown}: {what} ({error})")).with_source(error)
     }
 
+    /// The failure that this one came from, where there is one. The text says it already.
+    pub fn into_source(self) -> Option<Box<dyn Error + Send + Sync>> {
+        self.source
+    }
+
     /// What kind of failure it was.
     pub fn kind(&self) -> FileErrorKind {
         self.kind

@@ -25,15 +25,15 @@ impl FileName {
         let absolute = std::path::absolute(&given).map_err(|error| FileError::looking(given.display(), error))?;
         // Without `.` and the slash at the end, which SQLite would take off as well.
         let name = FileName { absolute: absolute.components().collect(), given };
-        if BY_PROCESS.iter().any(|folder| name.absolute.starts_with(folder)) {
-            return Err(name.invalid("names a file by way of a process's descriptors; name the file itself"));
-        }
+        // Seen from another folder it may be such a name too.
+        FileName::check(&name.absolute)?;
         Ok(name)
     }
 
     /// Whether the path can name a file at all; the error says what would be right.
     ///
-    /// The empty path, `:memory:` and `file:` mean something else to SQLite than to everybody else.
+    /// The empty path, `:memory:` and `file:` mean something else to SQLite than to everybody else; a path through a
+    /// process's descriptors means whatever that has open.
     pub fn check(given: &Path) -> Result<(), FileError> {
         let text = given.as_os_str().as_encoded_bytes();
         let what = if text.is_empty() {
@@ -44,6 +44,8 @@ impl FileName {
             "would be private to each opener; name a file"
         } else if text.starts_with(b"file:") {
             "file: is no part of a path; write sqlite:PATH without it"
+        } else if BY_PROCESS.iter().any(|folder| given.starts_with(folder)) {
+            "names a file by way of a process; name the file itself"
         } else {
             return Ok(());
         };

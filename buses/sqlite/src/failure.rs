@@ -12,5 +12,9 @@ pub(crate) fn failure(error: FileError) -> BusError {
             BusErrorKind::Invalid
         }
     };
-    BusError::new(kind, error.to_string()).with_source(error)
+    let failure = BusError::new(kind, error.to_string());
+    match error.into_source() {
+        Some(source) => failure.with_source(source),
+        None => failure,
+    }
 }

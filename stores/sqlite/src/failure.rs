@@ -12,7 +12,11 @@ pub(crate) fn nothing_done(error: FileError) -> StoreError {
         FileErrorKind::Missing | FileErrorKind::Unavailable => StoreErrorKind::Unavailable,
         FileErrorKind::Foreign => StoreErrorKind::Corrupt,
     };
-    StoreError::new(kind, error.to_string()).with_source(error)
+    let failure = StoreError::new(kind, error.to_string());
+    match error.into_source() {
+        Some(source) => failure.with_source(source),
+        None => failure,
+    }
 }
 
 /// A failure of the commit itself: it may be on the disk all the same.

@@ -6,26 +6,26 @@ mod kit;
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use futures_util::{FutureExt, StreamExt};
 use kit::{claim, claim_of, fresh, granted, held, open};
 use tenure_store::{KeyPrefix, LeaseStore, Wake, WakeChange, WakeStream};
+use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 const CROWD: usize = 200;
 const SOON: Duration = Duration::from_secs(20);
 
 // Threads are counted by their name, over the whole process.
-static ALONE: Mutex<()> = Mutex::new(());
+static ALONE: Mutex<()> = Mutex::const_new(());
 
 /// Two hundred watchers of one file all hear of a release, by one thread; by one also where the file is open under several
 /// names; and by none once nobody watches.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_thread_serves_every_watcher() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = ALONE.lock().await;
     let (folder, path) = fresh();
     let link = folder.path().join("link.db");
     symlink(&path, &link).unwrap();
@@ -59,7 +59,7 @@ async fn one_thread_serves_every_watcher() {
 /// An idle crowd is looked after as often as one watcher is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn looking_does_not_grow_with_the_watchers() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = ALONE.lock().await;
     let (_folder, path) = fresh();
     let store = open(&path).await;
     let mut watchers = Vec::new();
@@ -79,7 +79,7 @@ async fn looking_does_not_grow_with_the_watchers() {
 /// prefixes than are looked up one by one are served as well.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_joins_hears_what_is_new() {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = ALONE.lock().await;
     let (_folder, path) = fresh();
     let store = open(&path).await;
     let key = |number: usize| format!("key/{number:04}");
