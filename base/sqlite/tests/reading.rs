@@ -218,9 +218,9 @@ fn a_copy_that_cannot_be_written_is_read() {
     read(&mounted, "without index", "error sqlite:x.db: has a log");
 }
 
-const READ: &str = "TENURE_BASE_TEST_READ";
-const KEEP: &str = "TENURE_BASE_TEST_KEEP";
-const SQL: &str = "TENURE_BASE_TEST_SQL";
+const READ: &str = "TENURE_TEST_CHILD_READ";
+const KEEP: &str = "TENURE_TEST_CHILD_KEEP";
+const SQL: &str = "TENURE_TEST_CHILD_SQL";
 
 /// The process that reads what it cannot write; it does nothing in an ordinary test run.
 #[test]
