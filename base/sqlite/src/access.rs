@@ -152,6 +152,7 @@ fn open(place: &Place, option: &str) -> rusqlite::Result<Connection> {
 }
 
 /// Looks whose the file is before anything is done to it; `None` where it changes just now, and should be looked at again.
+/// An own file may have been given a newer format meanwhile, which is told once it is open.
 ///
 /// Call it within the file's [`crate::group::Group::open`].
 pub(crate) fn whose(place: &Place, format: &Format) -> Result<Option<Whose>, Trouble> {
@@ -159,7 +160,15 @@ pub(crate) fn whose(place: &Place, format: &Format) -> Result<Option<Whose>, Tro
     let Some(layout) = Layout::read(place).map_err(looking)? else { return Ok(None) };
     let opened = match layout.access() {
         Access::Empty => return Ok(Some(Whose::New)),
-        Access::Shared => open_shared(place),
+        Access::Shared => {
+            // Most often the file alone shows that it is ours, and the log can be long. What else it shows, torn perhaps
+            // by those who write, the log may have changed.
+            let alone = open_still(place).map_err(Trouble::from);
+            if let Ok(Whose::Own) = alone.and_then(|connection| format.whose(&connection, place)) {
+                return Ok(Some(Whose::Own));
+            }
+            open_shared(place)
+        }
         Access::Still | Access::NoIndex | Access::Journal => open_still(place),
     };
     match opened.map_err(Trouble::from).and_then(|connection| format.whose(&connection, place)) {
