@@ -120,12 +120,15 @@ fn an_empty_file_holds_nothing() {
     assert_eq!(count(&mut reader(&path)), 1);
 }
 
+/// Makes a file in some way.
+type Maker<'a> = &'a dyn Fn(&Path);
+
 /// Another program's file is refused to readers and to writers, and stays as it is to the byte, with nothing beside it that
 /// was not there: in rollback mode, in write-ahead mode, with a log that is not in the file yet, with a kept or a hot
 /// journal, by a mark alone.
 #[test]
 fn a_foreign_file_stays_as_it_is() {
-    let makers: &[(&str, &dyn Fn(&Path))] = &[
+    let makers: &[(&str, Maker<'_>)] = &[
         ("rollback", &|path| by_hand(path, "CREATE TABLE theirs (a)")),
         ("log, closed", &|path| by_hand(path, "PRAGMA journal_mode = WAL; CREATE TABLE theirs (a)")),
         ("kept journal", &|path| by_hand(path, "PRAGMA journal_mode = PERSIST; CREATE TABLE theirs (a)")),
