@@ -127,8 +127,8 @@ impl Database {
         match outcome {
             // Another part of this process found it replaced.
             None => Ok(None),
-            // It was written where nobody will look.
-            Some(Ok(_)) if open.state() == State::Replaced => {
+            // It was written where nobody will look, or failed because of that.
+            Some(Ok(_) | Err(Undone(_))) if open.state() == State::Replaced => {
                 open.retire();
                 Ok(None)
             }
@@ -160,6 +160,7 @@ impl Database {
             let Some(open) = self.current(patience)? else { continue };
             match open.with(patience, |connection| act(connection, &self.moment())) {
                 None => {}
+                Some(Err(_)) if open.state() == State::Replaced => open.retire(),
                 Some(Ok(value)) => {
                     self.keep(open);
                     return Ok(value);

@@ -159,8 +159,8 @@ fn a_single_file_that_is_mounted_is_refused() {
 /// process agree afterwards on who holds, and the file is sound.
 #[tokio::test]
 async fn all_parts_of_a_process_leave_a_removed_log() {
-    let (_folder, path) = fresh();
     for round in 0..8_u64 {
+        let (_folder, path) = fresh();
         let stores = [open(&path).await, open(&path).await, open(&path).await];
         let mut watches = Vec::new();
         for store in &stores {
@@ -196,7 +196,6 @@ async fn all_parts_of_a_process_leave_a_removed_log() {
         let verdict: String =
             Connection::open(&path).unwrap().query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
         assert_eq!(verdict, "ok", "round {round}");
-        kit::remove(&path);
     }
 }
 
