@@ -29,14 +29,19 @@ pub(crate) async fn open(url: &str, subjects: &Subjects, ring_age: Duration) -> 
     }
 }
 
-/// Opens a bus to read from it: one that is not there is not made, for a mistyped path should be an error.
-pub(crate) async fn open_existing(url: &str, subjects: &Subjects) -> Result<Arc<dyn Bus>> {
+/// Opens a bus to read from it: one that is not there is not made, for a mistyped path should be an error, and nothing is
+/// changed in one that is a file.
+pub(crate) async fn open_to_read(url: &str, subjects: &Subjects) -> Result<Arc<dyn Bus>> {
     match scheme(url)? {
-        Known::Sqlite(config) if !config.path.exists() => {
+        Known::Sqlite(config) if is_missing(&config) => {
             let path = config.path.display();
             Err(Exit::unreachable(anyhow!(
                 "there is no bus at {path}: name the one that `tenure ingest` publishes to with --bus"
             )))
+        }
+        Known::Sqlite(config) => {
+            let bus = SqliteBus::open_to_read(*config).with_context(|| format!("the bus {url}"));
+            Ok(Arc::new(bus.map_err(Exit::unreachable)?))
         }
         Known::Nats(mut config) => {
             config.subjects = both(subjects);
@@ -46,9 +51,17 @@ pub(crate) async fn open_existing(url: &str, subjects: &Subjects) -> Result<Arc<
     }
 }
 
-/// Whether the URL names a bus that this binary has; nothing is opened.
-pub(crate) fn check(url: &str) -> Result<()> {
-    scheme(url).map(|_| ())
+/// Whether the URL names a bus that this binary has; nothing is opened. True where it is a file that is not there yet.
+pub(crate) fn check(url: &str) -> Result<bool> {
+    Ok(matches!(scheme(url)?, Known::Sqlite(config) if is_missing(&config)))
+}
+
+/// Whether there is no file, or nothing in it.
+fn is_missing(config: &SqliteBusConfig) -> bool {
+    match config.path.metadata() {
+        Ok(found) => found.is_file() && found.len() == 0,
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    }
 }
 
 enum Known {

@@ -79,7 +79,7 @@ async fn check(args: CheckArgs) -> Result<ExitCode> {
     let lease = args.key.or(args.lease).ok_or_else(|| missing("key"))?;
     let term = args.number.or(args.term).ok_or_else(|| missing("term"))?;
     // A path that is mistyped must not let everything through.
-    let Some(store) = args.store.open_existing().await? else {
+    let Some(store) = args.store.open_to_read().await? else {
         return Err(Exit::unreachable(anyhow!("{}", args.store.missing())));
     };
     let record = store::record(&*store, &lease).await.map_err(Exit::unreachable)?;

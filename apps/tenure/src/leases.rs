@@ -47,7 +47,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
 }
 
 async fn leases(args: ListArgs) -> Result<()> {
-    let Some(store) = args.store.open_existing().await? else {
+    let Some(store) = args.store.open_to_read().await? else {
         say!("tenure: nothing is held: {}", args.store.missing());
         return Ok(());
     };

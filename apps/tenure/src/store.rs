@@ -41,7 +41,7 @@ impl StoreArgs {
         }
     }
 
-    /// Opens the store to look at it. `None` where it is a file that is not there yet: nothing is held there, and a
+    /// Opens the store to change what is in it. `None` where it is a file that is not there yet: nothing is held there, and a
     /// mistyped path should make no file. Fails as unreachable, or as a wrong call where there is no such store.
     pub(crate) async fn open_existing(&self) -> Result<Option<Arc<dyn LeaseStore>>> {
         match self.missing_file()? {
@@ -50,8 +50,17 @@ impl StoreArgs {
         }
     }
 
-    /// The path of a store that is a file and not there yet, though its folder is or will be made. Fails where the URL is
-    /// wrong, whether or not anything is there.
+    /// The same to look at it: where it is a file, nothing is changed, also beside it.
+    pub(crate) async fn open_to_read(&self) -> Result<Option<Arc<dyn LeaseStore>>> {
+        if self.missing_file()?.is_some() {
+            return Ok(None);
+        }
+        let url = self.url()?;
+        opened(&url, tenure_open::open_to_read(&url)).await.map(Some)
+    }
+
+    /// The path of a store that is a file and not there yet, or empty, though its folder is or will be made. Fails where the
+    /// URL is wrong, whether or not anything is there.
     pub(crate) fn missing_file(&self) -> Result<Option<PathBuf>> {
         let url = self.url()?;
         check(&url)?;
@@ -87,7 +96,15 @@ pub(crate) fn check(url: &str) -> Result<()> {
 pub(crate) async fn open(url: &str) -> Result<Arc<dyn LeaseStore>> {
     check(url)?;
     crate::places::prepare(url).map_err(Exit::unreachable)?;
-    let opened = match tokio::time::timeout(ANSWER, tenure_open::open(url)).await {
+    opened(url, tenure_open::open(url)).await
+}
+
+/// Waits for a store to be opened, but not for ever.
+async fn opened(
+    url: &str,
+    opening: impl Future<Output = Result<Arc<dyn LeaseStore>, OpenError>>,
+) -> Result<Arc<dyn LeaseStore>> {
+    let opened = match tokio::time::timeout(ANSWER, opening).await {
         Ok(opened) => opened,
         Err(_) => {
             return Err(Exit::unreachable(anyhow!("the store {}: no answer within {ANSWER:?}", without_secrets(url))));
@@ -140,15 +157,17 @@ fn file(url: &str) -> Option<&str> {
     Some(rest.split_once('?').map_or(rest, |(path, _)| path))
 }
 
-/// Whether the file is not there though its folder is; every other trouble is the store's to tell. The default folder is
-/// made with the first lease.
+/// Whether the file is not there, or nothing is in it, though its folder is; every other trouble is the store's to tell. The
+/// default folder is made with the first lease.
 fn is_missing(path: &str) -> bool {
     let path = Path::new(path);
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let is_default = || crate::places::state_folder().is_ok_and(|default| path.starts_with(default));
-    matches!(path.try_exists(), Ok(false))
-        && path.file_name().is_some_and(|name| name != ":memory:")
-        && (folder.is_dir() || is_default())
+    let is_there = match path.metadata() {
+        Ok(found) => !found.is_file() || found.len() > 0,
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+    };
+    !is_there && path.file_name().is_some_and(|name| name != ":memory:") && (folder.is_dir() || is_default())
 }
 
 #[cfg(test)]
@@ -163,7 +182,7 @@ mod tests {
         assert_eq!(file("redis://host/"), None);
     }
 
-    /// A file in a folder that is there is missing; one in a folder that is not is an error to be told.
+    /// A file in a folder that is there is missing, and so is an empty one; one in a folder that is not is an error to be told.
     #[test]
     fn a_missing_file_is_told_from_a_missing_folder() {
         let folder = tempfile::tempdir().unwrap();
@@ -171,6 +190,8 @@ mod tests {
         assert!(is_missing(&path("leases.db")));
         assert!(!is_missing(&path("no/such/leases.db")));
         std::fs::write(folder.path().join("leases.db"), "").unwrap();
+        assert!(is_missing(&path("leases.db")), "an empty file is new");
+        std::fs::write(folder.path().join("leases.db"), "something").unwrap();
         assert!(!is_missing(&path("leases.db")));
         assert!(!is_missing(":memory:"));
     }

@@ -50,7 +50,7 @@ async fn tail(args: Args) -> Result<()> {
         None => crate::places::default_bus().map_err(Exit::usage)?,
     };
     let subjects = Subjects::new(&args.bus_prefix);
-    let bus = crate::bus::open_existing(&url, &subjects).await?;
+    let bus = crate::bus::open_to_read(&url, &subjects).await?;
     if !bus.info().follow {
         return Err(Exit::usage(anyhow::anyhow!(
             "the bus {} cannot be followed",

@@ -78,7 +78,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
 }
 
 async fn watch(args: ListArgs) -> Result<()> {
-    let store = match args.store.open_existing().await? {
+    let store = match args.store.open_to_read().await? {
         Some(store) => store,
         None => {
             say!("tenure: nothing is held: {}; waiting for it", args.store.missing());
@@ -132,7 +132,7 @@ async fn watch(args: ListArgs) -> Result<()> {
 /// Waits until the store's file is there.
 async fn wait_for(args: &StoreArgs) -> Result<Arc<dyn LeaseStore>> {
     loop {
-        if let Some(store) = args.open_existing().await? {
+        if let Some(store) = args.open_to_read().await? {
             return Ok(store);
         }
         tokio::time::sleep(FIRST_PAUSE).await;

@@ -25,6 +25,7 @@ pub(crate) fn hours(count: u32) -> Result<Idling> {
         process: 1,
         timing: TimingOptions::default().resolve()?,
         note: Note::default(),
+        hold: Duration::ZERO,
         leave_lease: false,
         seed: 1,
     });

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tenure_base_sqlite::{FileName, Reader};
 use tenure_bus::{Batch, Bus, BusError, BusErrorKind, BusInfo, FollowFrom, FollowStream, Published, Refusal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::config::{SqliteBusConfig, invalid};
 use crate::counters::Counters;
+use crate::failure::failure;
 use crate::retention::{self, Retention};
+use crate::schema::FORMAT;
 use crate::writer::{self, Command, OwnedBatch};
 use crate::{follow, schema};
 
@@ -27,24 +30,47 @@ const DISK_GRACE: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct SqliteBus {
     config: Arc<SqliteBusConfig>,
-    commands: mpsc::Sender<Command>,
+    name: FileName,
+    /// To the writing thread, where the bus was opened to write.
+    commands: Option<mpsc::Sender<Command>>,
     /// Ends the thread that removes old messages when the last handle goes.
     _retention: Option<Arc<Retention>>,
 }
 
 impl SqliteBus {
     /// Opens the file, and makes it a bus where it is new. Blocks on the disk for at most about the busy time-out.
+    ///
+    /// Fails where the file is another program's or of a newer format (it stays as it is, to the byte), has a second name (a
+    /// hard link) or is mounted as a single file, or the file system is one on which SQLite's locks do not hold.
     pub fn open(config: SqliteBusConfig) -> Result<SqliteBus, BusError> {
-        config.check()?;
-        let connection = schema::open(&config, true)?;
-        let retention = retention::start(&config)?.map(Arc::new);
-        let commands = writer::start(config.clone(), connection)?;
-        Ok(SqliteBus { config: Arc::new(config), commands, _retention: retention })
+        let name = config.name()?;
+        let file = schema::open(&config, &name, true).map_err(failure)?;
+        let retention = retention::start(&config, &name)?.map(Arc::new);
+        let commands = writer::start(config.clone(), name.clone(), file)?;
+        Ok(SqliteBus { config: Arc::new(config), name, commands: Some(commands), _retention: retention })
+    }
+
+    /// Opens a bus that is there, to look at it: it can be followed and its counters read, and refuses to publish. Nothing
+    /// is made, changed, removed or left behind, so that a bus can be looked at that this user may not write, also in a
+    /// folder or on a file system that is read-only. Blocks as [`SqliteBus::open`] does.
+    ///
+    /// Fails where there is no bus, and where it can only be read once somebody has written: the error says so.
+    pub fn open_to_read(config: SqliteBusConfig) -> Result<SqliteBus, BusError> {
+        let name = config.name()?;
+        let mut reader = Reader::new(name.clone(), &FORMAT);
+        follow::read(&mut reader, &name, config.busy_timeout, |_| Ok(()))?;
+        Ok(SqliteBus { config: Arc::new(config), name, commands: None, _retention: None })
     }
 
     /// What the file has counted since it was made, over all processes that publish to it.
     pub async fn counters(&self) -> Result<Counters, BusError> {
-        self.ask(|answer| Command::Count { answer }).await
+        if self.commands.is_some() {
+            return self.ask(|answer| Command::Count { answer }).await;
+        }
+        let (name, wait) = (self.name.clone(), self.config.busy_timeout);
+        let mut reader = Reader::new(name.clone(), &FORMAT);
+        let read = move || follow::read(&mut reader, &name, wait, Counters::read);
+        tokio::task::spawn_blocking(read).await.map_err(|_| self.stopped())?
     }
 
     async fn ask<T>(
@@ -52,8 +78,11 @@ impl SqliteBus {
         command: impl FnOnce(oneshot::Sender<Result<T, BusError>>) -> Command,
     ) -> Result<T, BusError> {
         let (answer, answered) = oneshot::channel();
+        let Some(commands) = &self.commands else {
+            return Err(invalid(format!("sqlite:{}: this bus was opened to be read; open it to publish", self.name)));
+        };
         let asked = async {
-            self.commands.send(command(answer)).await.map_err(|_| self.stopped())?;
+            commands.send(command(answer)).await.map_err(|_| self.stopped())?;
             answered.await.map_err(|_| self.stopped())?
         };
         // The writer's own wait for the lock ends first; this is for a disk that hangs.
@@ -68,7 +97,7 @@ impl SqliteBus {
     }
 
     fn unavailable(&self, what: &str) -> BusError {
-        BusError::new(BusErrorKind::Unavailable, format!("sqlite bus {}: {what}", self.config.path.display()))
+        BusError::new(BusErrorKind::Unavailable, format!("sqlite:{}: {what}", self.name))
     }
 }
 
@@ -103,7 +132,7 @@ impl Bus for SqliteBus {
     }
 
     async fn follow(&self, subject: &str, from: FollowFrom) -> Result<FollowStream, BusError> {
-        follow::start(&self.config, subject, from).await
+        follow::start(&self.config, &self.name, subject, from).await
     }
 }
 

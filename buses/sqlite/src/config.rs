@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tenure_base_sqlite::FileName;
 use tenure_bus::{BusError, BusErrorKind};
+
+use crate::failure::failure;
 
 /// How a [`crate::SqliteBus`] is opened.
 ///
@@ -95,16 +98,15 @@ impl SqliteBusConfig {
         Ok(())
     }
 
+    /// The file's name, seen from the folder that the process works in now, where the values can work together.
+    pub(crate) fn name(&self) -> Result<FileName, BusError> {
+        self.check()?;
+        FileName::new(&self.path).map_err(failure)
+    }
+
     /// Whether the values can work together; the error names the one that cannot.
-    pub(crate) fn check(&self) -> Result<(), BusError> {
-        let path = self.path.as_os_str();
-        if path.is_empty() || path.as_encoded_bytes().contains(&0) {
-            return Err(invalid("sqlite bus: no path to a file: write sqlite:PATH".into()));
-        }
-        if path == ":memory:" {
-            let text = "sqlite bus: :memory: cannot be shared between instances: name a file";
-            return Err(invalid(text.into()));
-        }
+    fn check(&self) -> Result<(), BusError> {
+        FileName::check(&self.path).map_err(failure)?;
         let hour = Duration::from_secs(3600);
         let rules = [
             ("poll", !self.poll.is_zero() && self.poll <= hour, "between 1 ms and 1 h"),
@@ -183,9 +185,10 @@ mod tests {
     fn wrong_urls_are_refused_by_name() {
         for (url, named) in [
             ("nats://x", "sqlite:"),
-            ("sqlite:", "path"),
-            ("sqlite:?max_age=1d", "path"),
+            ("sqlite:", "sqlite:PATH"),
+            ("sqlite:?max_age=1d", "sqlite:PATH"),
             ("sqlite::memory:", ":memory:"),
+            ("sqlite:file:x.db", "file:"),
             ("sqlite://host/x", "host"),
             ("sqlite:x?max_age=7", "max_age"),
             ("sqlite:x?max_age=0s", "max_age"),

@@ -1,18 +1,20 @@
-//! Following: a thread that reads what was committed since it last looked.
+//! Following: a thread that reads what was committed since it last looked, and changes nothing.
 
 use std::thread;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream;
 use rusqlite::{Connection, params};
+use tenure_base_sqlite::{FileError, FileErrorKind, FileName, Reader};
 use tenure_bus::{BusError, BusErrorKind, FollowFrom, FollowStream, Followed};
 use tenure_core::Term;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::config::SqliteBusConfig;
-use crate::failure::{failure, is_busy};
-use crate::schema;
+use crate::config::{SqliteBusConfig, invalid};
+use crate::failure::failure;
+use crate::schema::FORMAT;
 use crate::writer::parse_id;
 
 /// How many messages wait for a slow reader; then the thread waits, and the file keeps the rest.
@@ -20,12 +22,28 @@ const QUEUE: usize = 256;
 /// How many rows one look reads, so that no look holds up the removal of old pages for long.
 const ROWS: i64 = 256;
 
+/// Reads one consistent state of the bus; fails where there is none.
+pub(crate) fn read<T>(
+    reader: &mut Reader,
+    name: &FileName,
+    wait: Duration,
+    act: impl FnMut(&Connection) -> rusqlite::Result<T>,
+) -> Result<T, BusError> {
+    let read = reader.read(wait, act).map_err(failure)?;
+    read.ok_or_else(|| invalid(format!("sqlite:{name}: holds no bus yet: publish to it first")))
+}
+
 /// Starts following; the thread ends soon after the stream was dropped.
-pub(crate) async fn start(config: &SqliteBusConfig, subject: &str, from: FollowFrom) -> Result<FollowStream, BusError> {
+pub(crate) async fn start(
+    config: &SqliteBusConfig,
+    name: &FileName,
+    subject: &str,
+    from: FollowFrom,
+) -> Result<FollowStream, BusError> {
     let (items, received) = mpsc::channel(QUEUE);
     let (ready, started) = oneshot::channel();
-    let (config, subject) = (config.clone(), subject.to_owned());
-    let run = move || match Follower::open(config, subject, from) {
+    let (config, name, subject) = (config.clone(), name.clone(), subject.to_owned());
+    let run = move || match Follower::open(&config, name, subject, from) {
         Ok(follower) => {
             let _ = ready.send(Ok(()));
             follower.run(&items);
@@ -44,64 +62,65 @@ pub(crate) async fn start(config: &SqliteBusConfig, subject: &str, from: FollowF
 type Items = mpsc::Sender<Result<Followed, BusError>>;
 
 struct Follower {
-    config: SqliteBusConfig,
-    connection: Connection,
-    identity: Option<(u64, u64)>,
+    name: FileName,
+    reader: Reader,
+    // Which of the files that bore the name is followed: positions in another one mean other messages.
+    epoch: u64,
+    wait: Duration,
+    poll: Duration,
     subject: String,
     /// The last position that was looked at, whatever its subject.
     seen: i64,
 }
 
 impl Follower {
-    fn open(config: SqliteBusConfig, subject: String, from: FollowFrom) -> Result<Follower, BusError> {
-        let connection = schema::open_to_read(&config)?;
-        let identity = schema::identity(&config.path);
+    fn open(config: &SqliteBusConfig, name: FileName, subject: String, from: FollowFrom) -> Result<Follower, BusError> {
+        let mut reader = Reader::new(name.clone(), &FORMAT);
+        let wait = config.busy_timeout;
+        let last = read(&mut reader, &name, wait, |connection| {
+            connection.query_row("SELECT last_pos FROM bus_state", [], |row| row.get(0))
+        })?;
         let seen = match from {
             FollowFrom::Start => 0,
             FollowFrom::After(pos) => i64::try_from(pos).unwrap_or(i64::MAX),
-            FollowFrom::End => connection
-                .query_row("SELECT last_pos FROM bus_state", [], |row| row.get(0))
-                .map_err(|error| failure(&config.path, "following it", error))?,
+            FollowFrom::End => last,
         };
-        Ok(Follower { config, connection, identity, subject, seen })
+        let epoch = reader.epoch();
+        Ok(Follower { name, reader, epoch, wait, poll: config.poll, subject, seen })
     }
 
     fn run(mut self, items: &Items) {
-        let mut version = None;
+        let mut behind = true;
         while !items.is_closed() {
-            // The number changes when another connection has committed; asking it costs no read of the tables. It is
-            // asked first, so that what comes in while the rows are read is found by the next look.
-            let found = match self.data_version() {
-                Ok(found) => found,
-                Err(error) if is_busy(&error) => continue,
+            // Asked first, so that what comes in while the rows are read is found by the next look.
+            match self.reader.changed(self.wait) {
+                Ok(changed) => behind |= changed,
+                // Locked for longer than that: what was not read yet stays there.
+                Err(error) if error.kind() == FileErrorKind::Unavailable && !self.is_another() => {}
                 Err(error) => return self.stop(items, error),
-            };
-            if version != Some(found) {
+            }
+            if behind {
                 match self.catch_up(items) {
-                    Ok(true) => version = Some(found),
+                    Ok(true) => behind = false,
                     Ok(false) => return,
-                    Err(error) if is_busy(&error) => {}
+                    Err(error) if error.kind() == FileErrorKind::Unavailable && !self.is_another() => {}
                     Err(error) => return self.stop(items, error),
                 }
-            } else if schema::identity(&self.config.path) != self.identity {
-                let path = self.config.path.display();
-                let text = format!("sqlite bus {path}: the file was moved, removed or replaced: follow again");
-                let _ = items.blocking_send(Err(BusError::new(BusErrorKind::Unavailable, text)));
-                return;
             }
-            thread::sleep(self.config.poll);
+            thread::sleep(self.poll);
         }
-    }
-
-    fn data_version(&self) -> rusqlite::Result<i64> {
-        self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
     }
 
     /// Hands over everything after `seen`; `false` where nobody listens any more. No read is open while it waits for
     /// the listener.
-    fn catch_up(&mut self, items: &Items) -> rusqlite::Result<bool> {
+    fn catch_up(&mut self, items: &Items) -> Result<bool, FileError> {
         loop {
-            let rows = self.read()?;
+            let (seen, subject) = (self.seen, self.subject.as_str());
+            let rows = self.reader.read(self.wait, |connection| rows(connection, seen, subject))?;
+            if self.is_another() {
+                return Err(FileError::replaced(&self.name));
+            }
+            let rows = rows.unwrap_or_default();
             let more = rows.len() as i64 == ROWS;
             for (pos, row) in rows {
                 if pos > self.seen + 1 && self.seen > 0 {
@@ -121,36 +140,46 @@ impl Follower {
         }
     }
 
-    /// The next rows, with `None` for one of another subject: those move `seen` on, and their bodies are not read.
-    fn read(&self) -> rusqlite::Result<Vec<(i64, Option<Followed>)>> {
-        let mut query = self.connection.prepare_cached(
-            "SELECT pos, id, term, CASE WHEN subject = ?2 THEN body END FROM envelopes
-             WHERE pos > ?1 ORDER BY pos LIMIT ?3",
-        )?;
-        let mut rows = query.query(params![self.seen, self.subject, ROWS])?;
-        let mut read = Vec::new();
-        while let Some(row) = rows.next()? {
-            let pos: i64 = row.get(0)?;
-            let id = row.get_ref(1)?.as_str().ok().and_then(parse_id);
-            let body = row.get_ref(3)?.as_bytes_or_null()?;
-            if id.is_none() {
-                tracing::warn!(pos, "skipped a row whose id is not a UUID: not written by this program");
-            }
-            let followed = id.zip(body).zip(u64::try_from(pos).ok()).map(|((id, body), pos)| {
-                let term = row
-                    .get::<_, Option<i64>>(2)
-                    .ok()
-                    .flatten()
-                    .and_then(|term| u64::try_from(term).ok())
-                    .and_then(Term::new);
-                Followed { pos, id, term, body: Bytes::copy_from_slice(body) }
-            });
-            read.push((pos, followed));
-        }
-        Ok(read)
+    fn is_another(&self) -> bool {
+        self.reader.epoch() != self.epoch
     }
 
-    fn stop(&self, items: &Items, error: rusqlite::Error) {
-        let _ = items.blocking_send(Err(failure(&self.config.path, "following it", error)));
+    fn stop(&self, items: &Items, error: FileError) {
+        let error = if self.is_another() || error.kind() == FileErrorKind::Missing {
+            let text = format!("sqlite:{}: the bus file was moved, removed or replaced: follow again", self.name);
+            BusError::new(BusErrorKind::Unavailable, text).with_source(error)
+        } else {
+            failure(error)
+        };
+        let _ = items.blocking_send(Err(error));
     }
+}
+
+/// The next rows, with `None` for one of another subject: those move `seen` on, and their bodies are not read.
+fn rows(connection: &Connection, seen: i64, subject: &str) -> rusqlite::Result<Vec<(i64, Option<Followed>)>> {
+    let mut query = connection.prepare_cached(
+        "SELECT pos, id, term, CASE WHEN subject = ?2 THEN body END FROM envelopes
+         WHERE pos > ?1 ORDER BY pos LIMIT ?3",
+    )?;
+    let mut rows = query.query(params![seen, subject, ROWS])?;
+    let mut read = Vec::new();
+    while let Some(row) = rows.next()? {
+        let pos: i64 = row.get(0)?;
+        let id = row.get_ref(1)?.as_str().ok().and_then(parse_id);
+        let body = row.get_ref(3)?.as_bytes_or_null()?;
+        if id.is_none() {
+            tracing::warn!(pos, "skipped a row whose id is not a UUID: not written by this program");
+        }
+        let followed = id.zip(body).zip(u64::try_from(pos).ok()).map(|((id, body), pos)| {
+            let term = row
+                .get::<_, Option<i64>>(2)
+                .ok()
+                .flatten()
+                .and_then(|term| u64::try_from(term).ok())
+                .and_then(Term::new);
+            Followed { pos, id, term, body: Bytes::copy_from_slice(body) }
+        });
+        read.push((pos, followed));
+    }
+    Ok(read)
 }

@@ -4,11 +4,12 @@ use std::thread;
 use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use tenure_base_sqlite::{FileError, FileName, OpenFile, State, is_busy};
 use tenure_bus::{BusError, BusErrorKind};
 use tokio::sync::mpsc;
 
 use crate::config::{SqliteBusConfig, SyncMode};
-use crate::failure::is_busy;
+use crate::failure::failure;
 use crate::schema;
 use crate::writer::ROW_BYTES;
 
@@ -40,38 +41,75 @@ pub(crate) struct Retention {
 }
 
 /// Starts the thread that keeps the bounds, where there is one.
-pub(crate) fn start(config: &SqliteBusConfig) -> Result<Option<Retention>, BusError> {
+pub(crate) fn start(config: &SqliteBusConfig, name: &FileName) -> Result<Option<Retention>, BusError> {
     if config.max_age.is_none() && config.max_bytes.is_none() {
         return Ok(None);
     }
     // What was removed comes back after a crash of the machine, and is removed again; no fsync for that.
     let config = SqliteBusConfig { sync: SyncMode::Normal, ..config.clone() };
-    let connection = schema::open(&config, false)?;
+    let file = Some(schema::open(&config, name, false).map_err(failure)?);
+    let keeper = Keeper { config, name: name.clone(), file, said: false };
     let (alive, ended) = mpsc::channel(1);
-    thread::Builder::new().name("tenure-bus-trim".into()).spawn(move || keep(config, connection, ended)).map_err(
-        |error| BusError::new(BusErrorKind::Unavailable, "sqlite bus: no thread could be started").with_source(error),
-    )?;
+    thread::Builder::new().name("tenure-bus-trim".into()).spawn(move || keeper.run(ended)).map_err(|error| {
+        BusError::new(BusErrorKind::Unavailable, "sqlite bus: no thread could be started").with_source(error)
+    })?;
     Ok(Some(Retention { _alive: alive }))
 }
 
-fn keep(config: SqliteBusConfig, mut connection: Connection, ended: mpsc::Receiver<()>) {
-    let mut said = false;
-    let identity = schema::identity(&config.path);
-    while !ended.is_closed() && ended.sender_strong_count() > 0 {
-        match step(&mut connection, &config, schema::wall_clock_ms()) {
-            Ok(true) => thread::sleep(BREATH),
-            Ok(false) => thread::sleep(INTERVAL),
-            Err(error) => {
-                if !is_busy(&error) && !said {
-                    tracing::warn!(path = %config.path.display(), %error, "old messages could not be removed");
-                    said = true;
+struct Keeper {
+    config: SqliteBusConfig,
+    name: FileName,
+    // `None` after the file was replaced.
+    file: Option<OpenFile>,
+    said: bool,
+}
+
+impl Keeper {
+    fn run(mut self, ended: mpsc::Receiver<()>) {
+        while !ended.is_closed() && ended.sender_strong_count() > 0 {
+            match self.step() {
+                Ok(more) => {
+                    self.said = false;
+                    thread::sleep(if more { BREATH } else { INTERVAL });
                 }
-                thread::sleep(INTERVAL);
+                Err(error) => {
+                    if !std::mem::replace(&mut self.said, true) {
+                        tracing::warn!(%error, "old messages could not be removed");
+                    }
+                    thread::sleep(INTERVAL);
+                }
             }
         }
-        if schema::identity(&config.path) != identity {
-            return tracing::warn!(path = %config.path.display(), "the bus file is gone: old messages stay");
+    }
+
+    /// One step, in the file that the name leads to now; whether there may be more to do.
+    fn step(&mut self) -> Result<bool, FileError> {
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => schema::open(&self.config, &self.name, false)?,
+        };
+        match file.state() {
+            State::Current => {}
+            State::Linked => {
+                let error = file.linked();
+                self.file = Some(file);
+                return Err(error);
+            }
+            State::Replaced => {
+                file.retire();
+                return Ok(false);
+            }
         }
+        let config = &self.config;
+        let stepped = file.with(config.busy_timeout, |connection| step(connection, config, schema::wall_clock_ms()));
+        let result = match stepped {
+            None => return Ok(false),
+            // Publishers come first.
+            Some(Err(error)) if is_busy(&error) => Ok(false),
+            Some(result) => result.map_err(|error| FileError::of(&self.name, error)),
+        };
+        self.file = Some(file);
+        result
     }
 }
 

@@ -5,6 +5,7 @@ use std::thread;
 use bytes::Bytes;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, params};
+use tenure_base_sqlite::{FileError, FileErrorKind, FileName, OpenFile, State};
 use tenure_bus::{BusError, BusErrorKind, Message, Published, Refusal};
 use tenure_core::Term;
 use tenure_envelope::EnvelopeId;
@@ -36,11 +37,14 @@ pub(crate) struct OwnedBatch {
 }
 
 /// Starts the thread; it ends when every sender is gone.
-pub(crate) fn start(config: SqliteBusConfig, connection: Connection) -> Result<mpsc::Sender<Command>, BusError> {
+pub(crate) fn start(
+    config: SqliteBusConfig,
+    name: FileName,
+    file: OpenFile,
+) -> Result<mpsc::Sender<Command>, BusError> {
     // Each command is a caller that waits; more of them wait for room here.
     let (sender, receiver) = mpsc::channel(16);
-    let identity = schema::identity(&config.path);
-    let writer = Writer { config, connection: Some(connection), identity };
+    let writer = Writer { config, name, file: Some(file) };
     thread::Builder::new().name("tenure-bus-sqlite".into()).spawn(move || writer.run(receiver)).map_err(|error| {
         BusError::new(BusErrorKind::Unavailable, "sqlite bus: no thread could be started").with_source(error)
     })?;
@@ -49,8 +53,9 @@ pub(crate) fn start(config: SqliteBusConfig, connection: Connection) -> Result<m
 
 struct Writer {
     config: SqliteBusConfig,
-    connection: Option<Connection>,
-    identity: Option<(u64, u64)>,
+    name: FileName,
+    // `None` after the file was replaced, and after a failure that the connection may not have survived.
+    file: Option<OpenFile>,
 }
 
 impl Writer {
@@ -61,56 +66,65 @@ impl Writer {
                 Command::Publish { answer, .. } if answer.is_closed() => {}
                 Command::Count { answer } if answer.is_closed() => {}
                 Command::Publish { batch, answer } => {
-                    let _ = answer.send(self.publish(&batch));
+                    let _ = answer.send(self.perform(|connection| write(connection, &batch)));
                 }
                 Command::Count { answer } => {
-                    let _ = answer.send(self.count());
+                    let _ = answer.send(self.perform(|connection| Counters::read(connection)));
                 }
             }
         }
     }
 
-    fn publish(&mut self, batch: &OwnedBatch) -> Result<Answers, BusError> {
-        let result = write(self.connection()?, batch);
-        let Some(connection) = &self.connection else { return result.map_err(|error| self.wrong(error)) };
-        if result.is_err() && !connection.is_autocommit() && connection.execute_batch("ROLLBACK").is_err() {
-            self.connection = None;
-        }
-        result.map_err(|error| self.wrong(error))
-    }
-
-    fn count(&mut self) -> Result<Counters, BusError> {
-        let sql = "SELECT stored, deduplicated, refused FROM bus_state";
-        let read = |row: &rusqlite::Row<'_>| {
-            let count = |column| row.get(column).map(|count: i64| u64::try_from(count).unwrap_or(0));
-            Ok(Counters { stored: count(0)?, deduplicated: count(1)?, refused: count(2)? })
-        };
-        let result = self.connection()?.prepare_cached(sql).and_then(|mut query| query.query_row([], read));
-        result.map_err(|error| failure(&self.config.path, "reading its counters", error))
-    }
-
-    fn wrong(&self, error: rusqlite::Error) -> BusError {
-        failure(&self.config.path, "publishing to it", error)
-    }
-
-    /// The connection, as long as the path still names the file that it has open. Where somebody has put another file
-    /// there it is opened anew; it is never created again, for that would forget every id and every term unseen.
-    fn connection(&mut self) -> Result<&mut Connection, BusError> {
-        let found = schema::identity(&self.config.path);
-        if self.connection.is_some() && (found.is_none() || found != self.identity) {
-            self.connection = None;
-            tracing::warn!(path = %self.config.path.display(), "the bus file was moved, removed or replaced");
-        }
-        if self.connection.is_none() {
-            if found.is_none() {
-                let path = self.config.path.display();
-                let text = format!("sqlite bus {path}: the file is gone: put it back, or restart to begin a new one");
-                return Err(BusError::new(BusErrorKind::Unavailable, text));
+    /// Does something with the file. What was done counts only where the file is still the one that everybody else
+    /// finds: a message in a file that nobody will see is not on the bus.
+    fn perform<T>(&mut self, act: impl FnOnce(&mut Connection) -> rusqlite::Result<T>) -> Result<T, BusError> {
+        let file = self.current()?;
+        let result = file.with(self.config.busy_timeout, |connection| {
+            let result = act(connection);
+            let is_sound = connection.is_autocommit() || connection.execute_batch("ROLLBACK").is_ok();
+            (result, is_sound)
+        });
+        let replaced = result.is_none() || file.state() == State::Replaced;
+        match result {
+            Some((result, is_sound)) if !replaced => {
+                if is_sound {
+                    self.file = Some(file);
+                }
+                result.map_err(|error| failure(FileError::of(&self.name, error)))
             }
-            self.connection = Some(schema::open(&self.config, false)?);
-            self.identity = found;
+            _ => {
+                self.retire(file);
+                Err(failure(FileError::replaced(&self.name)))
+            }
         }
-        self.connection.as_mut().ok_or_else(|| BusError::new(BusErrorKind::Unavailable, "sqlite bus: not open"))
+    }
+
+    /// Takes the file, as long as its name still leads to it. Where somebody has put another file there that is opened; it
+    /// is never created again, for that would forget every id and every term unseen.
+    fn current(&mut self) -> Result<OpenFile, BusError> {
+        if let Some(file) = self.file.take() {
+            match file.state() {
+                State::Current => return Ok(file),
+                State::Replaced => self.retire(file),
+                State::Linked => {
+                    let error = failure(file.linked());
+                    self.file = Some(file);
+                    return Err(error);
+                }
+            }
+        }
+        schema::open(&self.config, &self.name, false).map_err(|error| match error.kind() {
+            FileErrorKind::Missing => {
+                let text = format!("{error}: the bus is gone: put it back, or restart to begin a new one");
+                BusError::new(BusErrorKind::Unavailable, text)
+            }
+            _ => failure(error),
+        })
+    }
+
+    fn retire(&self, file: OpenFile) {
+        tracing::warn!(path = %self.name, "the bus file, or its log, was moved, removed or replaced");
+        file.retire();
     }
 }
 

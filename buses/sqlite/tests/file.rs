@@ -95,7 +95,7 @@ async fn foreign_files_are_refused() {
     connection.execute_batch("UPDATE bus_state SET format = 2").unwrap();
     refused(&file, "format 2");
     connection.execute_batch("DELETE FROM bus_state").unwrap();
-    refused(&file, "bus_state");
+    refused(&file, "does not say of which format");
 
     let other = directory.path().join("other.db");
     Connection::open(&other).unwrap().execute_batch("CREATE TABLE envelopes (x)").unwrap();
@@ -103,7 +103,7 @@ async fn foreign_files_are_refused() {
     let text = directory.path().join("text.db");
     fs::write(&text, "this is not a database, it is a text that is long enough to be looked at".repeat(20)).unwrap();
     refused(&text, "not a SQLite database");
-    refused(&directory.path().join("absent/bus.db"), "directory");
+    refused(&directory.path().join("absent/bus.db"), "create it");
 }
 
 /// A bus whose file was taken away says so instead of writing to nowhere, and goes on when it is back.

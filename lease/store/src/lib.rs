@@ -9,6 +9,7 @@ mod info;
 mod memory;
 mod slot;
 mod table;
+mod wake_hub;
 
 use std::fmt;
 
@@ -25,6 +26,7 @@ pub use tenure_core::{
     Claim, Claimed, Held, HolderId, KeyPrefix, LeaseKey, LeaseRecord, NameError, Nonce, Note, RecordFormat, Released,
     Renewed, Term,
 };
+pub use wake_hub::WakeHub;
 
 /// One answer per item, in order; one item never fails another.
 pub type Answers<T> = Vec<Result<T, StoreError>>;

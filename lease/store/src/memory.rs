@@ -1,20 +1,17 @@
 //! The memory store: `memory:`, a table in this process, for tests, demonstrations and one-process programs.
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use futures_util::StreamExt;
-use futures_util::stream;
 use tenure_core::{Time, Timing};
-use tokio::sync::broadcast;
-use tokio::sync::broadcast::error::RecvError;
 
 use crate::slot::Change;
 use crate::{
     Answers, Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseRecord, LeaseStore, LeaseTable, Released, Renewed,
-    StoreError, StoreInfo, Term, Wake, WakeStream, check_batch, check_ttl,
+    StoreError, StoreInfo, Term, Wake, WakeHub, WakeStream, check_batch, check_ttl,
 };
 
 /// Leases in this process's memory: shared by whoever holds the same `Arc`, gone with the process.
@@ -24,11 +21,9 @@ use crate::{
 pub struct MemoryStore {
     table: Mutex<LeaseTable>,
     origin: tokio::time::Instant,
-    wakes: broadcast::Sender<Wake>,
+    watchers: Arc<WakeHub>,
+    overflowed: Arc<AtomicU64>,
 }
-
-/// How many hints a slow watcher may be behind before they are replaced by one that names no key.
-const WAKES: usize = 1024;
 
 const INFO: StoreInfo = StoreInfo {
     scheme: "memory",
@@ -47,7 +42,8 @@ impl MemoryStore {
         MemoryStore {
             table: Mutex::default(),
             origin: tokio::time::Instant::now(),
-            wakes: broadcast::Sender::new(WAKES),
+            watchers: WakeHub::new(INFO.scheme),
+            overflowed: Arc::default(),
         }
     }
 
@@ -57,8 +53,13 @@ impl MemoryStore {
         let mut table = self.table();
         let result = act(&mut table, self.now());
         drop(table);
-        self.wake(Wake::unknown());
+        self.watchers.wake(&Wake::unknown());
         result
+    }
+
+    /// How many hints were replaced by ones that name no key, because a watcher did not read them in time.
+    pub fn overflowed_wakes(&self) -> u64 {
+        self.overflowed.load(Ordering::Relaxed)
     }
 
     fn now(&self) -> Time {
@@ -68,11 +69,6 @@ impl MemoryStore {
     fn table(&self) -> MutexGuard<'_, LeaseTable> {
         // Every step leaves the table whole, so a panic elsewhere under the lock does no harm to it.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wake(&self, wake: Wake) {
-        // Nobody watching is not an error.
-        let _ = self.wakes.send(wake);
     }
 }
 
@@ -102,7 +98,7 @@ impl LeaseStore for MemoryStore {
             check_ttl(&INFO, &claim.key, claim.ttl)?;
             let (answer, change) = table.acquire_step(now, clock, claim)?;
             if change == Change::ChangedHands {
-                self.wake(Wake::taken(claim.key.clone()));
+                self.watchers.wake(&Wake::taken(claim.key.clone()));
             }
             Ok(answer)
         });
@@ -125,7 +121,7 @@ impl LeaseStore for MemoryStore {
         let answers = held.iter().map(|held| {
             let answer = table.release(now, held);
             if answer == Released::Freed {
-                self.wake(Wake::freed(held.key.clone()));
+                self.watchers.wake(&Wake::freed(held.key.clone()));
             }
             Ok(answer)
         });
@@ -138,7 +134,7 @@ impl LeaseStore for MemoryStore {
 
     async fn remove(&self, key: &LeaseKey) -> Result<Option<LeaseRecord>, StoreError> {
         let stood = self.table().remove(self.now(), key);
-        self.wake(Wake::freed(key.clone()));
+        self.watchers.wake(&Wake::freed(key.clone()));
         Ok(stood)
     }
 
@@ -151,20 +147,7 @@ impl LeaseStore for MemoryStore {
     }
 
     async fn watch(&self, prefix: &KeyPrefix) -> Result<WakeStream, StoreError> {
-        let start = (self.wakes.subscribe(), prefix.clone());
-        let wakes = stream::unfold(start, |(mut receiver, prefix)| async move {
-            loop {
-                let wake = match receiver.recv().await {
-                    Ok(wake) => wake,
-                    Err(RecvError::Lagged(_)) => Wake::unknown(),
-                    Err(RecvError::Closed) => return None,
-                };
-                if wake.key.as_ref().is_none_or(|key| prefix.matches(key)) {
-                    return Some((wake, (receiver, prefix)));
-                }
-            }
-        });
-        Ok(wakes.boxed())
+        self.watchers.watch(prefix, &self.overflowed)
     }
 }
 

@@ -19,6 +19,24 @@ pub use scheme::{Scheme, schemes};
 /// Fails where the URL is wrong, the scheme is unknown or not compiled in, or the store cannot be opened. URLs may hold
 /// passwords, so errors repeat nothing of them but the scheme, and the path where that is all there is.
 pub async fn open(url: &str) -> Result<Arc<dyn LeaseStore>, OpenError> {
+    open_for(url, Purpose::Write).await
+}
+
+/// Opens the store that `url` names to look at it. A store that is a file is not made, not changed and not written beside:
+/// its verbs that would are refused, and where it is missing the opening fails. Every other store is opened as by
+/// [`open`], and whoever opened it keeps to looking.
+pub async fn open_to_read(url: &str) -> Result<Arc<dyn LeaseStore>, OpenError> {
+    open_for(url, Purpose::Read).await
+}
+
+#[derive(Clone, Copy)]
+enum Purpose {
+    Write,
+    Read,
+}
+
+#[cfg_attr(not(feature = "sqlite"), allow(unused_variables, reason = "only files know the difference"))]
+async fn open_for(url: &str, purpose: Purpose) -> Result<Arc<dyn LeaseStore>, OpenError> {
     let (scheme, rest) = divided(url)?;
     match scheme.name {
         "memory" => Ok(named::memory(rest)),
@@ -28,7 +46,10 @@ pub async fn open(url: &str) -> Result<Arc<dyn LeaseStore>, OpenError> {
             Ok(Arc::new(tenure_redis::RedisStore::open(config).await?))
         }
         #[cfg(feature = "sqlite")]
-        "sqlite" => Ok(Arc::new(tenure_sqlite::SqliteStore::open(url.parse()?).await?)),
+        "sqlite" => Ok(Arc::new(match purpose {
+            Purpose::Write => tenure_sqlite::SqliteStore::open(url.parse()?).await?,
+            Purpose::Read => tenure_sqlite::SqliteStore::open_to_read(url.parse()?).await?,
+        })),
         name => Err(OpenError::NotCompiled { scheme: name }),
     }
 }
@@ -121,6 +142,21 @@ mod tests {
         one.acquire(&[claim()]).await.unwrap();
         assert_eq!(two.list(&KeyPrefix::default()).await.unwrap().len(), 1);
         assert!(refused("sqlite:/no/such/folder/x.db").await.contains("/no/such/folder"));
+    }
+
+    /// A SQLite store that is opened to be read shows what is held, refuses to write, and makes no file.
+    #[cfg(feature = "sqlite")]
+    #[tokio::test]
+    async fn sqlite_is_opened_to_be_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("leases.db").display());
+        assert!(open_to_read(&url).await.unwrap_err().to_string().contains("no such file"));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        let one = open(&url).await.unwrap();
+        one.acquire(&[claim()]).await.unwrap();
+        let looking = open_to_read(&url).await.unwrap();
+        assert_eq!(looking.list(&KeyPrefix::default()).await.unwrap().len(), 1);
+        assert!(looking.acquire(&[claim()]).await.unwrap_err().to_string().contains("opened to be read"));
     }
 
     /// A refusal says what would be right, and does not repeat what may be a password.

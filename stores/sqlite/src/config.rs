@@ -4,7 +4,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use tenure_base_sqlite::FileName;
 use tenure_store::{StoreError, StoreErrorKind};
+
+use crate::failure::nothing_done;
 
 /// Where the leases are and how patiently they are read. Made by [`SqliteConfig::new`] or from a URL by `parse`.
 ///
@@ -32,16 +35,18 @@ impl SqliteConfig {
         self.busy_timeout + Duration::from_secs(1)
     }
 
-    /// Refuses paths that SQLite reads as something else than a file.
-    pub(crate) fn check(&self) -> Result<(), StoreError> {
-        let path = self.path.as_os_str();
-        if path.is_empty() {
-            return Err(invalid("sqlite: names no file; write sqlite:PATH".to_owned()));
-        }
-        if path == ":memory:" {
+    /// The file's name, seen from the folder that the process works in now. Refuses what SQLite reads as something else than
+    /// a path.
+    pub(crate) fn name(&self) -> Result<FileName, StoreError> {
+        self.check()?;
+        FileName::new(&self.path).map_err(nothing_done)
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        if self.path.as_os_str() == ":memory:" {
             return Err(invalid("sqlite::memory: would be private to each opener; use memory: instead".to_owned()));
         }
-        Ok(())
+        FileName::check(&self.path).map_err(nothing_done)
     }
 }
 
@@ -106,6 +111,7 @@ mod tests {
     fn wrong_urls_are_refused_with_the_remedy() {
         assert!(parse("sqlite:").unwrap_err().contains("sqlite:PATH"));
         assert!(parse("sqlite::memory:").unwrap_err().contains("use memory:"));
+        assert!(parse("sqlite:file:/data/x.db").unwrap_err().contains("file: is no part of a path"));
         assert!(parse("sqlite:x?polls=1").unwrap_err().contains("poll_ms"));
         assert!(parse("sqlite:x?poll_ms=0").unwrap_err().contains("from 1 to 1000"));
         assert!(parse("postgres:x").unwrap_err().contains("does not begin with sqlite:"));

@@ -1,21 +1,16 @@
-//! The open file: made safely, checked at each write, opened anew when the path names another one.
+//! The store's file on the store's thread: written by transactions that know when it was replaced, or only read.
 
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior};
+use tenure_base_sqlite::{FileError, FileName, OpenFile, Opening, Reader, State, is_busy};
 use tenure_core::Time;
 use tenure_store::{StoreError, StoreErrorKind, StoreInfo};
 
 use crate::clock::{MachineClock, wall_micros};
-use crate::config::SqliteConfig;
-use crate::failure::{is_busy, nothing_done, outcome_unknown};
-use crate::identity::FileIdentity;
-use crate::rows::Moment;
-use crate::schema::{self, SchemaError};
-use crate::{file_check, rows};
+use crate::failure::{nothing_done, outcome_unknown, read_only};
+use crate::rows::{self, Moment};
+use crate::schema::FORMAT;
 
 /// How sure a write must be before it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,24 +21,30 @@ pub(crate) enum Sync {
     Normal,
 }
 
+/// What a store is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To claim, renew and release; makes the file where it is missing.
+    Write,
+    /// To look, and to change nothing.
+    Read,
+}
+
 /// The database of one store, on the store's own thread.
 pub(crate) struct Database {
-    config: SqliteConfig,
+    name: FileName,
     clock: MachineClock,
     info: &'static StoreInfo,
-    // `None` after a failure that the connection may not have survived, and after the file was replaced.
-    open: Option<OpenFile>,
+    file: File,
+    // How sure the open connection makes its commits.
+    sync: Sync,
     swept: Option<Time>,
 }
 
-/// A connection, and the file it was made to.
-pub(crate) struct OpenFile {
-    /// The connection.
-    pub(crate) connection: Connection,
-    identity: FileIdentity,
-    // On the machine's clock, in nanoseconds: until when SQLite may wait for locks.
-    patience: Arc<AtomicU64>,
-    sync: Sync,
+enum File {
+    /// `None` after a failure that the connection may not have survived, and after the file was replaced.
+    Write(Option<OpenFile>),
+    Read(Reader),
 }
 
 /// How a transaction failed.
@@ -62,18 +63,27 @@ const REPLACED_TRIES: u32 = 3;
 const SWEEP: Duration = Duration::from_secs(60 * 60);
 
 impl Database {
-    /// Opens or creates the file; waits for other openers and writers until `deadline`.
+    /// Opens the file, and creates it where it may; waits for other openers and writers until `deadline`.
     pub(crate) fn open(
-        config: SqliteConfig,
+        name: FileName,
+        purpose: Purpose,
         clock: MachineClock,
         info: &'static StoreInfo,
         deadline: Time,
     ) -> Result<Self, StoreError> {
-        let open = OpenFile::for_writing(&config.path, &clock, deadline)?;
-        Ok(Database { config, clock, info, open: Some(open), swept: None })
+        let patience = deadline.since(clock.now());
+        let file = match purpose {
+            Purpose::Write => File::Write(Some(open(&name, patience)?)),
+            Purpose::Read => {
+                let mut reader = Reader::new(name.clone(), &FORMAT);
+                reader.read(patience, |_| Ok(())).map_err(nothing_done)?;
+                File::Read(reader)
+            }
+        };
+        Ok(Database { name, clock, info, file, sync: Sync::Full, swept: None })
     }
 
-    /// A write that starts over in the new file when the path names one: for claims and releases.
+    /// A write that starts over in the new file when the name leads to one: for claims and releases.
     pub(crate) fn write<T>(
         &mut self,
         deadline: Time,
@@ -84,12 +94,11 @@ impl Database {
                 return Ok(value);
             }
         }
-        let path = self.config.path.display();
-        let message = format!("sqlite:{path} is being replaced again and again; find out by whom");
+        let message = format!("sqlite:{} is being replaced again and again; find out by whom", self.name);
         Err(StoreError::new(StoreErrorKind::Unavailable, message))
     }
 
-    /// One write transaction. `None` where the path does not name the open file (any more): what was written is in a
+    /// One write transaction. `None` where the name does not lead to the open file (any more): what was written is in a
     /// file that nobody else will see, and the next call opens the new one.
     pub(crate) fn write_once<T>(
         &mut self,
@@ -98,85 +107,109 @@ impl Database {
         act: &mut impl FnMut(&Connection, &Moment<'_>) -> rusqlite::Result<T>,
     ) -> Result<Option<T>, StoreError> {
         let sweep = self.sweep_due();
-        let path = &self.config.path;
-        let mut open = match self.open.take() {
-            Some(open) => open,
-            None => OpenFile::for_writing(path, &self.clock, deadline)?,
-        };
-        if !open.is_current(path) {
-            open.retire(path);
-            return Ok(None);
-        }
-        open.wait_until(deadline);
-        let outcome = open.transact(
-            sync,
-            || self.clock.now(),
-            |connection, now| {
-                let at = Moment { now, boot_id: self.clock.boot_id(), wall_micros: wall_micros(), info: self.info };
-                let value = act(connection, &at)?;
-                if sweep {
-                    rows::drop_unused(connection, &at)?;
-                }
-                Ok(value)
-            },
-        );
+        let patience = deadline.since(self.clock.now());
+        let Some(open) = self.current(patience)? else { return Ok(None) };
+        let switch = (std::mem::replace(&mut self.sync, sync) != sync).then_some(sync);
+        let outcome = open.with(deadline.since(self.clock.now()), |connection| {
+            transact(
+                connection,
+                switch,
+                || self.moment(),
+                |connection, at| {
+                    let value = act(connection, at)?;
+                    if sweep {
+                        rows::drop_unused(connection, at)?;
+                    }
+                    Ok(value)
+                },
+            )
+        });
         match outcome {
-            // It was written where nobody will look.
-            Ok(_) if !open.is_current(path) => {
-                open.retire(path);
+            // Another part of this process found it replaced.
+            None => Ok(None),
+            // It was written where nobody will look, or failed because of that.
+            Some(Ok(_) | Err(Undone(_))) if open.state() == State::Replaced => {
+                open.retire();
                 Ok(None)
             }
-            Ok(value) => {
+            Some(Ok(value)) => {
                 if sweep {
                     self.swept = Some(self.clock.now());
                 }
-                self.open = Some(open);
+                self.keep(open);
                 Ok(Some(value))
             }
-            Err(Undone(error)) => {
-                // Busy means that nothing happened to the connection; after another failure it is made anew.
-                if is_busy(&error) {
-                    self.open = Some(open);
-                }
-                Err(nothing_done(path, error))
-            }
-            Err(InDoubt(error)) => Err(outcome_unknown(path, error)),
+            Some(Err(Undone(error))) => Err(self.failed(open, error)),
+            Some(Err(InDoubt(error))) => Err(outcome_unknown(&self.name, error)),
         }
     }
 
-    /// Reads one consistent state.
-    pub(crate) fn read<T>(
+    /// Reads one consistent state; what there is in an empty file is the default.
+    pub(crate) fn read<T: Default>(
         &mut self,
         deadline: Time,
-        act: impl FnOnce(&Connection, &Moment<'_>) -> rusqlite::Result<T>,
+        mut act: impl FnMut(&Connection, &Moment<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
-        let path = &self.config.path;
-        let open = match self.open.take() {
-            Some(open) if open.is_current(path) => open,
-            open => {
-                open.into_iter().for_each(|open| open.retire(path));
-                OpenFile::for_writing(path, &self.clock, deadline)?
-            }
-        };
-        open.wait_until(deadline);
-        let at = Moment {
-            now: self.clock.now(),
-            boot_id: self.clock.boot_id(),
-            wall_micros: wall_micros(),
-            info: self.info,
-        };
-        match act(&open.connection, &at) {
-            Ok(value) => {
-                self.open = Some(open);
-                Ok(value)
-            }
-            Err(error) => {
-                if is_busy(&error) {
-                    self.open = Some(open);
+        let patience = deadline.since(self.clock.now());
+        let moment = || moment(&self.clock, self.info);
+        if let File::Read(reader) = &mut self.file {
+            let read = reader.read(patience, |connection| act(connection, &moment()));
+            return read.map(Option::unwrap_or_default).map_err(nothing_done);
+        }
+        for _ in 0..REPLACED_TRIES {
+            let Some(open) = self.current(patience)? else { continue };
+            match open.with(patience, |connection| act(connection, &self.moment())) {
+                None => {}
+                Some(Err(_)) if open.state() == State::Replaced => open.retire(),
+                Some(Ok(value)) => {
+                    self.keep(open);
+                    return Ok(value);
                 }
-                Err(nothing_done(path, error))
+                Some(Err(error)) => return Err(self.failed(open, error)),
             }
         }
+        Err(nothing_done(FileError::replaced(&self.name)))
+    }
+
+    /// Takes the open file, opened anew where it has to be; `None` where it was found replaced. A file with a second name
+    /// is not used, for whoever opens that shares no lock with us.
+    fn current(&mut self, patience: Duration) -> Result<Option<OpenFile>, StoreError> {
+        let File::Write(open) = &mut self.file else { return Err(read_only(&self.name)) };
+        let file = match open.take() {
+            Some(file) => file,
+            None => {
+                self.sync = Sync::Full;
+                crate::database::open(&self.name, patience)?
+            }
+        };
+        match file.state() {
+            State::Current => Ok(Some(file)),
+            State::Replaced => {
+                file.retire();
+                Ok(None)
+            }
+            State::Linked => {
+                let error = nothing_done(file.linked());
+                *open = Some(file);
+                Err(error)
+            }
+        }
+    }
+
+    /// Busy means that nothing happened to the connection; after another failure it is made anew.
+    fn failed(&mut self, open: OpenFile, error: rusqlite::Error) -> StoreError {
+        if is_busy(&error) {
+            self.keep(open);
+        }
+        nothing_done(FileError::of(&self.name, error))
+    }
+
+    fn keep(&mut self, open: OpenFile) {
+        self.file = File::Write(Some(open));
+    }
+
+    fn moment(&self) -> Moment<'_> {
+        moment(&self.clock, self.info)
     }
 
     fn sweep_due(&self) -> bool {
@@ -184,167 +217,37 @@ impl Database {
     }
 }
 
-impl OpenFile {
-    /// Opens the file to write, and makes it and its tables where they are missing. Safe when many do so at once.
-    pub(crate) fn for_writing(path: &Path, clock: &MachineClock, deadline: Time) -> Result<Self, StoreError> {
-        check_folder(path)?;
-        Self::open(path, clock, deadline)
-    }
+fn moment<'a>(clock: &'a MachineClock, info: &'a StoreInfo) -> Moment<'a> {
+    Moment { now: clock.now(), boot_id: clock.boot_id(), wall_micros: wall_micros(), info }
+}
 
-    /// Opens the file to look at it; fails at once where there is none.
-    pub(crate) fn for_watching(path: &Path, clock: &MachineClock, deadline: Time) -> Result<Self, StoreError> {
-        if !path.is_file() {
-            let message = format!("sqlite:{}: the file is gone", path.display());
-            return Err(StoreError::new(StoreErrorKind::Unavailable, message));
-        }
-        let open = Self::open(path, clock, deadline)?;
-        open.connection.pragma_update(None, "query_only", true).map_err(|error| nothing_done(path, error))?;
-        Ok(open)
-    }
-
-    fn open(path: &Path, clock: &MachineClock, deadline: Time) -> Result<Self, StoreError> {
-        loop {
-            let failure = match Self::try_open(path, clock, deadline) {
-                Ok(Some(open)) => return Ok(open),
-                Ok(None) => None,
-                Err(SchemaError::Refused(error)) => return Err(error),
-                Err(SchemaError::Sqlite(error)) if clock.now() < deadline && is_transient(&error) => Some(error),
-                Err(SchemaError::Sqlite(error)) => return Err(nothing_done(path, error)),
-            };
-            if clock.now() >= deadline {
-                let message = format!("sqlite:{}: replaced while it was opened; try again", path.display());
-                return Err(failure.map_or_else(
-                    || StoreError::new(StoreErrorKind::Unavailable, message),
-                    |error| nothing_done(path, error),
-                ));
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        }
-    }
-
-    /// Whether the path still names the file that is open, and its companions too.
-    pub(crate) fn is_current(&self, path: &Path) -> bool {
-        FileIdentity::read(path).is_ok_and(|identity| identity == self.identity)
-    }
-
-    /// Closes a file that is no longer current, and keeps its log out of the one that took its place.
-    pub(crate) fn retire(self, path: &Path) {
-        self.identity.remove_stale_companions(path);
-    }
-
-    /// Lets SQLite wait for locks until then.
-    pub(crate) fn wait_until(&self, deadline: Time) {
-        self.patience.store(deadline.as_nanos(), Ordering::Relaxed);
-    }
-
-    /// `None` where the path named one file before and another one after.
-    fn try_open(path: &Path, clock: &MachineClock, deadline: Time) -> Result<Option<Self>, SchemaError> {
-        let database = |path: &Path| {
-            FileIdentity::database(path).map_err(|error| {
-                let message = format!("sqlite:{}: cannot look at the file", path.display());
-                SchemaError::Refused(StoreError::new(StoreErrorKind::Denied, message).with_source(error))
-            })
-        };
-        let before = database(path)?;
-        if before.is_some() {
-            file_check::check(path).map_err(SchemaError::Refused)?;
-        }
-        // No URI: the path is a path. No mutex: one thread at a time holds the connection.
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut connection = Connection::open_with_flags(path, flags)?;
-        if before.is_none() || database(path)? != before {
-            // Just made, by us or by somebody else: which one is open can only be told by opening what is there.
-            return Ok(None);
-        }
-        let patience = Arc::new(AtomicU64::new(deadline.as_nanos()));
-        let (until, now) = (Arc::clone(&patience), clock.clone());
-        connection.busy_handler(Some(move |tries| {
-            let waiting = now.now() < Time::from_nanos(until.load(Ordering::Relaxed));
-            if waiting {
-                std::thread::sleep(Duration::from_millis(if tries < 20 { 1 } else { 5 }));
-            }
-            waiting
-        }))?;
-        switch_to_wal(&connection, path)?;
+/// Opens the file to write, and makes it and its tables where they are missing. Safe when many do so at once.
+fn open(name: &FileName, patience: Duration) -> Result<OpenFile, StoreError> {
+    let prepare = |connection: &Connection| {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "journal_size_limit", 16 * 1024 * 1024)?;
         connection.set_prepared_statement_cache_capacity(32);
-        schema::ensure(&mut connection, &path.display().to_string())?;
-        let identity =
-            FileIdentity::read(path).map_err(|_| SchemaError::Sqlite(rusqlite::Error::InvalidPath(path.to_owned())))?;
-        if database(path)? != before {
-            return Ok(None);
-        }
-        Ok(Some(OpenFile { connection, identity, patience, sync: Sync::Full }))
-    }
-
-    /// One write transaction: the lock, then the time, once nobody else can write, then the steps and the commit.
-    fn transact<T>(
-        &mut self,
-        sync: Sync,
-        now: impl FnOnce() -> Time,
-        act: impl FnOnce(&Connection, Time) -> rusqlite::Result<T>,
-    ) -> Result<T, TransactError> {
-        self.set_sync(sync).map_err(Undone)?;
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(Undone)?;
-        let value = act(&transaction, now()).map_err(Undone)?;
-        transaction.commit().map_err(|error| if is_busy(&error) { Undone(error) } else { InDoubt(error) })?;
-        Ok(value)
-    }
-
-    fn set_sync(&mut self, sync: Sync) -> rusqlite::Result<()> {
-        if self.sync != sync {
-            let level = match sync {
-                Sync::Full => "FULL",
-                Sync::Normal => "NORMAL",
-            };
-            self.connection.pragma_update(None, "synchronous", level)?;
-            self.sync = sync;
-        }
         Ok(())
-    }
-}
-
-/// Write-ahead logging, without which readers and writers would lock each other out. Of several switchers all but one
-/// are told at once that the file is busy; the caller tries again.
-fn switch_to_wal(connection: &Connection, path: &Path) -> Result<(), SchemaError> {
-    let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
-    if mode == "wal" {
-        return Ok(());
-    }
-    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
-    if mode == "wal" {
-        return Ok(());
-    }
-    let message = format!(
-        "sqlite:{}: this file system cannot do write-ahead logging (the journal stays {mode:?}); use a local disk",
-        path.display()
-    );
-    Err(SchemaError::Refused(StoreError::new(StoreErrorKind::Unsupported, message)))
-}
-
-fn is_transient(error: &rusqlite::Error) -> bool {
-    use rusqlite::ErrorCode::{FileLockingProtocolFailed, SchemaChanged};
-    is_busy(error) || matches!(error.sqlite_error_code(), Some(FileLockingProtocolFailed | SchemaChanged))
-}
-
-/// The folder is there and on a file system that will do; the file itself may be missing.
-fn check_folder(path: &Path) -> Result<(), StoreError> {
-    let folder = match path.parent() {
-        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
-        Some(folder) => folder,
-        None => {
-            let message = format!("sqlite:{} is no file; name one", path.display());
-            return Err(StoreError::new(StoreErrorKind::Invalid, message));
-        }
     };
-    if !folder.is_dir() {
-        let message = format!("sqlite:{}: the folder {} does not exist; create it", path.display(), folder.display());
-        return Err(StoreError::new(StoreErrorKind::Invalid, message));
+    OpenFile::open(&Opening { name, format: &FORMAT, create: true, prepare: &prepare, patience }).map_err(nothing_done)
+}
+
+/// One write transaction: the lock, then the time, once nobody else can write, then the steps and the commit.
+fn transact<'a, T>(
+    connection: &mut Connection,
+    switch: Option<Sync>,
+    moment: impl FnOnce() -> Moment<'a>,
+    act: impl FnOnce(&Connection, &Moment<'_>) -> rusqlite::Result<T>,
+) -> Result<T, TransactError> {
+    if let Some(sync) = switch {
+        let level = match sync {
+            Sync::Full => "FULL",
+            Sync::Normal => "NORMAL",
+        };
+        connection.pragma_update(None, "synchronous", level).map_err(Undone)?;
     }
-    if path.is_dir() {
-        let message = format!("sqlite:{} is a folder; name a file in it", path.display());
-        return Err(StoreError::new(StoreErrorKind::Invalid, message));
-    }
-    file_check::check(folder)
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(Undone)?;
+    let value = act(&transaction, &moment()).map_err(Undone)?;
+    transaction.commit().map_err(|error| if is_busy(&error) { Undone(error) } else { InDoubt(error) })?;
+    Ok(value)
 }

@@ -3,14 +3,13 @@
 //! The file is the only thing that is shared. A claim is one `BEGIN IMMEDIATE` transaction; expiry is judged on the
 //! machine's boottime clock, which containers share even where their time namespaces differ; records of an earlier
 //! boot have expired. Processes may be killed at any moment. Share the *folder* of the file with containers, not the
-//! file alone, and keep it off network file systems: [`SqliteStore::open`] refuses what it can recognise.
+//! file alone, give it one name, and keep it off network file systems: [`SqliteStore::open`] refuses what it can
+//! recognise. Who only looks uses [`SqliteStore::open_to_read`], which changes nothing.
 
 mod clock;
 mod config;
 mod database;
 mod failure;
-mod file_check;
-mod identity;
 mod rows;
 mod schema;
 mod store;

@@ -12,7 +12,7 @@ use tenure_store::{
 };
 
 use crate::config::SqliteConfig;
-use crate::database::Sync;
+use crate::database::{Purpose, Sync};
 use crate::rows;
 use crate::watch::Watches;
 use crate::worker::Worker;
@@ -56,13 +56,29 @@ static INFO: StoreInfo = StoreInfo {
 impl SqliteStore {
     /// Opens the file, and creates it where it is missing. Any number of processes may do so at the same moment.
     ///
-    /// Fails where the folder is missing, the file is another program's or of a newer format, or the file system is one
-    /// on which SQLite's locks do not hold.
+    /// Fails where the folder is missing, the file is another program's or of a newer format (it stays as it is, to the
+    /// byte), has a second name (a hard link) or is mounted as a single file, or the file system is one on which SQLite's
+    /// locks do not hold.
     pub async fn open(config: SqliteConfig) -> Result<SqliteStore, StoreError> {
-        let path = config.path.clone();
-        let watches = Watches::new(config.clone());
-        let worker = Worker::start(config, &INFO).await?;
-        Ok(SqliteStore { path, worker, watches })
+        Self::open_for(config, Purpose::Write).await
+    }
+
+    /// Opens a file that is there, to look at it: `list`, `record`, `last_term` and `watch` work, every other verb is
+    /// refused. Nothing is made, changed or left behind, so that a file can be looked at that this user may not write,
+    /// also in a folder or on a file system that is read-only.
+    ///
+    /// Fails where the file is missing and as [`SqliteStore::open`] does; and where it can only be read once somebody has
+    /// written: the error says so.
+    pub async fn open_to_read(config: SqliteConfig) -> Result<SqliteStore, StoreError> {
+        Self::open_for(config, Purpose::Read).await
+    }
+
+    async fn open_for(config: SqliteConfig, purpose: Purpose) -> Result<SqliteStore, StoreError> {
+        // The process may go to work in another folder at any moment.
+        let name = config.name()?;
+        let watches = Watches::new(name.clone(), &config);
+        let worker = Worker::start(name, &config, purpose, &INFO).await?;
+        Ok(SqliteStore { path: config.path, worker, watches })
     }
 
     /// The database file, as it was given.

@@ -1,41 +1,72 @@
-//! Watching: a thread that asks SQLite, every few milliseconds, whether somebody else has written.
+//! Watching: one thread for each file that somebody in this process watches, which asks SQLite every few milliseconds
+//! whether somebody else has written, and hands what it saw to a hub.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::thread::Thread;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use tenure_store::{KeyPrefix, LeaseKey, StoreError, StoreErrorKind, Wake, WakeChange, WakeStream};
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use rusqlite::Connection;
+use tenure_base_sqlite::{FileError, FileName, Node, Reader};
+use tenure_store::{KeyPrefix, LeaseKey, StoreError, StoreErrorKind, Wake, WakeChange, WakeHub, WakeStream};
+use tokio::sync::{Semaphore, watch};
 
-use crate::clock::MachineClock;
 use crate::config::SqliteConfig;
-use crate::database::OpenFile;
+use crate::failure::nothing_done;
 use crate::rows;
+use crate::schema::FORMAT;
 
-/// How many hints a watcher may be behind; then one hint without a key stands for all that follow.
-const WAKES: usize = 1024;
+/// How many prefixes are looked up one by one; where more are watched, the whole table is read.
+const PREFIXES: usize = 256;
 
-/// How many watches a store may have open at a time; each has a thread and a connection.
-const WATCHES: usize = 64;
+/// How long a watcher whose file was replaced waits before it looks for the next one, at first and at most.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
-/// How often the path is looked at, to see whether it still names the open file.
-const LOOK_AT_PATH: Duration = Duration::from_millis(100);
+/// A crowd that begins to watch finds its files one by one, on one thread.
+static LOOKING: Semaphore = Semaphore::const_new(1);
+
+/// The files that are watched in this process, each by one thread, whatever the number of stores and watchers.
+static WATCHED: LazyLock<Mutex<HashMap<Node, Arc<Watched>>>> = LazyLock::new(Mutex::default);
 
 /// The watches of one store.
+#[derive(Clone)]
 pub(crate) struct Watches {
-    config: SqliteConfig,
-    places: Arc<Semaphore>,
+    name: FileName,
+    poll: Duration,
+    busy_timeout: Duration,
+    call_timeout: Duration,
     overflowed: Arc<AtomicU64>,
+}
+
+/// A file that is watched: in the table as long as its thread runs.
+struct Watched {
+    hub: Arc<WakeHub>,
+    poll: Mutex<Duration>,
+    thread: Mutex<Option<Thread>>,
+    state: watch::Sender<State>,
+}
+
+/// How the last look ended, and of which watchers it knew.
+#[derive(Clone, Default)]
+struct State {
+    /// The hub's version when it began.
+    version: u64,
+    failure: Option<(StoreErrorKind, String)>,
 }
 
 impl Watches {
     /// None yet.
-    pub(crate) fn new(config: SqliteConfig) -> Self {
-        Watches { config, places: Arc::new(Semaphore::new(WATCHES)), overflowed: Arc::default() }
+    pub(crate) fn new(name: FileName, config: &SqliteConfig) -> Self {
+        Watches {
+            name,
+            poll: config.poll,
+            busy_timeout: config.busy_timeout,
+            call_timeout: config.call_timeout(),
+            overflowed: Arc::default(),
+        }
     }
 
     /// Hints that were folded into one without a key.
@@ -43,167 +74,285 @@ impl Watches {
         self.overflowed.load(Ordering::Relaxed)
     }
 
-    /// Starts a watch; what happens after this has returned is seen. The thread ends when the stream is dropped.
+    /// Starts a watch; what happens after this has returned is seen. The thread ends with the last watch of its file; a
+    /// watch goes on in the file that takes the place of the one it began with.
     pub(crate) async fn start(&self, prefix: &KeyPrefix) -> Result<WakeStream, StoreError> {
-        let failure = |what: String| {
-            StoreError::new(StoreErrorKind::Unavailable, format!("sqlite:{}: {what}", self.config.path.display()))
-        };
-        let place = Arc::clone(&self.places)
-            .try_acquire_owned()
-            .map_err(|_| failure(format!("{WATCHES} watches are open already; drop one")))?;
-        let clock = MachineClock::read()?;
-        let (wakes, receiver) = mpsc::channel(WAKES);
-        let (started, start) = oneshot::channel();
-        let mut watch = Watch {
-            config: self.config.clone(),
-            clock,
-            prefix: prefix.clone(),
-            hints: Hints { wakes, overflowed: Arc::clone(&self.overflowed), owed: false },
-            seen: None,
-        };
-        std::thread::Builder::new()
-            .name("tenure-sqlite-w".to_owned())
-            .spawn(move || {
-                let _place = place;
-                let first = watch.look();
-                let ok = first.is_ok();
-                if started.send(first).is_ok() && ok {
-                    watch.run();
+        let first = self.enter(prefix).await?;
+        let watching = (self.clone(), prefix.clone(), Some(first));
+        let wakes = stream::unfold(watching, |(watches, prefix, mut stream)| async move {
+            let mut pause = PAUSE.0;
+            loop {
+                let Some(wakes) = &mut stream else {
+                    tokio::time::sleep(pause).await;
+                    stream = watches.enter(&prefix).await.ok();
+                    pause = (pause * 2).min(PAUSE.1);
+                    continue;
+                };
+                match wakes.next().await {
+                    Some(wake) => return Some((wake, (watches, prefix, stream))),
+                    None => stream = None,
                 }
-            })
-            .map_err(|error| failure("cannot start a thread".to_owned()).with_source(error))?;
-        match tokio::time::timeout(self.config.call_timeout() + Duration::from_secs(1), start).await {
-            Ok(Ok(result)) => result?,
-            Ok(Err(_)) => return Err(failure("its watching thread ended".to_owned())),
-            Err(_) => return Err(failure("a watch could not be started in time".to_owned())),
-        }
-        let wakes = stream::unfold(receiver, |mut receiver| async { Some((receiver.recv().await?, receiver)) });
+            }
+        });
         Ok(wakes.boxed())
+    }
+
+    /// Watches the file that the name leads to now. The stream begins with a hint without a key, for what happened before
+    /// cannot be known, and ends when the file is replaced.
+    async fn enter(&self, prefix: &KeyPrefix) -> Result<WakeStream, StoreError> {
+        let failure =
+            |what: &str| StoreError::new(StoreErrorKind::Unavailable, format!("sqlite:{}: {what}", self.name));
+        let entered = async {
+            let name = self.name.clone();
+            let turn = LOOKING.acquire().await;
+            let node = tokio::task::spawn_blocking(move || name.node()).await;
+            drop(turn);
+            let node = node.map_err(|error| failure("the thread that looks ended").with_source(error))?;
+            let node = node.map_err(nothing_done)?;
+            let (stream, watched, version) = self.join(node, prefix)?;
+            let mut state = watched.state.subscribe();
+            let state = state.wait_for(|state| state.version >= version).await;
+            match state.map(|state| state.failure.clone()) {
+                Ok(None) => Ok(stream),
+                Ok(Some((kind, message))) => Err(StoreError::new(kind, message)),
+                Err(_) => Err(failure("its watching thread ended")),
+            }
+        };
+        let stream = match tokio::time::timeout(self.call_timeout + Duration::from_secs(1), entered).await {
+            Ok(entered) => entered?,
+            Err(_) => return Err(failure("a watch could not be started in time")),
+        };
+        Ok(stream::once(std::future::ready(Wake::unknown())).chain(stream).boxed())
+    }
+
+    /// Adds a watcher to the file's, and starts the thread where nobody watches it yet.
+    fn join(&self, node: Node, prefix: &KeyPrefix) -> Result<(WakeStream, Arc<Watched>, u64), StoreError> {
+        let mut table = lock(&WATCHED);
+        let is_new = !table.contains_key(&node);
+        let watched = Arc::clone(table.entry(node).or_insert_with(|| {
+            Arc::new(Watched {
+                hub: WakeHub::new("sqlite"),
+                poll: Mutex::new(self.poll),
+                thread: Mutex::default(),
+                state: watch::Sender::default(),
+            })
+        }));
+        let stream = watched.hub.watch(prefix, &self.overflowed)?;
+        let version = watched.hub.version();
+        {
+            // Whoever wants to hear soonest says how often is looked.
+            let mut poll = lock(&watched.poll);
+            *poll = (*poll).min(self.poll);
+        }
+        if is_new {
+            let looker = Looker {
+                node,
+                watched: Arc::clone(&watched),
+                reader: Reader::new(self.name.clone(), &FORMAT),
+                patience: self.busy_timeout,
+                version: 0,
+                prefixes: Vec::new(),
+                dirty: true,
+                seen: None,
+            };
+            let started = std::thread::Builder::new().name("tenure-sqlite-w".to_owned()).spawn(move || looker.run());
+            match started {
+                Ok(thread) => *lock(&watched.thread) = Some(thread.thread().clone()),
+                Err(error) => {
+                    table.remove(&node);
+                    let message = format!("sqlite:{}: cannot start a thread", self.name);
+                    return Err(StoreError::new(StoreErrorKind::Unavailable, message).with_source(error));
+                }
+            }
+        } else if let Some(thread) = &*lock(&watched.thread) {
+            thread.unpark();
+        }
+        Ok((stream, watched, version))
     }
 }
 
-struct Watch {
-    config: SqliteConfig,
-    clock: MachineClock,
-    prefix: KeyPrefix,
-    hints: Hints,
-    // What was seen last, and in which file; `None` while the file cannot be read.
+/// The thread's own part of a file that is watched.
+struct Looker {
+    node: Node,
+    watched: Arc<Watched>,
+    reader: Reader,
+    patience: Duration,
+    // Which watchers the last look knew of, and what they watch.
+    version: u64,
+    prefixes: Vec<KeyPrefix>,
+    // Somebody has written what was not read yet.
+    dirty: bool,
     seen: Option<Seen>,
 }
 
+/// Who held what at the last look.
+#[derive(Default)]
 struct Seen {
-    file: OpenFile,
-    data_version: i64,
     hands: i64,
+    /// The nonces of the tenures.
     holders: BTreeMap<LeaseKey, String>,
+    /// The prefixes that were looked at.
+    cover: Vec<KeyPrefix>,
 }
 
-impl Watch {
+impl Looker {
     fn run(mut self) {
-        let looks = (LOOK_AT_PATH.as_nanos() / self.config.poll.as_nanos().max(1)).max(1);
-        let mut polls: u128 = 0;
-        while !self.hints.wakes.is_closed() {
-            std::thread::sleep(self.config.poll);
-            polls += 1;
-            if polls.is_multiple_of(looks) {
-                self.drop_if_replaced();
+        loop {
+            let version = self.watched.hub.version();
+            let looked = self.look(version);
+            // Locked, or gone for the moment: hints may be late. What can be read next says what changed.
+            let failure = looked.map_err(nothing_done).err().map(|error| (error.kind(), error.to_string()));
+            let is_another = self.reader.epoch() > 0 || self.reader.node().is_some_and(|node| node != self.node);
+            if self.ends(is_another) {
+                return;
             }
-            if self.look().is_err() {
-                // Locked, or gone for the moment. Hints may be late; what can be read next says what changed.
-                self.drop_if_replaced();
-            }
-            self.hints.pay();
+            self.watched.state.send_if_modified(|state| {
+                let is_news = state.version != self.version || state.failure.is_some() != failure.is_some();
+                *state = State { version: self.version, failure };
+                is_news
+            });
+            let poll = *lock(&self.watched.poll);
+            std::thread::park_timeout(poll);
         }
     }
 
-    fn drop_if_replaced(&mut self) {
-        if let Some(seen) = self.seen.take_if(|seen| !seen.file.is_current(&self.config.path)) {
-            seen.file.retire(&self.config.path);
+    /// Whether the thread is not needed any more: nobody watches, or the file is another one, which its watchers find by
+    /// themselves, each by its own name.
+    fn ends(&self, is_another: bool) -> bool {
+        if self.watched.hub.is_watched() && !is_another {
+            return false;
         }
+        // Under the lock nobody joins.
+        let mut table = lock(&WATCHED);
+        let ends = is_another || !self.watched.hub.is_watched();
+        if ends {
+            table.remove(&self.node);
+        }
+        ends
     }
 
     /// Looks once. Cheap while nobody writes: one pragma, which reads a counter in shared memory.
-    fn look(&mut self) -> Result<(), StoreError> {
-        let path = &self.config.path;
-        let patience = self.clock.now() + self.config.busy_timeout;
-        let failed = |error| crate::failure::nothing_done(path, error);
-        let Some(seen) = &mut self.seen else {
-            // The first look, or another file: which keys changed hands in between cannot be known.
-            let file = OpenFile::for_watching(path, &self.clock, patience)?;
-            let data_version = data_version(&file).map_err(failed)?;
-            let (hands, holders) = read(&file, &self.prefix).map_err(failed)?;
-            self.seen = Some(Seen { file, data_version, hands, holders });
-            self.hints.send(Wake::unknown());
-            return Ok(());
-        };
-        seen.file.wait_until(patience);
-        // 1. Nobody has written.
-        let version = data_version(&seen.file).map_err(failed)?;
-        if version == seen.data_version {
+    fn look(&mut self, version: u64) -> Result<(), FileError> {
+        if version != self.version {
+            (self.version, self.prefixes) = self.watched.hub.prefixes();
+        }
+        // 1. Nobody has written, and nobody wants to know more than before.
+        self.dirty |= self.reader.changed(self.patience)?;
+        let same_cover = self.seen.as_ref().filter(|seen| seen.cover == self.prefixes);
+        if same_cover.is_some() && !self.dirty {
             return Ok(());
         }
         // 2. Somebody has, but no key has changed hands.
-        if hands(&seen.file).map_err(failed)? != seen.hands {
-            // 3. Which ones?
-            let (hands, holders) = read(&seen.file, &self.prefix).map_err(failed)?;
-            for key in seen.holders.keys().filter(|key| !holders.contains_key(*key)) {
-                self.hints.send(Wake::freed(key.clone()));
-            }
-            for (key, nonce) in &holders {
-                match seen.holders.get(key) {
-                    Some(before) if before == nonce => {}
-                    // It was released in between, perhaps.
-                    Some(_) => self.hints.send(Wake { key: Some(key.clone()), change: WakeChange::Unknown }),
-                    None => self.hints.send(Wake::taken(key.clone())),
-                }
-            }
-            (seen.hands, seen.holders) = (hands, holders);
+        let known = same_cover.map(|seen| seen.hands);
+        let prefixes = &self.prefixes;
+        let now = self.reader.read(self.patience, |connection| read(connection, known, prefixes))?;
+        self.dirty = false;
+        // What is in an empty file is nothing.
+        let Some(now) = now.unwrap_or_else(|| Some(Seen { cover: prefixes.clone(), ..Seen::default() })) else {
+            return Ok(());
+        };
+        // 3. Which ones?
+        if let Some(before) = self.seen.take() {
+            tell(&self.watched.hub, &before, &now);
         }
-        seen.data_version = version;
+        self.seen = Some(now);
         Ok(())
     }
 }
 
-/// Sends hints and never waits: when the watcher is too far behind, one without a key is owed to it.
-struct Hints {
-    wakes: mpsc::Sender<Wake>,
-    overflowed: Arc<AtomicU64>,
-    owed: bool,
-}
-
-impl Hints {
-    fn send(&mut self, wake: Wake) {
-        if let Err(TrySendError::Full(_)) = self.wakes.try_send(wake) {
-            self.overflowed.fetch_add(1, Ordering::Relaxed);
-            self.owed = true;
+impl Drop for Looker {
+    /// However the thread ends, nobody waits for it.
+    fn drop(&mut self) {
+        let mut table = lock(&WATCHED);
+        if table.get(&self.node).is_some_and(|watched| Arc::ptr_eq(watched, &self.watched)) {
+            table.remove(&self.node);
         }
-    }
-
-    fn pay(&mut self) {
-        if self.owed && self.wakes.try_send(Wake::unknown()).is_ok() {
-            self.owed = false;
-        }
+        drop(table);
+        self.watched.hub.close();
+        let failure =
+            Some((StoreErrorKind::Unavailable, "sqlite: the watched file was replaced; watch again".to_owned()));
+        self.watched.state.send_replace(State { version: u64::MAX, failure });
     }
 }
 
-fn data_version(file: &OpenFile) -> rusqlite::Result<i64> {
-    file.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
-}
-
-fn hands(file: &OpenFile) -> rusqlite::Result<i64> {
-    file.connection.prepare_cached("SELECT hands FROM change")?.query_row([], |row| row.get(0))
-}
-
-/// The nonces of the tenures under a prefix. The counter is read first: a change in between is seen twice, not missed.
-fn read(file: &OpenFile, prefix: &KeyPrefix) -> rusqlite::Result<(i64, BTreeMap<LeaseKey, String>)> {
-    let hands = hands(file)?;
+/// Who holds what under the prefixes, in one read transaction; `None` where no key has changed hands since they were
+/// counted.
+fn read(connection: &Connection, known: Option<i64>, cover: &[KeyPrefix]) -> rusqlite::Result<Option<Seen>> {
+    let hands = connection.prepare_cached("SELECT hands FROM change")?.query_row([], |row| row.get(0))?;
+    if known == Some(hands) {
+        return Ok(None);
+    }
     let mut holders = BTreeMap::new();
-    rows::scan(&file.connection, "key, nonce", prefix, |row| {
-        let text = |column| row.get_ref(column).ok().and_then(|value| value.as_str().ok());
-        if let (Some(key), Some(nonce)) = (text(0).and_then(|key| LeaseKey::new(key).ok()), text(1)) {
-            holders.insert(key, nonce.to_owned());
+    let mut scan = |prefix: &KeyPrefix| {
+        rows::scan(connection, "key, nonce", prefix, |row| {
+            let text = |column| row.get_ref(column).ok().and_then(|value| value.as_str().ok());
+            if let (Some(key), Some(nonce)) = (text(0).and_then(|key| LeaseKey::new(key).ok()), text(1))
+                && covers(cover, &key)
+            {
+                holders.insert(key, nonce.to_owned());
+            }
+            Ok(ControlFlow::Continue(()))
+        })
+    };
+    if cover.len() > PREFIXES {
+        scan(&KeyPrefix::default())?;
+    } else {
+        cover.iter().try_for_each(scan)?;
+    }
+    Ok(Some(Seen { hands, holders, cover: cover.to_vec() }))
+}
+
+/// Hands on what became of the keys that were looked at both times.
+fn tell(hub: &WakeHub, before: &Seen, now: &Seen) {
+    for key in before.holders.keys().filter(|key| !now.holders.contains_key(*key)) {
+        hub.wake(&Wake::freed(key.clone()));
+    }
+    for (key, nonce) in now.holders.iter().filter(|(key, _)| covers(&before.cover, key)) {
+        match before.holders.get(key) {
+            Some(before) if before == nonce => {}
+            // It was released in between, perhaps.
+            Some(_) => hub.wake(&Wake { key: Some(key.clone()), change: WakeChange::Unknown }),
+            None => hub.wake(&Wake::taken(key.clone())),
         }
-        Ok(ControlFlow::Continue(()))
-    })?;
-    Ok((hands, holders))
+    }
+}
+
+/// Whether one of the prefixes, which are in the order of their text and begin none of each other, begins the key.
+fn covers(cover: &[KeyPrefix], key: &LeaseKey) -> bool {
+    let after = cover.partition_point(|prefix| prefix.as_str() <= key.as_str());
+    after.checked_sub(1).and_then(|at| cover.get(at)).is_some_and(|prefix| prefix.matches(key))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Every step leaves what is locked whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prefixes(texts: &[&str]) -> Vec<KeyPrefix> {
+        texts.iter().map(|text| KeyPrefix::new(*text).unwrap()).collect()
+    }
+
+    /// A key is looked at where a prefix begins it, whatever stands between the two in order.
+    #[test]
+    fn a_prefix_covers_what_it_begins() {
+        let cover = prefixes(&["a/", "b", "é"]);
+        for (key, covered) in [
+            ("a", false),
+            ("a/", true),
+            ("a/x", true),
+            ("aa", false),
+            ("b", true),
+            ("bz", true),
+            ("c", false),
+            ("éa", true),
+        ] {
+            assert_eq!(covers(&cover, &LeaseKey::new(key).unwrap()), covered, "{key}");
+        }
+        assert!(covers(&prefixes(&[""]), &LeaseKey::new("k").unwrap()));
+        assert!(!covers(&[], &LeaseKey::new("k").unwrap()));
+    }
 }

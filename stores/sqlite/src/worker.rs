@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use tenure_base_sqlite::FileName;
 use tenure_core::Time;
 use tenure_store::{StoreError, StoreErrorKind, StoreInfo};
 use tokio::sync::{mpsc, oneshot};
@@ -11,7 +12,7 @@ use tokio::time::timeout_at;
 
 use crate::clock::MachineClock;
 use crate::config::SqliteConfig;
-use crate::database::Database;
+use crate::database::{Database, Purpose};
 
 /// How many calls may wait for the thread; further ones wait for a place, and give up at their own deadline.
 const QUEUE: usize = 64;
@@ -61,19 +62,27 @@ impl Drop for Withdraw {
 
 impl Worker {
     /// Starts the thread and opens the file on it.
-    pub(crate) async fn start(config: SqliteConfig, info: &'static StoreInfo) -> Result<Worker, StoreError> {
-        config.check()?;
+    pub(crate) async fn start(
+        name: FileName,
+        config: &SqliteConfig,
+        purpose: Purpose,
+        info: &'static StoreInfo,
+    ) -> Result<Worker, StoreError> {
         let clock = MachineClock::read()?;
-        let shown = config.path.display().to_string();
+        let shown = name.to_string();
         let (busy_timeout, call_timeout) = (config.busy_timeout, config.call_timeout());
+        let patience = match purpose {
+            Purpose::Write => OPEN_TIMEOUT,
+            Purpose::Read => busy_timeout,
+        };
         let (jobs, queue) = mpsc::channel(QUEUE);
         let (opened, open) = oneshot::channel();
         let thread_clock = clock.clone();
         std::thread::Builder::new()
             .name("tenure-sqlite".to_owned())
             .spawn(move || {
-                let deadline = thread_clock.now() + OPEN_TIMEOUT;
-                match Database::open(config, thread_clock, info, deadline) {
+                let deadline = thread_clock.now() + patience;
+                match Database::open(name, purpose, thread_clock, info, deadline) {
                     Ok(database) => {
                         if opened.send(Ok(())).is_ok() {
                             work(database, queue);
@@ -157,7 +166,7 @@ mod tests {
     async fn worker(folder: &tempfile::TempDir) -> Worker {
         let mut config = SqliteConfig::new(folder.path().join("x.db"));
         config.busy_timeout = Duration::from_millis(10);
-        let mut worker = Worker::start(config, &INFO).await.unwrap();
+        let mut worker = Worker::start(config.name().unwrap(), &config, Purpose::Write, &INFO).await.unwrap();
         worker.call_timeout = Duration::from_millis(200);
         worker
     }

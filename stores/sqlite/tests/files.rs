@@ -1,71 +1,18 @@
 //! The file itself: replaced, deleted, locked, of another boot, of another program, of a newer format.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::path::{Path, PathBuf};
+#[path = "support/kit.rs"]
+mod kit;
+
+use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use kit::{acquire, claim, fresh, granted, held, open, refusal, remove, renew};
 use rusqlite::Connection;
-use tempfile::TempDir;
 use tenure_sqlite::{SqliteConfig, SqliteStore};
-use tenure_store::{
-    Claim, Claimed, Held, HolderId, KeyPrefix, LeaseKey, LeaseStore, Nonce, Note, Released, Renewed, StoreErrorKind,
-    Term,
-};
+use tenure_store::{Claim, Claimed, KeyPrefix, LeaseKey, LeaseStore, Released, Renewed, StoreErrorKind};
 use tokio::time::Instant;
-
-fn fresh() -> (TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("leases.db");
-    (folder, path)
-}
-
-async fn open(path: &Path) -> SqliteStore {
-    SqliteStore::open(SqliteConfig::new(path)).await.unwrap()
-}
-
-async fn refusal(path: impl Into<PathBuf>) -> (StoreErrorKind, String) {
-    let error = SqliteStore::open(SqliteConfig::new(path)).await.unwrap_err();
-    (error.kind(), error.to_string())
-}
-
-fn claim(campaign: u64) -> Claim {
-    Claim {
-        key: LeaseKey::new("k").unwrap(),
-        holder: HolderId::new(format!("h{campaign}")).unwrap(),
-        nonce: Nonce { process: 1, campaign },
-        ttl: Duration::from_secs(60),
-        hold: Duration::ZERO,
-        above: None,
-        note: Note::new("note").unwrap(),
-    }
-}
-
-async fn acquire(store: &SqliteStore, claim: &Claim) -> Claimed {
-    store.acquire(std::slice::from_ref(claim)).await.unwrap().remove(0).unwrap()
-}
-
-async fn granted(store: &SqliteStore, claim: &Claim) -> Term {
-    match acquire(store, claim).await {
-        Claimed::Granted { term, .. } => term,
-        other => panic!("expected Granted, got {other:?}"),
-    }
-}
-
-async fn renew(store: &SqliteStore, claim: &Claim, term: Term) -> Renewed {
-    store.renew(&[held(claim, term)]).await.unwrap().remove(0).unwrap()
-}
-
-fn held(claim: &Claim, term: Term) -> Held {
-    Held { key: claim.key.clone(), nonce: claim.nonce, term, ttl: claim.ttl, note: claim.note.clone() }
-}
-
-fn remove(path: &Path) {
-    std::fs::remove_file(path).unwrap();
-    for suffix in ["-wal", "-shm"] {
-        let _ = std::fs::remove_file(format!("{}{suffix}", path.display()));
-    }
-}
 
 /// A holder whose file was replaced by another is told that it lost, and from then on uses the new file.
 #[tokio::test]

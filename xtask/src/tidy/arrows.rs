@@ -6,7 +6,7 @@ use super::{Finding, Rule, Tree, Verdict};
 
 pub(super) const RULE: Rule = Rule {
     name: "arrows",
-    what: "packages depend downwards only: apps -> ingest -> tenure -> store -> core, chat the same",
+    what: "packages depend downwards only: apps -> ingest -> tenure -> store -> core -> base, chat the same",
     check,
 };
 
@@ -15,18 +15,19 @@ pub(super) const RULE: Rule = Rule {
 /// Dependencies of tests may also point at the conformance suites and at the simulated Twitch, which nothing else but the
 /// application ships.
 const LAYERS: &[(&str, &[&str])] = &[
+    ("base/*", &[]),
     ("lease/core", &[]),
     ("lease/store", &["lease/core"]),
     ("lease/conformance", &["lease/core", "lease/store"]),
     ("lease/sim", &["lease/core", "lease/store"]),
     ("lease/tenure", &["lease/core", "lease/store"]),
     ("stores/open", &["lease/core", "lease/store", "stores/*"]),
-    ("stores/*", &["lease/core", "lease/store"]),
+    ("stores/*", &["base/*", "lease/core", "lease/store"]),
     ("chat/irc", &["lease/core"]),
     ("chat/envelope", &["chat/irc"]),
     ("chat/bus", &["lease/core", "chat/envelope"]),
     ("chat/bus-conformance", &["lease/core", "chat/envelope", "chat/bus"]),
-    ("buses/*", &["lease/core", "chat/envelope", "chat/bus"]),
+    ("buses/*", &["base/*", "lease/core", "chat/envelope", "chat/bus"]),
     ("chat/twitch", &["chat/irc", "lease/core"]),
     ("chat/twitch-sim", &["chat/irc"]),
     (
@@ -118,6 +119,17 @@ mod tests {
         assert!(matches!(check(&tree(None, core, store)), Verdict::Broken(_)));
         let (one, other) = (("tenure-sqlite", "stores/sqlite"), ("tenure-redis", "stores/redis"));
         assert!(matches!(check(&tree(None, one, other)), Verdict::Broken(_)));
+    }
+
+    /// Base lies below store and bus alike, and knows nothing of what stands on it.
+    #[test]
+    fn base_is_the_ground_floor() {
+        let (base, core) = (("tenure-base-sqlite", "base/sqlite"), ("tenure-core", "lease/core"));
+        for upper in [("tenure-sqlite", "stores/sqlite"), ("tenure-bus-sqlite", "buses/sqlite")] {
+            assert_eq!(check(&tree(None, upper, base)), Verdict::Kept);
+        }
+        assert!(matches!(check(&tree(None, base, core)), Verdict::Broken(_)));
+        assert!(matches!(check(&tree(None, base, ("tenure-base-nats", "base/nats"))), Verdict::Broken(_)));
     }
 
     /// A suite is for tests: the same arrow is refused where it would be shipped.

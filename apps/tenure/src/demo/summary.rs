@@ -39,7 +39,9 @@ impl Summary {
         let (deduplicated, refused) = match &places.file {
             None => (counted.deduplicated, counted.refused),
             Some(chat) => {
-                let connection = rusqlite::Connection::open(chat).context("cannot read the demo's bus")?;
+                let only_read = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+                let connection = rusqlite::Connection::open_with_flags(chat, only_read);
+                let connection = connection.context("cannot read the demo's bus")?;
                 let counter = |column: &str| -> Result<u64> {
                     let sql = format!("SELECT {column} FROM bus_state");
                     let count: i64 = connection.query_row(&sql, [], |row| row.get(0))?;

@@ -1,4 +1,4 @@
-//! The bus: whether it can be opened, and what it promises.
+//! The bus: whether it can be opened, and what it promises. Nothing is changed in it.
 
 use std::time::Duration;
 
@@ -17,17 +17,15 @@ pub(super) async fn check(named: Option<String>) -> Vec<Finding> {
     };
     let shown = without_secrets(&url);
     let remedy = "name the bus as `tenure stores` shows it, and see that its folder or its server is there";
-    if let Err(error) = crate::bus::check(&url) {
-        return vec![Finding::failed("bus", &error, remedy)];
-    }
-    let missing = url
-        .strip_prefix("sqlite:")
-        .is_some_and(|path| !std::path::Path::new(path.split_once('?').map_or(path, |(path, _)| path)).exists());
+    let missing = match crate::bus::check(&url) {
+        Ok(missing) => missing,
+        Err(error) => return vec![Finding::failed("bus", &error, remedy)],
+    };
     if missing && named.is_none() {
         return vec![Finding::ok("bus", format!("{shown} is not there yet: `tenure ingest` makes it"))];
     }
     let subjects = Subjects::new(&std::env::var("BUS_PREFIX").unwrap_or_default());
-    let bus = match crate::bus::open_existing(&url, &subjects).await {
+    let bus = match crate::bus::open_to_read(&url, &subjects).await {
         Ok(bus) => bus,
         Err(error) => return vec![Finding::failed("bus", &error, remedy)],
     };

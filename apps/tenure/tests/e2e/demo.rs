@@ -1,5 +1,6 @@
 //! The demo: everything at once.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -77,7 +78,7 @@ fn the_demo_over_servers_that_restart_loses_and_doubles_nothing() {
 /// A demo that is broken off leaves no process behind, whichever way it ends and even while an instance is stopped.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_demo_that_is_broken_off_leaves_nothing_behind() {
-    for (signal, code) in [(Signal::INT, Some(130)), (Signal::TERM, Some(143)), (Signal::KILL, None)] {
+    for signal in [Signal::INT, Signal::TERM, Signal::KILL] {
         let folder = tempfile::tempdir().unwrap();
         let mut demo = tenure()
             .args(["demo", "--seconds", "60", "--rate", "100", "--channels", "2", "--json"])
@@ -99,7 +100,7 @@ async fn a_demo_that_is_broken_off_leaves_nothing_behind() {
             status.is_some()
         })
         .await;
-        assert_eq!(status.unwrap().code(), code);
+        assert_eq!(status.unwrap().signal(), Some(signal.as_raw()));
         until("the end of all it started", async || processes_with(&place).is_empty()).await;
     }
 }

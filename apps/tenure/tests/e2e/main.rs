@@ -7,6 +7,7 @@ mod coverage;
 mod demo;
 mod endpoints;
 mod fleet;
+mod looking;
 mod operators;
 mod operators_resign;
 mod operators_run;

@@ -1,4 +1,5 @@
 //! Child processes that use the store: the test binary itself, run again, told by lines on its standard input.
+#![allow(dead_code, reason = "each test uses a part")]
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -31,8 +32,17 @@ impl Child {
         Child::under(&[], database, number).unwrap()
     }
 
+    /// The same in a working folder, from which the database's name may begin.
+    pub(crate) fn start_in(folder: &Path, database: &Path, number: u64) -> Child {
+        Child::spawn(&[], Some(folder), database, number).unwrap()
+    }
+
     /// Starts a child by way of another program, such as `unshare`.
     pub(crate) fn under(wrapper: &[&str], database: &Path, number: u64) -> std::io::Result<Child> {
+        Child::spawn(wrapper, None, database, number)
+    }
+
+    fn spawn(wrapper: &[&str], folder: Option<&Path>, database: &Path, number: u64) -> std::io::Result<Child> {
         let exe = std::env::current_exe()?;
         let mut command = match wrapper {
             [] => Command::new(exe),
@@ -44,6 +54,9 @@ impl Child {
         };
         command.args(["--exact", "child_process", "--nocapture"]);
         command.env(DATABASE, database).env(PROCESS, number.to_string());
+        if let Some(folder) = folder {
+            command.current_dir(folder);
+        }
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (orders, output) = (process.stdin.take(), process.stdout.take().unwrap());
         let (lines, answers) = channel();
@@ -120,6 +133,9 @@ pub(crate) fn obey() {
             let store = store.as_ref().unwrap();
             match words[..] {
                 ["open"] => Ok("opened".to_owned()),
+                ["chdir", folder] => {
+                    std::env::set_current_dir(folder).map(|()| "changed".to_owned()).map_err(|error| error.to_string())
+                }
                 ["acquire", key, ttl_ms] => acquire(store, process, key, ttl_ms.parse().unwrap()).await,
                 ["renew", key, term, ttl_ms] => {
                     renew(store, &held(process, key, term.parse().unwrap(), ttl_ms.parse().unwrap())).await

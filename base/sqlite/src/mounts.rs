@@ -1,35 +1,52 @@
 //! Refuses files that two machines, or two containers, would see differently: network file systems and lone file
 //! mounts. SQLite's locks and its shared memory only work where all openers share one kernel and one folder.
 
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use tenure_store::{StoreError, StoreErrorKind};
+use crate::place::Place;
+use crate::{FileError, FileErrorKind};
 
-/// Looks at the file system under `path`, which must exist.
-pub(crate) fn check(path: &Path) -> Result<(), StoreError> {
-    let shown = path.display();
-    let path = path.canonicalize().map_err(|error| {
-        StoreError::new(StoreErrorKind::Invalid, format!("sqlite:{shown}: cannot find the real path"))
-            .with_source(error)
-    })?;
-    // Where there is no /proc the magic number alone decides.
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    if let Some(reason) = refusal(magic(&path), fs_type(&mounts, &path)) {
-        return Err(StoreError::new(
-            StoreErrorKind::Unsupported,
-            format!("sqlite:{shown}: {reason}; put the file on a local disk, or use a store with a server"),
-        ));
+/// What is mounted where, as this process sees it now.
+pub(crate) struct Mounts {
+    // As in /proc/self/mountinfo; where there is no /proc the magic numbers alone decide.
+    info: Vec<u8>,
+}
+
+impl Mounts {
+    /// Asks the kernel.
+    pub(crate) fn read() -> Mounts {
+        Mounts { info: std::fs::read("/proc/self/mountinfo").unwrap_or_default() }
     }
-    if path.is_file() && is_mount_point(&mounts, &path) {
-        return Err(StoreError::new(
-            StoreErrorKind::Unsupported,
-            format!(
-                "sqlite:{shown} is mounted as a single file, so its companions -wal and -shm would not be shared; mount \
-                 its folder"
-            ),
-        ));
+
+    /// Looks at the file system that the file or folder, a path without symlinks, is on.
+    pub(crate) fn check_file_system(&self, place: &Place, path: &Path) -> Result<(), FileError> {
+        match refusal(magic(path), fs_type(&self.info, path).as_deref()) {
+            Some(reason) => Err(place.failure(
+                FileErrorKind::Unsafe,
+                format_args!("{reason}; put the file on a local disk, or use a server in its place"),
+            )),
+            None => Ok(()),
+        }
     }
-    Ok(())
+
+    /// The same of a file, and whether it is mounted alone.
+    pub(crate) fn check_file(&self, place: &Place, path: &Path) -> Result<(), FileError> {
+        self.check_file_system(place, path)?;
+        if is_mount_root(path).unwrap_or(false) || is_mount_point(&self.info, path) {
+            return Err(place.failure(
+                FileErrorKind::Unsafe,
+                format_args!(
+                    "{} is mounted as a single file, so what SQLite keeps beside the database, -wal and -shm, would not \
+                     be shared; mount its folder",
+                    path.display()
+                ),
+            ));
+        }
+        Ok(())
+    }
 }
 
 #[cfg(target_os = "linux")]
@@ -40,6 +57,21 @@ fn magic(path: &Path) -> Option<u64> {
 
 #[cfg(not(target_os = "linux"))]
 fn magic(_: &Path) -> Option<u64> {
+    None
+}
+
+/// Whether something is mounted right at the path; `None` where the kernel does not tell (before Linux 5.8).
+#[cfg(target_os = "linux")]
+fn is_mount_root(path: &Path) -> Option<bool> {
+    use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+
+    let found = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty()).ok()?;
+    let told = found.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT);
+    told.then(|| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_mount_root(_: &Path) -> Option<bool> {
     None
 }
 
@@ -128,48 +160,50 @@ fn refusal(magic: Option<u64>, fs_type: Option<&str>) -> Option<String> {
 
 /// The type of the file system that `path` is on: of the mount with the longest matching mount point, the last one
 /// where several cover each other.
-fn fs_type<'a>(mountinfo: &'a str, path: &Path) -> Option<&'a str> {
-    let mut best: Option<(usize, &str)> = None;
+fn fs_type<'a>(mountinfo: &'a [u8], path: &Path) -> Option<Cow<'a, str>> {
+    let mut best: Option<(usize, &[u8])> = None;
     for (point, fs_type) in mounts(mountinfo) {
         let length = point.len();
-        if path.starts_with(&point) && best.is_none_or(|(longest, _)| length >= longest) {
+        if path.starts_with(OsStr::from_bytes(&point)) && best.is_none_or(|(longest, _)| length >= longest) {
             best = Some((length, fs_type));
         }
     }
-    best.map(|(_, fs_type)| fs_type)
+    best.map(|(_, fs_type)| String::from_utf8_lossy(fs_type))
 }
 
-fn is_mount_point(mountinfo: &str, path: &Path) -> bool {
-    mounts(mountinfo).any(|(point, _)| Path::new(&point) == path)
+fn is_mount_point(mountinfo: &[u8], path: &Path) -> bool {
+    mounts(mountinfo).any(|(point, _)| point == path.as_os_str().as_bytes())
 }
 
-/// Mount points and types: the fifth word, and the first after the lone hyphen; see proc_pid_mountinfo(5).
-fn mounts(mountinfo: &str) -> impl Iterator<Item = (String, &str)> {
-    mountinfo.lines().filter_map(|line| {
-        let (fields, rest) = line.split_once(" - ")?;
-        Some((unescape(fields.split(' ').nth(4)?), rest.split(' ').next()?))
+/// Mount points and types: the fifth word, and the first after the lone hyphen; see proc_pid_mountinfo(5). They are
+/// bytes: one mount point somewhere that is not UTF-8 must not hide the others.
+fn mounts(mountinfo: &[u8]) -> impl Iterator<Item = (Vec<u8>, &[u8])> {
+    mountinfo.split(|byte| *byte == b'\n').filter_map(|line| {
+        let mut words = line.split(|byte| *byte == b' ');
+        let point = words.nth(4)?;
+        words.find(|word| *word == b"-")?;
+        Some((unescape(point), words.next()?))
     })
 }
 
 /// Spaces, tabs, line feeds and backslashes are written as a backslash and three octal digits.
-fn unescape(word: &str) -> String {
-    let mut out = String::with_capacity(word.len());
+fn unescape(word: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(word.len());
     let mut rest = word;
-    while let Some((before, after)) = rest.split_once('\\') {
-        out.push_str(before);
-        let code = after.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        match code {
-            Some(code) if code.is_ascii() => {
-                out.push(char::from(code));
+    while let Some((first, after)) = rest.split_first() {
+        let code = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
+        match code.and_then(|digits| u8::from_str_radix(digits, 8).ok()).filter(|_| *first == b'\\') {
+            Some(code) => {
+                out.push(code);
                 rest = &after[3..];
             }
-            _ => {
-                out.push('\\');
+            None => {
+                out.push(*first);
                 rest = after;
             }
         }
     }
-    out + rest
+    out
 }
 
 #[cfg(test)]
@@ -197,8 +231,9 @@ mod tests {
         assert_eq!(refusal(None, None), None);
     }
 
-    const MOUNTS: &str = "\
+    const MOUNTS: &[u8] = b"\
 22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
+23 22 0:39 / /mnt/\xff rw - tmpfs tmpfs rw
 30 22 0:40 / /mnt/my\\040share rw shared:1 master:2 - nfs4 server:/x rw
 31 22 0:41 / /srv rw - xfs /dev/vdb rw
 32 31 0:42 / /srv rw - fuse.sshfs host: rw
@@ -206,15 +241,17 @@ mod tests {
 damaged line
 ";
 
-    /// The longest mount point counts, the last of equals covers the others, and escapes are read.
+    /// The longest mount point counts, the last of equals covers the others, escapes are read, and a mount point that is
+    /// not UTF-8 hides none of the others.
     #[test]
     fn the_mount_that_covers_a_path_is_found() {
-        let found = |path: &str| fs_type(MOUNTS, Path::new(path));
-        assert_eq!(found("/var/lib/x.db"), Some("ext4"));
-        assert_eq!(found("/mnt/my share/x.db"), Some("nfs4"));
-        assert_eq!(found("/mnt/my sharing/x.db"), Some("ext4"));
-        assert_eq!(found("/srv/x.db"), Some("fuse.sshfs"));
-        assert_eq!(fs_type("", Path::new("/x")), None);
+        let found = |path: &str| fs_type(MOUNTS, Path::new(path)).map(Cow::into_owned);
+        assert_eq!(found("/var/lib/x.db").as_deref(), Some("ext4"));
+        assert_eq!(found("/mnt/my share/x.db").as_deref(), Some("nfs4"));
+        assert_eq!(found("/mnt/my sharing/x.db").as_deref(), Some("ext4"));
+        assert_eq!(found("/srv/x.db").as_deref(), Some("fuse.sshfs"));
+        assert_eq!(fs_type(MOUNTS, Path::new(OsStr::from_bytes(b"/mnt/\xff/x.db"))).as_deref(), Some("tmpfs"));
+        assert_eq!(fs_type(b"", Path::new("/x")), None);
     }
 
     /// A file that is mounted alone is told from a folder that is.
@@ -227,6 +264,6 @@ damaged line
     /// Backslashes that start no code stay.
     #[test]
     fn odd_escapes_survive() {
-        assert_eq!(unescape(r"a\134b\04é\"), r"a\b\04é\");
+        assert_eq!(unescape(r"a\134b\04é\".as_bytes()), r"a\b\04é\".as_bytes());
     }
 }

@@ -1,0 +1,154 @@
+//! Whose file it is: new, of the sort that is wanted, or somebody else's, which is left as it is.
+
+use std::fmt::Display;
+
+use rusqlite::Connection;
+
+use crate::{FileError, FileErrorKind};
+
+/// "Tenu": the lease store's mark (PRAGMA application_id). It stands here because such a file may be named for another
+/// sort's, and is then called by its name. A message bus bears none, and is known by its tables.
+pub const LEASES_ID: i64 = 0x5465_6e75;
+
+/// A sort of file.
+#[derive(Debug)]
+pub struct Format {
+    /// What such a file is, with its article, for errors: "a lease store".
+    pub what: &'static str,
+    /// The version of the tables that this program reads and writes.
+    pub version: i64,
+    /// Reads the version that a file has; `None` where it is none of this sort. Called in a read transaction.
+    pub version_of: fn(&Connection) -> rusqlite::Result<Option<i64>>,
+    /// The statements that make such a file of an empty one. Run in one transaction, they leave `version_of` at `version`.
+    pub tables: &'static str,
+}
+
+/// What a file was found to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// Nobody's: it has no tables, no application id and no version.
+    New,
+    /// Of this sort and version.
+    Own,
+}
+
+/// Why a file could not be told, or is not to be used.
+pub(crate) enum Trouble {
+    /// SQLite failed.
+    Sqlite(rusqlite::Error),
+    /// The file is somebody else's, or cannot be used where it lies.
+    Refused(FileError),
+}
+
+impl From<rusqlite::Error> for Trouble {
+    fn from(error: rusqlite::Error) -> Self {
+        Trouble::Sqlite(error)
+    }
+}
+
+impl From<FileError> for Trouble {
+    fn from(error: FileError) -> Self {
+        Trouble::Refused(error)
+    }
+}
+
+impl Format {
+    /// Looks whose the open file is. In one read transaction: otherwise a file that somebody is just making can show its
+    /// tables and not yet its mark.
+    pub(crate) fn whose(&self, connection: &Connection, shown: &dyn Display) -> Result<Whose, Trouble> {
+        let reading = connection.unchecked_transaction()?;
+        self.whose_now(&reading, shown)
+    }
+
+    /// The same, in the transaction that is open already.
+    pub(crate) fn whose_now(&self, connection: &Connection, shown: &dyn Display) -> Result<Whose, Trouble> {
+        let Format { what, version, .. } = self;
+        match (self.version_of)(connection)? {
+            Some(found) if found == *version => return Ok(Whose::Own),
+            Some(found) if found > *version => {
+                let said = format!("has format {found}, and this program knows formats up to {version}; update it");
+                return Err(refused(shown, said));
+            }
+            Some(found) => {
+                let said =
+                    format!("is {what} of format {found}, and this program knows {version} only; name another file");
+                return Err(refused(shown, said));
+            }
+            None => {}
+        }
+        let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        let marks = (pragma("application_id")?, pragma("user_version")?);
+        let tables = tables(connection)?;
+        if marks == (0, 0) && tables.is_empty() {
+            return Ok(Whose::New);
+        }
+        let has = |name: &str| tables.iter().any(|table| table == name);
+        let ours = match marks.0 {
+            LEASES_ID => Some("a lease store"),
+            _ if has("bus_state") && has("envelopes") => Some("a message bus"),
+            _ => None,
+        };
+        let owner = match ours {
+            Some(found) if found == *what => {
+                format!("looks like {what}, and does not say of which format: it is damaged or another program's")
+            }
+            Some(found) => format!("is {found} of Tenure's, not {what}"),
+            None if tables.is_empty() => "belongs to another program".to_owned(),
+            None => {
+                format!("belongs to another program, with tables such as {}", tables[..tables.len().min(3)].join(", "))
+            }
+        };
+        Err(refused(shown, format!("{owner}; name a file of its own")))
+    }
+}
+
+/// The first tables' names, as far as they can be shown.
+fn tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut names = connection.prepare("SELECT substr(name, 1, 40) FROM sqlite_schema ORDER BY rowid LIMIT 16")?;
+    let names = names.query_map([], |row| row.get::<_, String>(0).or_else(|_| Ok("?".to_owned())))?;
+    names.map(|name| name.map(|name| name.escape_debug().to_string())).collect()
+}
+
+fn refused(shown: &dyn Display, what: String) -> Trouble {
+    Trouble::Refused(FileError::new(FileErrorKind::Foreign, format!("sqlite:{shown} {what}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FORMAT: Format = Format {
+        what: "a message bus",
+        version: 2,
+        version_of: |connection| {
+            let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+            Ok((version > 0).then_some(version))
+        },
+        tables: "",
+    };
+
+    fn whose(sql: &str) -> Result<Whose, String> {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(sql).unwrap();
+        FORMAT.whose(&connection, &"x.db").map_err(|trouble| match trouble {
+            Trouble::Sqlite(error) => error.to_string(),
+            Trouble::Refused(error) => error.to_string(),
+        })
+    }
+
+    /// New, own, of another version, of another sort of ours and of another program are told apart.
+    #[test]
+    fn files_are_told_apart() {
+        assert_eq!(whose(""), Ok(Whose::New));
+        assert_eq!(whose("PRAGMA user_version = 2"), Ok(Whose::Own));
+        assert!(whose("PRAGMA user_version = 3").unwrap_err().contains("has format 3"));
+        assert!(whose("PRAGMA user_version = 1").unwrap_err().contains("of format 1"));
+        let leases = "PRAGMA application_id = 1415933557; CREATE TABLE lease (a)";
+        assert!(whose(leases).unwrap_err().contains("is a lease store of Tenure's, not a message bus"));
+        let bus = "CREATE TABLE envelopes (a); CREATE TABLE bus_state (a)";
+        assert!(whose(bus).unwrap_err().contains("does not say of which format"));
+        let other = whose("CREATE TABLE theirs (a); CREATE TABLE \"line\nbreak\" (a)").unwrap_err();
+        assert!(other.contains("another program, with tables such as theirs, line\\nbreak;"), "{other}");
+        assert!(whose("PRAGMA application_id = 7").unwrap_err().contains("belongs to another program;"));
+    }
+}

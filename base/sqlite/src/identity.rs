@@ -1,0 +1,124 @@
+//! Which file it is: to notice that the open one was replaced, deleted, or given a second name.
+
+use std::fs::Metadata;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+
+use crate::place::{COMPANIONS, Place, look};
+
+/// One file, whatever its names: device and inode.
+///
+/// An inode is not given out again while the old file is still open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Node {
+    device: u64,
+    inode: u64,
+}
+
+impl Node {
+    pub(crate) fn of(found: &Metadata) -> Node {
+        Node { device: found.dev(), inode: found.ino() }
+    }
+}
+
+/// The database and its companions, as one place shows them at one time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// The database; `None` also where the name leads elsewhere than the real path.
+    pub(crate) database: Option<Node>,
+    /// `-wal` and `-shm`.
+    pub(crate) companions: [Option<Node>; 2],
+    /// Whether the database has more than one name.
+    pub(crate) linked: bool,
+}
+
+impl Identity {
+    /// What is there now. A symlink where a file was, or one in the name that leads elsewhere now, is another file.
+    pub(crate) fn read(place: &Place) -> io::Result<Identity> {
+        let found = place.metadata()?;
+        let mut database = found.as_ref().map(Node::of);
+        if !place.is_direct() && place.named()? != database {
+            database = None;
+        }
+        let companions = companions(place)?;
+        Ok(Identity { database, companions, linked: found.is_some_and(|found| found.nlink() > 1) })
+    }
+
+    /// After `place` was found to hold another database, or none: removes companions there that belong to the one of
+    /// `self`.
+    ///
+    /// SQLite would otherwise write the old log into the new database, and share its locks with the old one. Call it
+    /// while the old one is still open, so that its inodes cannot have been given out again.
+    pub(crate) fn remove_stale_companions(&self, place: &Place) {
+        let Ok(found) = place.metadata() else { return };
+        let Ok(now) = companions(place) else { return };
+        if found.as_ref().map(Node::of) == self.database {
+            return;
+        }
+        for (suffix, (old, present)) in COMPANIONS.iter().zip(self.companions.iter().zip(now)) {
+            if old.is_some() && *old == present {
+                // What cannot be removed is met by the next opening, which says so.
+                let _ = std::fs::remove_file(place.companion(suffix));
+            }
+        }
+    }
+}
+
+/// The log and its index beside the database.
+pub(crate) fn companions(place: &Place) -> io::Result<[Option<Node>; 2]> {
+    let node = |suffix| Ok::<_, io::Error>(look(&place.companion(suffix))?.as_ref().map(Node::of));
+    let [wal, shm] = COMPANIONS;
+    Ok([node(wal)?, node(shm)?])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::FileName;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    /// A file that was moved away and written anew is another file; a companion that vanished counts, and so does a
+    /// second name.
+    #[test]
+    fn a_replaced_file_is_another_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        let wal = folder.path().join("x.db-wal");
+        fs::write(&path, "old").unwrap();
+        fs::write(&wal, "").unwrap();
+        let place = Place::find(&FileName::new(&path).unwrap()).unwrap();
+        let read = || Identity::read(&place).unwrap();
+        let before = read();
+        assert!(before.database.is_some() && before == read());
+        fs::remove_file(&wal).unwrap();
+        assert_ne!(read(), before);
+        fs::hard_link(&path, folder.path().join("y.db")).unwrap();
+        assert!(read().linked);
+        fs::rename(&path, folder.path().join("z.db")).unwrap();
+        fs::write(&path, "new").unwrap();
+        assert_ne!(read().database, before.database);
+        fs::remove_file(&path).unwrap();
+        assert_eq!(read().database, None);
+    }
+
+    /// A symlink, of the file or of a folder, that is switched to another file names no longer the one that is open.
+    #[test]
+    fn a_switched_symlink_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let top = folder.path();
+        for name in ["one", "two"] {
+            fs::create_dir(top.join(name)).unwrap();
+            fs::write(top.join(name).join("x.db"), name).unwrap();
+        }
+        for (link, target, name) in [("file", "/x.db", "file"), ("folder", "", "folder/x.db")] {
+            symlink(format!("one{target}"), top.join(link)).unwrap();
+            let place = Place::find(&FileName::new(top.join(name)).unwrap()).unwrap();
+            let before = Identity::read(&place).unwrap();
+            assert!(before.database.is_some());
+            fs::remove_file(top.join(link)).unwrap();
+            symlink(format!("two{target}"), top.join(link)).unwrap();
+            assert_eq!(Identity::read(&place).unwrap().database, None, "{link}");
+        }
+    }
+}

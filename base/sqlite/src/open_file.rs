@@ -1,0 +1,193 @@
+//! The file that is open to be written: made safely, known to be ours before anything is done to it, checked at each use.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use crate::access::{self, Layout};
+use crate::failure::is_transient;
+use crate::format::{Trouble, Whose};
+use crate::group::{Group, Index, Seat};
+use crate::identity::{Identity, Node};
+use crate::patience::Patience;
+use crate::place::Place;
+use crate::{FileError, FileErrorKind, FileName, Format};
+
+/// How a file is opened to be written.
+pub struct Opening<'a> {
+    /// Its name.
+    pub name: &'a FileName,
+    /// The sort that it is to be.
+    pub format: &'static Format,
+    /// Whether it is made where it is missing, and its tables where it is empty. Any number of processes may do so at once.
+    pub create: bool,
+    /// What the connection is told once it is open, such as `synchronous`.
+    pub prepare: &'a dyn Fn(&Connection) -> rusqlite::Result<()>,
+    /// How long other openers and writers are waited for.
+    pub patience: Duration,
+}
+
+/// A connection in write-ahead logging, and the file that it was made to.
+#[derive(Debug)]
+pub struct OpenFile {
+    place: Place,
+    identity: Identity,
+    seat: Arc<Seat>,
+    patience: Patience,
+}
+
+/// Whether what is open is still what everybody else opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// The name leads to the file, and its log and the index of that lie beside it.
+    Current,
+    /// The name leads elsewhere, or the file, its log or the index was replaced or removed: what is written here, nobody
+    /// else will see. Only opening anew helps.
+    Replaced,
+    /// The file was given another name, a hard link, by which others could open it with another log. It can be used again
+    /// when that is gone.
+    Linked,
+}
+
+impl OpenFile {
+    /// Opens the file to write; makes it and its tables where it is told to.
+    ///
+    /// A file of another program, of another sort or of a newer format is refused, and stays as it is to the byte.
+    pub fn open(opening: &Opening<'_>) -> Result<OpenFile, FileError> {
+        let patience = Patience::new(opening.patience);
+        loop {
+            let failed = match try_open(opening, &patience) {
+                Ok(Some(open)) => return Ok(open),
+                Ok(None) => None,
+                Err(Trouble::Refused(error)) if error.kind() == FileErrorKind::Unavailable => Some(error),
+                Err(Trouble::Refused(error)) => return Err(error),
+                Err(Trouble::Sqlite(error)) if is_transient(&error) => Some(FileError::of(opening.name, error)),
+                Err(Trouble::Sqlite(error)) => return Err(FileError::of(opening.name, error)),
+            };
+            if patience.is_over() {
+                return Err(failed.unwrap_or_else(|| FileError::replaced(opening.name)));
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Whether the file is still the one that everybody else opens. Asks the file system, and takes no lock.
+    pub fn state(&self) -> State {
+        match Identity::read(&self.place) {
+            Ok(now) if now == self.identity => State::Current,
+            Ok(now) if (Identity { linked: false, ..now }) == self.identity => State::Linked,
+            // What cannot be looked at is told by the next opening.
+            _ => State::Replaced,
+        }
+    }
+
+    /// What to say of a file that is [`State::Linked`].
+    pub fn linked(&self) -> FileError {
+        self.place.linked(self.place.real(), FileErrorKind::Unavailable)
+    }
+
+    /// Uses the connection, which waits so long for locks. `None` where it was closed because another part of this process
+    /// found the file replaced.
+    pub fn with<R>(&self, patience: Duration, act: impl FnOnce(&mut Connection) -> R) -> Option<R> {
+        self.patience.renew(patience);
+        self.seat.with(act)
+    }
+
+    /// Closes a file that was replaced, and keeps its log out of the one that took its place.
+    pub fn retire(self) {
+        self.identity.remove_stale_companions(&self.place);
+    }
+
+    /// Which file it is.
+    pub fn node(&self) -> Option<Node> {
+        self.identity.database
+    }
+}
+
+/// `None` where the file changed meanwhile, and it should be tried again.
+fn try_open(opening: &Opening<'_>, patience: &Patience) -> Result<Option<OpenFile>, Trouble> {
+    let place = Place::find(opening.name)?;
+    let looking = |error| Trouble::Refused(FileError::looking(&place, error));
+    let Some(layout) = Layout::read(&place).map_err(looking)? else {
+        if !opening.create {
+            return Err(place.missing().into());
+        }
+        // Which file is open can only be told by opening one that is there.
+        drop(connect(&place, OpenFlags::SQLITE_OPEN_CREATE)?);
+        return Ok(None);
+    };
+    let seat = Group::of(layout.node).open(&place, Index::Writes, || {
+        // 1. Before anything is done to it.
+        match access::whose(&place, opening.format)? {
+            None => return Ok(None),
+            Some(Whose::New) if !opening.create => {
+                return Err(place.failure(FileErrorKind::Missing, "the file is empty").into());
+            }
+            Some(_) => {}
+        }
+        // 2. The same file, in write-ahead logging.
+        let mut connection = connect(&place, OpenFlags::empty())?;
+        if Identity::read(&place).map_err(looking)?.database != Some(layout.node) {
+            return Ok(None);
+        }
+        if connection.is_readonly("main")? {
+            let what = "not writable; let this user write the file and its folder";
+            return Err(place.failure(FileErrorKind::Denied, what).into());
+        }
+        patience.install(&mut connection)?;
+        // Should it turn out to be somebody else's after all, its log stays as it is.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        let whose = opening.format.whose(&connection, &place)?;
+        switch_to_wal(&connection, &place)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+        (opening.prepare)(&connection)?;
+        if whose == Whose::New {
+            make_tables(&mut connection, opening.format, &place)?;
+        }
+        // 3. The log and its index are there: what this process maps is what others find.
+        let identity = Identity::read(&place).map_err(looking)?;
+        let whole = identity.database == Some(layout.node) && identity.companions.iter().all(Option::is_some);
+        Ok(whole.then_some((connection, identity)))
+    })?;
+    // A second name that came meanwhile is found by the first use.
+    Ok(seat.map(|(seat, identity)| OpenFile {
+        place: place.clone(),
+        identity: Identity { linked: false, ..identity },
+        seat,
+        patience: patience.clone(),
+    }))
+}
+
+fn connect(place: &Place, further: OpenFlags) -> rusqlite::Result<Connection> {
+    // The real path holds no symlink; one that came there since is not followed. No mutex: one thread at a time holds it.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    Connection::open_with_flags(place.real(), flags | further)
+}
+
+/// Write-ahead logging, without which readers and writers would lock each other out. Of several switchers all but one
+/// are told at once that the file is busy; the caller tries again.
+fn switch_to_wal(connection: &Connection, place: &Place) -> Result<(), Trouble> {
+    let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+    if mode == "wal" {
+        return Ok(());
+    }
+    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    if mode == "wal" {
+        return Ok(());
+    }
+    let what =
+        format_args!("this file system cannot do write-ahead logging (the journal stays {mode:?}); use a local disk");
+    Err(place.failure(FileErrorKind::Unsafe, what).into())
+}
+
+/// Of several creators one comes first; the others see its tables here.
+fn make_tables(connection: &mut Connection, format: &Format, place: &Place) -> Result<(), Trouble> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if format.whose_now(&transaction, place)? == Whose::New {
+        transaction.execute_batch(format.tables)?;
+    }
+    transaction.commit()?;
+    Ok(())
+}

@@ -1,0 +1,81 @@
+//! What the tests of files do again and again.
+#![allow(dead_code, reason = "each test uses a part")]
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tenure_sqlite::{SqliteConfig, SqliteStore};
+use tenure_store::{Claim, Claimed, Held, HolderId, LeaseKey, LeaseStore, Nonce, Note, Renewed, StoreErrorKind, Term};
+
+/// A folder, and the path of a store that is not there yet.
+pub(crate) fn fresh() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("leases.db");
+    (folder, path)
+}
+
+/// Opens the store.
+pub(crate) async fn open(path: &Path) -> SqliteStore {
+    SqliteStore::open(SqliteConfig::new(path)).await.unwrap()
+}
+
+/// What is said of a store that cannot be opened.
+pub(crate) async fn refusal(path: impl Into<PathBuf>) -> (StoreErrorKind, String) {
+    let error = SqliteStore::open(SqliteConfig::new(path)).await.unwrap_err();
+    (error.kind(), error.to_string())
+}
+
+/// A claim of `k`, one of a campaign of its own.
+pub(crate) fn claim(campaign: u64) -> Claim {
+    claim_of("k", campaign)
+}
+
+/// A claim of this key.
+pub(crate) fn claim_of(key: &str, campaign: u64) -> Claim {
+    Claim {
+        key: LeaseKey::new(key).unwrap(),
+        holder: HolderId::new(format!("h{campaign}")).unwrap(),
+        nonce: Nonce { process: 1, campaign },
+        ttl: Duration::from_secs(60),
+        hold: Duration::ZERO,
+        above: None,
+        note: Note::new("note").unwrap(),
+    }
+}
+
+/// Claims once.
+pub(crate) async fn acquire(store: &SqliteStore, claim: &Claim) -> Claimed {
+    store.acquire(std::slice::from_ref(claim)).await.unwrap().remove(0).unwrap()
+}
+
+/// Claims what must be free.
+pub(crate) async fn granted(store: &SqliteStore, claim: &Claim) -> Term {
+    match acquire(store, claim).await {
+        Claimed::Granted { term, .. } => term,
+        other => panic!("expected Granted, got {other:?}"),
+    }
+}
+
+/// Renews once.
+pub(crate) async fn renew(store: &SqliteStore, claim: &Claim, term: Term) -> Renewed {
+    store.renew(&[held(claim, term)]).await.unwrap().remove(0).unwrap()
+}
+
+/// What a claim holds that was granted.
+pub(crate) fn held(claim: &Claim, term: Term) -> Held {
+    Held { key: claim.key.clone(), nonce: claim.nonce, term, ttl: claim.ttl, note: claim.note.clone() }
+}
+
+/// Deletes the file, its log and its index.
+pub(crate) fn remove(path: &Path) {
+    std::fs::remove_file(path).unwrap();
+    for suffix in ["-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{}{suffix}", path.display()));
+    }
+}
+
+/// The path of a companion of the file.
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    format!("{}{suffix}", path.display()).into()
+}
