@@ -6,6 +6,7 @@
 pub(crate) mod cgroup;
 mod descendants;
 mod end;
+mod group;
 mod proc;
 mod releases;
 pub(crate) mod room;
@@ -20,6 +21,7 @@ use rustix::process::{Pid, WaitOptions};
 
 pub(crate) use descendants::{Descendants, has_ended, parent_of, reap_strays};
 pub(crate) use end::end_everything;
+pub(crate) use group::{group_of, is_in_own_session, own_group};
 pub(crate) use proc::Comm;
 pub(crate) use releases::Releases;
 pub(crate) use send::Sent;

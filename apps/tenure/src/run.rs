@@ -177,7 +177,7 @@ async fn serve(
         slots: config.keys.slots().and_then(|slots| u32::try_from(slots).ok()),
         process: identity::random(),
         ttl: config.timing.ttl(),
-        group: rustix::process::getpgrp().as_raw_nonzero().get(),
+        group: crate::process::own_group().map_or(0, |group| group.as_raw_nonzero().get()),
     };
     // It starts while the store is opened.
     let mut keeper = Some(Keeper::hire(&charge).map_err(Exit::unreachable)?);

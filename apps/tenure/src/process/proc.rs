@@ -214,7 +214,8 @@ fn number(text: &[u8]) -> Option<Pid> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::process::{getpgrp, getpid, getppid, getsid};
+    use crate::process::own_group;
+    use rustix::process::{getpid, getppid};
 
     /// A process finds itself as the kernel knows it.
     #[test]
@@ -223,8 +224,9 @@ mod tests {
         let stat = proc.stat(getpid()).unwrap();
         assert!(!stat.has_ended && stat.threads >= 1);
         assert_eq!(stat.parent, getppid());
-        assert_eq!(stat.group, getpgrp().as_raw_nonzero().get());
-        assert_eq!(stat.session, getsid(None).unwrap().as_raw_nonzero().get());
+        assert_eq!(Pid::from_raw(stat.group), own_group());
+        let session = nix::unistd::getsid(None).unwrap();
+        assert_eq!(stat.session, session.as_raw());
         assert!(proc.stat(Pid::from_raw(i32::MAX).unwrap()).is_none());
     }
 

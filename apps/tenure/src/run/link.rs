@@ -75,7 +75,7 @@ pub(super) struct Charge {
     /// The process half of every nonce.
     pub(super) process: u64,
     pub(super) ttl: Duration,
-    /// The process group of `tenure run`, which the terminal goes back to.
+    /// The process group of `tenure run`, which the terminal goes back to; 0 where it has none in this PID namespace.
     pub(super) group: i32,
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use futures_util::FutureExt;
-use rustix::process::{Pid, Signal, getpgid, getpgrp, getpid, getsid, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, getpid, kill_process, kill_process_group};
 use tenure::{Event, Events, Leadership, LossReason, Time};
 
 use super::config::Config;
@@ -19,6 +19,7 @@ use super::requests::Requests;
 use super::spare::{Cleared, Spare};
 use super::teller::Teller;
 use super::terminal::{self, Terminal};
+use crate::process::{group_of, is_in_own_session, own_group, parent_of};
 
 /// How much longer than allowed the watchdog may take before it counts as failed.
 const OVERTIME: Duration = Duration::from_millis(500);
@@ -303,9 +304,9 @@ impl Reign<'_> {
                 }
                 if terminal.is_of(command) {
                     terminal.take();
-                    if getpgrp() != getpid() {
+                    if let Some(group) = own_group().filter(|group| *group != getpid()) {
                         // The key would have stopped the whole group.
-                        let _ = kill_process_group(getpgrp(), Signal::TSTP);
+                        let _ = kill_process_group(group, Signal::TSTP);
                     }
                 }
             }
@@ -398,11 +399,9 @@ fn is_by_the_guard(status: Option<ExitStatus>, right_has_ended: bool) -> bool {
 /// Whether somebody in this session could continue this process's group: a shell. Where there is none, stopping would be
 /// for ever.
 fn can_be_continued() -> bool {
-    let leader = getpgrp();
-    let parent = crate::process::parent_of(leader);
-    parent.is_some_and(|parent| {
-        getsid(Some(parent)).ok() == getsid(None).ok() && getpgid(Some(parent)).ok() != Some(leader)
-    })
+    let Some(leader) = own_group() else { return false };
+    let parent = parent_of(leader);
+    parent.is_some_and(|parent| is_in_own_session(parent) && group_of(parent) != Some(leader))
 }
 
 #[cfg(test)]

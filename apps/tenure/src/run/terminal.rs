@@ -5,8 +5,10 @@ use std::os::fd::OwnedFd;
 
 use nix::sys::signal::{SigSet, Signal as NixSignal};
 use rustix::fs::{Mode, OFlags};
-use rustix::process::{Pid, getpgrp};
+use rustix::process::Pid;
 use rustix::termios::{tcgetpgrp, tcsetpgrp};
+
+use crate::process::own_group;
 
 /// The controlling terminal of this process.
 #[derive(Debug)]
@@ -26,7 +28,7 @@ impl Terminal {
 
     /// Whether this process's group has the terminal.
     pub(super) fn is_ours(&self) -> bool {
-        self.is_of(getpgrp())
+        own_group().is_some_and(|group| self.is_of(group))
     }
 
     /// Whether that group has the terminal.
@@ -41,13 +43,15 @@ impl Terminal {
 
     /// Takes the terminal for this process's group.
     pub(super) fn take(&self) {
-        self.give_to(getpgrp());
+        if let Some(group) = own_group() {
+            self.give_to(group);
+        }
     }
 }
 
 /// Whether CMD should have the terminal from its start: this process is a shell's foreground job by itself. In a pipeline
 /// or a script the others of the group need the terminal too: there CMD gets it once it asks for it.
 pub(super) fn belongs_to_the_command(terminal: &Terminal) -> bool {
-    let alone = getpgrp() == rustix::process::getpid();
+    let alone = own_group() == Some(rustix::process::getpid());
     alone && std::io::stdin().is_terminal() && std::io::stdout().is_terminal() && terminal.is_ours()
 }
