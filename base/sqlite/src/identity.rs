@@ -3,6 +3,7 @@
 use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
+use std::time::UNIX_EPOCH;
 
 use crate::place::{COMPANIONS, Place, look};
 
@@ -18,6 +19,24 @@ pub struct Node {
 impl Node {
     pub(crate) fn of(found: &Metadata) -> Node {
         Node { device: found.dev(), inode: found.ino() }
+    }
+}
+
+/// One file over all its time, also after a reboot: its inode, and when it was made. A copy has another one, and so has
+/// what was restored from a backup, but not a file that was moved within its file system, or written over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Birth(String);
+
+impl Birth {
+    pub(crate) fn of(found: &Metadata) -> Birth {
+        // Not every file system tells when; the inode has to do there.
+        let made = found.created().ok().and_then(|made| made.duration_since(UNIX_EPOCH).ok());
+        Birth(format!("{}@{}", found.ino(), made.map_or(0, |made| made.as_nanos())))
+    }
+
+    /// As it can be kept in the file itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 

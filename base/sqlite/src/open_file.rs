@@ -10,7 +10,7 @@ use crate::access::{self, Layout};
 use crate::failure::is_transient;
 use crate::format::{Trouble, Whose};
 use crate::group::{Group, Index, Seat};
-use crate::identity::{Identity, Node};
+use crate::identity::{Birth, Identity, Node};
 use crate::patience::Patience;
 use crate::place::Place;
 use crate::{FileError, FileErrorKind, FileName, Format};
@@ -98,6 +98,12 @@ impl OpenFile {
     /// Closes a file that was replaced, and keeps its log out of the one that took its place.
     pub fn retire(self) {
         self.identity.remove_stale_companions(&self.place);
+    }
+
+    /// Which file it is, in words that can be kept. `None` where the name leads to another one by now.
+    pub fn birth(&self) -> Option<Birth> {
+        let found = self.place.metadata().ok().flatten()?;
+        (Some(Node::of(&found)) == self.identity.database).then(|| Birth::of(&found))
     }
 
     /// Which file it is.

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
-use tenure_base_sqlite::{FileError, FileName, OpenFile, Opening, Reader, State, is_busy};
+use tenure_base_sqlite::{Birth, FileError, FileName, OpenFile, Opening, Reader, State, is_busy};
 use tenure_core::Time;
 use tenure_store::{StoreError, StoreErrorKind, StoreInfo};
 
 use crate::clock::{MachineClock, wall_micros};
 use crate::failure::{nothing_done, outcome_unknown, read_only};
+use crate::origin;
 use crate::rows::{self, Moment};
 use crate::schema::FORMAT;
 
@@ -39,6 +40,10 @@ pub(crate) struct Database {
     // How sure the open connection makes its commits.
     sync: Sync,
     swept: Option<Time>,
+    // The file that was in use last. Another one in its place does not know what that one knew.
+    last: Option<Birth>,
+    // The file that was in use last was found replaced, or its log removed.
+    replaced: bool,
 }
 
 enum File {
@@ -72,15 +77,22 @@ impl Database {
         deadline: Time,
     ) -> Result<Self, StoreError> {
         let patience = deadline.since(clock.now());
-        let file = match purpose {
-            Purpose::Write => File::Write(Some(open(&name, patience)?)),
+        let file = File::Write(None);
+        let mut database =
+            Database { name, clock, info, file, sync: Sync::Full, swept: None, last: None, replaced: false };
+        database.file = match purpose {
+            Purpose::Write => {
+                let open = |_| database.open_anew(deadline.since(database.clock.now())).transpose();
+                let opened = (0..REPLACED_TRIES).find_map(open);
+                File::Write(Some(opened.unwrap_or_else(|| Err(nothing_done(FileError::replaced(&database.name))))?))
+            }
             Purpose::Read => {
-                let mut reader = Reader::new(name.clone(), &FORMAT);
+                let mut reader = Reader::new(database.name.clone(), &FORMAT);
                 reader.read(patience, |_| Ok(())).map_err(nothing_done)?;
                 File::Read(reader)
             }
         };
-        Ok(Database { name, clock, info, file, sync: Sync::Full, swept: None })
+        Ok(database)
     }
 
     /// A write that starts over in the new file when the name leads to one: for claims and releases.
@@ -126,10 +138,14 @@ impl Database {
         });
         match outcome {
             // Another part of this process found it replaced.
-            None => Ok(None),
+            None => {
+                self.replaced = true;
+                Ok(None)
+            }
             // It was written where nobody will look, or failed because of that.
             Some(Ok(_) | Err(Undone(_))) if open.state() == State::Replaced => {
-                open.retire();
+                self.retire(open);
+                self.take_over(deadline.since(self.clock.now()));
                 Ok(None)
             }
             Some(Ok(value)) => {
@@ -159,8 +175,8 @@ impl Database {
         for _ in 0..REPLACED_TRIES {
             let Some(open) = self.current(patience)? else { continue };
             match open.with(patience, |connection| act(connection, &self.moment())) {
-                None => {}
-                Some(Err(_)) if open.state() == State::Replaced => open.retire(),
+                None => self.replaced = true,
+                Some(Err(_)) if open.state() == State::Replaced => self.retire(open),
                 Some(Ok(value)) => {
                     self.keep(open);
                     return Ok(value);
@@ -177,23 +193,59 @@ impl Database {
         let File::Write(open) = &mut self.file else { return Err(read_only(&self.name)) };
         let file = match open.take() {
             Some(file) => file,
-            None => {
-                self.sync = Sync::Full;
-                crate::database::open(&self.name, patience)?
-            }
+            None => match self.open_anew(patience)? {
+                Some(file) => file,
+                None => return Ok(None),
+            },
         };
         match file.state() {
             State::Current => Ok(Some(file)),
             State::Replaced => {
-                file.retire();
+                self.retire(file);
+                self.take_over(patience);
                 Ok(None)
             }
             State::Linked => {
                 let error = nothing_done(file.linked());
-                *open = Some(file);
+                self.keep(file);
                 Err(error)
             }
         }
+    }
+
+    /// Opens the file, and takes note of which one it is; `None` where it was replaced meanwhile.
+    fn open_anew(&mut self, patience: Duration) -> Result<Option<OpenFile>, StoreError> {
+        self.sync = Sync::Full;
+        let file = open(&self.name, patience)?;
+        let Some(birth) = file.birth() else {
+            self.retire(file);
+            return Ok(None);
+        };
+        let replacing = self.replaced || self.last.as_ref().is_some_and(|last| *last != birth);
+        let now = || (self.clock.now(), self.clock.boot_id());
+        match file.with(patience, |connection| origin::settle(connection, &birth, replacing, now)) {
+            None => Ok(None),
+            Some(Err(error)) => Err(nothing_done(FileError::of(&self.name, error))),
+            Some(Ok(())) => {
+                self.last = Some(birth);
+                self.replaced = false;
+                Ok(Some(file))
+            }
+        }
+    }
+
+    /// Opens what took the place of the file, so that whoever opens it next finds it marked. What fails here is tried again
+    /// by the next call.
+    fn take_over(&mut self, patience: Duration) {
+        if let Ok(Some(file)) = self.open_anew(patience) {
+            self.keep(file);
+        }
+    }
+
+    /// Closes a file that was replaced. What takes its place does not know what it knew.
+    fn retire(&mut self, file: OpenFile) {
+        file.retire();
+        self.replaced = true;
     }
 
     /// Busy means that nothing happened to the connection; after another failure it is made anew.

@@ -10,6 +10,7 @@ mod clock;
 mod config;
 mod database;
 mod failure;
+mod origin;
 mod rows;
 mod schema;
 mod store;

@@ -10,6 +10,8 @@ use tenure_store::{
     Occupant, RecordFormat, Released, Renewed, Slot, StoreInfo, Tenure, Term, check_ttl,
 };
 
+use crate::origin::{self, Origin};
+
 /// What a step needs to know besides its row: read once a transaction, after its lock was got.
 pub(crate) struct Moment<'a> {
     /// Now, on the machine's clock.
@@ -27,15 +29,19 @@ const COLUMNS: &str =
 
 /// The claims, each in its own step of one transaction.
 pub(crate) fn acquire(db: &Connection, at: &Moment<'_>, claims: &[Claim]) -> rusqlite::Result<Answers<Claimed>> {
+    let Origin { generation, complete_since } = origin::read(db, at)?;
     each(claims, |claim| {
         if let Err(error) = check_ttl(at.info, &claim.key, claim.ttl) {
             return Ok(Err(error));
         }
         let mut slot = load(db, at, &claim.key)?.unwrap_or_default();
-        let moment = ClaimTime { now: at.now, clock_micros: at.wall_micros, complete_since: None };
+        if complete_since.is_some() && generation_of(db, &claim.key)? == Some(generation) {
+            slot.granted = complete_since;
+        }
+        let moment = ClaimTime { now: at.now, clock_micros: at.wall_micros, complete_since };
         match slot.acquire(moment, claim) {
             Ok((answer, change)) => {
-                save(db, at, &claim.key, &slot, change)?;
+                save(db, at, &claim.key, &slot, change, Some(generation))?;
                 Ok(Ok(answer))
             }
             Err(error) => Ok(Err(error)),
@@ -51,7 +57,7 @@ pub(crate) fn renew(db: &Connection, at: &Moment<'_>, held: &[Held]) -> rusqlite
         }
         let mut slot = load(db, at, &held.key)?.unwrap_or_default();
         let (answer, change) = slot.renew(at.now, held);
-        save(db, at, &held.key, &slot, change)?;
+        save(db, at, &held.key, &slot, change, None)?;
         Ok(Ok(answer))
     })
 }
@@ -61,7 +67,7 @@ pub(crate) fn release(db: &Connection, at: &Moment<'_>, held: &[Held]) -> rusqli
     each(held, |held| {
         let mut slot = load(db, at, &held.key)?.unwrap_or_default();
         let (answer, change) = slot.release(held);
-        save(db, at, &held.key, &slot, change)?;
+        save(db, at, &held.key, &slot, change, None)?;
         Ok(Ok(answer))
     })
 }
@@ -111,7 +117,7 @@ pub(crate) fn request_resign(db: &Connection, at: &Moment<'_>, key: &LeaseKey) -
     let mut slot = load(db, at, key)?.unwrap_or_default();
     let asked = slot.request_resign(at.now);
     if asked {
-        save(db, at, key, &slot, Change::Extended)?;
+        save(db, at, key, &slot, Change::Extended, None)?;
     }
     Ok(asked)
 }
@@ -124,7 +130,7 @@ pub(crate) fn remove(db: &Connection, at: &Moment<'_>, key: &LeaseKey) -> rusqli
     if foreign {
         db.prepare_cached("DELETE FROM lease WHERE key = ?1")?.execute([key.as_str()])?;
     } else if stood.is_some() {
-        save(db, at, key, &slot, Change::ChangedHands)?;
+        save(db, at, key, &slot, Change::ChangedHands, None)?;
     }
     Ok(stood)
 }
@@ -182,6 +188,8 @@ fn readable(
         return None;
     }
     let nanos = |column| row.get::<_, i64>(column).ok().and_then(|nanos| u64::try_from(nanos).ok());
+    // The first versions forgot it with the release.
+    let promised = if is_null(row, "ttl_ns") { Duration::ZERO } else { Duration::from_nanos(nanos("ttl_ns")?) };
     let tenure = if is_null(row, "holder") {
         Occupant::Nobody
     } else {
@@ -206,7 +214,8 @@ fn readable(
         term: Some(nanos("term").and_then(Term::new)?),
         note: Some(note.clone()?),
         previous_note,
-        ..Slot::default()
+        granted: None,
+        promised,
     })
 }
 
@@ -218,14 +227,28 @@ fn is_null(row: &Row<'_>, column: &str) -> bool {
     row.get_ref(column).is_ok_and(|value| value.data_type() == rusqlite::types::Type::Null)
 }
 
-fn save(db: &Connection, at: &Moment<'_>, key: &LeaseKey, slot: &Slot, change: Change) -> rusqlite::Result<()> {
+/// The generation of the file in which the key's present or last tenure was granted.
+fn generation_of(db: &Connection, key: &LeaseKey) -> rusqlite::Result<Option<i64>> {
+    let mut statement = db.prepare_cached("SELECT generation FROM lease WHERE key = ?1")?;
+    statement.query_row([key.as_str()], |row| row.get(0)).optional().map(Option::flatten)
+}
+
+/// Writes the slot back. A tenure that begins names the generation of the file that grants it.
+fn save(
+    db: &Connection,
+    at: &Moment<'_>,
+    key: &LeaseKey,
+    slot: &Slot,
+    change: Change,
+    granted: Option<i64>,
+) -> rusqlite::Result<()> {
     let tenure = match &slot.tenure {
         Occupant::Tenure(tenure) => Some(tenure),
         Occupant::Nobody => None,
         Occupant::Foreign { .. } => return Ok(()),
     };
     let note = slot.note.as_ref().map_or("", Note::as_str);
-    let ttl = tenure.map(|tenure| signed_nanos(tenure.ttl));
+    let ttl = signed_nanos(tenure.map_or(slot.promised, |tenure| tenure.ttl));
     let expires = tenure.map(|tenure| signed(tenure.expires.as_nanos()));
     match change {
         Change::Nothing => {}
@@ -245,13 +268,14 @@ fn save(db: &Connection, at: &Moment<'_>, key: &LeaseKey, slot: &Slot, change: C
         }
         Change::ChangedHands => {
             const SQL: &str = "INSERT INTO lease (key, format, holder, nonce, term, ttl_ns, expires_ns, boot_id, note,
-                  previous_note, resign_requested, touched_micros)
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, ?11)
+                  previous_note, resign_requested, touched_micros, generation)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, ?11, ?12)
                 ON CONFLICT (key) DO UPDATE SET format = excluded.format, holder = excluded.holder,
                   nonce = excluded.nonce, term = excluded.term, ttl_ns = excluded.ttl_ns,
                   expires_ns = excluded.expires_ns, boot_id = excluded.boot_id, note = excluded.note,
                   previous_note = excluded.previous_note, resign_requested = 0,
-                  touched_micros = excluded.touched_micros";
+                  touched_micros = excluded.touched_micros,
+                  generation = coalesce(excluded.generation, generation)";
             db.prepare_cached(SQL)?.execute(params![
                 key.as_str(),
                 Slot::FORMAT,
@@ -264,6 +288,7 @@ fn save(db: &Connection, at: &Moment<'_>, key: &LeaseKey, slot: &Slot, change: C
                 note,
                 slot.previous_note.as_ref().map(Note::as_str),
                 signed(at.wall_micros),
+                granted,
             ])?;
         }
     }

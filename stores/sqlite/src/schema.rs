@@ -16,27 +16,10 @@ pub(crate) static FORMAT: Format = Format {
 /// `lease.term` and `lease.note` belong to the present tenure or, where `holder` is null, to the last one: the term
 /// record. Times are nanoseconds of the machine's boottime clock in the boot `boot_id`. `touched_micros` is wall clock
 /// time, for housekeeping only. The triggers count changes of hands, whoever makes them, so that watchers can tell
-/// them from mere renewals.
-const TABLES: &str = "
-CREATE TABLE lease (
-  key              TEXT PRIMARY KEY NOT NULL,
-  format           INTEGER NOT NULL,
-  holder           TEXT,
-  nonce            TEXT,
-  term             INTEGER NOT NULL,
-  ttl_ns           INTEGER,
-  expires_ns       INTEGER,
-  boot_id          TEXT,
-  note             TEXT NOT NULL,
-  previous_note    TEXT,
-  resign_requested INTEGER NOT NULL DEFAULT 0,
-  touched_micros   INTEGER NOT NULL DEFAULT 0
-) STRICT, WITHOUT ROWID;
-CREATE TABLE change (one INTEGER PRIMARY KEY CHECK (one = 1), hands INTEGER NOT NULL) STRICT;
-INSERT INTO change VALUES (1, 0);
-CREATE TRIGGER lease_begun AFTER INSERT ON lease BEGIN UPDATE change SET hands = hands + 1; END;
-CREATE TRIGGER lease_moved AFTER UPDATE OF nonce ON lease BEGIN UPDATE change SET hands = hands + 1; END;
-CREATE TRIGGER lease_gone AFTER DELETE ON lease BEGIN UPDATE change SET hands = hands + 1; END;
-PRAGMA application_id = 0x54656e75;
-PRAGMA user_version = 1;
-";
+/// them from mere renewals. `ttl_ns` outlives the tenure: for so long somebody may believe in it whom a file that came
+/// back with an older state does not know of.
+const TABLES: &str = concat!(include_str!("schema/leases.sql"), include_str!("schema/origin.sql"));
+
+/// What the files of the first versions lack: where the file comes from, and in which of its generations a tenure was
+/// granted. A row of those versions, and one that such a program writes, is of none.
+pub(crate) const ORIGIN: &str = include_str!("schema/origin.sql");

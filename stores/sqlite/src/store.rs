@@ -39,14 +39,14 @@ static INFO: StoreInfo = StoreInfo {
     shared: true,
     overlap_faults: if cfg!(target_os = "linux") {
         &[
-            "the file is replaced, deleted or restored from a backup while leases are held",
+            "the file is written over with an older state of itself, or deleted and first used by a process that had not used it, while leases are held",
             "the file is shared between machines through something that does not show itself as a network file system",
             "containers that are shown boot ids of their own share the file",
             "the machine is itself a virtual one and resumes from a snapshot or a long pause with its clock unmoved",
         ]
     } else {
         &[
-            "the file is replaced, deleted or restored from a backup while leases are held",
+            "the file is written over with an older state of itself, or deleted and first used by a process that had not used it, while leases are held",
             "the file is on a network file system, which is only recognised on Linux",
             "the wall clock is set, as there is no boottime clock here",
         ]

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use rusqlite::Connection;
-use tenure_conformance::{BuildError, Records, Stoppable, StoreBuilder, suite};
+use tenure_conformance::{BuildError, Records, Rewindable, Stoppable, StoreBuilder, suite};
 use tenure_sqlite::{SqliteConfig, SqliteStore};
 use tenure_store::{HolderId, LeaseKey, LeaseStore};
 
@@ -17,6 +17,10 @@ struct File {
 }
 
 impl File {
+    fn backup(&self) -> PathBuf {
+        self.path.with_extension("backup")
+    }
+
     /// Writes to the table by hand, as `sqlite3` would.
     fn by_hand(&self, sql: &str, key: &LeaseKey, holder: &str) -> Result<(), BuildError> {
         Connection::open(&self.path)?.execute(sql, [key.as_str(), holder])?;
@@ -42,6 +46,10 @@ impl StoreBuilder for File {
     }
 
     fn stoppable(&self) -> Option<&dyn Stoppable> {
+        Some(self)
+    }
+
+    fn rewindable(&self) -> Option<&dyn Rewindable> {
         Some(self)
     }
 }
@@ -71,6 +79,35 @@ impl Stoppable for File {
     fn resume(&self) -> BoxFuture<'_, Result<(), BuildError>> {
         async {
             drop(self.lock.lock().unwrap().take());
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+/// A backup is put in the file's place while everybody uses it.
+impl Rewindable for File {
+    fn open(&self) -> BoxFuture<'_, Result<Arc<dyn LeaseStore>, BuildError>> {
+        StoreBuilder::open(self)
+    }
+
+    fn save(&self) -> BoxFuture<'_, Result<(), BuildError>> {
+        async {
+            let backup = self.backup();
+            if backup.exists() {
+                std::fs::remove_file(&backup)?;
+            }
+            Connection::open(&self.path)?.execute("VACUUM INTO ?1", [backup.to_string_lossy()])?;
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn rewind(&self) -> BoxFuture<'_, Result<(), BuildError>> {
+        async {
+            let copy = self.path.with_extension("copy");
+            std::fs::copy(self.backup(), &copy)?;
+            std::fs::rename(&copy, &self.path)?;
             Ok(())
         }
         .boxed()

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use kit::{acquire, claim, fresh, granted, held, open, refusal, remove, renew};
+use kit::{acquire, brief, claim, fresh, granted, held, open, refusal, remove, renew, waited};
 use rusqlite::Connection;
 use tenure_sqlite::{SqliteConfig, SqliteStore};
 use tenure_store::{Claim, Claimed, KeyPrefix, LeaseKey, LeaseStore, Released, Renewed, StoreErrorKind};
@@ -25,10 +25,11 @@ async fn a_replaced_file_ends_the_tenures_in_it() {
     // bring the old lease back if it were read into the new file.
     let other = folder.path().join("other.db");
     drop(open(&other).await);
+    let since = Instant::now();
     std::fs::rename(&other, &path).unwrap();
     assert_eq!(renew(&one, &claim(1), term).await, Renewed::Lost { to: None });
     let two = open(&path).await;
-    let next = granted(&two, &claim(2)).await;
+    let next = waited(&two, &brief(2), since).await;
     assert!(next > term);
     assert_eq!(renew(&one, &claim(1), term).await, Renewed::Lost { to: Some(claim(2).holder) });
     assert!(matches!(acquire(&one, &claim(1)).await, Claimed::Held { .. }));
@@ -41,17 +42,19 @@ async fn a_deleted_file_ends_the_tenures_in_it_and_is_made_anew() {
     let (one, two) = (open(&path).await, open(&path).await);
     let term = granted(&one, &claim(1)).await;
     // Without its log and its index.
+    let since = Instant::now();
     std::fs::remove_file(&path).unwrap();
     assert_eq!(renew(&one, &claim(1), term).await, Renewed::Lost { to: None });
-    let next = granted(&two, &claim(2)).await;
+    let next = waited(&two, &brief(2), since).await;
     assert!(next > term, "the clock seeds the new file's terms");
     assert!(matches!(acquire(&one, &claim(1)).await, Claimed::Held { .. }));
     remove(&path);
-    let answers = two.release(&[held(&claim(2), next)]).await.unwrap();
+    let answers = two.release(&[held(&brief(2), next)]).await.unwrap();
     assert!(matches!(answers[0], Ok(Released::NotHeld)));
+    let since = Instant::now();
     remove(&path);
     assert!(one.list(&KeyPrefix::default()).await.unwrap().is_empty());
-    granted(&one, &claim(3)).await;
+    waited(&one, &brief(3), since).await;
     assert_eq!(two.list(&KeyPrefix::default()).await.unwrap().len(), 1);
 }
 
@@ -62,13 +65,14 @@ async fn a_watch_survives_the_replacement_of_the_file() {
     let (one, two) = (open(&path).await, open(&path).await);
     granted(&one, &claim(1)).await;
     let mut wakes = two.watch(&KeyPrefix::default()).await.unwrap();
+    let since = Instant::now();
     remove(&path);
-    let term = granted(&one, &claim(2)).await;
+    let term = waited(&one, &brief(2), since).await;
     // The new file is noticed, if not for its own sake then for a change in it.
     let deadline = Instant::now() + Duration::from_secs(20);
     let mut current = (term, 2);
     loop {
-        one.release(&[held(&claim(current.1), current.0)]).await.unwrap();
+        one.release(&[held(&brief(current.1), current.0)]).await.unwrap();
         let woken = tokio::time::timeout(Duration::from_millis(200), async {
             while wakes.next().await.unwrap().key.as_ref() != Some(&claim(0).key) {}
         });
@@ -76,7 +80,7 @@ async fn a_watch_survives_the_replacement_of_the_file() {
             break;
         }
         assert!(Instant::now() < deadline, "no wake-up from the new file");
-        current = (granted(&one, &claim(current.1 + 1)).await, current.1 + 1);
+        current = (granted(&one, &brief(current.1 + 1)).await, current.1 + 1);
     }
 }
 

@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use child::{Child, obey};
 use futures_util::{FutureExt, StreamExt};
-use kit::{acquire, beside, claim, fresh, granted, held, open, refusal, renew};
+use kit::{acquire, beside, brief, claim, fresh, granted, held, open, refusal, renew, waited};
 use rusqlite::Connection;
-use tenure_store::{Claimed, KeyPrefix, LeaseStore, Renewed, StoreErrorKind};
+use tenure_store::{Claim, Claimed, KeyPrefix, LeaseStore, Renewed, StoreErrorKind};
 use tokio::time::Instant;
 
 /// The part of the children: nothing to see in a run of the tests.
@@ -36,12 +36,13 @@ async fn a_removed_log_is_noticed_through_a_symlink() {
         };
         let name = name.unwrap();
         let one = open(&name).await;
-        let term = granted(&one, &claim(1)).await;
-        assert_eq!(renew(&one, &claim(1), term).await, Renewed::Extended { resign_requested: false });
+        let term = granted(&one, &brief(1)).await;
+        assert_eq!(renew(&one, &brief(1), term).await, Renewed::Extended { resign_requested: false });
+        let since = Instant::now();
         fs::remove_file(beside(&path, "-wal")).unwrap();
         fs::remove_file(beside(&path, "-shm")).unwrap();
         assert_eq!(
-            renew(&one, &claim(1), term).await,
+            renew(&one, &brief(1), term).await,
             Renewed::Lost { to: None },
             "through a symlink of the {through}"
         );
@@ -49,9 +50,9 @@ async fn a_removed_log_is_noticed_through_a_symlink() {
         let two = open(&path).await;
         let all = KeyPrefix::default();
         assert_eq!(two.list(&all).await.unwrap().len(), one.list(&all).await.unwrap().len());
-        two.remove(&claim(1).key).await.unwrap();
-        granted(&two, &claim(2)).await;
-        assert!(matches!(acquire(&one, &claim(1)).await, Claimed::Held { .. }));
+        two.remove(&brief(1).key).await.unwrap();
+        waited(&two, &brief(2), since).await;
+        assert!(matches!(acquire(&one, &brief(1)).await, Claimed::Held { .. }));
     }
 }
 
@@ -85,9 +86,10 @@ async fn a_switched_symlink_ends_the_tenures() {
     while wakes.next().now_or_never().is_some() {}
     fs::remove_file(&link).unwrap();
     symlink(&other, &link).unwrap();
+    let since = Instant::now();
     assert_eq!(renew(&one, &claim(1), term).await, Renewed::Lost { to: None });
     let two = open(&other).await;
-    granted(&two, &claim(2)).await;
+    waited(&two, &brief(2), since).await;
     assert!(matches!(acquire(&one, &claim(1)).await, Claimed::Held { .. }));
     // The watch follows the name as well.
     let woken = tokio::time::timeout(Duration::from_secs(20), wakes.next()).await;
@@ -174,13 +176,16 @@ async fn all_parts_of_a_process_leave_a_removed_log() {
         let mut child = Child::start(&path, round * 10 + 2);
         assert_eq!(child.hear(), "ready");
         let order = ["theirs first", "ours first"][usize::try_from(round % 2).unwrap()];
-        let theirs = (round % 2 == 0).then(|| child.ask("acquire other 60000"));
-        let ours = acquire(&stores[1], &kit::claim_of("other", round * 10 + 3)).await;
-        let theirs = theirs.unwrap_or_else(|| child.ask("acquire other 60000"));
-        let grants = usize::from(theirs.starts_with("granted")) + usize::from(matches!(ours, Claimed::Granted { .. }));
-        assert!(grants <= 1, "round {round}, {order}: {theirs}, {ours:?}");
+        let ours = Claim { ttl: Duration::from_secs(2), ..kit::claim_of("other", round * 10 + 3) };
+        let theirs = (round % 2 == 0).then(|| child.ask("acquire other 2000"));
+        let first = acquire(&stores[1], &ours).await;
+        let theirs = theirs.unwrap_or_else(|| child.ask("acquire other 2000"));
+        let grants = usize::from(theirs.starts_with("granted")) + usize::from(matches!(first, Claimed::Granted { .. }));
+        assert!(grants <= 1, "round {round}, {order}: {theirs}, {first:?}");
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
+            // Until what was held before cannot be held any more, nobody gets it.
+            let _ = acquire(&stores[1], &ours).await;
             let mut lists = vec![child.ask("list")];
             for store in &stores {
                 let listed = store.list(&KeyPrefix::default()).await.unwrap();

@@ -1,4 +1,4 @@
-//! Redis killed and started again with an older state, or with none: nobody works beside whom it has forgotten.
+//! Stores that come back with an older state, or with none: nobody works beside whom they have forgotten.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -139,4 +139,28 @@ fn cron(store: &str, wait: &str) -> (Option<i32>, String) {
         .output()
         .unwrap();
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// A SQLite file that was restored from a backup: what `--hold-for` keeps is kept, though the backup knows nothing of it.
+#[test]
+fn a_cron_job_is_not_run_twice_because_a_backup_forgot() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, backup) = (folder.path().join("leases.db"), folder.path().join("backup.db"));
+    let url = format!("sqlite:{}", file.display());
+    let hold = Duration::from_secs(5);
+    let made = tenure().args(["run", "--lease", "app/other", "--store", &url, "--", "true"]).status().unwrap();
+    assert!(made.success());
+    std::fs::copy(&file, &backup).unwrap();
+    let (code, errors) = cron(&url, "60s");
+    assert_eq!(code, Some(0), "{errors}");
+    let ran = Instant::now();
+    for beside in ["leases.db-wal", "leases.db-shm"] {
+        let _ = std::fs::remove_file(folder.path().join(beside));
+    }
+    std::fs::rename(&backup, &file).unwrap();
+    let (code, errors) = cron(&url, "2500ms");
+    assert_eq!(code, Some(76), "{errors}");
+    let (code, errors) = cron(&url, "60s");
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(ran.elapsed() + Duration::from_millis(200) >= hold, "{:?}", ran.elapsed());
 }

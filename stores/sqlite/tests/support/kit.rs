@@ -7,6 +7,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tenure_sqlite::{SqliteConfig, SqliteStore};
 use tenure_store::{Claim, Claimed, Held, HolderId, LeaseKey, LeaseStore, Nonce, Note, Renewed, StoreErrorKind, Term};
+use tokio::time::Instant;
 
 /// A folder, and the path of a store that is not there yet.
 pub(crate) fn fresh() -> (TempDir, PathBuf) {
@@ -54,6 +55,31 @@ pub(crate) async fn granted(store: &SqliteStore, claim: &Claim) -> Term {
     match acquire(store, claim).await {
         Claimed::Granted { term, .. } => term,
         other => panic!("expected Granted, got {other:?}"),
+    }
+}
+
+/// How long a brief claim lasts.
+pub(crate) const BRIEF: Duration = Duration::from_millis(700);
+
+/// A claim of `k` that is soon over.
+pub(crate) fn brief(campaign: u64) -> Claim {
+    Claim { ttl: BRIEF, ..claim(campaign) }
+}
+
+/// Claims until it is granted, which must not be before a brief claim from `since` on is over: the file came back with an
+/// older state then.
+pub(crate) async fn waited(store: &SqliteStore, claim: &Claim, since: Instant) -> Term {
+    loop {
+        let answer = acquire(store, claim).await;
+        match answer {
+            Claimed::Granted { term, .. } => {
+                assert!(since.elapsed() >= claim.ttl, "granted after {:?}", since.elapsed());
+                return term;
+            }
+            Claimed::Held { by, .. } => assert!(by.as_str().contains("before the store came back"), "held by {by}"),
+        }
+        assert!(since.elapsed() < Duration::from_secs(20), "not granted in time");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
