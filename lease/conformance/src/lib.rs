@@ -16,6 +16,7 @@ mod kit;
 mod notes;
 mod races;
 mod report;
+mod shards;
 mod terms;
 mod watch;
 
@@ -25,7 +26,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-pub use builder::{BuildError, Killable, Records, Stoppable, StoppableClient, StoreBuilder};
+pub use builder::{BuildError, Killable, Records, ShardFault, Shards, Stoppable, StoppableClient, StoreBuilder};
 pub use kit::Options;
 use kit::{Kit, Outcome, Verdict};
 pub use report::{Line, Report, Result as CaseResult};
@@ -137,4 +138,6 @@ const CASES: &[(&str, Run)] = cases![
     faults::a_store_that_stops_and_goes_on,
     faults::a_store_that_dies_and_comes_back,
     faults::clients_close_cleanly,
+    shards::a_dead_one_touches_its_own_keys_alone,
+    shards::a_stopped_one_touches_its_own_keys_alone,
 ];
