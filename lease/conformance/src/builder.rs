@@ -37,6 +37,11 @@ pub trait StoreBuilder: Send + Sync {
         None
     }
 
+    /// Lets one of the store's servers fail, where it keeps its keys on several.
+    fn shards(&self) -> Option<&dyn Shards> {
+        None
+    }
+
     /// A client that can be stopped, as a process is by SIGSTOP or a connection by a network that swallows it.
     fn stoppable_client(&self) -> Option<BoxFuture<'_, Result<Box<dyn StoppableClient>, BuildError>>> {
         None
@@ -80,6 +85,27 @@ pub trait Rewindable: Send + Sync {
 
     /// Ends the store without warning, and starts it again with what was kept last.
     fn rewind(&self) -> BoxFuture<'_, Result<(), BuildError>>;
+}
+
+/// A store that keeps its keys on several servers, each of which can fail by itself.
+pub trait Shards: Send + Sync {
+    /// Whether the same server keeps both keys.
+    fn together(&self, one: &LeaseKey, other: &LeaseKey) -> bool;
+
+    /// From when this has ended, the server that keeps `key` answers nobody. The others go on.
+    fn fail<'a>(&'a self, key: &'a LeaseKey, fault: ShardFault) -> BoxFuture<'a, Result<(), BuildError>>;
+
+    /// Lets the server that failed go on, or starts it again over the data that it kept.
+    fn mend(&self) -> BoxFuture<'_, Result<(), BuildError>>;
+}
+
+/// How one of several servers fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShardFault {
+    /// It ends without warning, and its connections with it.
+    Killed,
+    /// It is stopped: it answers nobody, and its connections stay open.
+    Stopped,
 }
 
 /// One client, and a way to stop it.

@@ -119,6 +119,11 @@ impl<'a> Kit<'a> {
         named(LeaseKey::new(format!("{}{name}", self.space)))
     }
 
+    /// A key that this case has not used yet.
+    pub(crate) fn new_key(&self) -> LeaseKey {
+        self.key(&format!("new/{}", self.campaigns.fetch_add(1, Ordering::Relaxed)))
+    }
+
     /// The prefix of this case's keys that begin with `name`.
     pub(crate) fn prefix(&self, name: &str) -> KeyPrefix {
         named(KeyPrefix::new(format!("{}{name}", self.space)))

@@ -17,6 +17,7 @@ mod notes;
 mod races;
 mod report;
 mod restarts;
+mod shards;
 mod terms;
 mod watch;
 
@@ -26,7 +27,9 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-pub use builder::{BuildError, Killable, Records, Rewindable, Stoppable, StoppableClient, StoreBuilder};
+pub use builder::{
+    BuildError, Killable, Records, Rewindable, ShardFault, Shards, Stoppable, StoppableClient, StoreBuilder,
+};
 pub use kit::Options;
 use kit::{Kit, Outcome, Verdict};
 pub use report::{Line, Report, Result as CaseResult};
@@ -140,4 +143,6 @@ const CASES: &[(&str, Run)] = cases![
     faults::clients_close_cleanly,
     restarts::an_older_state_frees_no_key_early,
     restarts::what_was_promised_outlasts_a_restart,
+    shards::a_dead_one_touches_its_own_keys_alone,
+    shards::a_stopped_one_touches_its_own_keys_alone,
 ];

@@ -45,7 +45,7 @@ pub struct Wake {
 }
 
 /// What a hint says of its key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WakeChange {
     /// It came free: a candidate should claim.
     Freed,

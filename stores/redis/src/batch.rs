@@ -1,4 +1,5 @@
-//! Batches: items grouped by slot, at most 500 a script, all scripts of a server pipelined on its one connection.
+//! Batches: items grouped by slot, at most 500 a script, all scripts of a server pipelined on its one connection. Each
+//! script goes its own way to its answer: one that waits for a server which is down holds up no other.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,13 +10,13 @@ use redis::{Cmd, Value};
 use tenure_store::{Answers, LeaseKey, StoreError, StoreErrorKind};
 use tokio::time::Instant;
 
+use crate::apart;
 use crate::config::Address;
 use crate::failure::{Failure, Reply};
 use crate::link::{Link, Live, Sent};
 use crate::names;
 use crate::scripts::Script;
 use crate::topology::Topology;
-use crate::url;
 
 /// The most items in one script: it keeps everybody else from the server for half a millisecond.
 const SCRIPT_ITEMS: usize = 500;
@@ -23,7 +24,7 @@ const SCRIPT_ITEMS: usize = 500;
 /// How often a script is sent anew because a cluster moves its slot, or the server has not seen it yet.
 const ROUNDS: usize = 8;
 
-/// How long a slot that is being moved is left alone before it is tried again.
+/// How long a slot whose move has just come to another stage is left alone before it is tried again.
 const MOVING: Duration = Duration::from_millis(20);
 
 /// How long a server that is not fit for new leases is believed to stay so.
@@ -54,7 +55,7 @@ pub(crate) trait Verb: Sync {
     }
 
     /// Writes the arguments for these items.
-    fn arguments(&self, command: &mut Cmd, items: &[usize], live: &Live, slot: u16);
+    fn arguments(&self, command: &mut Cmd, items: &[usize], live: &Live);
 
     /// Reads the script's answer: one for each of the items in it, in their order.
     fn answers(&self, place: &str, items: &[usize], value: Value) -> Vec<Result<Self::Answer, Failure>>;
@@ -75,39 +76,40 @@ enum Route {
     Asking(Address),
 }
 
+/// What became of a script.
 enum Step<T> {
     Done(Vec<Result<T, Failure>>),
-    Again(Route, bool, Duration),
+    Again(Route, bool),
+    /// A cluster moves the slot, and what the script needs lies on two nodes.
+    Apart,
 }
 
 /// Does `verb` for all items and answers for each, in order.
 pub(crate) async fn run<V: Verb>(topology: &Topology, verb: &V, deadline: Instant) -> Vec<Result<V::Answer, Failure>> {
     let mut answers: Vec<Option<Result<V::Answer, Failure>>> = (0..verb.len()).map(|_| None).collect();
-    let mut jobs = jobs(topology, verb);
-    for _ in 0..ROUNDS {
-        let steps = join_all(jobs.iter().map(|job| step(topology, verb, job, deadline))).await;
-        let (mut again, mut pause) = (Vec::new(), Duration::ZERO);
-        for (mut job, step) in std::mem::take(&mut jobs).into_iter().zip(steps) {
-            match step {
-                Step::Done(done) => {
-                    for (item, answer) in job.items.iter().zip(done) {
-                        answers[*item] = Some(answer);
-                    }
-                }
-                Step::Again(route, whole, wait) => {
-                    (job.route, job.whole, pause) = (route, job.whole || whole, pause.max(wait));
-                    again.push(job);
-                }
-            }
+    for (items, done) in join_all(each(topology, verb, deadline)).await {
+        for (item, answer) in items.into_iter().zip(done) {
+            answers[item] = Some(answer);
         }
-        jobs = again;
-        if jobs.is_empty() {
-            break;
-        }
-        tokio::time::sleep_until(deadline.min(Instant::now() + pause)).await;
     }
-    let unsettled = || Failure::unavailable("redis cluster: the slot is being moved; nothing was done");
-    answers.into_iter().map(|answer| answer.unwrap_or_else(|| Err(unsettled()))).collect()
+    answers.into_iter().map(|answer| answer.unwrap_or_else(|| Err(missing()))).collect()
+}
+
+/// What [`run`] does, as a future for each script: its items, and their answers.
+pub(crate) fn each<V: Verb>(
+    topology: &Topology,
+    verb: &V,
+    deadline: Instant,
+) -> impl Iterator<Item = impl Future<Output = (Vec<usize>, Vec<Result<V::Answer, Failure>>)>> {
+    jobs(topology, verb).into_iter().map(move |mut job| async move {
+        let done = settle(topology, verb, &mut job, deadline).await;
+        (job.items, done)
+    })
+}
+
+/// For an item without an answer.
+pub(crate) fn missing() -> Failure {
+    Failure::unanswered("server", "an answer is missing")
 }
 
 /// The answers as a store gives them: one error instead of all, where nothing was done for any item.
@@ -134,6 +136,39 @@ fn jobs<V: Verb>(topology: &Topology, verb: &V) -> Vec<Job> {
     slots.iter().flat_map(|(slot, items)| items.chunks(SCRIPT_ITEMS).map(|items| job(*slot, items))).collect()
 }
 
+/// Sends a script wherever it must go until it is answered.
+async fn settle<V: Verb>(
+    topology: &Topology,
+    verb: &V,
+    job: &mut Job,
+    deadline: Instant,
+) -> Vec<Result<V::Answer, Failure>> {
+    for _ in 0..ROUNDS {
+        match step(topology, verb, job, deadline).await {
+            Step::Done(done) => return done,
+            Step::Again(route, whole) => (job.route, job.whole) = (route, job.whole || whole),
+            Step::Apart if job.items.len() > 1 => {
+                // Each by itself: most of them lie on one node, whichever that is.
+                let alone = |item: &usize| Job { slot: job.slot, items: vec![*item], route: Route::Slot, whole: true };
+                let mut jobs: Vec<Job> = job.items.iter().map(alone).collect();
+                let each = jobs.iter_mut().map(|job| Box::pin(settle(topology, verb, job, deadline)));
+                return join_all(each).await.into_iter().flatten().collect();
+            }
+            Step::Apart => {
+                if verb.with_records()
+                    && let Some(answer) = apart::run(topology, verb, job.items[0], deadline).await
+                {
+                    return vec![answer];
+                }
+                job.route = Route::Slot;
+                tokio::time::sleep_until(deadline.min(Instant::now() + MOVING)).await;
+            }
+        }
+    }
+    let unsettled = || Err(Failure::unavailable("redis cluster: the slot is being moved; nothing was done"));
+    job.items.iter().map(|_| unsettled()).collect()
+}
+
 async fn step<V: Verb>(topology: &Topology, verb: &V, job: &Job, deadline: Instant) -> Step<V::Answer> {
     let all = |failure: Failure| Step::Done(job.items.iter().map(|_| Err(failure.clone())).collect());
     let (address, asking) = match &job.route {
@@ -152,16 +187,12 @@ async fn step<V: Verb>(topology: &Topology, verb: &V, job: &Job, deadline: Insta
     let live = match live(&link, verb, deadline).await {
         Ok(live) => live,
         Err(failure) => {
-            topology.doubt();
+            if failure.kind == StoreErrorKind::Unavailable {
+                topology.doubt(link.address());
+            }
             return all(failure);
         }
     };
-    if let Some(unfit) = live.unfit() {
-        link.tell(unfit);
-        if verb.grants() {
-            return all(unfit.clone());
-        }
-    }
     let command = command(verb, job, &live);
     let sent = if asking { live.send_asking(command, deadline).await } else { live.send(&command, deadline).await };
     match sent {
@@ -170,13 +201,13 @@ async fn step<V: Verb>(topology: &Topology, verb: &V, job: &Job, deadline: Insta
             // A replica refuses each item for itself.
             if answers.iter().any(|answer| answer.as_ref().is_err_and(|failure| failure.message.contains("READONLY"))) {
                 live.retire();
-                topology.doubt();
+                topology.doubt(link.address());
             }
             Step::Done(answers)
         }
-        Sent::Refused(reply) => refused(topology, &reply, live.place()).unwrap_or_else(all),
+        Sent::Refused(reply) => refused(topology, &reply, &link).unwrap_or_else(all),
         Sent::Failed(failure) => {
-            topology.doubt();
+            topology.doubt(link.address());
             all(failure)
         }
     }
@@ -184,39 +215,35 @@ async fn step<V: Verb>(topology: &Topology, verb: &V, job: &Job, deadline: Insta
 
 /// The connection for a script of this verb. A server that was not fit for new leases may have been mended: whoever wants
 /// one asks it again, over a new connection.
-async fn live<V: Verb>(link: &Link, verb: &V, deadline: Instant) -> Result<Arc<Live>, Failure> {
-    let live = link.live(deadline).await?;
-    if verb.grants() && live.unfit().is_some() && live.known_up() >= UNFIT {
+pub(crate) async fn live<V: Verb>(link: &Arc<Link>, verb: &V, deadline: Instant) -> Result<Arc<Live>, Failure> {
+    let mut live = link.live(deadline).await?;
+    if verb.grants() && live.unfit().is_some() && live.age() >= UNFIT {
         live.retire();
-        return link.live(deadline).await;
+        live = link.live(deadline).await?;
+    }
+    if let Some(unfit) = live.unfit() {
+        link.tell(unfit);
+        if verb.grants() {
+            return Err(unfit.clone());
+        }
     }
     Ok(live)
 }
 
 /// Whether a refusal is only a matter of asking otherwise, or elsewhere.
-fn refused<T>(topology: &Topology, reply: &Reply, place: &str) -> Result<Step<T>, Failure> {
-    let elsewhere = || {
-        let address = reply.detail.split_whitespace().nth(1)?;
-        // IPv6 comes without brackets; the port stands behind the last colon.
-        let (host, port) = address.rsplit_once(':')?;
-        let host = if matches!(host, "" | "?") { place.rsplit_once(':')?.0 } else { host };
-        url::address(&format!("[{}]:{port}", host.trim_matches(['[', ']'])), 0).ok()
-    };
+fn refused<T>(topology: &Topology, reply: &Reply, link: &Link) -> Result<Step<T>, Failure> {
+    let elsewhere = || reply.elsewhere(link.address()).ok_or_else(|| reply.failure(&link.address().to_string()));
     match reply.code.as_str() {
-        "NOSCRIPT" => Ok(Step::Again(Route::Slot, true, Duration::ZERO)),
-        "TRYAGAIN" => Ok(Step::Again(Route::Slot, false, MOVING)),
+        "NOSCRIPT" => Ok(Step::Again(Route::Slot, true)),
+        "TRYAGAIN" => Ok(Step::Apart),
         "MOVED" if topology.is_cluster() => {
-            topology.doubt();
-            let address = elsewhere().ok_or_else(|| reply.failure(place))?;
-            Ok(Step::Again(Route::Moved(address), false, Duration::ZERO))
+            topology.doubt(link.address());
+            Ok(Step::Again(Route::Moved(elsewhere()?), false))
         }
-        "ASK" if topology.is_cluster() => {
-            let address = elsewhere().ok_or_else(|| reply.failure(place))?;
-            Ok(Step::Again(Route::Asking(address), false, Duration::ZERO))
-        }
+        "ASK" if topology.is_cluster() => Ok(Step::Again(Route::Asking(elsewhere()?), false)),
         _ => {
-            topology.doubt();
-            Err(reply.failure(place))
+            topology.doubt(link.address());
+            Err(reply.failure(&link.address().to_string()))
         }
     }
 }
@@ -233,6 +260,6 @@ fn command<V: Verb>(verb: &V, job: &Job, live: &Live) -> Cmd {
             command.arg(names::record_name(&name));
         }
     }
-    verb.arguments(&mut command, &job.items, live, job.slot);
+    verb.arguments(&mut command, &job.items, live);
     command
 }

@@ -1,13 +1,15 @@
 //! A cluster: which node serves which slot, looked up at first and whenever that turned out wrong.
+//!
+//! A doubt belongs to a node: only what that node serves waits for the next look-up, everything else goes on meanwhile.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use redis::Value;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::config::Address;
 use crate::dial::Dial;
@@ -26,16 +28,23 @@ pub(crate) struct Cluster {
 
 #[derive(Default)]
 struct State {
-    // First slot, last slot, who serves them.
-    ranges: Vec<(u16, u16, Address)>,
+    ranges: Ranges,
     links: HashMap<Address, Arc<Link>>,
-    doubted: bool,
+    // Nodes that failed, or sent us elsewhere, since the last look-up.
+    doubted: HashSet<Address>,
     looked: Option<Instant>,
     turn: usize,
 }
 
-/// How many nodes are asked at once.
-const ASKED: usize = 5;
+/// First slot, last slot, who serves them.
+type Ranges = Vec<(u16, u16, Address)>;
+
+/// How many nodes are asked at once, and how long before as many others are asked too.
+const ASKED: (usize, Duration) = (5, Duration::from_millis(100));
+
+/// How long others are waited for that may contradict the first answer: a node that was cut off or taken out of the cluster
+/// goes on to tell what it knows.
+const OTHERS: Duration = Duration::from_millis(20);
 
 /// A doubt that is raised again so soon after a look-up waits: a node that is down stays so for a while.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -54,14 +63,11 @@ impl Cluster {
 
     /// The node that serves this slot.
     pub(crate) async fn link(&self, slot: u16, deadline: Instant) -> Result<Arc<Link>, Failure> {
-        self.look_where_needed(deadline).await?;
-        let address = self.state().ranges.iter().find(|(first, last, _)| (*first..=*last).contains(&slot)).cloned();
+        self.look_where_needed(Some(slot), deadline).await?;
+        let address = self.state().server_of(slot).cloned();
         match address {
-            Some((_, _, address)) => Ok(self.link_at(&address)),
-            None => {
-                self.doubt();
-                Err(Failure::unavailable(format!("redis cluster: no node serves slot {slot}; see CLUSTER INFO")))
-            }
+            Some(address) => Ok(self.link_at(&address)),
+            None => Err(Failure::unavailable(format!("redis cluster: no node serves slot {slot}; see CLUSTER INFO"))),
         }
     }
 
@@ -73,28 +79,24 @@ impl Cluster {
 
     /// Every node that serves slots.
     pub(crate) async fn masters(&self, deadline: Instant) -> Result<Vec<Arc<Link>>, Failure> {
-        self.look_where_needed(deadline).await?;
-        let mut addresses: Vec<Address> = Vec::new();
-        for (_, _, address) in &self.state().ranges {
-            if !addresses.contains(address) {
-                addresses.push(address.clone());
-            }
-        }
+        self.look_where_needed(None, deadline).await?;
+        let addresses = self.state().servers();
         Ok(addresses.iter().map(|address| self.link_at(address)).collect())
     }
 
-    /// The next use looks again.
-    pub(crate) fn doubt(&self) {
-        self.state().doubted = true;
+    /// Before this node is used again, somebody looks.
+    pub(crate) fn doubt(&self, node: &Address) {
+        self.state().doubted.insert(node.clone());
     }
 
-    async fn look_where_needed(&self, deadline: Instant) -> Result<(), Failure> {
-        if self.is_known() {
+    /// Looks, where the node of this slot, or any where none is named, is not known or in doubt.
+    async fn look_where_needed(&self, slot: Option<u16>, deadline: Instant) -> Result<(), Failure> {
+        if self.state().is_known(slot) {
             return Ok(());
         }
         let late = || Failure::unavailable("redis cluster: its nodes were not looked up in time");
-        let _one = tokio::time::timeout_at(deadline, self.looking.lock()).await.map_err(|_| late())?;
-        if self.is_known() {
+        let _one = timeout_at(deadline, self.looking.lock()).await.map_err(|_| late())?;
+        if self.state().is_known(slot) {
             return Ok(());
         }
         let looked = self.look(deadline).await;
@@ -105,7 +107,7 @@ impl Cluster {
                 // Connections to nodes that serve nothing any more go.
                 state.links.retain(|address, _| ranges.iter().any(|(_, _, serves)| serves == address));
                 state.ranges = ranges;
-                state.doubted = false;
+                state.doubted.clear();
                 Ok(())
             }
             // What was known may still be right.
@@ -114,36 +116,71 @@ impl Cluster {
         }
     }
 
-    fn is_known(&self) -> bool {
-        let state = self.state();
-        !state.ranges.is_empty() && (!state.doubted || state.looked.is_some_and(|at| at.elapsed() < PAUSE))
+    /// Asks some nodes at once, and others where those stay silent. What most of them say counts, and the first of them
+    /// where they say different things.
+    async fn look(&self, deadline: Instant) -> Result<Ranges, Failure> {
+        // Some time must be left for the call itself.
+        let end = Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2;
+        let mut candidates = self.candidates();
+        let (mut asked, mut count) = (FuturesUnordered::new(), 0);
+        let mut views: Vec<(Ranges, usize)> = Vec::new();
+        let mut last = Failure::unavailable("redis cluster: names no node");
+        let mut until = end;
+        loop {
+            if views.is_empty() && !candidates.is_empty() {
+                let some = candidates.drain(..ASKED.0.min(candidates.len()));
+                asked.extend(some.map(|link| ask(link, end)));
+                count = asked.len();
+                until = if candidates.is_empty() { end } else { end.min(Instant::now() + ASKED.1) };
+            }
+            while let Ok(Some(answer)) = timeout_at(until, asked.next()).await {
+                match answer {
+                    Ok(ranges) => {
+                        if views.is_empty() {
+                            until = end.min(Instant::now() + OTHERS);
+                        }
+                        let at = views.iter().position(|(view, _)| *view == ranges).unwrap_or_else(|| {
+                            views.push((ranges, 0));
+                            views.len() - 1
+                        });
+                        views[at].1 += 1;
+                        if views[at].1 * 2 > count {
+                            return Ok(views.swap_remove(at).0);
+                        }
+                    }
+                    Err(failure) => last = failure,
+                }
+            }
+            // Of equals the last is the greatest.
+            if let Some((ranges, _)) = views.drain(..).rev().max_by_key(|(_, votes)| *votes) {
+                return Ok(ranges);
+            }
+            if candidates.is_empty() {
+                return Err(last);
+            }
+        }
     }
 
-    /// Asks some nodes at once; the first good answer counts.
-    async fn look(&self, deadline: Instant) -> Result<Vec<(u16, u16, Address)>, Failure> {
-        // Some time must be left for the call itself.
-        let until = Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2;
-        let mut candidates = self.seeds.clone();
+    /// Whom to ask, the likeliest to answer first: those that a connection stands to, last those known to be silent.
+    fn candidates(&self) -> Vec<Arc<Link>> {
+        let mut addresses = self.state().servers();
+        addresses.extend(self.seeds.iter().cloned());
+        addresses.sort_by_key(ToString::to_string);
+        addresses.dedup();
         let turn = {
             let mut state = self.state();
-            candidates.extend(state.ranges.iter().map(|(_, _, address)| address.clone()));
             state.turn = state.turn.wrapping_add(1);
             state.turn
         };
-        candidates.sort_by_key(ToString::to_string);
-        candidates.dedup();
-        let count = candidates.len().max(1);
-        candidates.rotate_left(turn.wrapping_mul(ASKED) % count);
-        let links: Vec<_> = candidates.iter().take(ASKED).map(|address| self.link_at(address)).collect();
-        let mut asked: FuturesUnordered<_> = links.iter().map(|link| ask(link, until)).collect();
-        let mut last = Failure::unavailable("redis cluster: names no node");
-        while let Some(answer) = asked.next().await {
-            match answer {
-                Ok(ranges) => return Ok(ranges),
-                Err(failure) => last = failure,
-            }
-        }
-        Err(last)
+        let count = addresses.len().max(1);
+        addresses.rotate_left(turn.wrapping_mul(ASKED.0) % count);
+        let mut links: Vec<_> = addresses.iter().map(|address| self.link_at(address)).collect();
+        links.sort_by_cached_key(|link| match link.is_live() {
+            Some(true) => 0,
+            Some(false) => 1,
+            None => 2,
+        });
+        links
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -151,14 +188,41 @@ impl Cluster {
     }
 }
 
-async fn ask(link: &Link, deadline: Instant) -> Result<Vec<(u16, u16, Address)>, Failure> {
+impl State {
+    fn server_of(&self, slot: u16) -> Option<&Address> {
+        let range = self.ranges.iter().find(|(first, last, _)| (*first..=*last).contains(&slot));
+        range.map(|(_, _, address)| address)
+    }
+
+    fn servers(&self) -> Vec<Address> {
+        let mut addresses: Vec<Address> = Vec::new();
+        for (_, _, address) in &self.ranges {
+            if !addresses.contains(address) {
+                addresses.push(address.clone());
+            }
+        }
+        addresses
+    }
+
+    /// Whether it is known who serves this slot, or the slots altogether.
+    fn is_known(&self, slot: Option<u16>) -> bool {
+        let known = match slot {
+            Some(slot) => self.server_of(slot).is_some_and(|server| !self.doubted.contains(server)),
+            None => !self.ranges.is_empty() && self.doubted.is_empty(),
+        };
+        known || !self.ranges.is_empty() && self.looked.is_some_and(|at| at.elapsed() < PAUSE)
+    }
+}
+
+async fn ask(link: Arc<Link>, deadline: Instant) -> Result<Ranges, Failure> {
     let live = link.live_whatever_its_role(deadline).await?;
     let mut question = redis::cmd("CLUSTER");
     question.arg("SLOTS");
     let nothing = || Failure::unavailable(format!("redis cluster: {} knows of no slots", link.address()));
     match live.send(&question, deadline).await {
         Sent::Answered(Value::Array(rows)) => {
-            let ranges: Vec<_> = rows.iter().filter_map(|row| range(row, link.address())).collect();
+            let mut ranges: Ranges = rows.iter().filter_map(|row| range(row, link.address())).collect();
+            ranges.sort_by_key(|(first, ..)| *first);
             if ranges.is_empty() { Err(nothing()) } else { Ok(ranges) }
         }
         Sent::Answered(_) => Err(nothing()),

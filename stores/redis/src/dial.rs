@@ -3,6 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, ProtocolVersion, PushInfo, RedisConnectionInfo, RedisError};
@@ -26,6 +27,7 @@ pub(crate) struct Dial {
     tls: Option<TlsConnector>,
     credentials: Credentials,
     database: i64,
+    timeout: Duration,
 }
 
 /// A connection, and the task that carries it. Dropping the last clone of it closes the socket.
@@ -41,10 +43,20 @@ trait Stream: AsyncRead + AsyncWrite + Send {}
 impl<S: AsyncRead + AsyncWrite + Send> Stream for S {}
 
 impl Dial {
-    /// Reads certificates, if there are any to read.
-    pub(crate) fn new(tls: Option<&Tls>, credentials: &Credentials, database: i64) -> Result<Dial, StoreError> {
+    /// Reads certificates, if there are any to read. A call may take as long as `timeout`.
+    pub(crate) fn new(
+        tls: Option<&Tls>,
+        credentials: &Credentials,
+        database: i64,
+        timeout: Duration,
+    ) -> Result<Dial, StoreError> {
         let tls = tls.map(client_config).transpose()?.map(TlsConnector::from);
-        Ok(Dial { tls, credentials: credentials.clone(), database })
+        Ok(Dial { tls, credentials: credentials.clone(), database, timeout })
+    }
+
+    /// How long a call may take.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// Connects and says who we are. `pushed` is for lines that are subscribed to something. It has no bound of its own.

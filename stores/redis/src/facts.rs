@@ -1,5 +1,7 @@
 //! What a server says of itself (INFO), and what of that a store of leases cannot live with.
 
+use std::time::Duration;
+
 use tenure_store::StoreErrorKind;
 
 use crate::config::Address;
@@ -13,6 +15,7 @@ pub(crate) struct Facts {
     role: String,
     max_memory: u64,
     eviction: String,
+    up: u64,
 }
 
 /// What a store needs of each of its servers.
@@ -26,7 +29,7 @@ pub(crate) struct Needs {
 
 /// The oldest server on which everything here was seen to work.
 const OLDEST: (u32, u32) = (6, 2);
-/// The oldest with sharded publish and subscribe.
+/// The oldest cluster on which it was.
 const OLDEST_CLUSTER: (u32, u32) = (7, 0);
 
 impl Facts {
@@ -42,12 +45,18 @@ impl Facts {
                 // Valkey's name for it is server_mode; it writes both.
                 "redis_mode" | "server_mode" => value.clone_into(&mut facts.mode),
                 "role" => value.clone_into(&mut facts.role),
+                "uptime_in_seconds" => facts.up = value.parse().unwrap_or(0),
                 "maxmemory" => facts.max_memory = value.parse().unwrap_or(0),
                 "maxmemory_policy" => value.clone_into(&mut facts.eviction),
                 _ => {}
             }
         }
         facts
+    }
+
+    /// For how long the server is up at least: it counts whole seconds from the one in which it started.
+    pub(crate) fn up(&self) -> Duration {
+        Duration::from_secs(self.up.saturating_sub(1))
     }
 
     /// Refuses a server that does not take writes: with every new connection.
@@ -113,6 +122,13 @@ mod tests {
 
     fn refused(facts: &Facts, cluster: bool) -> String {
         check(facts, cluster, false).unwrap_err().message
+    }
+
+    /// A server may have started at any moment of the second that it counts from.
+    #[test]
+    fn servers_are_up_for_at_least_what_they_count() {
+        let up = |lines: &str| server(lines).up().as_secs();
+        assert_eq!((up("uptime_in_seconds:42\r\n"), up("uptime_in_seconds:0\r\n"), up("")), (41, 0, 0));
     }
 
     /// An ordinary master passes, and so does one of which nothing is known.

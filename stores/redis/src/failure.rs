@@ -3,6 +3,8 @@
 use redis::{ErrorKind, RedisError};
 use tenure_store::{StoreError, StoreErrorKind};
 
+use crate::config::Address;
+
 /// A failure that may belong to many items.
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
@@ -53,6 +55,12 @@ impl Failure {
         }
     }
 
+    /// The same, with this said besides.
+    pub(crate) fn and(mut self, words: &str) -> Self {
+        self.message += words;
+        self
+    }
+
     /// For an item.
     pub(crate) fn error(&self) -> StoreError {
         StoreError::new(self.kind, self.message.clone())
@@ -79,6 +87,19 @@ impl Reply {
         let text = line.map_or(text, |(_, text)| text).trim_start_matches('-').trim_end();
         let (code, detail) = text.split_once(' ').unwrap_or((text, ""));
         Reply { code: code.to_owned(), detail: detail.to_owned() }
+    }
+
+    /// The node that MOVED and ASK of the node `here` send to. Where it has no name of its own it is on the same host.
+    pub(crate) fn elsewhere(&self, here: &Address) -> Option<Address> {
+        let address = self.detail.split_whitespace().nth(1)?;
+        // IPv6 comes without brackets; the port stands behind the last colon.
+        let (host, port) = address.rsplit_once(':')?;
+        let host = match (host, here) {
+            ("" | "?", Address::Tcp(here, _)) => here,
+            ("" | "?", Address::Unix(_)) => return None,
+            (host, _) => host.trim_matches(['[', ']']),
+        };
+        Some(Address::Tcp(host.to_owned(), port.parse().ok().filter(|port| *port != 0)?))
     }
 
     /// Whether the server is not, or not any longer, one that takes writes: look for another.
@@ -109,8 +130,13 @@ impl Reply {
                 StoreErrorKind::Unavailable,
                 "; raise maxmemory or free memory: no new lease is granted before, leases that are held go on",
             ),
-            "LOADING" | "BUSY" | "CLUSTERDOWN" | "TRYAGAIN" | "MASTERDOWN" | "MISCONF" | "NOREPLICAS" | "MOVED"
-            | "ASK" => (StoreErrorKind::Unavailable, ""),
+            "CLUSTERDOWN" => (
+                StoreErrorKind::Unavailable,
+                "; where other slots are the ones that nobody serves, cluster-require-full-coverage no lets the rest go on",
+            ),
+            "LOADING" | "BUSY" | "TRYAGAIN" | "MASTERDOWN" | "MISCONF" | "NOREPLICAS" | "MOVED" | "ASK" => {
+                (StoreErrorKind::Unavailable, "")
+            }
             "ERR" if detail.contains("max number of clients") => (StoreErrorKind::Unavailable, ""),
             "ERR" if self.is_unknown_command() => (StoreErrorKind::Unsupported, "; Redis 6.2 or newer is needed"),
             "ERR" if detail.contains("cluster support disabled") => {
@@ -135,6 +161,20 @@ impl Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The node that is pointed to is read from its address, of either kind; one without a name is where it was asked.
+    #[test]
+    fn redirections_are_read() {
+        let tcp = |host: &str, port| Address::Tcp(host.to_owned(), port);
+        let to = |text: &str| Reply::from_text(text).elsewhere(&tcp("asked", 1));
+        assert_eq!(to("MOVED 3999 127.0.0.1:6381"), Some(tcp("127.0.0.1", 6_381)));
+        assert_eq!(to("ASK 3999 ::1:6381"), Some(tcp("::1", 6_381)));
+        assert_eq!(to("ASK 3999 :6381"), Some(tcp("asked", 6_381)));
+        assert_eq!(to("MOVED 3999 ?:6381"), Some(tcp("asked", 6_381)));
+        for odd in ["MOVED", "MOVED 3999", "MOVED 3999 host", "MOVED 3999 host:0", "MOVED 3999 host:port"] {
+            assert_eq!(to(odd), None, "{odd}");
+        }
+    }
 
     /// What may be tried again, what may have happened, and what needs somebody to mend it.
     #[test]

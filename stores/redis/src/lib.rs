@@ -22,6 +22,7 @@
 //! data is recognised by its youth: see [`RedisConfig::durable`].
 
 mod answers;
+mod apart;
 mod batch;
 mod cluster;
 mod config;
@@ -39,6 +40,7 @@ mod topology;
 mod url;
 mod verbs;
 mod watch;
+mod ways;
 
 pub use config::{Address, Credentials, RedisConfig, Servers, Tls};
 pub use store::RedisStore;

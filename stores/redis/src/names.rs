@@ -1,15 +1,11 @@
-//! Names in Redis: of a lease, of its term record beside it, of the channels that wake-ups go over, and their slots.
+//! Names in Redis: of a lease, of its term record beside it, of their slot, and of the channel that wake-ups go over.
 
 use std::borrow::Cow;
-use std::sync::LazyLock;
 
 use tenure_store::{KeyPrefix, LeaseKey};
 
 /// How many slots a cluster has.
-pub(crate) const SLOTS: u16 = 16_384;
-
-/// How many channels a cluster's wake-ups are spread over.
-pub(crate) const CHANNELS: usize = 16;
+const SLOTS: u16 = 16_384;
 
 const TERM_RECORD: &str = "}:tenure";
 
@@ -65,29 +61,9 @@ pub(crate) fn slot(name: &str) -> u16 {
     crc16(tag.unwrap_or(bytes)) % SLOTS
 }
 
-/// The one channel of a server that is no cluster.
+/// The channel that wake-ups go over.
 pub(crate) fn channel(database: i64) -> String {
     format!("tenure:wake:{database}")
-}
-
-/// The shard channel for leases in this slot: every sixteenth of the slots has one that lies within it, so that it is
-/// usually on the same node and can be published to by the very script that frees a lease.
-pub(crate) fn shard_channel(slot: u16) -> &'static str {
-    let at = usize::from(slot) * CHANNELS / usize::from(SLOTS);
-    shard_channels().get(at).map_or("", String::as_str)
-}
-
-/// All shard channels, in the order of their slots.
-pub(crate) fn shard_channels() -> &'static [String] {
-    static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
-        let width = usize::from(SLOTS) / CHANNELS;
-        let find = |at: usize| {
-            let named = (0..).map(|n: u32| format!("tenure:wake:{{{n}}}"));
-            named.into_iter().find(|name| usize::from(slot(name)) / width == at).unwrap_or_default()
-        };
-        (0..CHANNELS).map(find).collect()
-    });
-    &NAMES
 }
 
 fn encode(text: &str) -> Cow<'_, str> {
@@ -148,18 +124,6 @@ mod tests {
         assert_eq!(slot("{user1000}.following"), slot("user1000"));
         assert_eq!(slot("foo{}{bar}"), crc16(b"foo{}{bar}") % SLOTS);
         assert_eq!(slot("foo{{bar}}zap"), crc16(b"{bar") % SLOTS);
-    }
-
-    /// Each channel lies in the part of the slots that it serves.
-    #[test]
-    fn shard_channels_lie_beside_their_leases() {
-        assert_eq!(shard_channels().len(), CHANNELS);
-        for (at, name) in shard_channels().iter().enumerate() {
-            assert_eq!(usize::from(slot(name)) * CHANNELS / usize::from(SLOTS), at, "{name}");
-            assert_eq!(shard_channel(slot(name)), name);
-        }
-        assert_eq!(shard_channel(0), shard_channels()[0]);
-        assert_eq!(shard_channel(SLOTS - 1), shard_channels()[CHANNELS - 1]);
     }
 
     /// Holders with spaces stay one word.

@@ -116,7 +116,7 @@ impl Sentinels {
         }
     }
 
-    async fn ask_one(&self, link: &Link, deadline: Instant) -> Result<Address, Failure> {
+    async fn ask_one(&self, link: &Arc<Link>, deadline: Instant) -> Result<Address, Failure> {
         let live = link.live(deadline).await?;
         let mut question = redis::cmd("SENTINEL");
         question.arg("GET-MASTER-ADDR-BY-NAME").arg(&self.name);

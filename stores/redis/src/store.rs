@@ -6,25 +6,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::StreamExt;
 use futures_util::future::{join_all, try_join_all};
+use futures_util::stream::FuturesUnordered;
 use redis::Value;
 use tenure_core::Timing;
 use tenure_store::{
     Answers, Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseRecord, LeaseStore, Released, Renewed, StoreError,
-    StoreErrorKind, StoreInfo, Term, Wake, WakeStream, check_batch, check_ttl,
+    StoreErrorKind, StoreInfo, Term, WakeStream, check_batch, check_ttl,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::batch;
-use crate::config::{RedisConfig, Servers};
+use crate::config::RedisConfig;
 use crate::dial::Dial;
 use crate::failure::Failure;
 use crate::link::{Link, Sent, text};
 use crate::names;
-use crate::news::{Herald, News};
 use crate::plain::Plain;
 use crate::topology::Topology;
-use crate::verbs::{Acquire, LastTerm, List, Release, Remove, Renew, RenewPlain, Resign, Told, millis};
+use crate::verbs::{Acquire, LastTerm, List, Release, Remove, Renew, RenewPlain, Resign, millis};
 use crate::watch::Watches;
 
 /// Leases in Redis, shared by whoever reaches the same servers.
@@ -36,14 +37,16 @@ pub struct RedisStore {
     config: RedisConfig,
     info: StoreInfo,
     topology: Arc<Topology>,
-    news: News,
-    herald: Herald,
+    channel: String,
     plain: Plain,
     watches: Watches,
 }
 
 /// How long opening may take at least, whatever the time for a call is.
 const OPENING: Duration = Duration::from_secs(3);
+
+/// How long the other nodes of a cluster have to answer after one has.
+const OTHERS: Duration = Duration::from_millis(250);
 
 /// How long a list may take altogether, however many keys there are to look through.
 const LISTING: Duration = Duration::from_secs(60);
@@ -61,6 +64,7 @@ static INFO: StoreInfo = StoreInfo {
     shared: true,
     overlap_faults: &[
         "a replica is promoted that had not yet received the lease (replication is asynchronous)",
+        "a cluster's master fails over while a slot is being moved from it: its replica may know of no move",
         "leases are deleted or evicted while they are held (FLUSHALL, DEL, an eviction policy)",
         "the server's wall clock is set forward, or differs between a master and the replica that replaces it",
         "the server restarts without what it had acknowledged, and candidates of one key have different ttls",
@@ -71,6 +75,7 @@ static INFO_DURABLE: StoreInfo = StoreInfo {
     durable: true,
     overlap_faults: &[
         "a replica is promoted that had not yet received the lease (replication is asynchronous)",
+        "a cluster's master fails over while a slot is being moved from it: its replica may know of no move",
         "leases are deleted or evicted while they are held (FLUSHALL, DEL, an eviction policy)",
         "the server's wall clock is set forward, or differs between a master and the replica that replaces it",
         "the server restarts without what it had acknowledged, although durable=true says that it never does",
@@ -84,33 +89,40 @@ impl RedisStore {
     /// Each later connection looks again: on a server that is not fit any more nothing is granted, with the same error,
     /// until it is; leases that are held there are renewed and released all the same.
     ///
-    /// A cluster opens when one of its nodes answers.
+    /// A cluster opens when one of its nodes answers; the others have a quarter of a second more to do so.
     pub async fn open(config: RedisConfig) -> Result<RedisStore, StoreError> {
-        let dial = Dial::new(config.tls.as_ref(), &config.credentials, config.database)?;
+        let dial = Dial::new(config.tls.as_ref(), &config.credentials, config.database, config.timeout)?;
         let topology = Arc::new(Topology::new(&config, &dial)?);
         let deadline = Instant::now() + config.timeout.max(OPENING);
         let masters = topology.masters(deadline).await?;
-        let mut checked = 0;
-        for (link, result) in masters.iter().zip(join_all(masters.iter().map(|link| check(link, deadline))).await) {
-            match result {
-                Ok(()) => checked += 1,
+        let mut checks: FuturesUnordered<_> =
+            masters.iter().map(async |link| (link, check(link, deadline).await)).collect();
+        let (mut until, mut fit, mut failed) = (deadline + OTHERS, 0, 0);
+        while let Ok(Some((link, checked))) = timeout_at(until, checks.next()).await {
+            match checked {
+                Ok(()) => {
+                    fit += 1;
+                    until = deadline.min(Instant::now() + OTHERS);
+                }
                 Err(failure) if topology.is_cluster() && failure.kind == StoreErrorKind::Unavailable => {
+                    failed += 1;
                     tracing::warn!(node = %link.address(), %failure.message, "a node of the cluster does not answer");
                 }
                 Err(failure) => return Err(failure.into()),
             }
         }
-        if checked == 0 {
+        drop(checks);
+        if fit == 0 {
             return Err(StoreError::new(StoreErrorKind::Unavailable, "redis cluster: no node answers"));
         }
-        let news = match &config.servers {
-            Servers::Cluster(_) => News::Sharded,
-            Servers::Single(_) | Servers::Sentinel { .. } => News::Channel(names::channel(config.database)),
-        };
+        let silent = masters.len() - fit - failed;
+        if silent > 0 {
+            tracing::warn!(silent, of = masters.len(), "nodes of the cluster do not answer yet");
+        }
         let info = if config.durable { INFO_DURABLE.clone() } else { INFO.clone() };
+        let channel = names::channel(config.database);
         let watches = Watches::new(Arc::clone(&topology), dial, &config);
-        let herald = Herald::new(Arc::clone(&topology));
-        Ok(RedisStore { config, info, topology, news, herald, plain: Plain::default(), watches })
+        Ok(RedisStore { config, info, topology, channel, plain: Plain::default(), watches })
     }
 
     /// How many hints were replaced by ones that name no key, because a watcher did not read them in time.
@@ -151,41 +163,67 @@ impl RedisStore {
     /// Renews. Of a large batch, what only has to be extended is sent apart: that takes half of the server's time.
     async fn renew_all(&self, held: Vec<&Held>) -> Vec<Result<Renewed, Failure>> {
         let deadline = self.deadline(held.len());
-        let mut answers: Vec<Option<Result<Renewed, Failure>>> = held.iter().map(|_| None).collect();
-        let of = |items: &[usize]| items.iter().map(|item| held[*item]).collect();
-        let in_full = async |items: &[usize]| match items {
-            [] => Vec::new(),
-            items => batch::run(&self.topology, &Renew { held: of(items) }, deadline).await,
-        };
-        let plainly = async |ttl: u64, width: usize, items: &[usize]| {
-            batch::run(&self.topology, &RenewPlain { held: of(items), ttl, width }, deadline).await
-        };
         let (plain, full) = self.plain.choose(&held);
-        let all_plain = join_all(plain.iter().map(|((ttl, width), items)| plainly(*ttl, *width, items)));
-        let (extended, done) = tokio::join!(all_plain, in_full(&full));
-        let mut left = Vec::new();
-        for ((_, items), extended) in plain.iter().zip(extended) {
-            for (item, extended) in items.iter().zip(extended) {
-                match extended {
-                    Ok(true) => answers[*item] = Some(Ok(Renewed::Extended { resign_requested: false })),
-                    Ok(false) => left.push(*item),
-                    Err(failure) => answers[*item] = Some(Err(failure)),
+        let plain = plain.iter().map(|(shape, items)| self.renew_plainly(&held, items, *shape, deadline));
+        let (plain, full) = tokio::join!(join_all(plain), self.renew_in_full(&held, full, deadline));
+        let mut answers: Vec<Option<Result<Renewed, Failure>>> = held.iter().map(|_| None).collect();
+        let mut others = full;
+        for (extended, more) in plain.into_iter().flatten() {
+            for item in extended {
+                answers[item] = Some(Ok(Renewed::Extended { resign_requested: false }));
+            }
+            others.extend(more);
+        }
+        for (item, answer) in others {
+            answers[item] = Some(answer);
+        }
+        answers.into_iter().map(|answer| answer.unwrap_or_else(|| Err(batch::missing()))).collect()
+    }
+
+    /// Answers for each script which of its items were extended, and what became of the others: what turns out to need more
+    /// is renewed in full, as soon as its own server has said so.
+    async fn renew_plainly(
+        &self,
+        held: &[&Held],
+        items: &[usize],
+        (ttl, width): (u64, usize),
+        deadline: Instant,
+    ) -> Vec<(Vec<usize>, Vec<(usize, Result<Renewed, Failure>)>)> {
+        let renew = RenewPlain { held: items.iter().map(|item| held[*item]).collect(), ttl, width };
+        let each = batch::each(&self.topology, &renew, deadline).map(|script| async move {
+            let (some, answers) = script.await;
+            let (mut extended, mut left, mut failed) = (Vec::with_capacity(some.len()), Vec::new(), Vec::new());
+            for (at, answer) in some.into_iter().zip(answers) {
+                match answer {
+                    Ok(true) => extended.push(items[at]),
+                    Ok(false) => left.push(items[at]),
+                    Err(failure) => failed.push((items[at], Err(failure))),
                 }
             }
+            failed.extend(self.renew_in_full(held, left, deadline).await);
+            (extended, failed)
+        });
+        join_all(each).await
+    }
+
+    async fn renew_in_full(
+        &self,
+        held: &[&Held],
+        items: Vec<usize>,
+        deadline: Instant,
+    ) -> Vec<(usize, Result<Renewed, Failure>)> {
+        if items.is_empty() {
+            return Vec::new();
         }
-        for (items, done) in [(&full, done), (&left, in_full(&left).await)] {
-            let extended = items.iter().zip(&done).filter(|(_, answer)| matches!(answer, Ok(Renewed::Extended { .. })));
-            self.plain.written(extended.map(|(item, _)| held[*item]));
-            for (item, answer) in items.iter().zip(done) {
-                answers[*item] = Some(answer);
-            }
-        }
-        let missing = || Err(Failure::unanswered("server", "an answer is missing"));
-        answers.into_iter().map(|answer| answer.unwrap_or_else(missing)).collect()
+        let renew = Renew { held: items.iter().map(|item| held[*item]).collect() };
+        let done = batch::run(&self.topology, &renew, deadline).await;
+        let extended = items.iter().zip(&done).filter(|(_, done)| matches!(done, Ok(Renewed::Extended { .. })));
+        self.plain.written(extended.map(|(item, _)| held[*item]));
+        items.into_iter().zip(done).collect()
     }
 
     /// The keys that have a term record on this server, under a prefix.
-    async fn scan(&self, link: &Link, prefix: &KeyPrefix, until: Instant) -> Result<Vec<LeaseKey>, Failure> {
+    async fn scan(&self, link: &Arc<Link>, prefix: &KeyPrefix, until: Instant) -> Result<Vec<LeaseKey>, Failure> {
         let (mut keys, mut cursor) = (Vec::new(), "0".to_owned());
         let pattern = names::record_pattern(prefix);
         loop {
@@ -198,7 +236,7 @@ impl RedisStore {
                 Sent::Answered(_) => return Err(Failure::unavailable("redis: SCAN answered what it never does")),
                 Sent::Refused(reply) => return Err(reply.failure(live.place()).of_question()),
                 Sent::Failed(failure) => {
-                    self.topology.doubt();
+                    self.topology.doubt(link.address());
                     return Err(failure.of_question());
                 }
             };
@@ -213,7 +251,7 @@ impl RedisStore {
     }
 }
 
-async fn check(link: &Link, deadline: Instant) -> Result<(), Failure> {
+async fn check(link: &Arc<Link>, deadline: Instant) -> Result<(), Failure> {
     let live = link.live(deadline).await?;
     live.unfit().map_or(Ok(()), |unfit| Err(unfit.clone()))
 }
@@ -236,12 +274,7 @@ impl LeaseStore for RedisStore {
         let acquire = async |claims: Vec<&Claim>| {
             let deadline = self.deadline(claims.len());
             claims.iter().for_each(|claim| self.plain.claimed(&claim.key, millis(claim.ttl)));
-            let acquire = Acquire { claims, durable, news: &self.news };
-            let answers = batch::run(&self.topology, &acquire, deadline).await;
-            let untold = answers.iter().zip(&acquire.claims).filter(|(answer, _)| Told::is_untold(answer));
-            let untold: Vec<_> = untold.map(|(_, claim)| Wake::taken(claim.key.clone())).collect();
-            self.herald.tell_later(untold, self.config.timeout);
-            answers.into_iter().map(|answer| answer.map(|answer| answer.done)).collect()
+            batch::run(&self.topology, &Acquire { claims, durable, channel: &self.channel }, deadline).await
         };
         self.checked(claims, |claim| check_ttl(&self.info, &claim.key, claim.ttl), acquire).await
     }
@@ -256,13 +289,8 @@ impl LeaseStore for RedisStore {
         if held.is_empty() {
             return Ok(Vec::new());
         }
-        let deadline = self.deadline(held.len());
-        let release = Release { held, news: &self.news };
-        let answers = batch::settled(batch::run(&self.topology, &release, deadline).await)?;
-        let untold = answers.iter().zip(held).filter(|(answer, _)| Told::is_untold(answer));
-        let untold = untold.map(|(_, held)| Wake::freed(held.key.clone())).collect();
-        self.herald.tell(untold, deadline).await;
-        Ok(answers.into_iter().map(|answer| answer.map(|answer| answer.done)).collect())
+        let release = Release { held, channel: &self.channel };
+        batch::settled(batch::run(&self.topology, &release, self.deadline(held.len())).await)
     }
 
     async fn request_resign(&self, key: &LeaseKey) -> Result<bool, StoreError> {
@@ -270,12 +298,7 @@ impl LeaseStore for RedisStore {
     }
 
     async fn remove(&self, key: &LeaseKey) -> Result<Option<LeaseRecord>, StoreError> {
-        let deadline = self.deadline(1);
-        let removed = only(batch::run(&self.topology, &Remove { key, news: &self.news }, deadline).await)?;
-        if !removed.told {
-            self.herald.tell(vec![Wake::freed(key.clone())], deadline).await;
-        }
-        Ok(removed.done)
+        only(batch::run(&self.topology, &Remove { key, channel: &self.channel }, self.deadline(1)).await)
     }
 
     /// Keys that were never claimed through this project are listed only where they are asked for by their whole name:
@@ -283,7 +306,11 @@ impl LeaseStore for RedisStore {
     async fn list(&self, prefix: &KeyPrefix) -> Result<Vec<LeaseRecord>, StoreError> {
         let until = Instant::now() + LISTING;
         let masters = self.topology.masters(self.deadline(0)).await?;
-        let found = try_join_all(masters.iter().map(|link| self.scan(link, prefix, until))).await?;
+        let found = try_join_all(masters.iter().map(|link| self.scan(link, prefix, until))).await;
+        let found = found.map_err(|failure| match self.topology.is_cluster() {
+            true => failure.and("; a list needs every node of the cluster, the lease of one key only its own"),
+            false => failure,
+        })?;
         // Sorted, and each key once: a scan may show one twice.
         let mut keys: BTreeSet<LeaseKey> = found.into_iter().flatten().collect();
         keys.extend(LeaseKey::new(prefix.as_str()));
@@ -313,6 +340,5 @@ impl LeaseStore for RedisStore {
 }
 
 fn only<T>(mut answers: Vec<Result<T, Failure>>) -> Result<T, StoreError> {
-    let none = || Err(Failure::unanswered("server", "an answer is missing"));
-    Ok(answers.pop().unwrap_or_else(none)?)
+    Ok(answers.pop().unwrap_or_else(|| Err(batch::missing()))?)
 }

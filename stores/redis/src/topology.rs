@@ -30,7 +30,7 @@ impl Topology {
         Ok(match &config.servers {
             Servers::Single(address) => Topology::Single(Arc::new(Link::new(address.clone(), dial.clone(), role))),
             Servers::Sentinel { sentinels, master } => {
-                let their = Dial::new(config.tls.as_ref(), &config.sentinel_credentials, 0)?;
+                let their = Dial::new(config.tls.as_ref(), &config.sentinel_credentials, 0, config.timeout)?;
                 Topology::Sentinel(Sentinels::new(sentinels, master, &their, dial, role))
             }
             Servers::Cluster(seeds) => Topology::Cluster(Cluster::new(seeds, dial, role)),
@@ -67,12 +67,13 @@ impl Topology {
         }
     }
 
-    /// Takes note that a call to a server failed, or that it sent us elsewhere: who serves what is looked up anew.
-    pub(crate) fn doubt(&self) {
+    /// Takes note that a call to this server failed, or that it sent us elsewhere: before it is used again, who serves what is
+    /// looked up anew.
+    pub(crate) fn doubt(&self, server: &Address) {
         match self {
             Topology::Single(_) => {}
             Topology::Sentinel(sentinels) => sentinels.doubt(),
-            Topology::Cluster(cluster) => cluster.doubt(),
+            Topology::Cluster(cluster) => cluster.doubt(server),
         }
     }
 }

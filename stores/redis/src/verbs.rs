@@ -10,7 +10,6 @@ use crate::batch::Verb;
 use crate::failure::Failure;
 use crate::link::Live;
 use crate::names;
-use crate::news::News;
 use crate::scripts::{self, Script};
 
 /// Claims.
@@ -20,7 +19,7 @@ pub(crate) struct Acquire<'a> {
     /// Whether the server keeps what it acknowledged over a restart.
     pub(crate) durable: bool,
     /// Where to say what was granted.
-    pub(crate) news: &'a News,
+    pub(crate) channel: &'a str,
 }
 
 /// Renewals of leases that stand as their holders believe, all for the same time and with equally long words: note, ttl
@@ -45,7 +44,7 @@ pub(crate) struct Release<'a> {
     /// The items.
     pub(crate) held: &'a [Held],
     /// Where to say so.
-    pub(crate) news: &'a News,
+    pub(crate) channel: &'a str,
 }
 
 /// One removal.
@@ -53,7 +52,7 @@ pub(crate) struct Remove<'a> {
     /// The key.
     pub(crate) key: &'a LeaseKey,
     /// Where to say so.
-    pub(crate) news: &'a News,
+    pub(crate) channel: &'a str,
 }
 
 /// One request to resign.
@@ -72,21 +71,6 @@ pub(crate) struct LastTerm<'a> {
 pub(crate) struct List {
     /// The keys.
     pub(crate) keys: Vec<LeaseKey>,
-}
-
-/// What was done, and whether watchers were told of it.
-pub(crate) struct Told<T> {
-    /// What was done.
-    pub(crate) done: T,
-    /// Whether they were.
-    pub(crate) told: bool,
-}
-
-impl<T> Told<T> {
-    /// Whether watchers are still to be told of what was done.
-    pub(crate) fn is_untold<E>(answer: &Result<Self, E>) -> bool {
-        answer.as_ref().is_ok_and(|answer| !answer.told)
-    }
 }
 
 /// Whole milliseconds, rounded up: a lease lasts no less than was asked for.
@@ -143,7 +127,7 @@ fn each<T>(
 }
 
 impl Verb for Acquire<'_> {
-    type Answer = Told<Claimed>;
+    type Answer = Claimed;
 
     fn script(&self) -> &'static Script {
         &scripts::ACQUIRE
@@ -161,9 +145,8 @@ impl Verb for Acquire<'_> {
         true
     }
 
-    fn arguments(&self, command: &mut Cmd, items: &[usize], live: &Live, slot: u16) {
-        command.arg(u8::from(self.durable)).arg(live.known_up().as_secs());
-        self.news.write(command, slot);
+    fn arguments(&self, command: &mut Cmd, items: &[usize], live: &Live) {
+        command.arg(u8::from(self.durable)).arg(live.known_up().as_secs()).arg(self.channel);
         for claim in items.iter().map(|item| self.claims[*item]) {
             command
                 .arg(names::holder_word(claim.holder.as_str()))
@@ -175,16 +158,12 @@ impl Verb for Acquire<'_> {
         }
     }
 
-    fn answers(&self, place: &str, items: &[usize], value: Value) -> Vec<Result<Told<Claimed>, Failure>> {
+    fn answers(&self, place: &str, items: &[usize], value: Value) -> Vec<Result<Claimed, Failure>> {
         each(place, items, value, |item, words| {
-            let nothing_to_tell = |done| Told { done, told: true };
-            let held = |by, term, left| Ok(nothing_to_tell(Claimed::Held { by, term, remaining: words.left(left) }));
+            let held = |by, term, left| Ok(Claimed::Held { by, term, remaining: words.left(left) });
             let foreign = |by, left| held(by, None, left);
             match words.kind().as_str() {
-                "granted" => Ok(Told {
-                    done: Claimed::Granted { term: words.term(1)?, last_note: words.note(2)? },
-                    told: words.bytes(3) != b"unpublished",
-                }),
+                "granted" => Ok(Claimed::Granted { term: words.term(1)?, last_note: words.note(2)? }),
                 "held" => held(words.holder(1), Some(words.term(2)?), 3),
                 "foreign" => foreign(answers::shown(words.bytes(1)), 2),
                 "typed" => foreign(answers::of_type(&words.text(1).unwrap_or_default()), 2),
@@ -225,7 +204,7 @@ impl Verb for RenewPlain<'_> {
         false
     }
 
-    fn arguments(&self, command: &mut Cmd, items: &[usize], _live: &Live, _slot: u16) {
+    fn arguments(&self, command: &mut Cmd, items: &[usize], _live: &Live) {
         let mut told = Vec::with_capacity(items.len() * self.width);
         for held in items.iter().map(|item| self.held[*item]) {
             told.push(b' ');
@@ -270,7 +249,7 @@ impl Verb for Renew<'_> {
         &self.held[item].key
     }
 
-    fn arguments(&self, command: &mut Cmd, items: &[usize], _live: &Live, _slot: u16) {
+    fn arguments(&self, command: &mut Cmd, items: &[usize], _live: &Live) {
         command.arg("full");
         for held in items.iter().map(|item| self.held[*item]) {
             command.arg(tenure(held)).arg(millis(held.ttl)).arg(held.note.as_str());
@@ -311,7 +290,7 @@ fn renewed(words: &Words) -> Result<Renewed, Failure> {
 }
 
 impl Verb for Release<'_> {
-    type Answer = Told<Released>;
+    type Answer = Released;
 
     fn script(&self) -> &'static Script {
         &scripts::RELEASE
@@ -325,24 +304,24 @@ impl Verb for Release<'_> {
         &self.held[item].key
     }
 
-    fn arguments(&self, command: &mut Cmd, items: &[usize], _live: &Live, slot: u16) {
-        self.news.write(command, slot);
+    fn arguments(&self, command: &mut Cmd, items: &[usize], _live: &Live) {
+        command.arg(self.channel);
         for held in items.iter().map(|item| &self.held[*item]) {
             command.arg(tenure(held)).arg(held.note.as_str());
         }
     }
 
-    fn answers(&self, place: &str, items: &[usize], value: Value) -> Vec<Result<Told<Released>, Failure>> {
+    fn answers(&self, place: &str, items: &[usize], value: Value) -> Vec<Result<Released, Failure>> {
         each(place, items, value, |_, words| match words.kind().as_str() {
-            "freed" => Ok(Told { done: Released::Freed, told: words.bytes(1) == b"published" }),
-            "not held" => Ok(Told { done: Released::NotHeld, told: true }),
+            "freed" => Ok(Released::Freed),
+            "not held" => Ok(Released::NotHeld),
             _ => Err(words.unreadable()),
         })
     }
 }
 
 impl Verb for Remove<'_> {
-    type Answer = Told<Option<LeaseRecord>>;
+    type Answer = Option<LeaseRecord>;
 
     fn script(&self) -> &'static Script {
         &scripts::REMOVE
@@ -356,14 +335,14 @@ impl Verb for Remove<'_> {
         self.key
     }
 
-    fn arguments(&self, command: &mut Cmd, _items: &[usize], _live: &Live, slot: u16) {
-        self.news.write(command, slot);
+    fn arguments(&self, command: &mut Cmd, _items: &[usize], _live: &Live) {
+        command.arg(self.channel);
     }
 
-    fn answers(&self, place: &str, _: &[usize], value: Value) -> Vec<Result<Told<Option<LeaseRecord>>, Failure>> {
+    fn answers(&self, place: &str, _: &[usize], value: Value) -> Vec<Result<Option<LeaseRecord>, Failure>> {
         let read = |words: Words| match words.kind().as_str() {
-            "none" => Told { done: None, told: true },
-            _ => Told { done: Some(words.record(self.key.clone())), told: words.bytes(4) == b"published" },
+            "none" => None,
+            _ => Some(words.record(self.key.clone())),
         };
         vec![Words::read(place, value).map(read)]
     }
@@ -384,7 +363,11 @@ impl Verb for Resign<'_> {
         self.key
     }
 
-    fn arguments(&self, _command: &mut Cmd, _items: &[usize], _live: &Live, _slot: u16) {}
+    fn with_records(&self) -> bool {
+        false
+    }
+
+    fn arguments(&self, _command: &mut Cmd, _items: &[usize], _live: &Live) {}
 
     fn answers(&self, place: &str, _: &[usize], value: Value) -> Vec<Result<bool, Failure>> {
         vec![Words::read(place, value).map(|words| words.kind() == "asked")]
@@ -406,7 +389,7 @@ impl Verb for LastTerm<'_> {
         self.key
     }
 
-    fn arguments(&self, _command: &mut Cmd, _items: &[usize], _live: &Live, _slot: u16) {}
+    fn arguments(&self, _command: &mut Cmd, _items: &[usize], _live: &Live) {}
 
     fn answers(&self, place: &str, _: &[usize], value: Value) -> Vec<Result<Option<Term>, Failure>> {
         let read = |words: Words| match words.kind().as_str() {
@@ -432,7 +415,7 @@ impl Verb for List {
         &self.keys[item]
     }
 
-    fn arguments(&self, _command: &mut Cmd, _items: &[usize], _live: &Live, _slot: u16) {}
+    fn arguments(&self, _command: &mut Cmd, _items: &[usize], _live: &Live) {}
 
     fn answers(&self, place: &str, items: &[usize], value: Value) -> Vec<Result<Option<LeaseRecord>, Failure>> {
         let Value::Array(mut values) = value else {

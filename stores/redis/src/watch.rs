@@ -1,13 +1,16 @@
-//! Watching: one subscription for all watchers of a store, made anew whenever it breaks off.
+//! Watching: what is heard of leases, handed to all watchers of a store.
+//!
+//! One subscription serves them all; in a cluster two do, on two nodes, so that nothing is missed while one of them dies.
+//! Each is made anew, on another node where there is one, whenever it breaks off.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
-use redis::{Pipeline, PushInfo, PushKind, Value};
+use redis::{PushInfo, PushKind, Value};
 use tenure_store::{KeyPrefix, LeaseKey, StoreError, Wake, WakeChange, WakeStream};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, timeout_at};
@@ -18,18 +21,20 @@ use crate::failure::{Failure, Reply};
 use crate::names;
 use crate::news;
 use crate::topology::Topology;
+use crate::ways::{Place, WAYS, Ways};
 
 /// How many hints a watcher may be behind; then one hint without a key stands for all that follow.
 const WAKES: usize = 1_024;
 
-/// How many messages may wait to be handed to watchers; then every watcher gets one hint without a key.
+/// How many messages of a subscription may wait to be handed to watchers; then every watcher gets one hint without a key.
 const MESSAGES: usize = 8_192;
 
 /// How many watches a store may have open at a time.
 const WATCHES: usize = 65_536;
 
-/// How often a silent subscription is asked whether it still stands.
-const ASK: Duration = Duration::from_secs(15);
+/// How often a silent subscription is asked whether it still stands: where there is another server to subscribe on, and where
+/// there is none.
+const ASK: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(15));
 
 /// How long a subscription that failed is left alone, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
@@ -42,7 +47,7 @@ pub(crate) struct Watches {
 struct Hub {
     topology: Arc<Topology>,
     dial: Dial,
-    database: i64,
+    channel: String,
     timeout: Duration,
     table: Mutex<Table>,
     state: watch::Sender<State>,
@@ -66,7 +71,7 @@ struct Watcher {
     owed: Arc<AtomicBool>,
 }
 
-/// Where the subscription stands.
+/// Whether something is heard.
 #[derive(Clone, Debug)]
 enum State {
     Beginning,
@@ -86,7 +91,7 @@ impl Watches {
         let hub = Hub {
             topology,
             dial,
-            database: config.database,
+            channel: names::channel(config.database),
             timeout: config.timeout,
             table: Mutex::default(),
             state: watch::Sender::new(State::Beginning),
@@ -171,24 +176,32 @@ impl Hub {
         Ok(Guard { hub: Arc::clone(self), prefix: prefix.clone(), number })
     }
 
-    /// Keeps the subscription up as long as somebody watches.
+    /// Keeps the subscriptions up as long as somebody watches.
     async fn run(self: Arc<Self>) {
+        let ways = Ways::new(if self.topology.is_cluster() { WAYS } else { 1 });
+        tokio::select! {
+            () = self.nobody() => {}
+            _ = join_all((0..ways.count()).map(|way| self.keep_up(&ways, way))) => {}
+        }
+    }
+
+    async fn keep_up(&self, ways: &Ways, way: usize) {
         let mut pause = PAUSE.0;
-        let mut again = false;
         loop {
-            let failure = tokio::select! {
-                () = self.nobody() => return,
-                failure = self.follow(again) => failure,
-            };
-            tracing::debug!(%failure.message, "the subscription to wake-ups broke off");
-            let stood = matches!(self.state.send_replace(State::Failed(failure)), State::Subscribed);
-            self.topology.doubt();
-            again |= stood;
-            pause = if stood { PAUSE.0 } else { (pause * 2).min(PAUSE.1) };
-            tokio::select! {
-                () = self.nobody() => return,
-                () = tokio::time::sleep(pause) => {}
+            let failure = self.follow(ways, way).await;
+            tracing::debug!(way, %failure.message, "a subscription to wake-ups broke off");
+            let place = ways.fail(way);
+            if let Place::Trying(address) | Place::Standing(address) = &place {
+                self.topology.doubt(address);
             }
+            if ways.all_failed() {
+                self.state.send_replace(State::Failed(failure));
+            } else if ways.is_deaf() {
+                // Who begins to watch now waits for the one that is tried.
+                self.state.send_replace(State::Beginning);
+            }
+            pause = if matches!(place, Place::Standing(_)) { PAUSE.0 } else { (pause * 2).min(PAUSE.1) };
+            tokio::time::sleep(pause).await;
         }
     }
 
@@ -207,44 +220,42 @@ impl Hub {
     }
 
     /// Subscribes and hands on what comes, until something breaks.
-    async fn follow(&self, again: bool) -> Failure {
+    async fn follow(&self, ways: &Ways, way: usize) -> Failure {
         let (messages, mut queue) = mpsc::channel(MESSAGES);
         let lost = Arc::new(Lost::default());
         let deadline = Instant::now() + self.timeout;
-        let subscribed = async {
-            let places = self.places(deadline).await?;
-            let lines = try_join_all(places.values().map(|(address, channels)| {
-                let (messages, lost) = (messages.clone(), Arc::clone(&lost));
-                self.subscribe(address, channels, deadline, move |message| {
-                    if let Err(error) = messages.try_send(message) {
-                        lost.note(&error.into_inner());
-                    }
-                })
-            }));
-            Ok::<_, Failure>((lines.await?, places))
+        let noted = Arc::clone(&lost);
+        let hand_on = move |message| {
+            if let Err(error) = messages.try_send(message) {
+                noted.note(&error.into_inner());
+            }
         };
-        let (lines, places) = match timeout_at(deadline, subscribed).await {
+        let subscribed = async {
+            let address = self.choose(ways, way, deadline).await?;
+            let line = self.subscribe(&address, deadline, hand_on).await?;
+            Ok::<_, Failure>((line, address))
+        };
+        let (line, address) = match timeout_at(deadline, subscribed).await {
             Ok(Ok(subscribed)) => subscribed,
             Ok(Err(failure)) => return failure,
             Err(_) => return Failure::unavailable("redis: no subscription in time"),
         };
+        let missed = ways.stands(way, address.clone());
         self.state.send_replace(State::Subscribed);
-        if again {
+        if missed {
             // What was published meanwhile is not known.
             self.wake_all(WakeChange::Unknown);
         }
-        let mut ask = tokio::time::interval_at(Instant::now() + ASK, ASK);
+        let stands = self.stands(&line, &address);
+        tokio::pin!(stands);
         loop {
             tokio::select! {
                 message = queue.recv() => match message {
-                    Some(Message::News(key, change)) => self.wake(&key, change),
+                    Some(Message::News(key, change)) if ways.is_news(way, &key, change) => self.wake(&key, change),
+                    Some(Message::News(..)) => {}
                     Some(Message::Ended) | None => return Failure::unavailable("redis: a subscription ended"),
                 },
-                _ = ask.tick() => {
-                    if let Err(failure) = self.still_stands(&lines, &places).await {
-                        return failure;
-                    }
-                }
+                failure = &mut stands => return failure,
             }
             match lost.take() {
                 None => {}
@@ -257,74 +268,61 @@ impl Hub {
         }
     }
 
-    /// Which channels to subscribe to where.
-    async fn places(&self, deadline: Instant) -> Result<BTreeMap<String, (Address, Vec<String>)>, Failure> {
-        let mut places: BTreeMap<String, (Address, Vec<String>)> = BTreeMap::new();
-        let channels = match self.topology.is_cluster() {
-            true => names::shard_channels().to_vec(),
-            false => vec![names::channel(self.database)],
-        };
-        for channel in channels {
-            let link = self.topology.link(names::slot(&channel), deadline).await?;
-            let address = link.address().clone();
-            places.entry(address.to_string()).or_insert_with(|| (address, Vec::new())).1.push(channel);
-        }
-        Ok(places)
+    /// Where to subscribe: in a cluster at any node that no other way is on, those known to be silent last.
+    async fn choose(&self, ways: &Ways, way: usize, deadline: Instant) -> Result<Address, Failure> {
+        let mut nodes = self.topology.masters(deadline).await?;
+        let count = nodes.len().max(1);
+        nodes.rotate_left(ways.turn() % count);
+        nodes.sort_by_key(|node| node.is_live().is_none());
+        let mut addresses = nodes.iter().map(|node| node.address().clone());
+        let chosen = addresses.find(|address| ways.tries(way, address));
+        chosen.ok_or_else(|| Failure::unavailable("redis cluster: no other node to subscribe on"))
     }
 
     async fn subscribe(
         &self,
         address: &Address,
-        channels: &[String],
         deadline: Instant,
         hand_on: impl Fn(Message) + Send + Sync + 'static,
     ) -> Result<Line, Failure> {
         let pushed = Box::new(move |push| message(push).into_iter().for_each(&hand_on));
         let line = self.dial.line(address, Some(pushed)).await?;
-        let place = address.to_string();
-        let mut commands = Pipeline::with_capacity(channels.len());
-        for channel in channels {
-            // One channel a command, as each is confirmed for itself.
-            commands.cmd(if self.topology.is_cluster() { "SSUBSCRIBE" } else { "SUBSCRIBE" }).arg(channel);
-        }
+        let mut subscribe = redis::cmd("SUBSCRIBE");
+        subscribe.arg(&self.channel);
         let mut connection = line.connection();
-        let confirmed = timeout_at(deadline, connection.send_packed_commands(&commands, 0, channels.len())).await;
-        let unavailable = |why: String| Failure::unavailable(format!("redis {place}: no subscription: {why}"));
-        let values = match confirmed {
-            Ok(Ok(values)) => values,
-            Ok(Err(error)) => {
-                return Err(Reply::of(&error).map_or_else(|| unavailable(error.to_string()), |r| r.failure(&place)));
-            }
-            Err(_) => return Err(unavailable("no answer in time".to_owned())),
-        };
-        for value in values {
-            if let Value::ServerError(error) = value {
+        let confirmed = timeout_at(deadline, connection.send_packed_command(&subscribe)).await;
+        let unavailable = |why: String| Failure::unavailable(format!("redis {address}: no subscription: {why}"));
+        match confirmed {
+            Ok(Ok(Value::ServerError(error))) => {
                 let detail = error.details().unwrap_or_default().to_owned();
-                return Err(Reply { code: error.code().to_owned(), detail }.failure(&place));
+                Err(Reply { code: error.code().to_owned(), detail }.failure(&address.to_string()))
             }
+            Ok(Ok(_)) => Ok(line),
+            Ok(Err(error)) => Err(Reply::of(&error)
+                .map_or_else(|| unavailable(error.to_string()), |reply| reply.failure(&address.to_string()))),
+            Err(_) => Err(unavailable("no answer in time".to_owned())),
         }
-        Ok(line)
     }
 
-    /// Whether the servers still answer, and still are the right ones.
-    async fn still_stands(
-        &self,
-        lines: &[Line],
-        subscribed: &BTreeMap<String, (Address, Vec<String>)>,
-    ) -> Result<(), Failure> {
-        let deadline = Instant::now() + self.timeout;
-        for line in lines {
+    /// Asks, again and again, whether the server still answers, and still is one of the right ones; says when not.
+    async fn stands(&self, line: &Line, address: &Address) -> Failure {
+        let ask = if matches!(*self.topology, Topology::Single(_)) { ASK.1 } else { ASK.0 };
+        loop {
+            tokio::time::sleep(ask).await;
+            let deadline = Instant::now() + self.timeout;
             let mut connection = line.connection();
             let ping = redis::cmd("PING");
-            match timeout_at(deadline, connection.send_packed_command(&ping)).await {
-                Ok(Ok(_)) => {}
-                _ => return Err(Failure::unavailable("redis: a subscription is not answered for")),
+            if !matches!(timeout_at(deadline, connection.send_packed_command(&ping)).await, Ok(Ok(_))) {
+                return Failure::unavailable("redis: a subscription is not answered for");
+            }
+            match self.topology.masters(deadline).await {
+                Ok(servers) if servers.iter().any(|server| server.address() == address) => {}
+                Ok(_) => return Failure::unavailable("redis: a subscription is on the wrong server now"),
+                // Nobody knows a better one.
+                Err(_) if self.topology.is_cluster() => {}
+                Err(failure) => return failure,
             }
         }
-        if self.places(deadline).await?.keys().ne(subscribed.keys()) {
-            return Err(Failure::unavailable("redis: a subscription is on the wrong server now"));
-        }
-        Ok(())
     }
 
     /// Hands a hint to everybody whose prefix the key begins with.
@@ -387,14 +385,11 @@ impl Lost {
 
 fn message(push: PushInfo) -> Option<Message> {
     match push.kind {
-        PushKind::Message | PushKind::SMessage => match push.data.get(1) {
-            Some(Value::BulkString(message)) => {
-                news::read(message).and_then(|wake| Some(Message::News(wake.key?, wake.change)))
-            }
+        PushKind::Message => match push.data.get(1) {
+            Some(Value::BulkString(message)) => news::read(message).map(|(key, change)| Message::News(key, change)),
             _ => None,
         },
-        // Sharded channels are unsubscribed by the server when their slot moves.
-        PushKind::Disconnection | PushKind::Unsubscribe | PushKind::SUnsubscribe => Some(Message::Ended),
+        PushKind::Disconnection | PushKind::Unsubscribe => Some(Message::Ended),
         _ => None,
     }
 }

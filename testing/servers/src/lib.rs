@@ -13,5 +13,5 @@ mod server;
 pub use find::{Missing, find, or_skip};
 pub use nats::{Nats, NatsCluster, NatsLogin, NatsOptions, NatsTls, nats_program};
 pub use ports::{free_port, free_port_below};
-pub use redis::{Redis, RedisCluster, RedisOptions, RedisPrograms, RedisSentinels, RedisTls};
+pub use redis::{Redis, RedisCluster, RedisClusterOptions, RedisOptions, RedisPrograms, RedisSentinels, RedisTls};
 pub use server::{Server, StartError};

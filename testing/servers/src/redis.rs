@@ -1,4 +1,6 @@
-//! Redis (or Valkey) servers: a single one, a cluster of three, a master with replicas watched by three Sentinels.
+//! Redis (or Valkey) servers: a single one, a master with replicas watched by three Sentinels; clusters are in `cluster`.
+
+mod cluster;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -8,6 +10,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+pub use self::cluster::{RedisCluster, RedisClusterOptions};
 use crate::{Missing, Server, StartError, find, free_port_below};
 
 const REMEDY: &str = "install the Debian packages redis-server, redis-sentinel and redis-tools";
@@ -61,12 +64,6 @@ pub struct Redis {
     folder: TempDir,
 }
 
-/// A cluster of three masters without replicas, which keep what they acknowledged.
-#[derive(Debug)]
-pub struct RedisCluster {
-    nodes: Vec<Redis>,
-}
-
 /// A master, two replicas and three Sentinels that call it [`RedisSentinels::MASTER`]; a dead master is replaced after
 /// two to four seconds.
 #[derive(Debug)]
@@ -113,24 +110,13 @@ impl RedisPrograms {
         self.launch("redis", command, options, port, folder)
     }
 
-    /// Starts three nodes and joins them to a cluster.
-    pub fn start_cluster(&self) -> Result<RedisCluster, StartError> {
-        let arguments = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"].map(str::to_owned).to_vec();
-        let options = RedisOptions { arguments, durable: true, ..RedisOptions::default() };
-        let nodes: Vec<Redis> = (0..3).map(|_| self.start(options.clone())).collect::<Result<_, _>>()?;
-        let mut create = vec!["--cluster".to_owned(), "create".to_owned()];
-        create.extend(nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)));
-        create.push("--cluster-yes".to_owned());
-        let said = nodes[0].cli(create);
-        let cluster = RedisCluster { nodes };
-        until("redis cluster", &said, || {
-            cluster.nodes.iter().all(|node| node.cli(["cluster", "info"]).contains("cluster_state:ok"))
-        })?;
-        Ok(cluster)
-    }
-
     /// Starts a master with two replicas, and three Sentinels that watch it.
     pub fn start_sentinels(&self) -> Result<RedisSentinels, StartError> {
+        self.start_sentinels_of(3)
+    }
+
+    /// The same with so many Sentinels.
+    pub fn start_sentinels_of(&self, count: usize) -> Result<RedisSentinels, StartError> {
         let master = self.start(RedisOptions::default())?;
         let port = master.port;
         let mut servers = vec![master];
@@ -138,13 +124,13 @@ impl RedisPrograms {
             let arguments = ["--replicaof", "127.0.0.1", &port.to_string()].map(str::to_owned).to_vec();
             servers.push(self.start(RedisOptions { arguments, ..RedisOptions::default() })?);
         }
-        let sentinels = (0..3).map(|_| self.start_sentinel(port)).collect::<Result<Vec<_>, _>>()?;
+        let sentinels = (0..count).map(|_| self.start_sentinel(port)).collect::<Result<Vec<_>, _>>()?;
         let all = RedisSentinels { sentinels, servers };
         until("redis sentinels", "", || {
             all.servers[0].cli(["info", "replication"]).contains("connected_slaves:2")
                 && all.sentinels.iter().all(|sentinel| {
                     let said = sentinel.cli(["info", "sentinel"]);
-                    said.contains("status=ok") && said.contains("slaves=2,sentinels=3")
+                    said.contains("status=ok") && said.contains(&format!("slaves=2,sentinels={count}"))
                 })
         })?;
         Ok(all)
@@ -229,6 +215,11 @@ impl Redis {
         self.server.stop();
     }
 
+    /// Whether it is stopped; also where it was killed.
+    pub fn is_stopped(&self) -> bool {
+        self.server.is_stopped()
+    }
+
     /// Lets it go on (SIGCONT).
     pub fn resume(&self) {
         self.server.resume();
@@ -279,30 +270,6 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-impl RedisCluster {
-    /// Its nodes.
-    pub fn nodes(&self) -> &[Redis] {
-        &self.nodes
-    }
-
-    /// Its nodes, to kill one.
-    pub fn nodes_mut(&mut self) -> &mut [Redis] {
-        &mut self.nodes
-    }
-
-    /// The URL that names all its nodes.
-    pub fn url(&self) -> String {
-        format!("redis-cluster://{}", hosts(&self.nodes))
-    }
-
-    /// Waits until every node says that the cluster is whole.
-    pub fn wait_until_whole(&self) -> Result<(), StartError> {
-        until("redis cluster", "", || {
-            self.nodes.iter().all(|node| node.cli(["cluster", "info"]).contains("cluster_state:ok"))
-        })
-    }
-}
-
 impl RedisSentinels {
     /// What the Sentinels call the master.
     pub const MASTER: &str = "tenure-test";
@@ -315,6 +282,11 @@ impl RedisSentinels {
     /// The Sentinels.
     pub fn sentinels(&self) -> &[Redis] {
         &self.sentinels
+    }
+
+    /// The Sentinels, to kill one.
+    pub fn sentinels_mut(&mut self) -> &mut [Redis] {
+        &mut self.sentinels
     }
 
     /// The server that most Sentinels call the master; waits while they do not agree.

@@ -101,7 +101,7 @@ impl Server {
     }
 
     /// Whether no thread of it runs; true where that cannot be seen.
-    fn is_stopped(&self) -> bool {
+    pub fn is_stopped(&self) -> bool {
         let Some(pid) = self.pid() else { return true };
         let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return true };
         threads.flatten().all(|thread| {

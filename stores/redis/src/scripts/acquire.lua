@@ -1,7 +1,6 @@
 -- ARGV: whether the server keeps what it acknowledged ('1'), for how many whole seconds the client knows it to be up, the
--- command that publishes, its channel; then for each item HOLDER NONCE TTL HOLD ABOVE NOTE. KEYS: for each item the lease
--- and its term record.
--- Answers: {'granted', TERM, LAST_NOTE}, or for a new tenure {'granted', TERM, LAST_NOTE, PUBLISHED}, {'held', HOLDER, TERM, PTTL}, {'foreign', VALUE, PTTL}, {'typed', TYPE, PTTL},
+-- channel for news; then for each item HOLDER NONCE TTL HOLD ABOVE NOTE. KEYS: for each item the lease and its term record.
+-- Answers: {'granted', TERM, LAST_NOTE}, {'held', HOLDER, TERM, PTTL}, {'foreign', VALUE, PTTL}, {'typed', TYPE, PTTL},
 -- {'young', MILLIS}, {'exhausted'}, {'error', TEXT}.
 local start
 
@@ -11,13 +10,15 @@ local function started()
     local info = redis.pcall('INFO', 'server')
     local up = type(info) == 'string' and tonumber(string.match(info, 'uptime_in_seconds:(%d+)'))
     start = seconds - (up or tonumber(ARGV[2])) + 1
+    if apart then start = math.max(start, seconds - apart.up + 1) end
   end
   return start
 end
 
 local function foreign(lease, record, kind, shown)
   -- So that lists find the key: a term record without a term says that somebody wants it as a lease.
-  if not redis.pcall('GET', record) then
+  local fine, kept = pcall(read_record, record)
+  if fine and not kept then
     -- It can wait where there is no memory for it.
     pcall(write_record, record, { ttl = '0', term = '0', nonce = '-', note = '' })
   end
@@ -26,7 +27,7 @@ end
 
 local function step(i)
   local lease, key = KEYS[2 * i - 1], KEYS[2 * i]
-  local at = 4 + 6 * (i - 1)
+  local at = 3 + 6 * (i - 1)
   local holder, nonce, ttl, hold = ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
   local above, note = tonumber(ARGV[at + 5]), ARGV[at + 6]
   local value, other = value_of(lease)
@@ -61,9 +62,11 @@ local function step(i)
     previous = record.previous
     if record.note ~= '' or not previous then previous = record.note end
   end
-  write_record(key, { ttl = ARGV[at + 3], stamp = seconds, term = term, nonce = nonce, note = note, previous = previous })
+  local kept = { ttl = ARGV[at + 3], stamp = seconds, term = term, nonce = nonce, note = note, previous = previous }
+  write_record(key, kept, true)
   redis.call('SET', lease, lease_value(holder, term, nonce, note, false), 'PX', ARGV[at + 3])
-  return { 'granted', term, previous or false, publish(ARGV[3], ARGV[4], 'taken', lease) }
+  publish(ARGV[3], 'taken', lease)
+  return { 'granted', term, previous or false }
 end
 
 local answers = {}

@@ -5,9 +5,8 @@ local function step(i)
   local value, other = value_of(lease)
   if other then return { 'typed', other, redis.call('PTTL', lease) } end
   if not value then return false end
-  local text = redis.pcall('GET', KEYS[2 * i])
-  local ttl = type(text) == 'string' and string.match(text, '^%d+ (%d+) ') or false
-  return { 'lease', shown(value), redis.call('PTTL', lease), ttl }
+  local fine, record = pcall(read_record, KEYS[2 * i])
+  return { 'lease', shown(value), redis.call('PTTL', lease), fine and record and record.ttl or false }
 end
 
 local answers = {}

@@ -5,6 +5,8 @@
 -- A server without memory to spare refuses SET as a script's first write, and no write after one that needs no memory. So
 -- what serves a lease that is there writes its PEXPIRE or DEL first; a new lease begins with SET, and is refused.
 local LIMIT = 4503599627370496
+-- What else there is to do about term records while a slot moves; see apart.lua.
+local apart
 local KEEP = 8 * 24 * 3600 * 1000
 
 local time = redis.call('TIME')
@@ -38,7 +40,8 @@ end
 -- Takes a term record apart, and says of which day it is; nil where there is none. One that cannot be read is an error
 -- of its key alone.
 local function read_record(key)
-  local text = redis.call('GET', key)
+  local text
+  if apart then text = apart.get(key) else text = redis.call('GET', key) end
   if not text then return nil end
   local day, ttl, stamp, term, nonce, note_bytes, previous_bytes, at =
     string.match(text, '^(%d+) (%d+) (%d+) (%d+) (%S+) (%d+) ([-%d]+) ()')
@@ -52,12 +55,16 @@ end
 
 -- The stamp is the second in which the last tenure was granted: a grant alone sets it. A release, a renewal or a removal
 -- may be about a tenure that an older state of the server brought back, and says nothing of those that it forgot.
-local function write_record(key, record)
+-- `here`: where its lease is made.
+local function write_record(key, record, here)
   local previous = record.previous
-  redis.call('SET', key, table.concat({
+  local text = table.concat({
     today, record.ttl, string.format('%.0f', record.stamp or 0), record.term, record.nonce, #record.note, previous and #previous or '-',
     record.note .. (previous or ''),
-  }, ' '), 'PX', string.format('%.0f', KEEP + tonumber(record.ttl)))
+  }, ' ')
+  local px = string.format('%.0f', KEEP + tonumber(record.ttl))
+  if apart then return apart.set(key, text, px, here) end
+  redis.call('SET', key, text, 'PX', px)
 end
 
 -- The record of a lease that is there: the one that was kept, or a new one where that was lost or cannot be read.

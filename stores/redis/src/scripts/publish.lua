@@ -1,6 +1,5 @@
--- Says what became of a lease: 'freed', or 'taken' by a new tenure. A refusal (by an access rule, or as the channel is on
--- another node) never undoes the step.
-local function publish(command, channel, change, lease)
-  if type(redis.pcall(command, channel, change .. ' ' .. lease)) == 'number' then return 'published' end
-  return 'unpublished'
+-- Says what became of a lease: 'freed', or 'taken' by a new tenure. In a cluster every node tells its subscribers. A refusal (by
+-- an access rule) never undoes the step.
+local function publish(channel, change, lease)
+  redis.pcall('PUBLISH', channel, change .. ' ' .. lease)
 end

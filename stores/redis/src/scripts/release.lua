@@ -1,8 +1,8 @@
--- ARGV: the command that publishes, its channel; then for each item 'TERM NONCE', NOTE. KEYS: for each item the lease
--- and its term record. Answers for each item: {'freed'}, {'freed', 'unpublished'}, {'not held'}, {'error', TEXT}.
+-- ARGV: the channel for news; then for each item 'TERM NONCE', NOTE. KEYS: for each item the lease and its term record.
+-- Answers for each item: {'freed'}, {'not held'}, {'error', TEXT}.
 local function step(i)
   local lease, key = KEYS[2 * i - 1], KEYS[2 * i]
-  local id, note = ARGV[2 * i + 1], ARGV[2 * i + 2]
+  local id, note = ARGV[2 * i], ARGV[2 * i + 1]
   local value, other = value_of(lease)
   if other then return { 'not held' } end
   local record
@@ -18,7 +18,8 @@ local function step(i)
   record.note, record.nonce = note, '-'
   redis.call('DEL', lease)
   write_record(key, record)
-  return { 'freed', publish(ARGV[1], ARGV[2], 'freed', lease) }
+  publish(ARGV[1], 'freed', lease)
+  return { 'freed' }
 end
 
 local answers = {}

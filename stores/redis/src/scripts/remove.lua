@@ -1,5 +1,5 @@
--- ARGV: the command that publishes, its channel. KEYS: a lease and its term record. Answers {'none'}, or what stood:
--- {'lease', VALUE, PTTL, TTL, PUBLISHED}, {'typed', TYPE, PTTL, false, PUBLISHED}, {'error', TEXT}.
+-- ARGV: the channel for news. KEYS: a lease and its term record. Answers {'none'}, or what stood: {'lease', VALUE, PTTL, TTL},
+-- {'typed', TYPE, PTTL}, {'error', TEXT}.
 local function step()
   local lease, key = KEYS[1], KEYS[2]
   local value, other = value_of(lease)
@@ -22,6 +22,7 @@ local function step()
     ttl, record.nonce = record.ttl, '-'
     write_record(key, record)
   end
-  return { value and 'lease' or 'typed', value and shown(value) or other, left, ttl, publish(ARGV[1], ARGV[2], 'freed', lease) }
+  publish(ARGV[1], 'freed', lease)
+  return { value and 'lease' or 'typed', value and shown(value) or other, left, ttl }
 end
 return guarded(step)

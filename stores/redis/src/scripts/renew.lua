@@ -32,7 +32,7 @@ local function step(i)
   if not holder then return { 'foreign', shown(value) } end
   if term .. ' ' .. nonce ~= id then return { 'lost', holder } end
   local record, day = record_for(key, term, nonce, ttl, note)
-  local same = record.ttl == ttl and day == today
+  local same = record.ttl == ttl and day == today and record.note == note
   record.ttl, record.note = ttl, note
   redis.call('PEXPIRE', lease, ttl)
   if old ~= note then

@@ -1,4 +1,4 @@
--- KEYS: a lease and its term record. Answers {'asked'}, {'nobody'}, {'error', TEXT}.
+-- KEYS: a lease. Answers {'asked'}, {'nobody'}, {'error', TEXT}.
 local function step()
   local value = value_of(KEYS[1])
   if not value then return { 'nobody' } end

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
-use tenure_conformance::{BuildError, Killable, Records, Rewindable, Stoppable, StoppableClient, StoreBuilder};
+use tenure_conformance::{
+    BuildError, Killable, Records, Rewindable, ShardFault, Shards, Stoppable, StoppableClient, StoreBuilder,
+};
 use tenure_redis::{RedisConfig, RedisStore};
 use tenure_store::{HolderId, LeaseKey, LeaseStore};
 use tenure_test_servers::{Redis, RedisCluster, RedisSentinels};
@@ -27,6 +29,10 @@ pub(crate) trait Servers: Send {
     fn comes_back(&self) -> bool {
         true
     }
+    /// Which of the servers keeps a lease of this name, where that depends on the name.
+    fn server_of(&self, _name: &str) -> Option<usize> {
+        None
+    }
     /// Whether a client finds it by the URL's address alone, so that a proxy can stand between.
     fn one_address(&self) -> Option<u16> {
         None
@@ -37,11 +43,13 @@ pub(crate) trait Servers: Send {
 pub(crate) struct Builder<S> {
     name: &'static str,
     servers: Mutex<S>,
+    // The one of several that failed.
+    failed: Mutex<Option<(usize, ShardFault)>>,
 }
 
 impl<S: Servers> Builder<S> {
     pub(crate) fn new(name: &'static str, servers: S) -> Self {
-        Builder { name, servers: Mutex::new(servers) }
+        Builder { name, servers: Mutex::new(servers), failed: Mutex::default() }
     }
 
     fn servers(&self) -> MutexGuard<'_, S> {
@@ -89,6 +97,10 @@ impl<S: Servers> StoreBuilder for Builder<S> {
 
     fn rewindable(&self) -> Option<&dyn Rewindable> {
         self.servers().comes_back().then_some(self)
+    }
+
+    fn shards(&self) -> Option<&dyn Shards> {
+        self.servers().server_of("").map(|_| self as &dyn Shards)
     }
 
     fn stoppable_client(&self) -> Option<BoxFuture<'_, Result<Box<dyn StoppableClient>, BuildError>>> {
@@ -157,6 +169,37 @@ impl<S: Servers> Rewindable for Builder<S> {
     }
 }
 
+impl<S: Servers> Shards for Builder<S> {
+    fn together(&self, one: &LeaseKey, other: &LeaseKey) -> bool {
+        let servers = self.servers();
+        servers.server_of(one.as_str()) == servers.server_of(other.as_str())
+    }
+
+    fn fail<'a>(&'a self, key: &'a LeaseKey, fault: ShardFault) -> BoxFuture<'a, Result<(), BuildError>> {
+        let mut servers = self.servers();
+        let at = servers.server_of(key.as_str()).unwrap_or_default();
+        match fault {
+            ShardFault::Killed => servers.all()[at].kill(),
+            ShardFault::Stopped => servers.all()[at].stop(),
+        }
+        *self.failed.lock().unwrap() = Some((at, fault));
+        ready(Ok(())).boxed()
+    }
+
+    fn mend(&self) -> BoxFuture<'_, Result<(), BuildError>> {
+        let mut servers = self.servers();
+        let mended = match self.failed.lock().unwrap().take() {
+            Some((at, ShardFault::Killed)) => servers.all()[at].start_again().map_err(BuildError::from),
+            Some((at, ShardFault::Stopped)) => {
+                servers.all()[at].resume();
+                Ok(())
+            }
+            None => Ok(()),
+        };
+        ready(mended.and_then(|()| servers.whole())).boxed()
+    }
+}
+
 impl Servers for Redis {
     fn url(&self) -> String {
         Redis::url(self)
@@ -182,6 +225,10 @@ impl Servers for RedisCluster {
 
     fn whole(&self) -> Result<(), BuildError> {
         Ok(self.wait_until_whole()?)
+    }
+
+    fn server_of(&self, name: &str) -> Option<usize> {
+        Some(RedisCluster::server_of(self, self.slot(name)))
     }
 }
 

@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use tenure_redis::{RedisConfig, RedisStore};
 use tenure_store::{
-    Claim, Claimed, Held, HolderId, LeaseKey, LeaseStore, Nonce, Note, Released, Renewed, StoreError, Term,
+    Claim, Claimed, Held, HolderId, LeaseKey, LeaseStore, Nonce, Note, Released, Renewed, StoreError, Term, Wake,
+    WakeStream,
 };
 use tokio::time::Instant;
 
@@ -70,6 +72,21 @@ pub(crate) async fn holder(store: &RedisStore, rival: &Claim) -> (String, Option
     match acquire(store, rival).await.unwrap() {
         Claimed::Held { by, term, remaining } => (by.to_string(), term, remaining),
         other => panic!("{:?} is not held: {other:?}", rival.key),
+    }
+}
+
+/// `from` claims and releases, `to` is told of it, claims, and releases too.
+pub(crate) async fn handed_on(from: &RedisStore, to: &RedisStore, wakes: &mut WakeStream, name: &str) {
+    let mut last = None;
+    for (store, process) in [(from, 101), (to, 102)] {
+        let claim = claim(name, process);
+        let own = held(&claim, granted(store, &claim).await);
+        assert!(Some(own.term) > last, "{} after {last:?}", own.term);
+        last = Some(own.term);
+        assert_eq!(release(store, &own).await.unwrap(), Released::Freed);
+        let freed = Wake::freed(own.key);
+        let heard = async { while wakes.next().await.expect("a watch that goes on") != freed {} };
+        tokio::time::timeout(PATIENCE, heard).await.unwrap_or_else(|_| panic!("no hint that {name} came free"));
     }
 }
 

@@ -1,0 +1,189 @@
+//! Redis clusters: which node serves what, nodes that fail, slots that move by hand.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::{Redis, RedisOptions, RedisPrograms, hosts, until};
+use crate::StartError;
+
+/// What a cluster is started with. The default has three masters, no replicas, and answers nobody while a slot is served by
+/// nobody, as Redis's own default is.
+#[derive(Clone, Debug)]
+pub struct RedisClusterOptions {
+    /// How many masters there are.
+    pub masters: usize,
+    /// How many replicas each of them has.
+    pub replicas: usize,
+    /// Whether slots that somebody serves are not served any more once another one is served by nobody
+    /// (`cluster-require-full-coverage`).
+    pub full_coverage: bool,
+    /// Whether nodes keep nothing but who they are, so that a kill loses all leases.
+    pub forgetful: bool,
+}
+
+/// A cluster. Its nodes keep what they acknowledged where they are not told otherwise; a node that is silent for 2 s is taken for dead by the others.
+#[derive(Debug)]
+pub struct RedisCluster {
+    nodes: Vec<Redis>,
+    // Which node serves each slot: known here, so that nobody has to be asked who may be stopped.
+    servers: Mutex<Vec<usize>>,
+}
+
+/// How many slots there are.
+const SLOTS: u16 = 16_384;
+
+impl Default for RedisClusterOptions {
+    fn default() -> Self {
+        RedisClusterOptions { masters: 3, replicas: 0, full_coverage: true, forgetful: false }
+    }
+}
+
+impl RedisPrograms {
+    /// Starts three nodes and joins them to a cluster.
+    pub fn start_cluster(&self) -> Result<RedisCluster, StartError> {
+        self.start_cluster_with(&RedisClusterOptions::default())
+    }
+
+    /// Starts nodes and joins them to a cluster. The masters come first.
+    pub fn start_cluster_with(&self, options: &RedisClusterOptions) -> Result<RedisCluster, StartError> {
+        let coverage = if options.full_coverage { "yes" } else { "no" };
+        let arguments = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"];
+        let arguments = arguments.into_iter().chain(["--cluster-require-full-coverage", coverage]);
+        let arguments = arguments.map(str::to_owned).collect();
+        let server = RedisOptions { arguments, durable: !options.forgetful, ..RedisOptions::default() };
+        let count = options.masters * (options.replicas + 1);
+        let nodes: Vec<Redis> = (0..count).map(|_| self.start(server.clone())).collect::<Result<_, _>>()?;
+        let mut create = vec!["--cluster".to_owned(), "create".to_owned()];
+        create.extend(nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)));
+        create.extend(["--cluster-replicas".to_owned(), options.replicas.to_string(), "--cluster-yes".to_owned()]);
+        let said = nodes[0].cli(create);
+        let mut cluster = RedisCluster { nodes, servers: Mutex::default() };
+        until("redis cluster", &said, || {
+            cluster.is_whole()
+                && cluster.nodes[options.masters..]
+                    .iter()
+                    .all(|node| node.cli(["info", "replication"]).contains("master_link_status:up"))
+        })?;
+        cluster.servers = Mutex::new(cluster.servers_by_slot());
+        Ok(cluster)
+    }
+}
+
+impl RedisCluster {
+    /// Its nodes.
+    pub fn nodes(&self) -> &[Redis] {
+        &self.nodes
+    }
+
+    /// Its nodes, to kill one.
+    pub fn nodes_mut(&mut self) -> &mut [Redis] {
+        &mut self.nodes
+    }
+
+    /// The URL that names all its nodes.
+    pub fn url(&self) -> String {
+        format!("redis-cluster://{}", hosts(&self.nodes))
+    }
+
+    /// Waits until every node says that the cluster is whole.
+    pub fn wait_until_whole(&self) -> Result<(), StartError> {
+        until("redis cluster", "", || self.is_whole())
+    }
+
+    fn is_whole(&self) -> bool {
+        self.nodes.iter().all(|node| {
+            let said = node.cli(["cluster", "info"]);
+            said.contains("cluster_state:ok")
+                && said.contains("cluster_slots_fail:0")
+                && said.contains("cluster_slots_pfail:0")
+        })
+    }
+
+    /// The slot of a name: CRC16 of what is in its first braces, where there is something, else of the whole.
+    pub fn slot(&self, name: &str) -> u16 {
+        let tag = name.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map(|(tag, _)| tag);
+        let hashed = tag.filter(|tag| !tag.is_empty()).unwrap_or(name);
+        let crc = hashed.bytes().fold(0_u16, |crc, byte| {
+            (0..8).fold(crc ^ (u16::from(byte) << 8), |crc, _| (crc << 1) ^ if crc & 0x8000 == 0 { 0 } else { 0x1021 })
+        });
+        crc % SLOTS
+    }
+
+    /// The node that serves a slot, by its number.
+    pub fn server_of(&self, slot: u16) -> usize {
+        self.servers().get(usize::from(slot)).copied().unwrap_or_default()
+    }
+
+    /// Opens a slot for its move: `from` sends on whoever asks for a key that it has not got, `to` serves who was sent.
+    pub fn open_slot(&self, slot: u16, from: usize, to: usize) {
+        let slot = slot.to_string();
+        self.must(to, ["cluster", "setslot", &slot, "importing", &self.id(from)]);
+        self.must(from, ["cluster", "setslot", &slot, "migrating", &self.id(to)]);
+    }
+
+    /// Moves one key; answers whether there was such a key. Where the target has one of that name already it is tried again for
+    /// some seconds, as an operator would.
+    pub fn move_key(&self, name: &str, from: usize, to: usize) -> bool {
+        let mut tries = 100;
+        loop {
+            let to = self.nodes[to].port.to_string();
+            let said = self.nodes[from].cli(["migrate", "127.0.0.1", &to, name, "0", "5000"]);
+            match said.trim() {
+                "OK" => return true,
+                "NOKEY" => return false,
+                said => assert!(said.contains("BUSYKEY") && tries > 0, "{said}"),
+            }
+            tries -= 1;
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    }
+
+    /// The keys of a slot that a node has.
+    pub fn keys_in(&self, slot: u16, node: usize) -> Vec<String> {
+        let said = self.nodes[node].cli(["cluster", "getkeysinslot", &slot.to_string(), "1000"]);
+        said.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// Closes a slot after its move: it is `to`'s from now on, and every node comes to know.
+    pub fn close_slot(&self, slot: u16, from: usize, to: usize) {
+        let (text, id) = (slot.to_string(), self.id(to));
+        let others = (0..self.nodes.len()).filter(|node| *node != from && *node != to);
+        for node in [to, from].into_iter().chain(others) {
+            // A replica does not take it, and learns it from its master.
+            self.nodes[node].cli(["cluster", "setslot", &text, "node", &id]);
+        }
+        self.servers()[usize::from(slot)] = to;
+    }
+
+    /// As the first node knows it.
+    fn servers_by_slot(&self) -> Vec<usize> {
+        let mut servers = vec![0; usize::from(SLOTS)];
+        // ID HOST:PORT@BUS FLAGS MASTER PING PONG EPOCH LINK RANGE...
+        for line in self.nodes[0].cli(["cluster", "nodes"]).lines() {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let port = words.get(1).and_then(|address| address.split('@').next()?.rsplit(':').next()?.parse().ok());
+            let Some(at) = self.nodes.iter().position(|node| Some(node.port) == port) else { continue };
+            for range in words.iter().skip(8) {
+                let (first, last) = range.split_once('-').unwrap_or((range, range));
+                if let (Ok(first), Ok(last)) = (first.parse::<usize>(), last.parse::<usize>())
+                    && let Some(slots) = servers.get_mut(first..=last)
+                {
+                    slots.fill(at);
+                }
+            }
+        }
+        servers
+    }
+
+    fn id(&self, node: usize) -> String {
+        self.nodes[node].cli(["cluster", "myid"]).trim().to_owned()
+    }
+
+    fn must<const N: usize>(&self, node: usize, arguments: [&str; N]) {
+        let said = self.nodes[node].cli(arguments);
+        assert_eq!(said.trim(), "OK", "{arguments:?}");
+    }
+
+    fn servers(&self) -> MutexGuard<'_, Vec<usize>> {
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
