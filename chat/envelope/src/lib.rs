@@ -12,6 +12,7 @@ mod anomaly;
 mod builder;
 mod emotes;
 mod gap;
+mod gifs;
 mod header;
 mod id;
 mod json;

@@ -10,7 +10,7 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
     let command = prop::sample::select(vec!["PRIVMSG", "USERNOTICE", "CLEARCHAT", "CLEARMSG", "ROOMSTATE"]);
     let key = prop_oneof![
         4 => prop::sample::select(vec![
-            "id", "room-id", "tmi-sent-ts", "emotes", "badges", "color", "bits", "mod", "display-name", "login", "msg-id",
+            "id", "room-id", "tmi-sent-ts", "emotes", "gifs", "badges", "color", "bits", "mod", "display-name", "login", "msg-id",
             "msg-param-a", "msg-param-b", "slow", "followers-only", "ban-duration", "source-room-id", "source-id",
             "reply-parent-msg-id", "reply-parent-msg-body", "system-msg", "target-msg-id", "x", "y", "",
         ]).prop_map(|key| key.as_bytes().to_vec()),
@@ -167,9 +167,18 @@ fn ids_are_version_5_uuids() {
 /// Lines without an envelope leave nothing behind.
 #[test]
 fn other_lines_have_no_envelope() {
-    for line in
-        ["PING :x", ":a!a@a JOIN #a", ":tmi.twitch.tv NOTICE #a :no", "@id=x PRIVMSG a :b", "PRIVMSG # :b", "PRIVMSG"]
-    {
+    for line in [
+        "PING :x",
+        ":a!a@a JOIN #a",
+        ":tmi.twitch.tv NOTICE #a :no",
+        "@id=x PRIVMSG a :b",
+        "PRIVMSG # :b",
+        "PRIVMSG",
+        "CLEARCHAT",
+        "CLEARCHAT *",
+        "CLEARCHAT # :a",
+        "CLEARMSG tmi.twitch.tv :a",
+    ] {
         let mut out = Vec::new();
         assert_eq!(Builder::new().build(&tenure_irc::parse(line.as_bytes()).unwrap(), 1, &mut out), None, "{line}");
         assert!(out.is_empty());
