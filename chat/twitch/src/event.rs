@@ -83,6 +83,8 @@ pub enum LostReason {
     Network(String),
     /// The server closed it.
     ServerClosed,
+    /// The server closed it because it was asked too often.
+    TooFast,
     /// Silence, PING, and silence again.
     Unresponsive,
     /// The server did not finish the login in time.
@@ -101,6 +103,7 @@ impl LostReason {
         match self {
             LostReason::Network(_) => "network",
             LostReason::ServerClosed => "server_closed",
+            LostReason::TooFast => "too_fast",
             LostReason::Unresponsive => "unresponsive",
             LostReason::LoginTimeout => "login_timeout",
             LostReason::LoginFailed(_) => "login_failed",
@@ -115,6 +118,7 @@ impl fmt::Display for LostReason {
         match self {
             LostReason::Network(words) => f.write_str(words),
             LostReason::ServerClosed => f.write_str("the server closed the connection"),
+            LostReason::TooFast => f.write_str("the server closed the connection: it was asked too often"),
             LostReason::Unresponsive => f.write_str("the server did not answer PING"),
             LostReason::LoginTimeout => f.write_str("the server did not finish the login in time"),
             LostReason::LoginFailed(failure) => failure.fmt(f),

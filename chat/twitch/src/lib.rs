@@ -4,6 +4,7 @@
 //! one bounded channel. When that is full the sockets are not read; nothing else tells of slowness. Policy lives in
 //! `tenure-irc`; here are sockets, TLS, clocks and the order in which connections follow one another.
 
+mod budgets;
 mod clock;
 mod config;
 mod error;
@@ -19,6 +20,7 @@ mod tls;
 mod url;
 mod websocket;
 
+pub use budgets::{Budgets, Left};
 pub use config::{Credentials, ReaderConfig};
 pub use error::ReaderError;
 pub use event::{LostReason, ReaderEvent};

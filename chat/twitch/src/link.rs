@@ -13,8 +13,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::budgets::LoginAttempt;
 use crate::clock::unix_ms;
-use crate::shared::{Gone, Shared, lock};
+use crate::shared::{Gone, Shared};
 use crate::socket::Socket;
 use crate::{ConnectionState, LostReason, ReaderEvent};
 
@@ -54,6 +55,7 @@ pub(crate) struct Link {
     /// Cancelled when a newer connection has taken over.
     retire: CancellationToken,
     connection: Connection,
+    login: LoginAttempt,
     lines: LineSplitter,
     /// Lines to write, written together.
     out: Vec<u8>,
@@ -83,6 +85,7 @@ impl Link {
         id: u32,
         shared: Arc<Shared>,
         channels: &[String],
+        login: LoginAttempt,
         reports: mpsc::Sender<Report>,
         retire: CancellationToken,
     ) -> Self {
@@ -98,6 +101,7 @@ impl Link {
             reports,
             retire,
             connection,
+            login,
             lines: LineSplitter::new(),
             out: Vec::new(),
             alive_ms: None,
@@ -119,10 +123,41 @@ impl Link {
         };
         self.shared.forget(self.id);
         let End::Lost(reason) = end else { return };
+        self.mind_budgets(&reason);
         tokio::select! {
             () = stop.cancelled() => (),
             _ = Box::pin(self.tell_loss(reason)) => (),
         }
+    }
+
+    /// A server that ends a connection while logins or JOINs are unanswered may have done so for its budget: then those
+    /// that follow are made more slowly.
+    fn mind_budgets(&self, reason: &LostReason) {
+        let now = self.shared.clock.now();
+        let (logs_in, joins) = (self.logs_in(), self.connection.awaited() > 0);
+        match reason {
+            LostReason::LoginFailed(LoginFailure::TooFast) => self.login.overrun(),
+            LostReason::TooFast if logs_in => self.login.overrun(),
+            LostReason::TooFast if joins => self.shared.budgets.joins().overrun(now),
+            LostReason::ServerClosed | LostReason::Network(_) if logs_in && self.login.closed() => {}
+            LostReason::ServerClosed | LostReason::Network(_) if joins && self.shared.budgets.joins().closed(now) => {}
+            _ => return,
+        }
+        self.goes_slower(reason.code());
+    }
+
+    /// Whether a login was sent and not answered.
+    fn logs_in(&self) -> bool {
+        self.up_since.is_none() && self.login.is_made()
+    }
+
+    fn awaits_an_answer(&self) -> bool {
+        self.logs_in() || self.connection.awaited() > 0
+    }
+
+    fn goes_slower(&self, code: &str) {
+        self.shared.counters.overruns.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(connection = self.id, code, "irc server was asked too often: more slowly from now on");
     }
 
     async fn tell_loss(&mut self, reason: LostReason) -> Result<(), Gone> {
@@ -160,6 +195,7 @@ impl Link {
             status.state = ConnectionState::LoggingIn;
             status.local_addr = local_addr;
         });
+        self.login.made();
         self.connection.handle(self.shared.clock.now(), Input::Connected);
         let mut buffer = vec![0; READ_BUFFER];
         let retire = self.retire.clone();
@@ -175,6 +211,9 @@ impl Link {
             tokio::select! {
                 biased;
                 read = socket.read(&mut buffer) => match read {
+                    Ok(0) if self.awaits_an_answer() && socket.broke_policy() => {
+                        return Err(End::Lost(LostReason::TooFast));
+                    }
                     Ok(0) => return Err(End::Lost(LostReason::ServerClosed)),
                     Ok(length) => self.take(&buffer[..length]).await?,
                     Err(error) => return Err(lost(format!("reading failed: {error}"))),
@@ -252,7 +291,7 @@ impl Link {
     async fn follow_protocol(&mut self) -> Result<Option<LostBecause>, Gone> {
         loop {
             let now = self.shared.clock.now();
-            let output = self.connection.poll(now, &mut lock(&self.shared.joins));
+            let output = self.connection.poll(now, &mut self.shared.budgets.joins());
             let Some(output) = output else { break };
             if let Some(because) = self.perform(output, unix_ms()).await? {
                 return Ok(Some(because));
@@ -279,6 +318,7 @@ impl Link {
         match event {
             Event::LoggedIn { nick } => {
                 tracing::info!(connection, nick, "irc connected");
+                self.login.answered();
                 self.up_since = Some(Instant::now());
                 self.alive_ms = Some(at_unix_ms);
                 self.shared.update(connection, |status| {
@@ -288,8 +328,16 @@ impl Link {
                 });
                 self.give(ReaderEvent::Connected { connection, at_unix_ms }).await
             }
-            // The disconnect that follows carries the failure.
-            Event::LoginFailed(_) => Ok(()),
+            Event::LoginFailed(_) => {
+                // The disconnect that follows carries the failure.
+                self.login.answered();
+                Ok(())
+            }
+            Event::TooFast => {
+                self.shared.budgets.joins().overrun(self.shared.clock.now());
+                self.goes_slower("too_fast");
+                Ok(())
+            }
             Event::Joined { channel } => {
                 tracing::info!(connection, channel, "irc channel joined");
                 self.show_joined();

@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
-use crate::LostReason;
+use crate::{Left, LostReason};
 
 /// What a reader is doing, at one moment.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct ReaderStatus {
     /// The connections that are open or being opened, oldest first.
     pub connections: Vec<ConnectionStatus>,
@@ -21,6 +21,10 @@ pub struct ReaderStatus {
     pub refused_lines: u64,
     /// How often a connection had to wait because nobody took its events.
     pub stalls: u64,
+    /// How often the server has said, or shown by closing a connection, that it was asked too often.
+    pub overruns: u64,
+    /// What is left of the budgets.
+    pub budgets: [Left; 2],
     /// When the last chat line was read.
     pub last_line_at_unix_ms: Option<u64>,
 }

@@ -15,6 +15,7 @@ use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::http::Uri;
 use tokio_tungstenite::tungstenite::http::header::LOCATION;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
@@ -36,6 +37,8 @@ pub(crate) struct WebSocket<S> {
     unended: bool,
     /// The server has said goodbye.
     over: bool,
+    /// For a policy that was broken.
+    broke_policy: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
@@ -48,7 +51,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             .max_message_size(Some(MESSAGE_LIMIT))
             .max_frame_size(Some(MESSAGE_LIMIT));
         match client_async_with_config(uri, stream, Some(config)).await {
-            Ok((frames, _)) => Ok(WebSocket { frames, unread: Bytes::new(), unended: false, over: false }),
+            Ok((frames, _)) => {
+                Ok(WebSocket { frames, unread: Bytes::new(), unended: false, over: false, broke_policy: false })
+            }
             Err(Error::Http(answer)) => {
                 let to_tls = answer.headers().get(LOCATION).is_some_and(|to| to.as_bytes().starts_with(b"https:"));
                 let hint = if to_tls && !url.is_tls() { ": it wants TLS, so use wss://" } else { "" };
@@ -61,6 +66,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// The stream underneath.
     pub(crate) fn get_ref(&self) -> &S {
         self.frames.get_ref()
+    }
+
+    /// Whether the server has closed with the code for a policy that was broken (RFC 6455, section 7.4.1).
+    pub(crate) fn broke_policy(&self) -> bool {
+        self.broke_policy
     }
 
     /// A message has come, whole.
@@ -85,7 +95,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocket<S> {
                 Some(Ok(Message::Text(text))) => this.begin(text.into()),
                 Some(Ok(Message::Binary(bytes))) => this.begin(bytes),
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
-                Some(Ok(Message::Close(_))) => {
+                Some(Ok(Message::Close(goodbye))) => {
+                    this.broke_policy = goodbye.is_some_and(|goodbye| goodbye.code == CloseCode::Policy);
                     // The answer is courtesy: it goes out if it can go at once.
                     let _ = Pin::new(&mut this.frames).poll_flush(cx);
                     this.over = true;

@@ -1,6 +1,7 @@
 //! End to end: the built binary, real processes, the simulated Twitch, and a checker that trusts none of them.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod budgets;
 mod commands;
 mod config;
 mod coverage;
