@@ -102,6 +102,11 @@ pub fn channel_of<'a>(line: &Message<'a>) -> Cow<'a, str> {
     String::from_utf8_lossy(addressed.map_or(&[][..], |addressed| addressed.channel))
 }
 
+/// When Twitch sent a line, in milliseconds since 1970; `None` where it does not say, or not so that it can be shown.
+pub fn sent_at_ms(line: &Message<'_>) -> Option<u64> {
+    line.tags().get(b"tmi-sent-ts").and_then(parse_number).filter(|ms| *ms <= LATEST_MS)
+}
+
 /// Where a line was said, and what.
 struct Addressed<'a> {
     /// Without `#`; never empty.

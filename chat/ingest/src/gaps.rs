@@ -8,6 +8,7 @@ use tenure_envelope::EnvelopeId;
 
 use crate::cover::{CoverNote, Interruption};
 use crate::ids::IdMap;
+use crate::lines::Fates;
 use crate::ring::Entry;
 
 /// Why a channel's interval is not covered, as the gap envelope says it.
@@ -16,6 +17,8 @@ pub const NOT_COVERED: &str = "not_covered";
 pub const RING_OVERFLOW: &str = "ring_overflow";
 /// The bus refused the message for good, and so did the finalizer.
 pub const REFUSED: &str = "refused";
+/// A line was longer than any client could take.
+pub const LINE_TOO_LONG: &str = "line_too_long";
 
 /// A gap that is certain: to be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,12 +38,20 @@ pub struct Found {
 #[derive(Debug)]
 pub struct Gaps {
     undecided: BTreeMap<String, Undecided>,
-    forced_out: IdMap<(String, u64)>,
+    forced_out: IdMap<ForcedOut>,
     overflowed: BTreeMap<String, (u64, u64)>,
     overflow_due: Option<Time>,
     announced: IdMap<Found>,
     decide_after: Duration,
     give_up_after: Duration,
+    fates: Fates,
+}
+
+#[derive(Debug)]
+struct ForcedOut {
+    channel: String,
+    at_ms: u64,
+    is_line: bool,
 }
 
 #[derive(Debug)]
@@ -70,7 +81,18 @@ impl Gaps {
             announced: IdMap::default(),
             decide_after,
             give_up_after,
+            fates: Fates::default(),
         }
+    }
+
+    /// What became of the lines that were forced out.
+    pub fn fates(&self) -> Fates {
+        self.fates
+    }
+
+    /// How many lines were forced out of which it is not known yet whether somebody else publishes them.
+    pub fn held_lines(&self) -> usize {
+        self.forced_out.values().filter(|entry| entry.is_line).count()
     }
 
     /// An interval that this instance did not read.
@@ -99,7 +121,7 @@ impl Gaps {
     pub fn pending(&self) -> BTreeMap<String, u64> {
         let undecided = self.undecided.iter().map(|(channel, undecided)| (channel, undecided.from_ms));
         let announced = self.announced.values().map(|found| (&found.channel, found.from_ms));
-        let forced_out = self.forced_out.values().map(|(channel, at_ms)| (channel, *at_ms));
+        let forced_out = self.forced_out.values().map(|entry| (&entry.channel, entry.at_ms));
         let overflowed = self.overflowed.iter().map(|(channel, (from_ms, _))| (channel, *from_ms));
         let mut pending: BTreeMap<String, u64> = BTreeMap::new();
         for (channel, from_ms) in undecided.chain(announced).chain(forced_out).chain(overflowed) {
@@ -114,6 +136,7 @@ impl Gaps {
     /// Forgets everything: somebody else leads, and finds in the last note what is left to answer for.
     pub fn forget(&mut self) {
         self.undecided.clear();
+        self.fates.gap += self.held_lines() as u64;
         self.forced_out.clear();
         self.overflowed.clear();
         self.overflow_due = None;
@@ -163,11 +186,17 @@ impl Gaps {
     pub fn forced_out(&mut self, entries: Vec<Entry>) {
         for entry in entries {
             let channel = entry.message.channel.to_string();
+            let is_line = entry.standing.is_line();
             if let Some(found) = self.announced.remove(&entry.message.id) {
                 widen(&mut self.overflowed, channel, found.from_ms, found.until_ms);
             } else if self.forced_out.len() < MOST_FORCED_OUT {
-                self.forced_out.insert(entry.message.id, (channel, entry.read_at_ms));
+                let forced_out = ForcedOut { channel, at_ms: entry.read_at_ms, is_line };
+                // The same line may have been read, and forced out, before.
+                if self.forced_out.insert(entry.message.id, forced_out).is_some_and(|before| before.is_line) {
+                    self.fates.gap += 1;
+                }
             } else {
+                self.fates.gap += u64::from(is_line);
                 widen(&mut self.overflowed, channel, entry.read_at_ms, entry.read_at_ms);
             }
         }
@@ -175,7 +204,9 @@ impl Gaps {
 
     /// An id was seen on the bus: a gap's own, or one that was forced out here and that another instance has published.
     pub fn appeared(&mut self, id: &EnvelopeId) {
-        self.forced_out.remove(id);
+        if self.forced_out.remove(id).is_some_and(|entry| entry.is_line) {
+            self.fates.known += 1;
+        }
         self.announced.remove(id);
     }
 
@@ -197,7 +228,8 @@ impl Gaps {
             return Vec::new();
         }
         self.overflow_due = None;
-        for (_, (channel, at_ms)) in self.forced_out.drain() {
+        for (_, ForcedOut { channel, at_ms, is_line }) in self.forced_out.drain() {
+            self.fates.gap += u64::from(is_line);
             widen(&mut self.overflowed, channel, at_ms, at_ms);
         }
         std::mem::take(&mut self.overflowed)
@@ -216,6 +248,7 @@ fn widen(intervals: &mut BTreeMap<String, (u64, u64)>, channel: String, from_ms:
 mod tests {
     use super::*;
     use crate::cover::Span;
+    use crate::ring::Standing;
 
     fn gaps() -> Gaps {
         Gaps::new(Duration::from_secs(5), Duration::from_secs(20))
@@ -297,7 +330,7 @@ mod tests {
             },
             read_at: Time::ZERO,
             read_at_ms: at_ms,
-            live: false,
+            standing: Standing::Line,
         };
         let mut gaps = gaps();
         gaps.forced_out(vec![entry(1, 10), entry(2, 20), entry(3, 30)]);
@@ -308,6 +341,7 @@ mod tests {
         assert_eq!(gaps.take_overflow(Time::from_millis(4_000)), [], "another instance may publish it");
         let found = gaps.take_overflow(LATER);
         assert_eq!((found[0].from_ms, found[0].until_ms, found[0].reason.as_str()), (10, 20, RING_OVERFLOW));
+        assert_eq!((gaps.fates(), gaps.held_lines()), (Fates { known: 1, gap: 2, ..Fates::default() }, 0));
         assert!(!gaps.overflowed());
     }
 }

@@ -3,6 +3,7 @@
 //! Data flows one way: ownership -> joined channels -> socket lines -> envelope -> bus. [`Coverage`] decides who publishes
 //! what; [`pipeline`] runs it; [`Daemon`] adds the election and the reader.
 
+mod complaints;
 mod config;
 mod cover;
 mod coverage;
@@ -11,6 +12,7 @@ mod fleet;
 mod follower;
 mod gaps;
 mod ids;
+mod lines;
 mod names;
 pub mod pipeline;
 mod publication;
@@ -25,8 +27,9 @@ pub use cover::{Cover, CoverNote, Interruption, Span};
 pub use coverage::{Counts, Coverage, CoverageConfig, Handout, Role};
 pub use daemon::{Daemon, DaemonError, View};
 pub use fleet::Fleet;
-pub use gaps::{Found, Gaps, NOT_COVERED, REFUSED, RING_OVERFLOW};
-pub use ring::{Entry, Inserted, Ring, RingLimits};
+pub use gaps::{Found, Gaps, LINE_TOO_LONG, NOT_COVERED, REFUSED, RING_OVERFLOW};
+pub use lines::{Fates, Lines};
+pub use ring::{Entry, Inserted, Ring, RingLimits, Standing};
 pub use seen::Seen;
 pub use shutdown::Shutdown;
 pub use snapshot::Snapshot;

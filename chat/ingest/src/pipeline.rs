@@ -23,11 +23,13 @@ use tenure_envelope::Builder;
 use tenure_twitch::ReaderEvent;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::complaints::Complaints;
 use crate::cover::{Cover, CoverNote};
 use crate::coverage::{Coverage, CoverageConfig};
 use crate::fleet::Fleet;
 use crate::follower::Following;
 use crate::gaps::Gaps;
+use crate::lines::Fates;
 use crate::names::Names;
 use crate::publication::{Finalization, Retries};
 use crate::rooms::Rooms;
@@ -129,6 +131,9 @@ pub fn start(mut config: PipelineConfig, bus: Arc<dyn Bus>, fleet: Option<Fleet>
         coverage: Coverage::new(config.coverage),
         cover: Cover::new(config.channels.iter().map(String::as_str)),
         gaps: Gaps::new(config.coverage.repair_after, config.ttl.saturating_mul(2)),
+        received: 0,
+        fates: Fates::default(),
+        complaints: Complaints::default(),
         rooms: Rooms::new(config.channels.len()),
         names: Names::default(),
         builder: Builder::new(),
@@ -160,6 +165,10 @@ struct Pipeline {
     coverage: Coverage,
     cover: Cover,
     gaps: Gaps,
+    /// How many lines came in, and what became of those that are no entries; coverage and gaps know of the others.
+    received: u64,
+    fates: Fates,
+    complaints: Complaints,
     rooms: Rooms,
     names: Names,
     builder: Builder,

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use tenure_irc::{LoginFailure, Verdict};
+use tenure_irc::{LoginFailure, ParseError, Verdict};
 
 /// One thing that a reader has to say. Events of one connection come in the order of its socket; several connections
 /// mix. Times are of this machine's wall clock.
@@ -19,6 +19,30 @@ pub enum ReaderEvent {
         line: Bytes,
         /// When its last byte was read.
         received_at_unix_ms: u64,
+    },
+    /// A line that is longer than 16 KiB: it is not given, for no client could take it.
+    TooLong {
+        /// Which connection.
+        connection: u32,
+        /// Its first 16 KiB.
+        beginning: Bytes,
+        /// When so much of it had been read.
+        received_at_unix_ms: u64,
+    },
+    /// A line that is no message.
+    NoMessage {
+        /// Which connection.
+        connection: u32,
+        /// What is wrong with it.
+        error: ParseError,
+    },
+    /// Lines of the protocol's own were read, and answered where they ask for it: PING, PONG, JOIN, numerics and the
+    /// like.
+    Protocol {
+        /// Which connection.
+        connection: u32,
+        /// How many, since this was last said.
+        lines: u64,
     },
     /// The connection is logged in.
     Connected {

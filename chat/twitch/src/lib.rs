@@ -26,5 +26,5 @@ pub use error::ReaderError;
 pub use event::{LostReason, ReaderEvent};
 pub use reader::Reader;
 pub use status::{ConnectionState, ConnectionStatus, LastError, ReaderStatus};
-pub use tenure_irc::{LoginFailure, Secret, Timing, Verdict, is_channel_name};
+pub use tenure_irc::{LoginFailure, ParseError, Secret, Timing, Verdict, is_channel_name};
 pub use url::IrcUrl;

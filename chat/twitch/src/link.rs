@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tenure_irc::{
-    Connection, Disposition, Event, Input, LineSplitter, LoginFailure, LostBecause, Output, Settings, parse,
+    Connection, Disposition, Event, Input, LineSplitter, LoginFailure, LostBecause, Output, Piece, Settings, parse,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
@@ -62,7 +62,8 @@ pub(crate) struct Link {
     /// The last moment of which it is sure that everything sent by then was given up, and when that was last told.
     alive_ms: Option<u64>,
     told_alive_ms: u64,
-    skipped: u64,
+    /// Lines of the protocol's own that were read and not told yet.
+    protocol: u64,
     up_since: Option<Instant>,
     settled: bool,
     stalled: bool,
@@ -106,7 +107,7 @@ impl Link {
             out: Vec::new(),
             alive_ms: None,
             told_alive_ms: 0,
-            skipped: 0,
+            protocol: 0,
             up_since: None,
             settled: false,
             stalled: false,
@@ -161,6 +162,7 @@ impl Link {
     }
 
     async fn tell_loss(&mut self, reason: LostReason) -> Result<(), Gone> {
+        self.tell_protocol().await?;
         if reason != LostReason::Replaced {
             tracing::warn!(connection = self.id, code = reason.code(), %reason, "irc connection lost");
             self.shared.note_error(&reason);
@@ -236,16 +238,30 @@ impl Link {
         self.connection.handle(now, Input::Heard);
         let mut at = 0;
         loop {
-            let (line, taken) = self.lines.take(&bytes[at..]);
+            let (piece, taken) = self.lines.take(&bytes[at..]);
             at += taken;
-            let Some(line) = line else { break };
-            let Ok(message) = parse(line) else {
-                self.shared.counters.refused.fetch_add(1, Ordering::Relaxed);
-                continue;
+            let line = match piece {
+                Some(Piece::Line(line)) => line,
+                Some(Piece::TooLong(beginning)) => {
+                    self.shared.counters.skipped.fetch_add(1, Ordering::Relaxed);
+                    let (connection, beginning) = (self.id, Bytes::copy_from_slice(beginning));
+                    self.give(ReaderEvent::TooLong { connection, beginning, received_at_unix_ms: at_ms }).await?;
+                    continue;
+                }
+                None => break,
+            };
+            let message = match parse(line) {
+                Ok(message) => message,
+                Err(error) => {
+                    self.shared.counters.refused.fetch_add(1, Ordering::Relaxed);
+                    self.give(ReaderEvent::NoMessage { connection: self.id, error }).await?;
+                    continue;
+                }
             };
             let disposition = self.connection.receive(now, &message);
             // What the line led to comes before the line itself: a channel is joined before its first line.
             let line = (disposition == Disposition::Deliver).then(|| Bytes::copy_from_slice(line));
+            self.protocol += u64::from(line.is_none());
             while let Some(output) = self.connection.poll_queued(now) {
                 if let Some(because) = self.perform(output, at_ms).await? {
                     self.write_nothing_more();
@@ -258,9 +274,7 @@ impl Link {
                 self.give(ReaderEvent::Line { connection: self.id, line, received_at_unix_ms: at_ms }).await?;
             }
         }
-        let skipped = self.lines.skipped();
-        self.shared.counters.skipped.fetch_add(skipped - self.skipped, Ordering::Relaxed);
-        self.skipped = skipped;
+        self.tell_protocol().await?;
         self.tell_alive(at_ms).await?;
         let now = self.shared.clock.now();
         if std::mem::take(&mut self.stalled) {
@@ -271,6 +285,13 @@ impl Link {
             self.connection.handle(now, Input::Timeout);
         }
         Ok(())
+    }
+
+    async fn tell_protocol(&mut self) -> Result<(), Gone> {
+        match std::mem::take(&mut self.protocol) {
+            0 => Ok(()),
+            lines => self.give(ReaderEvent::Protocol { connection: self.id, lines }).await,
+        }
     }
 
     /// A line of which only the beginning has come is not covered yet, so the moment moves on between lines only.
@@ -341,10 +362,16 @@ impl Link {
             Event::Joined { channel } => {
                 tracing::info!(connection, channel, "irc channel joined");
                 self.show_joined();
+                self.shared.update(connection, |status| {
+                    status.failed.remove(&channel);
+                });
                 self.give(ReaderEvent::Joined { connection, channel, at_unix_ms }).await
             }
             Event::JoinFailed { channel, verdict } => {
                 tracing::warn!(connection, channel, %verdict, "irc channel not joined");
+                self.shared.update(connection, |status| {
+                    status.failed.insert(channel.clone(), verdict);
+                });
                 self.give(ReaderEvent::JoinFailed { connection, channel, verdict }).await
             }
             Event::PutOut { channel } => {

@@ -1,6 +1,9 @@
 //! A reader's state, for pages and health checks.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+
+use tenure_irc::Verdict;
 
 use crate::{Left, LostReason};
 
@@ -38,6 +41,13 @@ impl ReaderStatus {
         channels.dedup();
         channels
     }
+
+    /// The channels that no connection has joined and one at least could not, by name, and why.
+    pub fn failed_channels(&self) -> BTreeMap<&str, Verdict> {
+        let failed = self.connections.iter().flat_map(|connection| &connection.failed);
+        let joined = |channel: &str| self.connections.iter().any(|other| other.channels.iter().any(|it| it == channel));
+        failed.filter(|(channel, _)| !joined(channel)).map(|(channel, verdict)| (channel.as_str(), *verdict)).collect()
+    }
 }
 
 /// One connection, at one moment.
@@ -53,6 +63,8 @@ pub struct ConnectionStatus {
     pub local_addr: Option<SocketAddr>,
     /// The channels that it has joined, by name.
     pub channels: Vec<String>,
+    /// The channels that it could not join when it last tried, and why; each is tried again.
+    pub failed: BTreeMap<String, Verdict>,
     /// The last moment that it was seen alive.
     pub last_alive_unix_ms: Option<u64>,
 }

@@ -8,6 +8,7 @@ mod coverage;
 mod demo;
 mod endpoints;
 mod fleet;
+mod lines;
 mod operators;
 mod operators_resign;
 mod operators_run;

@@ -15,7 +15,8 @@ use super::{Command, Notes, Pipeline, StoodBy};
 use crate::cover::{CoverNote, Interruption};
 use crate::coverage::Role;
 use crate::gaps::{Found, NOT_COVERED};
-use crate::ring::Entry;
+use crate::lines::Lines;
+use crate::ring::{Entry, Standing};
 
 /// How long a batch that is on its way is waited for after the bound of a drain: its answer may be about to come.
 const LAST_ANSWER: Duration = Duration::from_secs(1);
@@ -109,7 +110,8 @@ impl Pipeline {
             Role::Standby { observed } => observed,
         };
         self.finalizations.clear();
-        self.coverage.take_role(Role::Standby { observed }, None);
+        let dropped = self.coverage.take_role(Role::Standby { observed }, None);
+        self.dropped(now, &dropped);
         self.mandate = None;
         self.gaps.forget();
         self.awaiting.clear();
@@ -137,10 +139,19 @@ impl Pipeline {
         self.let_go(out);
     }
 
+    /// Lines that only a leader may publish and that it did not before it stood by: this reader does not vouch for the
+    /// time until then.
+    fn dropped(&mut self, now: Time, lines: &[Entry]) {
+        for entry in lines {
+            self.cover.let_go(&entry.message.channel, entry.read_at_ms);
+            self.complaints.add(now, "not_leader", &entry.message.channel);
+        }
+    }
+
+    /// Gaps that this leader has found.
     pub(super) fn add_gaps(&mut self, now: Time, found: Vec<Found>) {
-        let at_ms = unix_ms();
         for found in found {
-            let Found { channel, from_ms, until_ms, reason } = found.clone();
+            let Found { channel, from_ms, until_ms, reason } = &found;
             tracing::warn!(
                 component = "coverage",
                 channel,
@@ -149,30 +160,40 @@ impl Pipeline {
                 reason,
                 "not covered: a gap is published"
             );
-            self.scratch.clear();
-            let term = self.mandate.as_ref().map(|mandate| mandate.term().get());
-            let leader = &self.config.instance;
-            let gap = Gap { channel: &channel, channel_id: None, from_ms, until_ms, reason: &reason, leader, term };
-            let built = self.builder.gap(&gap, &mut self.scratch);
-            self.snapshot.gaps += 1;
-            let message = Message {
-                id: built.id,
-                kind: built.kind.as_str(),
-                channel: channel.into(),
-                body: Bytes::copy_from_slice(&self.scratch),
-            };
-            let id = message.id;
+            self.add_gap(now, found, Standing::Gap, unix_ms());
+        }
+    }
+
+    /// Puts a gap among the entries.
+    pub(super) fn add_gap(&mut self, now: Time, found: Found, standing: Standing, read_at_ms: u64) {
+        let Found { channel, from_ms, until_ms, reason } = &found;
+        let (from_ms, until_ms) = (*from_ms, *until_ms);
+        self.scratch.clear();
+        let term = self.mandate.as_ref().map(|mandate| mandate.term().get());
+        let leader = &self.config.instance;
+        let gap = Gap { channel, channel_id: None, from_ms, until_ms, reason, leader, term };
+        let built = self.builder.gap(&gap, &mut self.scratch);
+        self.snapshot.gaps += 1;
+        let message = Message {
+            id: built.id,
+            kind: built.kind.as_str(),
+            channel: self.names.of(channel),
+            body: Bytes::copy_from_slice(&self.scratch),
+        };
+        let id = message.id;
+        if standing == Standing::Gap {
             self.gaps.announced(id, found);
-            let out = self.coverage.read(now, Entry { message, read_at: now, read_at_ms: at_ms, live: false });
-            self.let_go(out);
-            if !self.coverage.ring().contains(&id) {
-                // It is on the bus already, or part of what was forced out.
-                self.gaps.appeared(&id);
-            }
+        }
+        let out = self.coverage.read(now, Entry { message, read_at: now, read_at_ms, standing });
+        self.let_go(out);
+        if !self.coverage.ring().contains(&id) {
+            // It is on the bus already, or part of what was forced out.
+            self.gaps.appeared(&id);
         }
     }
 
     pub(super) fn tick(&mut self, now: Time) {
+        self.complaints.tell(now);
         if self.is_leader() {
             let found = self.gaps.take_overflow(now);
             self.add_gaps(now, found);
@@ -185,6 +206,10 @@ impl Pipeline {
         let patience = self.config.coverage.repair_after;
         self.snapshot.repaired = counts.repaired;
         self.snapshot.forced_out = counts.forced_out;
+        let held = self.coverage.held_lines() + self.gaps.held_lines();
+        self.snapshot.lines =
+            Lines::of(self.received, &[self.fates, self.coverage.fates(), self.gaps.fates()], held as u64);
+        debug_assert!(self.snapshot.lines.add_up(), "{:?}", self.snapshot.lines);
         self.snapshot.ring_entries = self.coverage.ring().len();
         self.snapshot.ring_bytes = self.coverage.ring().bytes();
         self.snapshot.covers_all = self.cover.all();

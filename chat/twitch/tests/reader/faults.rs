@@ -39,7 +39,7 @@ async fn a_half_open_socket_is_found_and_replaced() {
                 assert_eq!((reason, last_alive_unix_ms), (LostReason::Unresponsive, Some(last)));
                 break;
             }
-            ReaderEvent::Alive { .. } => {}
+            ReaderEvent::Alive { .. } | ReaderEvent::Protocol { .. } => {}
             other => panic!("unexpected {other:?}"),
         }
     }
@@ -106,7 +106,7 @@ async fn reconnect_overlaps() {
         match client.event().await {
             ReaderEvent::ChannelLost { connection: 1, reason: LostReason::Replaced, .. } => lost += 1,
             ReaderEvent::Disconnected { connection: 1, reason: LostReason::Replaced, .. } => break,
-            ReaderEvent::Alive { .. } => {}
+            ReaderEvent::Alive { .. } | ReaderEvent::Protocol { .. } => {}
             other => panic!("unexpected {other:?}"),
         }
     }
