@@ -47,7 +47,8 @@ impl Builder {
     /// line itself does not say when it was sent.
     pub fn build(&mut self, line: &Message<'_>, received_at_ms: u64, out: &mut Vec<u8>) -> Option<Built> {
         let kind = Kind::of_command(line.command())?;
-        let Addressed { channel, text, hash } = addressed(line, kind)?;
+        let Addressed { channel, hash } = addressed(line, kind)?;
+        let text = if hash { line.text() } else { line.params().skip(1).last() };
         let mut anomalies = Anomalies::default();
         anomalies.add_if(!hash, Anomaly::MissingHash);
         let care = LineCare::of(line);
@@ -107,27 +108,25 @@ pub fn sent_at_ms(line: &Message<'_>) -> Option<u64> {
     line.tags().get(b"tmi-sent-ts").and_then(parse_number).filter(|ms| *ms <= LATEST_MS)
 }
 
-/// Where a line was said, and what.
+/// Where a line was said.
 struct Addressed<'a> {
     /// Without `#`; never empty.
     channel: &'a [u8],
-    text: Option<&'a [u8]>,
     /// The channel was written with `#`.
     hash: bool,
 }
 
-/// The channel and the text of a line; `None` where it names no channel.
+/// The channel of a line; `None` where it names none.
 ///
 /// What only a server sends has been seen with a channel without `#`. A PRIVMSG without is one to a user, not to a channel.
 fn addressed<'a>(line: &Message<'a>, kind: Kind) -> Option<Addressed<'a>> {
     if let Some(channel) = line.channel() {
         let channel = channel.get(1..).filter(|channel| !channel.is_empty())?;
-        return Some(Addressed { channel, text: line.text(), hash: true });
+        return Some(Addressed { channel, hash: true });
     }
-    let mut params = line.params();
     let is_channel = |name: &&[u8]| core::str::from_utf8(name).is_ok_and(tenure_irc::is_channel_name);
-    let channel = params.next().filter(|_| kind != Kind::Message).filter(is_channel)?;
-    Some(Addressed { channel, text: params.last(), hash: false })
+    let channel = line.params().next().filter(|_| kind != Kind::Message).filter(is_channel)?;
+    Some(Addressed { channel, hash: false })
 }
 
 /// What the strings of a line need, by the part of it that they come from.

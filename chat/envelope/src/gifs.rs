@@ -9,36 +9,40 @@ use crate::anomaly::{Anomalies, Anomaly};
 use crate::emotes::parse_range;
 use crate::json::{self, Care};
 
-/// Writes `[...]`: the GIFs of `tag` in `text`, in the tag's order.
+/// Writes `,"gifs":[...]`: the GIFs of `tag` in `text`, in the tag's order.
 ///
 /// One that is not whole or starts outside of the text is left out; one that only ends outside ends with the text. Either
 /// is an anomaly.
 pub(crate) fn write(out: &mut Vec<u8>, (tag, care): (&[u8], Care), text: &str, anomalies: &mut Anomalies) {
-    out.push(b'[');
-    if !tag.is_empty() {
-        let length = text.chars().count();
-        let mut separator: &[u8] = b"";
-        for gif in tag.split(|byte| *byte == b',').map(|gif| parse(gif, length)) {
-            let Some(Gif { start, end, id, url }) = gif else {
-                anomalies.add(Anomaly::BadGifs);
-                continue;
-            };
-            anomalies.add_if(end >= length, Anomaly::BadGifs);
-            out.extend_from_slice(separator);
-            out.extend_from_slice(b"{\"start\":");
-            json::number(out, start as u64);
-            out.extend_from_slice(b",\"end\":");
-            json::number(out, end.min(length - 1) as u64);
-            out.extend_from_slice(b",\"id\":\"");
-            json::tag_value(out, id, care);
-            out.extend_from_slice(b"\",\"url\":\"");
-            json::tag_value(out, url, care);
-            out.extend_from_slice(b"\"}");
-            separator = b",";
-        }
+    if tag.is_empty() {
+        return out.extend_from_slice(NONE);
+    }
+    out.extend_from_slice(b",\"gifs\":[");
+    let length = text.chars().count();
+    let mut separator: &[u8] = b"";
+    for gif in tag.split(|byte| *byte == b',').map(|gif| parse(gif, length)) {
+        let Some(Gif { start, end, id, url }) = gif else {
+            anomalies.add(Anomaly::BadGifs);
+            continue;
+        };
+        anomalies.add_if(end >= length, Anomaly::BadGifs);
+        out.extend_from_slice(separator);
+        out.extend_from_slice(b"{\"start\":");
+        json::number(out, start as u64);
+        out.extend_from_slice(b",\"end\":");
+        json::number(out, end.min(length - 1) as u64);
+        out.extend_from_slice(b",\"id\":\"");
+        json::tag_value(out, id, care);
+        out.extend_from_slice(b"\",\"url\":\"");
+        json::tag_value(out, url, care);
+        out.extend_from_slice(b"\"}");
+        separator = b",";
     }
     out.push(b']');
 }
+
+/// What is written where there are none.
+pub(crate) const NONE: &[u8] = b",\"gifs\":[]";
 
 struct Gif<'a> {
     start: usize,
@@ -67,7 +71,8 @@ mod tests {
         write(&mut out, (tag.as_bytes(), Care::Escape), text, &mut anomalies);
         let mut listed = Vec::new();
         anomalies.write(&mut listed);
-        (String::from_utf8(out).unwrap(), !listed.is_empty())
+        let list = out.strip_prefix(b",\"gifs\":").unwrap().to_vec();
+        (String::from_utf8(list).unwrap(), !listed.is_empty())
     }
 
     /// Everything that an address may hold survives, an escaped semicolon and a bar too; a caption may hold spaces.

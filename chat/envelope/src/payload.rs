@@ -154,7 +154,10 @@ impl Parts<'_, '_> {
         let lead = if is_action && offsets == Offsets::WithinTheWrapper { WRAPPER_LEAD } else { 0 };
         match core::str::from_utf8(text) {
             Ok(valid) => self.pictures(tags, (valid, self.care.rest), lead, out),
-            Err(_) if tags.0.is_empty() && tags.1.is_empty() => out.extend_from_slice(b"[],\"gifs\":[]"),
+            Err(_) if tags.0.is_empty() && tags.1.is_empty() => {
+                out.extend_from_slice(b"[]");
+                out.extend_from_slice(gifs::NONE);
+            }
             Err(_) => self.pictures(tags, (&String::from_utf8_lossy(text), Care::Escape), lead, out),
         }
         out.extend_from_slice(b",\"isAction\":");
@@ -167,7 +170,6 @@ impl Parts<'_, '_> {
     fn pictures(&mut self, (emotes, gifs): (&[u8], &[u8]), text: (&str, Care), lead: usize, out: &mut Vec<u8>) {
         let care = self.values.care();
         emotes::write(out, (emotes, care), text, lead, self.emotes, self.anomalies);
-        out.extend_from_slice(b",\"gifs\":");
         gifs::write(out, (gifs, care), text.0, self.anomalies);
     }
 

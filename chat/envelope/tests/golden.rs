@@ -112,10 +112,11 @@ fn gaps_are_as_their_files_show() {
         from_ms: 1_763_744_520_000,
         until_ms: 1_763_744_521_500,
         reason: "not_covered",
+        uncertain: false,
         leader: "host-1a2b",
         term: Some(1_763_744_521_000_000),
     };
-    let unknown = Gap { channel_id: None, reason: "ring_overflow", leader: "", term: None, ..known };
+    let unknown = Gap { channel_id: None, reason: "ring_overflow", uncertain: true, leader: "", term: None, ..known };
     let mut builder = Builder::new();
     for (name, gap) in [("gap", known), ("gap-unknown", unknown)] {
         let mut out = Vec::new();

@@ -133,10 +133,10 @@ proptest! {
     /// A gap is valid JSON whatever its words, and its id depends on channel, beginning and end alone.
     #[test]
     fn gap_has_one_id(channel in any::<String>(), reason in any::<String>(), from in any::<u64>(), until in any::<u64>()) {
-        let gap = Gap { channel: &channel, channel_id: None, from_ms: from, until_ms: until, reason: &reason, leader: "", term: None };
+        let gap = Gap { channel: &channel, channel_id: None, from_ms: from, until_ms: until, reason: &reason, uncertain: false, leader: "", term: None };
         let (mut out, mut other) = (Vec::new(), Vec::new());
         let built = Builder::new().gap(&gap, &mut out);
-        let again = Builder::new().gap(&Gap { leader: "me", term: Some(9), channel_id: Some("1"), ..gap }, &mut other);
+        let again = Builder::new().gap(&Gap { leader: "me", uncertain: true, term: Some(9), channel_id: Some("1"), ..gap }, &mut other);
         prop_assert_eq!(built.id, again.id);
         prop_assert_ne!(built.id, Gap { until_ms: until ^ 1, ..gap }.id());
         let envelope: Value = serde_json::from_slice(&out).unwrap();

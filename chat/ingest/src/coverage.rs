@@ -11,9 +11,9 @@ use tenure_bus::Message;
 use tenure_core::{Term, Time};
 use tenure_envelope::{EnvelopeId, Kind};
 
-use crate::cover::CoverNote;
 use crate::ids::IdSet;
 use crate::lines::Fates;
+use crate::note::CoverNote;
 use crate::ring::{Entry, Inserted, Ring, RingLimits};
 use crate::seen::Seen;
 
@@ -222,22 +222,24 @@ impl Coverage {
         out
     }
 
-    /// The id was seen on the bus.
-    pub fn appeared(&mut self, id: EnvelopeId) {
+    /// The id was seen on the bus. Answers what was held.
+    pub fn appeared(&mut self, id: EnvelopeId) -> Option<Entry> {
         self.seen.insert(id);
         let in_flight = self.ring.is_in_flight(&id);
-        let Some(entry) = self.ring.remove(id) else { return };
+        let entry = self.ring.remove(id)?;
         self.counts.appeared += 1;
         match entry.standing.is_line() {
             true if in_flight => drop(self.unanswered.insert(id)),
             line => self.fates.known += u64::from(line),
         }
+        Some(entry)
     }
 
-    /// The bus has answered that the message is there: put there now, or there already.
-    pub fn acknowledged(&mut self, id: EnvelopeId, stored: bool) {
+    /// The bus has answered that the message is there: put there now, or there already. Answers what was held.
+    pub fn acknowledged(&mut self, id: EnvelopeId, stored: bool) -> Option<Entry> {
         self.seen.insert(id);
-        let line = match self.ring.remove(id) {
+        let entry = self.ring.remove(id);
+        let line = match &entry {
             Some(entry) => {
                 self.counts.appeared += 1;
                 entry.standing.is_line()
@@ -248,6 +250,7 @@ impl Coverage {
             true => self.fates.published += u64::from(line),
             false => self.fates.known += u64::from(line),
         }
+        entry
     }
 
     /// The message was not published; it goes out again, unless somebody else has published it.
@@ -333,7 +336,7 @@ fn is_room(entry: &Entry) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cover::Span;
+    use crate::note::Span;
     use crate::ring::Standing;
     use bytes::Bytes;
     use std::collections::BTreeSet;
@@ -560,7 +563,7 @@ mod tests {
         let mut other = entry(5, 1_500);
         other.message.channel = "d".into();
         standby.read(at(4_500), other);
-        let span = |until| Span { since: Some(0), until: Some(until) };
+        let span = |until| Span { since: Some(0), until: Some(until), held_back: false };
         let note =
             CoverNote { all: span(2_000), except: [("d".to_owned(), span(1_000))].into(), ..CoverNote::default() };
         standby.take_role(Role::Leader { term: Some(term(8)) }, Some(&note));

@@ -13,8 +13,8 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{DedupeTooShort, IngestConfig, Standby};
-use crate::cover::CoverNote;
 use crate::fleet::Fleet;
+use crate::note::CoverNote;
 use crate::pipeline::{self, Command, Handle, PipelineConfig, StoodBy};
 use crate::shutdown::Shutdown;
 use crate::snapshot::Snapshot;

@@ -96,7 +96,7 @@ async fn odd_lines_add_up() {
             fleet.sim.fault(Fault::Odd { channel: "odd_room".into(), line }).unwrap();
         }
         // Three at once are one warning, and the next ones another.
-        tokio::time::sleep(std::time::Duration::from_millis(if round == 0 { 1_200 } else { 0 })).await;
+        tokio::time::sleep(std::time::Duration::from_millis(if round == 0 { 1_200 } else { 50 })).await;
     }
     let mut settled = Vec::new();
     for instance in &instances {

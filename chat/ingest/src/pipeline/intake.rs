@@ -12,6 +12,7 @@ use crate::coverage::CoverageConfig;
 use crate::follower::Following;
 use crate::gaps::{Found, LINE_TOO_LONG};
 use crate::ring::{Entry, Standing};
+use crate::wall::unix_ms;
 
 impl Pipeline {
     /// A reader has begun: nothing is known of what was before.
@@ -49,12 +50,28 @@ impl Pipeline {
 
     /// A message is on the bus, whoever put it there.
     pub(super) fn appeared(&mut self, followed: &Followed) {
-        self.coverage.appeared(followed.id);
+        if let Some(entry) = self.coverage.appeared(followed.id) {
+            self.sighted(&entry, followed.pos);
+            self.cover.sighted(&entry.message.channel, entry.read_at_ms, followed.pos);
+        }
         self.gaps.appeared(&followed.id);
         self.position = Some(followed.pos);
         if let Some(term) = followed.term {
             self.coverage.observe(term);
         }
+    }
+
+    /// A line that this instance has read is on the bus at this position.
+    pub(super) fn sighted(&mut self, entry: &Entry, pos: u64) {
+        self.sightings.add(pos, entry.read_at_ms, unix_ms);
+        if self.first.is_none() && entry.read_at_ms >= self.began_ms {
+            self.first = Some(pos);
+        }
+    }
+
+    /// From here on this instance reads a channel, or vouches for it again.
+    pub(super) fn began(&mut self, at_ms: u64) {
+        (self.began_ms, self.first) = (self.began_ms.max(at_ms), None);
     }
 
     pub(super) fn event(&mut self, now: Time, event: ReaderEvent) {
@@ -76,13 +93,17 @@ impl Pipeline {
                 self.fates.known += lines;
             }
             ReaderEvent::Joined { connection, channel, at_unix_ms } => {
+                let before = self.cover.since_ms(&channel);
                 let interruption = self.cover.joined(connection, &channel, at_unix_ms);
+                if before.is_none() {
+                    self.began(at_unix_ms);
+                }
                 if self.is_leader() {
                     if let Some(interruption) = interruption {
-                        self.gaps.interrupted(now, interruption);
+                        self.gaps.interrupted(now, interruption, self.clock_ahead());
                     }
-                    if let Some(from_ms) = self.awaiting.remove(&channel) {
-                        self.uncovered(now, channel, from_ms, at_unix_ms);
+                    if let Some(covered) = self.awaiting.remove(&channel) {
+                        self.gaps.taken_over(now, channel, covered, at_unix_ms, self.clock_ahead());
                     }
                 }
             }
@@ -124,6 +145,9 @@ impl Pipeline {
                 None => self.fates.known += 1,
             };
         };
+        if built.timestamp_ms != received_at_ms {
+            self.ahead.tells(received_at_ms, built.timestamp_ms);
+        }
         // Every reader keeps the states of its rooms, so that a new leader knows what has changed.
         if built.kind == Kind::Room && !self.rooms.changed(&parsed) {
             self.fates.known += 1;
@@ -136,7 +160,7 @@ impl Pipeline {
         };
         if standing == Standing::LiveLine && built.kind != Kind::Room && !self.is_leader() {
             // It is the leader's to publish; whether it does cannot be seen.
-            self.cover.let_go(&channel, received_at_ms);
+            self.vouches_after(&channel, received_at_ms);
         }
         let message =
             Message { id: built.id, kind: built.kind.as_str(), channel, body: Bytes::copy_from_slice(&self.scratch) };
@@ -158,12 +182,11 @@ impl Pipeline {
         self.complaints.add(now, LINE_TOO_LONG, &channel);
         self.fates.gap += 1;
         if sent_at_ms.is_none() && !self.is_leader() {
-            return self.cover.let_go(&channel, received_at_ms);
+            return self.vouches_after(&channel, received_at_ms);
         }
         let at_ms = sent_at_ms.unwrap_or(received_at_ms);
         let standing = if sent_at_ms.is_some() { Standing::LineGap } else { Standing::Gap };
-        let found = Found { channel, from_ms: at_ms, until_ms: at_ms, reason: LINE_TOO_LONG.to_owned() };
-        self.add_gap(now, found, standing, received_at_ms);
+        self.add_gap(now, Found::at(channel, at_ms, LINE_TOO_LONG), standing, received_at_ms);
     }
 
     fn no_message(&mut self, now: Time, error: &ParseError) {

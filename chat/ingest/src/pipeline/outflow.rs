@@ -86,12 +86,15 @@ impl Pipeline {
                     taken = true;
                     self.snapshot.last_error = None;
                     self.retries.succeeded();
-                    self.coverage.acknowledged(message.id, matches!(published, Published::Stored(_)));
+                    let entry = self.coverage.acknowledged(message.id, matches!(published, Published::Stored(_)));
                     self.gaps.appeared(&message.id);
                     match published {
                         Published::Stored(pos) => {
                             self.snapshot.published += 1;
                             self.position = Some(pos);
+                            if let Some(entry) = entry {
+                                self.sighted(&entry, pos);
+                            }
                             tell_published(&message);
                         }
                         Published::Duplicate(_) => self.snapshot.deduplicated += 1,
@@ -169,7 +172,7 @@ impl Pipeline {
                 {
                     let at_ms = entry.read_at_ms;
                     let channel = message.channel.to_string();
-                    let found = Found { channel, from_ms: at_ms, until_ms: at_ms, reason: REFUSED.into() };
+                    let found = Found::at(channel, at_ms, REFUSED).by_a_clock_ahead(self.clock_ahead());
                     // Perhaps nobody else has read it: whoever leads by then, the gap stays this instance's.
                     self.add_gap(now, found, Standing::LineGap, at_ms);
                 }

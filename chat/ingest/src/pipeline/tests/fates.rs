@@ -8,7 +8,7 @@ use tenure_core::Term;
 use tenure_envelope::Kind;
 use tenure_twitch::{ParseError, ReaderEvent};
 
-use super::script::{self, Bench, Mode, ScriptedBus, config, note, within};
+use super::script::{self, Bench, Mode, ScriptedBus, config, within};
 use crate::gaps::{LINE_TOO_LONG, REFUSED};
 use crate::lines::Lines;
 use crate::pipeline::Command;
@@ -162,7 +162,7 @@ async fn a_line_without_identity_is_a_gap_when_its_leader_goes() {
     let bus = ScriptedBus::new();
     bus.ingress(Mode::Unreachable);
     let (mut leader, mut standby) = (Bench::new(&bus, config()), Bench::new(&bus, config()));
-    leader.lead_after(None, note(1, 400)).await;
+    leader.lead(None).await;
     for bench in [&mut leader, &mut standby] {
         bench.joined("c", 300).await;
         bench.raw(b":u!u@u PRIVMSG #c :neither id nor time".to_vec(), 1_000).await;

@@ -18,8 +18,8 @@ use tenure_envelope::EnvelopeId;
 use tenure_twitch::ReaderEvent;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use crate::cover::CoverNote;
 use crate::coverage::CoverageConfig;
+use crate::note::CoverNote;
 use crate::pipeline::{Command, Handle, Notes, PipelineConfig, StoodBy, start};
 use crate::ring::RingLimits;
 use crate::snapshot::Snapshot;
