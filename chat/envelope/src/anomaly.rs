@@ -22,13 +22,18 @@ pub(crate) enum Anomaly {
     MissingText,
     /// A color that is not `#` and six hex digits; shown as none.
     BadColor,
-    /// An emote range that is not one, lies outside of the text or meets another; left out.
+    /// An emote range that is not one, lies outside of the text or meets another: left out. Or one that is no word, with
+    /// something else than a space beside it: shown as it came, but most likely in the wrong place.
     BadEmotes,
     /// A number that is not one; shown as none.
     BadNumber,
+    /// A GIF that is not `first-last|id|url`, or lies outside of the text; left out.
+    BadGifs,
+    /// The channel is named without its `#`.
+    MissingHash,
 }
 
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 12] = [
     "invalid_utf8",
     "duplicate_tag",
     "missing_id",
@@ -39,6 +44,8 @@ const NAMES: [&str; 10] = [
     "bad_color",
     "bad_emotes",
     "bad_number",
+    "bad_gifs",
+    "missing_hash",
 ];
 
 /// The oddities of one line.

@@ -47,8 +47,10 @@ impl Builder {
     /// line itself does not say when it was sent.
     pub fn build(&mut self, line: &Message<'_>, received_at_ms: u64, out: &mut Vec<u8>) -> Option<Built> {
         let kind = Kind::of_command(line.command())?;
-        let channel = line.channel()?.get(1..).filter(|channel| !channel.is_empty())?;
+        let Addressed { channel, hash } = addressed(line, kind)?;
+        let text = if hash { line.text() } else { line.params().skip(1).last() };
         let mut anomalies = Anomalies::default();
+        anomalies.add_if(!hash, Anomaly::MissingHash);
         let care = LineCare::of(line);
         anomalies.add_if(care.line == Care::Repair, Anomaly::InvalidUtf8);
         let values = Values::read(line.tags(), care.tags, &mut self.scratch);
@@ -71,6 +73,7 @@ impl Builder {
         out.extend_from_slice(header::PAYLOAD);
         let mut parts = payload::Parts {
             line,
+            text,
             values: &values,
             care,
             scratch: &self.scratch,
@@ -93,9 +96,37 @@ impl Builder {
     }
 }
 
-/// The channel of a line, without `#`; empty where it names none. Copies only where it is not UTF-8.
+/// The channel of a line that has an envelope, without `#`; empty where it names none, or has none. Copies only where it
+/// is not UTF-8.
 pub fn channel_of<'a>(line: &Message<'a>) -> Cow<'a, str> {
-    String::from_utf8_lossy(line.channel().and_then(|channel| channel.get(1..)).unwrap_or_default())
+    let addressed = Kind::of_command(line.command()).and_then(|kind| addressed(line, kind));
+    String::from_utf8_lossy(addressed.map_or(&[][..], |addressed| addressed.channel))
+}
+
+/// When Twitch sent a line, in milliseconds since 1970; `None` where it does not say, or not so that it can be shown.
+pub fn sent_at_ms(line: &Message<'_>) -> Option<u64> {
+    line.tags().get(b"tmi-sent-ts").and_then(parse_number).filter(|ms| *ms <= LATEST_MS)
+}
+
+/// Where a line was said.
+struct Addressed<'a> {
+    /// Without `#`; never empty.
+    channel: &'a [u8],
+    /// The channel was written with `#`.
+    hash: bool,
+}
+
+/// The channel of a line; `None` where it names none.
+///
+/// What only a server sends has been seen with a channel without `#`. A PRIVMSG without is one to a user, not to a channel.
+fn addressed<'a>(line: &Message<'a>, kind: Kind) -> Option<Addressed<'a>> {
+    if let Some(channel) = line.channel() {
+        let channel = channel.get(1..).filter(|channel| !channel.is_empty())?;
+        return Some(Addressed { channel, hash: true });
+    }
+    let is_channel = |name: &&[u8]| core::str::from_utf8(name).is_ok_and(tenure_irc::is_channel_name);
+    let channel = line.params().next().filter(|_| kind != Kind::Message).filter(is_channel)?;
+    Some(Addressed { channel, hash: false })
 }
 
 /// What the strings of a line need, by the part of it that they come from.

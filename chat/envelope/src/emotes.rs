@@ -18,11 +18,15 @@ pub(crate) struct Occurrence {
 /// Writes `[...]`: the occurrences of `tag` (`id:first-last,first-last/id:...`) in `text`, sorted by where they start.
 ///
 /// A range that is none, starts outside of the text, or meets an earlier one is left out; one that only ends outside
-/// ends with the text. Either is an anomaly. So the entries never hold more text than there is.
+/// ends with the text. Either is an anomaly. So the entries never hold more text than there is. An emote is a word: a
+/// range beside which stands anything but a space is an anomaly too, and most likely shifted.
+///
+/// `lead` is by how much the ranges may lie too far right; 0 where they do not.
 pub(crate) fn write(
     out: &mut Vec<u8>,
     (tag, tag_care): (&[u8], Care),
     (text, text_care): (&str, Care),
+    lead: usize,
     found: &mut Vec<Occurrence>,
     anomalies: &mut Anomalies,
 ) {
@@ -30,6 +34,10 @@ pub(crate) fn write(
     if !tag.is_empty() {
         found.clear();
         collect(tag, found, anomalies);
+        // Twitch may mend it one day: what is right as it came stays.
+        if lead > 0 && (all_words(found, lead, text) || !all_words(found, 0, text)) {
+            move_left(found, lead, anomalies);
+        }
         found.sort_unstable_by_key(|occurrence| (occurrence.start, occurrence.id.start));
         let mut cursor = Cursor { text, ascii: text.is_ascii(), code_point: 0, byte: 0 };
         let mut separator: &[u8] = b"";
@@ -45,6 +53,9 @@ pub(crate) fn write(
                     cursor.finish()
                 }
             };
+            let (before, behind) = (&text.as_bytes()[..first], &text.as_bytes()[past..]);
+            let alone = matches!(before.last(), None | Some(b' ')) && matches!(behind.first(), None | Some(b' '));
+            anomalies.add_if(!alone, Anomaly::BadEmotes);
             out.extend_from_slice(separator);
             out.extend_from_slice(b"{\"id\":\"");
             json::tag_value(out, &tag[occurrence.id.clone()], tag_care);
@@ -80,7 +91,31 @@ fn collect(tag: &[u8], found: &mut Vec<Occurrence>, anomalies: &mut Anomalies) {
     }
 }
 
-fn parse_range(range: &[u8]) -> Option<(usize, usize)> {
+/// Whether the ranges, moved left by `lead`, are words of the text; judged by the first few of them.
+fn all_words(found: &[Occurrence], lead: usize, text: &str) -> bool {
+    const JUDGED: usize = 8;
+    found.iter().take(JUDGED).all(|occurrence| {
+        let Some(start) = occurrence.start.checked_sub(lead) else { return false };
+        let mut chars = text.chars();
+        let begins = start == 0 || chars.nth(start - 1) == Some(' ');
+        let length = occurrence.end - occurrence.start + 1;
+        begins && chars.by_ref().take(length).count() == length && matches!(chars.next(), None | Some(' '))
+    })
+}
+
+fn move_left(found: &mut Vec<Occurrence>, lead: usize, anomalies: &mut Anomalies) {
+    found.retain_mut(|occurrence| {
+        let Some(start) = occurrence.start.checked_sub(lead) else {
+            anomalies.add(Anomaly::BadEmotes);
+            return false;
+        };
+        (occurrence.start, occurrence.end) = (start, occurrence.end - lead);
+        true
+    });
+}
+
+/// `first-last`, both counted from zero.
+pub(crate) fn parse_range(range: &[u8]) -> Option<(usize, usize)> {
     let dash = range.iter().position(|byte| *byte == b'-')?;
     let number = |digits| parse_number(digits).and_then(|number| u32::try_from(number).ok());
     let (first, last) = (number(&range[..dash])?, number(&range[dash + 1..])?);
@@ -132,9 +167,13 @@ mod tests {
     use super::*;
 
     fn written(tag: &str, text: &str) -> (String, bool) {
+        moved(tag, text, 0)
+    }
+
+    fn moved(tag: &str, text: &str, lead: usize) -> (String, bool) {
         let (mut out, mut anomalies) = (Vec::new(), Anomalies::default());
         let (tag, text) = ((tag.as_bytes(), Care::Escape), (text, Care::Escape));
-        write(&mut out, tag, text, &mut Vec::new(), &mut anomalies);
+        write(&mut out, tag, text, lead, &mut Vec::new(), &mut anomalies);
         let mut listed = Vec::new();
         anomalies.write(&mut listed);
         (String::from_utf8(out).unwrap(), !listed.is_empty())
@@ -143,7 +182,7 @@ mod tests {
     /// Entries come in the order of the text, whatever the order of the tag; counted in code points.
     #[test]
     fn entries_are_sorted_and_counted_in_code_points() {
-        let (entries, odd) = written("86:10-19/25:0-4,21-25", "Kappa 😀é. BibleThump\u{e0000}Kappa");
+        let (entries, odd) = written("86:10-19/25:0-4,21-25", "Kappa 😀é. BibleThump Kappa \u{e0000}");
         assert!(!odd);
         let expected = concat!(
             r#"[{"id":"25","start":0,"end":4,"text":"Kappa"},"#,
@@ -174,5 +213,29 @@ mod tests {
         let (entries, odd) = written("25:0-3/26:0-3,1-2,2-3", "abcdef");
         assert!(odd);
         assert_eq!(entries, r#"[{"id":"25","start":0,"end":3,"text":"abcd"}]"#);
+    }
+
+    /// A range that does not begin and end at a space or the text's end is shown, and is odd: Twitch has shifted it.
+    #[test]
+    fn a_range_that_is_no_word_is_odd() {
+        assert!(!written("25:0-4,9-13", "Kappa is Kappa").1);
+        for (tag, shown) in [("25:1-5", "appa "), ("25:8-12", " Kapp"), ("25:9-12", "Kapp"), ("25:10-13", "appa")] {
+            let (entries, odd) = written(tag, "Kappa is Kappa");
+            assert!(odd && entries.contains(&alloc::format!("\"text\":\"{shown}\"")), "{tag}: {entries}");
+        }
+        assert!(written("25:1-5", "éKappa").1 && written("25:0-4", "Kappaé").1);
+    }
+
+    /// Ranges that were counted from within the wrapper of `/me` are moved to where the emotes are; those that are right
+    /// as they came stay, and what no move makes right is odd.
+    #[test]
+    fn ranges_within_the_wrapper_are_moved() {
+        let text = "Kappa TEST TEST Kappa :)";
+        let right = written("25:0-4,16-20/499:22-23", text);
+        assert_eq!(moved("25:7-11,23-27/499:29-30", text, 7), right);
+        assert_eq!(moved("25:0-4,16-20/499:22-23", text, 7), right);
+        assert_eq!(moved("25:3-7", text, 7), ("[]".into(), true));
+        let (entries, odd) = moved("25:8-12", text, 7);
+        assert!(odd && entries.contains("appa "), "{entries}");
     }
 }

@@ -20,6 +20,8 @@ pub struct Gap<'a> {
     pub until_ms: u64,
     /// Why: `not_covered` where nobody read, `ring_overflow` where a bound forced lines out.
     pub reason: &'a str,
+    /// Its ends were named by clocks that are apart: it is longer than what is missing, which may be nothing.
+    pub uncertain: bool,
     /// Who noticed it; empty where that is nobody in particular.
     pub leader: &'a str,
     /// Its term, where it has one.
@@ -48,7 +50,9 @@ impl Gap<'_> {
         out.extend_from_slice(&rfc3339(self.until_ms));
         out.extend_from_slice(b"\",\"reason\":\"");
         json::text(out, self.reason.as_bytes(), Care::Escape);
-        out.extend_from_slice(b"\",\"leader\":\"");
+        out.extend_from_slice(b"\",\"uncertain\":");
+        json::boolean(out, self.uncertain);
+        out.extend_from_slice(b",\"leader\":\"");
         json::text(out, self.leader.as_bytes(), Care::Escape);
         out.extend_from_slice(b"\",\"term\":");
         match self.term {

@@ -1,5 +1,7 @@
 //! What an envelope holds, and where its id comes from.
 
+use tenure_irc::Message;
+
 /// The type of an envelope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -25,6 +27,11 @@ impl Kind {
             Kind::Room => "external.chat.room.v1",
             Kind::Gap => "external.chat.gap.v1",
         }
+    }
+
+    /// The type of the envelope that a line has, by its command; `None` where it has none.
+    pub fn of(line: &Message<'_>) -> Option<Kind> {
+        Kind::of_command(line.command())
     }
 
     pub(crate) fn of_command(command: &[u8]) -> Option<Kind> {

@@ -12,6 +12,7 @@ mod anomaly;
 mod builder;
 mod emotes;
 mod gap;
+mod gifs;
 mod header;
 mod id;
 mod json;
@@ -20,7 +21,7 @@ mod payload;
 mod tags;
 mod time;
 
-pub use builder::{Builder, Built, channel_of};
+pub use builder::{Builder, Built, channel_of, sent_at_ms};
 pub use gap::Gap;
 pub use id::{EnvelopeId, NAMESPACE};
 pub use kind::{Identity, Kind};

@@ -10,6 +10,7 @@ use tenure_irc::Message;
 use crate::anomaly::{Anomalies, Anomaly};
 use crate::builder::LineCare;
 use crate::emotes::{self, Occurrence};
+use crate::gifs;
 use crate::json::{self, Care};
 use crate::tags::{Key, Scratch, Values, parse_number};
 use crate::time::rfc3339;
@@ -17,6 +18,8 @@ use crate::time::rfc3339;
 /// What a payload is made of.
 pub(crate) struct Parts<'a, 'l> {
     pub(crate) line: &'a Message<'l>,
+    /// What was said, or who or what a moderation is about; still with the wrapper that `/me` puts around it.
+    pub(crate) text: Option<&'l [u8]>,
     pub(crate) values: &'a Values<'l>,
     pub(crate) care: LineCare,
     pub(crate) scratch: &'a Scratch,
@@ -27,10 +30,8 @@ pub(crate) struct Parts<'a, 'l> {
 impl Parts<'_, '_> {
     /// PRIVMSG: what was said.
     pub(crate) fn message(&mut self, out: &mut Vec<u8>) {
-        let text = self.line.text();
-        self.anomalies.add_if(text.is_none(), Anomaly::MissingText);
-        let (text, is_action) = without_action(text.unwrap_or_default());
-        self.said(text, is_action, out);
+        self.anomalies.add_if(self.text.is_none(), Anomaly::MissingText);
+        self.said(Offsets::BehindTheWrapper, out);
         self.reply(out);
         self.shared_chat(out);
     }
@@ -44,14 +45,13 @@ impl Parts<'_, '_> {
         out.extend_from_slice(b"\",\"params\":");
         self.scratch.write_params(out);
         out.push(b',');
-        let (text, is_action) = without_action(self.line.text().unwrap_or_default());
-        self.said(text, is_action, out);
+        self.said(Offsets::WithinTheWrapper, out);
         self.shared_chat(out);
     }
 
     /// CLEARCHAT and CLEARMSG: what was taken away.
     pub(crate) fn moderation(&mut self, out: &mut Vec<u8>) {
-        let text = self.line.text().unwrap_or_default();
+        let text = self.text.unwrap_or_default();
         let single = self.line.command() == b"CLEARMSG";
         let action: &[u8] = match (single, self.values.get(Key::BanDuration)) {
             (true, _) => b"delete",
@@ -129,18 +129,19 @@ impl Parts<'_, '_> {
     }
 
     /// Writes what message and notice have in common.
-    fn said(&mut self, text: &[u8], is_action: bool, out: &mut Vec<u8>) {
+    fn said(&mut self, offsets: Offsets, out: &mut Vec<u8>) {
         let values = self.values;
+        let (text, is_action) = without_action(self.text.unwrap_or_default());
         out.extend_from_slice(b"\"text\":\"");
         json::text(out, text, self.care.rest);
         out.extend_from_slice(b"\",\"messageId\":\"");
         values.write(Key::Id, out);
         out.extend_from_slice(b"\",\"badges\":");
-        let subscribed = badges(values.text(Key::Badges), values.care(), out);
+        let holder = badges(values.text(Key::Badges), values.care(), out);
         out.extend_from_slice(b",\"isMod\":");
-        json::boolean(out, values.flag(Key::Mod));
+        json::boolean(out, holder.moderates || values.flag(Key::Mod));
         out.extend_from_slice(b",\"isSubscriber\":");
-        json::boolean(out, subscribed || values.flag(Key::Subscriber));
+        json::boolean(out, holder.subscribed || values.flag(Key::Subscriber));
         out.extend_from_slice(b",\"color\":\"");
         let color = values.text(Key::Color);
         if is_color(color) {
@@ -149,19 +150,27 @@ impl Parts<'_, '_> {
             self.anomalies.add_if(!color.is_empty(), Anomaly::BadColor);
         }
         out.extend_from_slice(b"\",\"emotes\":");
-        let tag = (values.text(Key::Emotes), values.care());
+        let tags = (values.text(Key::Emotes), values.text(Key::Gifs));
+        let lead = if is_action && offsets == Offsets::WithinTheWrapper { WRAPPER_LEAD } else { 0 };
         match core::str::from_utf8(text) {
-            Ok(valid) => emotes::write(out, tag, (valid, self.care.rest), self.emotes, self.anomalies),
-            Err(_) if tag.0.is_empty() => out.extend_from_slice(b"[]"),
-            Err(_) => {
-                let repaired = String::from_utf8_lossy(text);
-                emotes::write(out, tag, (&repaired, Care::Escape), self.emotes, self.anomalies);
+            Ok(valid) => self.pictures(tags, (valid, self.care.rest), lead, out),
+            Err(_) if tags.0.is_empty() && tags.1.is_empty() => {
+                out.extend_from_slice(b"[]");
+                out.extend_from_slice(gifs::NONE);
             }
+            Err(_) => self.pictures(tags, (&String::from_utf8_lossy(text), Care::Escape), lead, out),
         }
         out.extend_from_slice(b",\"isAction\":");
         json::boolean(out, is_action);
         out.extend_from_slice(b",\"bits\":");
         json::number(out, self.number(Key::Bits).unwrap_or(0));
+    }
+
+    /// Writes the emotes and the GIFs of a text, from the opening bracket of the former on.
+    fn pictures(&mut self, (emotes, gifs): (&[u8], &[u8]), text: (&str, Care), lead: usize, out: &mut Vec<u8>) {
+        let care = self.values.care();
+        emotes::write(out, (emotes, care), text, lead, self.emotes, self.anomalies);
+        gifs::write(out, (gifs, care), text.0, self.anomalies);
     }
 
     fn reply(&self, out: &mut Vec<u8>) {
@@ -222,6 +231,18 @@ impl Parts<'_, '_> {
     }
 }
 
+/// From where Twitch counts the places of emotes in what was said with `/me`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Offsets {
+    /// From the text's own beginning: PRIVMSG.
+    BehindTheWrapper,
+    /// From within the wrapper, so that ranges lie too far right: USERNOTICE (twitchdev/issues#175).
+    WithinTheWrapper,
+}
+
+/// How far: `ACTION` and the space behind it.
+const WRAPPER_LEAD: usize = 7;
+
 /// The text without the wrapper that `/me` puts around it, and whether there was one.
 fn without_action(text: &[u8]) -> (&[u8], bool) {
     let Some(rest) = text.strip_prefix(b"\x01ACTION") else { return (text, false) };
@@ -233,9 +254,17 @@ fn without_action(text: &[u8]) -> (&[u8], bool) {
     }
 }
 
-/// Writes the names of `name/version,name/version`; whether one of them is a subscriber's.
-fn badges(tag: &[u8], care: Care, out: &mut Vec<u8>) -> bool {
-    let mut subscribed = false;
+/// What somebody's badges say of them.
+#[derive(Default)]
+struct Holder {
+    subscribed: bool,
+    /// Lead moderators come without the tag `mod`.
+    moderates: bool,
+}
+
+/// Writes the names of `name/version,name/version`.
+fn badges(tag: &[u8], care: Care, out: &mut Vec<u8>) -> Holder {
+    let mut holder = Holder::default();
     out.push(b'[');
     let mut separator: &[u8] = b"\"";
     for badge in tag.split(|byte| *byte == b',') {
@@ -243,14 +272,18 @@ fn badges(tag: &[u8], care: Care, out: &mut Vec<u8>) -> bool {
         if name.is_empty() {
             continue;
         }
-        subscribed |= matches!(name, b"subscriber" | b"founder");
+        match name {
+            b"subscriber" | b"founder" => holder.subscribed = true,
+            b"moderator" | b"lead_moderator" => holder.moderates = true,
+            _ => {}
+        }
         out.extend_from_slice(separator);
         json::tag_value(out, name, care);
         out.push(b'"');
         separator = b",\"";
     }
     out.push(b']');
-    subscribed
+    holder
 }
 
 fn is_color(color: &[u8]) -> bool {

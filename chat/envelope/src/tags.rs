@@ -37,6 +37,7 @@ keys! {
     FirstMsg "first-msg",
     Flags "flags",
     FollowersOnly "followers-only",
+    Gifs "gifs",
     Historical "historical",
     Id "id",
     Login "login",

@@ -19,9 +19,9 @@ const LINES: &[(&str, &[u8])] = &[
     ),
     (
         "message-action",
-        b"@badges=moderator/1;color=;display-name=;emotes=25:0-4,6-10/emotesv2_0a:15-17;id=a;mod=1;room-id=1;\
+        b"@badges=moderator/1;color=;display-name=;emotes=25:0-4,6-10/emotesv2_0a:16-18;id=a;mod=1;room-id=1;\
           subscriber=0;tmi-sent-ts=1763744520000;user-id=42 \
-          :login!login@login.tmi.twitch.tv PRIVMSG #room :\x01ACTION Kappa Kappa \xf0\x9f\x98\x80\xc3\xa9\xe2\x80\xa8wow \x01",
+          :login!login@login.tmi.twitch.tv PRIVMSG #room :\x01ACTION Kappa Kappa \xf0\x9f\x98\x80\xc3\xa9\xe2\x80\xa8 wow \x01",
     ),
     (
         "message-reply",
@@ -39,8 +39,14 @@ const LINES: &[(&str, &[u8])] = &[
           tmi-sent-ts=1763744520002;user-id=42 :login!login@login.tmi.twitch.tv PRIVMSG #room :from elsewhere",
     ),
     (
+        "message-lead-moderator-with-a-gif",
+        b"@badge-info=;badges=lead_moderator/1;color=;display-name=Login;emotes=25:32-36;gifs=0-30|jo|https://g.example/a.gif\
+          ?cid=09&ep=v1&ct=\\:g;id=i;mod=0;room-id=1;subscriber=0;tmi-sent-ts=1763744520009;user-id=42 \
+          :login!login@login.tmi.twitch.tv PRIVMSG #room :\x01ACTION [Y A Y Yes GIF by Djemilah \xe2\x80\xa6ie] Kappa\x01",
+    ),
+    (
         "message-odd",
-        b"@badges=/,x;bits=many;color=red;emotes=25:0-1,9-12,30-40/26;id;room-id=;tmi-sent-ts=yesterday;x=1;x=2 \
+        b"@badges=/,x;bits=many;color=red;emotes=25:0-1,9-12,30-40/26;gifs=0-1|a;id;room-id=;tmi-sent-ts=yesterday;x=1;x=2 \
           :login!login@login.tmi.twitch.tv PRIVMSG #room :odd \xff lines",
     ),
     (
@@ -56,6 +62,16 @@ const LINES: &[(&str, &[u8])] = &[
         b"@badges=;color=;display-name=Raider;emotes=;id=f;login=raider;mod=0;msg-id=sharedchatnotice;\
           msg-param-viewerCount=12;room-id=1;source-badges=;source-id=g;source-msg-id=raid;source-room-id=2;\
           subscriber=0;system-msg=12\\sraiders;tmi-sent-ts=1763744520004;user-id=43 :tmi.twitch.tv USERNOTICE #room",
+    ),
+    (
+        "notice-modiversary",
+        b"@badges=moderator/1;color=;display-name=Login;emotes=25:7-11,23-27;id=j;login=login;mod=1;msg-id=modiversary;\
+          msg-param-years=2;room-id=1;subscriber=0;system-msg=2\\syears;tmi-sent-ts=1763744520010;user-id=42 \
+          :tmi.twitch.tv USERNOTICE #room :\x01ACTION Kappa TEST TEST Kappa :)\x01",
+    ),
+    (
+        "moderation-without-hash",
+        b"@ban-duration=600;room-id=1;target-user-id=44;tmi-sent-ts=1763744520011 :tmi.twitch.tv CLEARCHAT room :rude",
     ),
     (
         "moderation-timeout",
@@ -96,10 +112,11 @@ fn gaps_are_as_their_files_show() {
         from_ms: 1_763_744_520_000,
         until_ms: 1_763_744_521_500,
         reason: "not_covered",
+        uncertain: false,
         leader: "host-1a2b",
         term: Some(1_763_744_521_000_000),
     };
-    let unknown = Gap { channel_id: None, reason: "ring_overflow", leader: "", term: None, ..known };
+    let unknown = Gap { channel_id: None, reason: "ring_overflow", uncertain: true, leader: "", term: None, ..known };
     let mut builder = Builder::new();
     for (name, gap) in [("gap", known), ("gap-unknown", unknown)] {
         let mut out = Vec::new();

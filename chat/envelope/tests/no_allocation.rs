@@ -7,11 +7,12 @@ use tenure_envelope::Builder;
 mod corpora;
 
 /// Lines of every type, odd ones too.
-const LINES: [&[u8]; 6] = [
-    b"@badges=a/1;emotes=25:0-4/26:6-10;id=x;msg-param-a=1;room-id=1;some=1;tmi-sent-ts=1763744520000;y=\\s \
+const LINES: [&[u8]; 7] = [
+    b"@badges=a/1;emotes=25:0-4/26:6-10;gifs=0-4|a|u?v=w;id=x;msg-param-a=1;room-id=1;some=1;tmi-sent-ts=1763744520000;y=\\s \
       :a!a@a PRIVMSG #room :Kappa Kappa \xc3\xa9\"",
     b"@id=x;msg-id=sub;msg-param-months=1;system-msg=a\\sb;x=1;x=2 :tmi.twitch.tv USERNOTICE #room",
     b"@ban-duration=1;tmi-sent-ts=1763744520000 :tmi.twitch.tv CLEARCHAT #room :a",
+    b"@emotes=25:7-11 USERNOTICE room :\x01ACTION Kappa\x01",
     b"@slow=1 :tmi.twitch.tv ROOMSTATE #room",
     b"@id=\xff :a!a@a PRIVMSG #room :\xff\xfe",
     b"PING :tmi.twitch.tv",

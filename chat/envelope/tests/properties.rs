@@ -10,7 +10,7 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
     let command = prop::sample::select(vec!["PRIVMSG", "USERNOTICE", "CLEARCHAT", "CLEARMSG", "ROOMSTATE"]);
     let key = prop_oneof![
         4 => prop::sample::select(vec![
-            "id", "room-id", "tmi-sent-ts", "emotes", "badges", "color", "bits", "mod", "display-name", "login", "msg-id",
+            "id", "room-id", "tmi-sent-ts", "emotes", "gifs", "badges", "color", "bits", "mod", "display-name", "login", "msg-id",
             "msg-param-a", "msg-param-b", "slow", "followers-only", "ban-duration", "source-room-id", "source-id",
             "reply-parent-msg-id", "reply-parent-msg-body", "system-msg", "target-msg-id", "x", "y", "",
         ]).prop_map(|key| key.as_bytes().to_vec()),
@@ -133,10 +133,10 @@ proptest! {
     /// A gap is valid JSON whatever its words, and its id depends on channel, beginning and end alone.
     #[test]
     fn gap_has_one_id(channel in any::<String>(), reason in any::<String>(), from in any::<u64>(), until in any::<u64>()) {
-        let gap = Gap { channel: &channel, channel_id: None, from_ms: from, until_ms: until, reason: &reason, leader: "", term: None };
+        let gap = Gap { channel: &channel, channel_id: None, from_ms: from, until_ms: until, reason: &reason, uncertain: false, leader: "", term: None };
         let (mut out, mut other) = (Vec::new(), Vec::new());
         let built = Builder::new().gap(&gap, &mut out);
-        let again = Builder::new().gap(&Gap { leader: "me", term: Some(9), channel_id: Some("1"), ..gap }, &mut other);
+        let again = Builder::new().gap(&Gap { leader: "me", uncertain: true, term: Some(9), channel_id: Some("1"), ..gap }, &mut other);
         prop_assert_eq!(built.id, again.id);
         prop_assert_ne!(built.id, Gap { until_ms: until ^ 1, ..gap }.id());
         let envelope: Value = serde_json::from_slice(&out).unwrap();
@@ -167,9 +167,18 @@ fn ids_are_version_5_uuids() {
 /// Lines without an envelope leave nothing behind.
 #[test]
 fn other_lines_have_no_envelope() {
-    for line in
-        ["PING :x", ":a!a@a JOIN #a", ":tmi.twitch.tv NOTICE #a :no", "@id=x PRIVMSG a :b", "PRIVMSG # :b", "PRIVMSG"]
-    {
+    for line in [
+        "PING :x",
+        ":a!a@a JOIN #a",
+        ":tmi.twitch.tv NOTICE #a :no",
+        "@id=x PRIVMSG a :b",
+        "PRIVMSG # :b",
+        "PRIVMSG",
+        "CLEARCHAT",
+        "CLEARCHAT *",
+        "CLEARCHAT # :a",
+        "CLEARMSG tmi.twitch.tv :a",
+    ] {
         let mut out = Vec::new();
         assert_eq!(Builder::new().build(&tenure_irc::parse(line.as_bytes()).unwrap(), 1, &mut out), None, "{line}");
         assert!(out.is_empty());

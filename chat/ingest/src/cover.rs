@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use crate::note::{CoverNote, Span};
 
 /// One interval of one channel, in Unix milliseconds, that this instance did not read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Cover {
 struct Channel {
     connections: Vec<u32>,
     since_ms: Option<u64>,
+    /// Where on the bus the first line is that was read since then.
+    sighted: Option<u64>,
     lost: Option<(u64, String)>,
 }
 
@@ -48,7 +50,7 @@ impl Cover {
         if state.since_ms.is_some() {
             return None;
         }
-        state.since_ms = Some(at_ms);
+        (state.since_ms, state.sighted) = (Some(at_ms), None);
         let (from_ms, reason) = state.lost.take()?;
         Some(Interruption { channel: channel.to_owned(), from_ms, until_ms: at_ms, reason })
     }
@@ -84,7 +86,23 @@ impl Cover {
     pub fn let_go(&mut self, channel: &str, at_ms: u64) {
         if let Some(state) = self.channels.get_mut(channel) {
             state.since_ms = state.since_ms.map(|since| since.max(at_ms.saturating_add(1)));
+            state.sighted = None;
         }
+    }
+
+    /// A line of the channel that was read at this moment is on the bus at this position.
+    pub fn sighted(&mut self, channel: &str, read_at_ms: u64, pos: u64) {
+        if let Some(state) = self.channels.get_mut(channel)
+            && state.since_ms.is_some_and(|since| since <= read_at_ms)
+        {
+            state.sighted = Some(state.sighted.map_or(pos, |first| first.min(pos)));
+        }
+    }
+
+    /// Where on the bus the first line of the channel is that this instance has read itself since it has been reading it
+    /// without interruption.
+    pub fn sighted_at(&self, channel: &str) -> Option<u64> {
+        self.channels.get(channel).filter(|state| state.since_ms.is_some()).and_then(|state| state.sighted)
     }
 
     /// The reader has ended: every channel was read until its connections were last seen alive.
@@ -96,6 +114,16 @@ impl Cover {
             }
         }
         self.alive.clear();
+    }
+
+    /// The wall clock has stepped, and shows `at_ms` now: spans across the step mean nothing, so that all that is read now
+    /// counts as read from here on.
+    pub fn clock_stepped(&mut self, at_ms: u64) {
+        for state in self.channels.values_mut() {
+            state.since_ms = state.since_ms.map(|_| at_ms);
+            state.sighted = None;
+        }
+        self.alive.values_mut().for_each(|alive| *alive = at_ms);
     }
 
     /// The connection was seen alive.
@@ -138,7 +166,7 @@ impl Cover {
                 let read = state.lost.as_ref().map(|(lost, _)| *lost).or(alive).map(|at| at.min(limit));
                 let undecided = pending.get(name).copied();
                 let until = [read, undecided].into_iter().flatten().min();
-                (name, Span { since: state.since_ms, until })
+                (name, Span { since: state.since_ms, until, held_back: undecided.is_some() })
             })
             .collect();
         // The span of the channels that are read now and have nothing behind them; latecomers are exceptions.
@@ -152,18 +180,19 @@ impl Cover {
         let all = Span {
             since: spans.iter().filter(regular).filter_map(|(_, span)| span.since).max(),
             until: spans.iter().filter(regular).filter_map(|(_, span)| span.until).min(),
+            held_back: false,
         };
         let except: BTreeMap<String, Span> =
             spans.iter().filter(|channel| !regular(channel)).map(|(name, span)| ((*name).clone(), *span)).collect();
         if except.len() <= MOST_EXCEPTIONS {
-            return CoverNote { all, except, channels: self.named() };
+            return CoverNote { all, except, channels: self.named(), ..CoverNote::default() };
         }
         let every = |pick: fn(&Span) -> Option<u64>| spans.iter().filter_map(move |(_, span)| pick(span));
         // A channel that is not read must not seem read because most others are.
         let whole = spans.iter().all(|(_, span)| span.since.is_some());
         let since = every(|span| span.since).max().filter(|_| whole);
-        let all = Span { since, until: every(|span| span.until).min() };
-        CoverNote { all, except: BTreeMap::new(), channels: self.named() }
+        let all = Span { since, until: every(|span| span.until).min(), held_back: !pending.is_empty() };
+        CoverNote { all, channels: self.named(), ..CoverNote::default() }
     }
 
     /// The channels by name, where a note has room for them.
@@ -182,50 +211,6 @@ const MOST_EXCEPTIONS: usize = 100;
 /// The most bytes that a note spends on the names of its channels. A longer list is left out; two readers of different
 /// lists can then mistake each other's.
 const MOST_NAME_BYTES: usize = 8 * 1024;
-
-/// Coverage as written into a lease's note.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CoverNote {
-    /// Holds for every channel that is not an exception.
-    pub all: Span,
-    /// Channels for which something else holds.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub except: BTreeMap<String, Span>,
-    /// The channels that the note speaks of, by name; empty where it speaks of any channel.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub channels: Vec<String>,
-}
-
-/// Since when, and until when, something was covered, in Unix milliseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Span {
-    /// The start of the uninterrupted reading; absent while there is none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub since: Option<u64>,
-    /// `covered_until`: the last moment that is known to be covered; absent where there never was one.
-    #[serde(rename = "covered_until", default, skip_serializing_if = "Option::is_none")]
-    pub until: Option<u64>,
-}
-
-impl CoverNote {
-    /// Reads a note; `None` where it is not one of ours.
-    pub fn parse(text: &str) -> Option<CoverNote> {
-        serde_json::from_str(text).ok()
-    }
-
-    /// Whether it says of any channel until when it is covered.
-    pub fn covers_anything(&self) -> bool {
-        self.all.until.is_some() || self.except.values().any(|span| span.until.is_some())
-    }
-
-    /// What holds for this channel; nothing where the note does not speak of it.
-    pub fn channel(&self, channel: &str) -> Span {
-        if !self.channels.is_empty() && !self.channels.iter().any(|name| name == channel) {
-            return Span::default();
-        }
-        self.except.get(channel).copied().unwrap_or(self.all)
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -258,17 +243,7 @@ mod tests {
         cover.alive(1, 700);
         cover.stopped();
         assert!(!cover.any());
-        assert_eq!(cover.note(None, &pending()).channel("a"), Span { since: None, until: Some(700) });
-    }
-
-    /// A note says nothing of channels that its writer does not read.
-    #[test]
-    fn a_note_says_nothing_of_other_channels() {
-        let mut cover = Cover::new(["a"]);
-        cover.joined(1, "a", 100);
-        let note = cover.note(None, &pending());
-        assert_eq!(note.channel("a"), Span { since: Some(100), until: Some(100) });
-        assert_eq!(note.channel("b"), Span::default());
+        assert_eq!(cover.note(None, &pending()).channel("a"), Span { since: None, until: Some(700), held_back: false });
     }
 
     /// Two connections that overlap leave no interruption when the first one goes.
@@ -292,16 +267,13 @@ mod tests {
         cover.alive(2, 900);
         let note = cover.note(None, &pending());
         assert_eq!(note.channel("a").until, Some(900));
-        assert_eq!(note.channel("b"), Span { since: Some(120), until: Some(900) });
+        assert_eq!(note.channel("b"), Span { since: Some(120), until: Some(900), held_back: false });
         assert_eq!(cover.note(Some(500), &pending()).channel("a").until, Some(499));
         cover.disconnected(2, 900, "closed");
         cover.alive(1, 2_000);
         let note = cover.note(None, &pending());
         assert_eq!(note.channel("a").until, Some(2_000));
-        assert_eq!(note.channel("b"), Span { since: None, until: Some(900) });
-        let text = serde_json::to_string(&note).unwrap();
-        assert!(text.contains("covered_until"));
-        assert_eq!(CoverNote::parse(&text), Some(note));
+        assert_eq!(note.channel("b"), Span { since: None, until: Some(900), held_back: false });
     }
 
     /// Where too many channels differ for a note to name them, it vouches for nothing rather than for one that is not
@@ -330,7 +302,44 @@ mod tests {
         assert_eq!(cover.since_ms("a"), Some(401));
         cover.ended();
         assert!(!cover.any());
-        assert_eq!(cover.note(None, &pending()).channel("a"), Span { since: None, until: Some(1_000) });
+        assert_eq!(
+            cover.note(None, &pending()).channel("a"),
+            Span { since: None, until: Some(1_000), held_back: false }
+        );
+    }
+
+    /// After a step of the clock, back or forth, nothing is claimed about the time before it.
+    #[test]
+    fn a_step_of_the_clock_is_a_new_beginning() {
+        for now in [100, 900_000] {
+            let mut cover = Cover::new(["a", "b"]);
+            cover.joined(1, "a", 10_000);
+            cover.alive(1, 20_000);
+            cover.clock_stepped(now);
+            assert_eq!((cover.since_ms("a"), cover.since_ms("b")), (Some(now), None));
+            assert_eq!(cover.note(None, &pending()).channel("a").until, Some(now));
+        }
+    }
+
+    /// The first line that was read since the channel is read counts, and no line that was read before.
+    #[test]
+    fn the_first_sighting_since_the_join_counts() {
+        let mut cover = Cover::new(["a"]);
+        cover.sighted("a", 100, 1);
+        cover.joined(1, "a", 200);
+        cover.sighted("a", 199, 2);
+        assert_eq!(cover.sighted_at("a"), None);
+        cover.sighted("a", 200, 4);
+        cover.sighted("a", 210, 3);
+        cover.sighted("a", 220, 9);
+        assert_eq!((cover.sighted_at("a"), cover.sighted_at("b")), (Some(3), None));
+        cover.let_go("a", 205);
+        assert_eq!(cover.sighted_at("a"), None);
+        cover.sighted("a", 206, 5);
+        cover.disconnected(1, 300, "closed");
+        assert_eq!(cover.sighted_at("a"), None);
+        cover.joined(2, "a", 400);
+        assert_eq!(cover.sighted_at("a"), None);
     }
 
     /// A channel whose last interval is undecided holds back its own moment only.

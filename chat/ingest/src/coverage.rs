@@ -11,7 +11,9 @@ use tenure_bus::Message;
 use tenure_core::{Term, Time};
 use tenure_envelope::{EnvelopeId, Kind};
 
-use crate::cover::CoverNote;
+use crate::ids::IdSet;
+use crate::lines::Fates;
+use crate::note::CoverNote;
 use crate::ring::{Entry, Inserted, Ring, RingLimits};
 use crate::seen::Seen;
 
@@ -84,6 +86,9 @@ pub struct Coverage {
     seen: Seen,
     role: Role,
     counts: Counts,
+    /// Lines that were seen on the bus while they were on their way there: the answer says who has published them.
+    unanswered: IdSet,
+    fates: Fates,
 }
 
 /// How many ids seen on the bus are remembered; at 2,000 messages a second half a minute's worth.
@@ -98,6 +103,8 @@ impl Coverage {
             seen: Seen::new(SEEN),
             role: Role::Standby { observed: None },
             counts: Counts::default(),
+            unanswered: IdSet::default(),
+            fates: Fates::default(),
         }
     }
 
@@ -111,6 +118,16 @@ impl Coverage {
         self.counts
     }
 
+    /// What became of the lines that are no longer here.
+    pub fn fates(&self) -> Fates {
+        self.fates
+    }
+
+    /// How many lines are here: held, or on their way and without an answer.
+    pub fn held_lines(&self) -> usize {
+        self.ring.lines() + self.unanswered.len()
+    }
+
     /// What is held, for status pages.
     pub fn ring(&self) -> &Ring {
         &self.ring
@@ -118,25 +135,37 @@ impl Coverage {
 
     /// Takes this instance's part. Who becomes leader publishes its ring first; who stops leading takes back what is in
     /// flight and drops what only a leader may publish: lines without identity, and gaps, which the next leader finds
-    /// again. `covered` is what the leader before is known to have published: on a bus that does not drop second
-    /// messages, each channel's ring up to there must not be published again.
-    pub fn take_role(&mut self, role: Role, covered: Option<&CoverNote>) {
+    /// again; answers the former. `covered` is what the leader before is known to have published: on a bus that does not
+    /// drop second messages, each channel's ring up to there must not be published again.
+    pub fn take_role(&mut self, role: Role, covered: Option<&CoverNote>) -> Vec<Entry> {
+        let mut dropped = Vec::new();
         match role {
             Role::Leader { .. } if !self.config.repairs => {
                 if let (Role::Standby { .. }, Some(note)) = (self.role, covered) {
-                    self.ring.drop_where(|entry| {
+                    let covered = self.ring.drop_where(|entry| {
                         note.channel(&entry.message.channel).until.is_some_and(|until| entry.read_at_ms <= until)
                     });
+                    self.fates.known += lines(&covered);
                 }
             }
             Role::Leader { .. } => {}
             Role::Standby { .. } => {
                 self.ring.give_back_all();
-                self.counts.live_dropped += self.ring.drop_where(|entry| entry.live) as u64;
-                self.ring.drop_where(|entry| entry.message.kind == Kind::Gap.as_str());
+                // Nobody waits for these answers any more.
+                self.fates.known += self.unanswered.drain().count() as u64;
+                dropped = self.ring.drop_where(|entry| entry.standing.is_the_leaders());
+                dropped.retain(|entry| entry.standing.is_line());
+                self.counts.live_dropped += dropped.len() as u64;
+                for entry in &dropped {
+                    match is_room(entry) {
+                        true => self.fates.refused += 1,
+                        false => self.fates.gap += 1,
+                    }
+                }
             }
         }
         self.role = role;
+        dropped
     }
 
     /// Whether anything could be handed out now: by a leader, or by a standby that knows a term to repair under.
@@ -156,42 +185,78 @@ impl Coverage {
 
     /// A line was read. Answers what the limits force out for it.
     pub fn read(&mut self, now: Time, entry: Entry) -> Vec<Entry> {
-        if entry.live && !matches!(self.role, Role::Leader { .. }) {
-            self.counts.live_dropped += 1;
+        let line = u64::from(entry.standing.is_line());
+        if entry.standing.is_the_leaders() && !matches!(self.role, Role::Leader { .. }) {
+            self.counts.live_dropped += line;
+            self.fates.known += line;
             return Vec::new();
         }
         if self.seen.contains(&entry.message.id) {
             self.counts.known += 1;
+            self.fates.known += line;
             return Vec::new();
         }
         match self.ring.insert(entry) {
-            Inserted::Known => self.counts.known += 1,
+            Inserted::Known => {
+                self.counts.known += 1;
+                self.fates.known += line;
+            }
             Inserted::New => self.counts.read += 1,
         }
         self.force_out(now)
     }
 
-    /// What the limits force out now. Where the bus cannot be followed, a standby's entries leave by age and are not
-    /// counted: a leader that lives has published them.
+    /// What the limits force out now: of a leader, for it to find out whether somebody else publishes it. Where the bus
+    /// cannot be followed, a standby's entries leave by age and are not counted: a leader that lives has published them.
     pub fn force_out(&mut self, now: Time) -> Vec<Entry> {
         let out = self.ring.force_out(now);
-        if self.config.repairs || matches!(self.role, Role::Leader { .. }) {
+        let leads = matches!(self.role, Role::Leader { .. });
+        if self.config.repairs || leads {
             self.counts.forced_out += out.len() as u64;
+        }
+        match self.config.repairs {
+            _ if leads || out.is_empty() => {}
+            true => self.fates.gap += lines(&out),
+            false => self.fates.known += lines(&out),
         }
         out
     }
 
-    /// The id is on the bus: seen there, or acknowledged.
-    pub fn appeared(&mut self, id: EnvelopeId) {
+    /// The id was seen on the bus. Answers what was held.
+    pub fn appeared(&mut self, id: EnvelopeId) -> Option<Entry> {
         self.seen.insert(id);
-        if self.ring.remove(id).is_some() {
-            self.counts.appeared += 1;
+        let in_flight = self.ring.is_in_flight(&id);
+        let entry = self.ring.remove(id)?;
+        self.counts.appeared += 1;
+        match entry.standing.is_line() {
+            true if in_flight => drop(self.unanswered.insert(id)),
+            line => self.fates.known += u64::from(line),
         }
+        Some(entry)
     }
 
-    /// The message was not published; it goes out again.
+    /// The bus has answered that the message is there: put there now, or there already. Answers what was held.
+    pub fn acknowledged(&mut self, id: EnvelopeId, stored: bool) -> Option<Entry> {
+        self.seen.insert(id);
+        let entry = self.ring.remove(id);
+        let line = match &entry {
+            Some(entry) => {
+                self.counts.appeared += 1;
+                entry.standing.is_line()
+            }
+            None => self.unanswered.remove(&id),
+        };
+        match stored {
+            true => self.fates.published += u64::from(line),
+            false => self.fates.known += u64::from(line),
+        }
+        entry
+    }
+
+    /// The message was not published; it goes out again, unless somebody else has published it.
     pub fn give_back(&mut self, id: EnvelopeId) {
         self.ring.give_back(id);
+        self.fates.known += u64::from(self.unanswered.remove(&id));
     }
 
     /// The bus refused the message; answers how often it did.
@@ -199,10 +264,19 @@ impl Coverage {
         self.ring.refused(id)
     }
 
-    /// The message will never be published here: it went to the finalizer. Answers what was held.
-    pub fn give_up(&mut self, id: EnvelopeId) -> Option<Entry> {
+    /// The message will never be published here: the finalizer has it, or else a gap must say so. Answers what was held.
+    pub fn give_up(&mut self, id: EnvelopeId, finalized: bool) -> Option<Entry> {
         self.seen.insert(id);
-        self.ring.remove(id)
+        let Some(entry) = self.ring.remove(id) else {
+            self.fates.known += u64::from(self.unanswered.remove(&id));
+            return None;
+        };
+        let line = u64::from(entry.standing.is_line());
+        match finalized {
+            true => self.fates.refused += line,
+            false => self.fates.gap += line,
+        }
+        Some(entry)
     }
 
     /// Whether what others publish matters here: to a standby always; to a leader as soon as it holds an entry for half
@@ -250,10 +324,20 @@ impl Coverage {
     }
 }
 
+fn lines(entries: &[Entry]) -> u64 {
+    entries.iter().filter(|entry| entry.standing.is_line()).count() as u64
+}
+
+/// Whether it says how a room is set: a state, which the next leader knows as well, and not a message.
+fn is_room(entry: &Entry) -> bool {
+    entry.message.kind == Kind::Room.as_str()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cover::Span;
+    use crate::note::Span;
+    use crate::ring::Standing;
     use bytes::Bytes;
     use std::collections::BTreeSet;
 
@@ -274,7 +358,7 @@ mod tests {
             channel: "c".into(),
             body: Bytes::from_static(b"{}"),
         };
-        Entry { message, read_at: Time::from_millis(at_ms), read_at_ms: at_ms, live: false }
+        Entry { message, read_at: Time::from_millis(at_ms), read_at_ms: at_ms, standing: Standing::Line }
     }
 
     fn at(ms: u64) -> Time {
@@ -419,14 +503,51 @@ mod tests {
     #[test]
     fn lines_without_identity_are_the_leaders_alone() {
         let mut instance = coverage(true);
-        instance.read(at(1), Entry { live: true, ..entry(1, 1) });
+        let live = |n, at_ms| Entry { standing: Standing::LiveLine, ..entry(n, at_ms) };
+        instance.read(at(1), live(1, 1));
         instance.take_role(Role::Leader { term: None }, None);
         assert_eq!(instance.hand_out(at(1)), None);
-        instance.read(at(2), Entry { live: true, ..entry(2, 2) });
-        instance.take_role(Role::Standby { observed: None }, None);
+        instance.read(at(2), live(2, 2));
+        let dropped = instance.take_role(Role::Standby { observed: None }, None);
+        assert_eq!(dropped.len(), 1, "whoever leads next must not take it for covered");
         instance.take_role(Role::Leader { term: None }, None);
         assert_eq!(instance.hand_out(at(3)), None);
         assert_eq!(instance.counts().live_dropped, 2);
+        assert_eq!(instance.fates(), Fates { known: 1, gap: 1, ..Fates::default() });
+    }
+
+    /// Each line has one fate, whichever comes first: its appearance or the answer, a repetition, a refusal.
+    #[test]
+    fn every_line_has_one_fate() {
+        let id = |n| EnvelopeId([n; 16]);
+        let mut leader = coverage(true);
+        leader.take_role(Role::Leader { term: Some(term(7)) }, None);
+        for n in 1..=8 {
+            leader.read(at(1), entry(n, 1));
+            assert_eq!(leader.held_lines(), usize::from(n));
+        }
+        leader.read(at(1), entry(1, 1));
+        leader.read(at(1), Entry { standing: Standing::Gap, ..entry(9, 1) });
+        leader.hand_out(at(1)).unwrap();
+        leader.appeared(id(1));
+        leader.acknowledged(id(1), true);
+        leader.acknowledged(id(2), true);
+        leader.appeared(id(2));
+        leader.acknowledged(id(3), false);
+        leader.appeared(id(4));
+        leader.give_back(id(4));
+        leader.give_back(id(5));
+        leader.appeared(id(5));
+        leader.give_up(id(6), true);
+        leader.give_up(id(7), false);
+        leader.appeared(id(8));
+        leader.acknowledged(id(9), true);
+        assert_eq!(leader.held_lines(), 1, "the eighth is on its way");
+        assert_eq!(leader.fates(), Fates { published: 2, known: 4, refused: 1, gap: 1 });
+        leader.take_role(Role::Standby { observed: None }, None);
+        assert_eq!((leader.held_lines(), leader.fates().known), (0, 5));
+        leader.read(at(2), entry(3, 2));
+        assert_eq!(leader.fates().known, 6);
     }
 
     /// On a bus that drops nothing, a standby never publishes, and a new leader leaves out what is known to be covered.
@@ -442,7 +563,7 @@ mod tests {
         let mut other = entry(5, 1_500);
         other.message.channel = "d".into();
         standby.read(at(4_500), other);
-        let span = |until| Span { since: Some(0), until: Some(until) };
+        let span = |until| Span { since: Some(0), until: Some(until), held_back: false };
         let note =
             CoverNote { all: span(2_000), except: [("d".to_owned(), span(1_000))].into(), ..CoverNote::default() };
         standby.take_role(Role::Leader { term: Some(term(8)) }, Some(&note));

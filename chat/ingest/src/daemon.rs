@@ -13,8 +13,8 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{DedupeTooShort, IngestConfig, Standby};
-use crate::cover::CoverNote;
 use crate::fleet::Fleet;
+use crate::note::CoverNote;
 use crate::pipeline::{self, Command, Handle, PipelineConfig, StoodBy};
 use crate::shutdown::Shutdown;
 use crate::snapshot::Snapshot;
@@ -71,11 +71,13 @@ pub struct Daemon {
 
 impl Daemon {
     /// Puts the parts together; nothing is read or published before [`Daemon::run`]. Needs a tokio runtime.
-    pub fn new(config: IngestConfig, store: Arc<dyn LeaseStore>, bus: Arc<dyn Bus>) -> Result<Daemon, DaemonError> {
+    pub fn new(mut config: IngestConfig, store: Arc<dyn LeaseStore>, bus: Arc<dyn Bus>) -> Result<Daemon, DaemonError> {
         let guarantees = config.check(&bus.info())?;
         for sentence in &guarantees.weakened {
             tracing::warn!(component = "ingest", "{sentence}");
         }
+        // A reader that begins after another has ended spends from the same budgets.
+        config.reader.budgets = Some(config.reader.budgets());
         let elects = !config.development;
         // The lease that elects is told of; the one that announces this reader is not an election.
         let election_config = |on_overrun| ElectionConfig {

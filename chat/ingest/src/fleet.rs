@@ -7,10 +7,29 @@ use std::time::Duration;
 use tenure_core::{KeyPrefix, LeaseKey, NameError};
 use tenure_store::{LeaseStore, StoreError, StoreErrorKind};
 
-use crate::cover::CoverNote;
+use crate::note::CoverNote;
+use crate::wall::unix_ms;
+
+impl Answer {
+    /// That of a fleet of one.
+    pub fn of_nobody() -> Answer {
+        Answer { asked_ms: unix_ms(), answered_ms: unix_ms(), readers: Vec::new() }
+    }
+}
 
 /// How long the store may take to list the readers.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// What the other living readers say of themselves.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// When they were asked, by the own wall clock in Unix milliseconds.
+    pub asked_ms: u64,
+    /// When the answer was there.
+    pub answered_ms: u64,
+    /// The note of each.
+    pub readers: Vec<(LeaseKey, CoverNote)>,
+}
 
 /// The readers beside this one.
 #[derive(Clone, Debug)]
@@ -35,17 +54,16 @@ impl Fleet {
 
     /// What the other living readers say they cover; `None` where the store did not answer (after a pause, so that
     /// asking again at once is no storm).
-    pub(crate) async fn others(self) -> Option<Vec<CoverNote>> {
+    pub(crate) async fn others(self) -> Option<Answer> {
+        let asked_ms = unix_ms();
         let listed = tokio::time::timeout(ANSWER_WITHIN, self.store.list(&self.prefix)).await;
         let timeout = || StoreError::new(StoreErrorKind::Unavailable, "the store did not answer");
         match listed.unwrap_or_else(|_| Err(timeout())) {
-            Ok(records) => Some(
-                records
-                    .iter()
-                    .filter(|record| record.key != self.own)
-                    .filter_map(|record| CoverNote::parse(record.note.as_str()))
-                    .collect(),
-            ),
+            Ok(records) => {
+                let others = records.into_iter().filter(|record| record.key != self.own);
+                let readers = others.filter_map(|record| Some((record.key, CoverNote::parse(record.note.as_str())?)));
+                Some(Answer { asked_ms, answered_ms: unix_ms(), readers: readers.collect() })
+            }
             Err(error) => {
                 tracing::debug!(component = "coverage", %error, "the fleet could not be listed");
                 tokio::time::sleep(Duration::from_millis(500)).await;

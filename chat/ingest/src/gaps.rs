@@ -1,14 +1,20 @@
 //! Intervals that may have been read by nobody: kept until it is decided whether another reader covered them.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::time::Duration;
 
-use tenure_core::Time;
+use tenure_core::{LeaseKey, Time};
 use tenure_envelope::EnvelopeId;
 
-use crate::cover::{CoverNote, Interruption};
+use crate::cover::Interruption;
+use crate::fleet::Answer;
 use crate::ids::IdMap;
-use crate::ring::Entry;
+use crate::interval::{Interval, apart_ms};
+use crate::lines::Fates;
+use crate::note::{CoverNote, Covered};
+use crate::ring;
+use crate::sightings::Sightings;
+use crate::witness::{Testimony, Witness};
 
 /// Why a channel's interval is not covered, as the gap envelope says it.
 pub const NOT_COVERED: &str = "not_covered";
@@ -16,6 +22,8 @@ pub const NOT_COVERED: &str = "not_covered";
 pub const RING_OVERFLOW: &str = "ring_overflow";
 /// The bus refused the message for good, and so did the finalizer.
 pub const REFUSED: &str = "refused";
+/// A line was longer than any client could take.
+pub const LINE_TOO_LONG: &str = "line_too_long";
 
 /// A gap that is certain: to be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +36,26 @@ pub struct Found {
     pub until_ms: u64,
     /// Why.
     pub reason: String,
+    /// Its ends were named by clocks that are apart: it is longer than what is missing, which may be nothing.
+    pub uncertain: bool,
+    /// Until when all is known to have been read: where it begins, unless that is uncertain.
+    pub covered_ms: u64,
+}
+
+impl Found {
+    /// A gap of one moment: of a line that was read at it.
+    pub fn at(channel: String, at_ms: u64, reason: &str) -> Found {
+        let reason = reason.to_owned();
+        Found { channel, from_ms: at_ms, until_ms: at_ms, reason, uncertain: false, covered_ms: at_ms }
+    }
+
+    /// The same where the clock that showed it is known to be so much ahead of the server's.
+    pub fn by_a_clock_ahead(self, ahead: i64) -> Found {
+        let Found { from_ms, until_ms, uncertain, .. } = self;
+        let Interval { from_ms, until_ms, uncertain } =
+            Interval { from_ms, until_ms, uncertain }.by_the_servers_clock(ahead, ahead);
+        Found { from_ms, until_ms, uncertain, ..self }
+    }
 }
 
 /// Intervals on their way to a gap envelope. At most one per channel waits for a decision: further ones of a channel
@@ -35,22 +63,60 @@ pub struct Found {
 #[derive(Debug)]
 pub struct Gaps {
     undecided: BTreeMap<String, Undecided>,
-    forced_out: IdMap<(String, u64)>,
+    forced_out: IdMap<ForcedOut>,
     overflowed: BTreeMap<String, (u64, u64)>,
     overflow_due: Option<Time>,
     announced: IdMap<Found>,
+    witnesses: BTreeMap<LeaseKey, Witness>,
     decide_after: Duration,
     give_up_after: Duration,
+    fates: Fates,
+}
+
+#[derive(Debug)]
+struct ForcedOut {
+    channel: String,
+    at_ms: u64,
+    is_line: bool,
 }
 
 #[derive(Debug)]
 struct Undecided {
-    from_ms: u64,
-    until_ms: u64,
+    /// What it will say.
+    interval: Interval,
+    /// Until when all is known to have been read, by whoever's clock.
+    covered_ms: u64,
+    /// Who vouches must have read from here to there, by the own clock.
+    must_read: (u64, u64),
+    /// Or from this position of the bus on: the leader before had read that far.
+    from_pos: Option<u64>,
     reason: String,
     ask_at: Time,
     decide_at: Time,
     give_up_at: Time,
+}
+
+impl Undecided {
+    fn new(
+        interval: Interval,
+        covered_ms: u64,
+        must_read: (u64, u64),
+        from_pos: Option<u64>,
+        reason: String,
+    ) -> Undecided {
+        let (ask_at, decide_at, give_up_at) = (Time::ZERO, Time::ZERO, Time::ZERO);
+        Undecided { interval, covered_ms, must_read, from_pos, reason, ask_at, decide_at, give_up_at }
+    }
+
+    /// Another one of the same channel is part of it.
+    fn widen(&mut self, now: Time, other: &Undecided) {
+        self.interval = self.interval.and(other.interval);
+        self.covered_ms = self.covered_ms.min(other.covered_ms);
+        self.must_read = (self.must_read.0.min(other.must_read.0), self.must_read.1.max(other.must_read.1));
+        // By positions only where either can be told by them.
+        self.from_pos = self.from_pos.and_then(|pos| other.from_pos.map(|other| pos.min(other)));
+        self.ask_at = now;
+    }
 }
 
 /// How often the other readers are asked while something is undecided.
@@ -68,38 +134,61 @@ impl Gaps {
             overflowed: BTreeMap::new(),
             overflow_due: None,
             announced: IdMap::default(),
+            witnesses: BTreeMap::new(),
             decide_after,
             give_up_after,
+            fates: Fates::default(),
         }
     }
 
-    /// An interval that this instance did not read.
-    pub fn interrupted(&mut self, now: Time, interruption: Interruption) {
+    /// What became of the lines that were forced out.
+    pub fn fates(&self) -> Fates {
+        self.fates
+    }
+
+    /// How many lines were forced out of which it is not known yet whether somebody else publishes them.
+    pub fn held_lines(&self) -> usize {
+        self.forced_out.values().filter(|entry| entry.is_line).count()
+    }
+
+    /// An interval that this instance did not read; both ends are of its own clock, which may have stepped back between
+    /// them, and is so much ahead of the server's.
+    pub fn interrupted(&mut self, now: Time, interruption: Interruption, ahead: i64) {
         let Interruption { channel, from_ms, until_ms, reason } = interruption;
-        if until_ms <= from_ms {
-            return;
+        let interval = Interval::between(from_ms, until_ms);
+        let covered_ms = from_ms.min(until_ms);
+        let must_read = (interval.from_ms, until_ms);
+        let interval = interval.by_the_servers_clock(ahead, ahead);
+        self.undecided(now, channel, Undecided::new(interval, covered_ms, must_read, None, reason));
+    }
+
+    /// The leader before had covered the channel until a moment of its clock, and this instance reads since `since_ms` of its
+    /// own, which is so much ahead of the server's; whether all was read between is not known.
+    pub fn taken_over(&mut self, now: Time, channel: String, covered: Covered, since_ms: u64, ahead: i64) {
+        let interval = Interval::between(covered.until_ms, since_ms);
+        let from_ms = interval.from_ms.min(since_ms).saturating_sub(apart_ms());
+        let interval = interval.by_the_servers_clock(covered.ahead, ahead);
+        let (must_read, reason) = ((from_ms, since_ms), NOT_COVERED.to_owned());
+        self.undecided(now, channel, Undecided::new(interval, covered.until_ms, must_read, covered.pos, reason));
+    }
+
+    fn undecided(&mut self, now: Time, channel: String, undecided: Undecided) {
+        match self.undecided.entry(channel) {
+            // The decision is not put off: a channel that comes and goes would have none.
+            Entry::Occupied(mut before) => before.get_mut().widen(now, &undecided),
+            Entry::Vacant(place) => {
+                let decide_at = now + self.decide_after;
+                let give_up_at = decide_at + self.give_up_after;
+                place.insert(Undecided { ask_at: now, decide_at, give_up_at, ..undecided });
+            }
         }
-        let decide_at = now + self.decide_after;
-        let give_up_at = decide_at + self.give_up_after;
-        let entry = self.undecided.entry(channel).or_insert_with(|| Undecided {
-            from_ms,
-            until_ms,
-            reason,
-            ask_at: now,
-            decide_at,
-            give_up_at,
-        });
-        entry.from_ms = entry.from_ms.min(from_ms);
-        // The decision is not put off: a channel that comes and goes would have none.
-        entry.until_ms = entry.until_ms.max(until_ms);
-        entry.ask_at = now;
     }
 
     /// The earliest start, by channel, of what is not on the bus as a gap yet: nobody may claim coverage beyond it.
     pub fn pending(&self) -> BTreeMap<String, u64> {
-        let undecided = self.undecided.iter().map(|(channel, undecided)| (channel, undecided.from_ms));
-        let announced = self.announced.values().map(|found| (&found.channel, found.from_ms));
-        let forced_out = self.forced_out.values().map(|(channel, at_ms)| (channel, *at_ms));
+        let undecided = self.undecided.iter().map(|(channel, undecided)| (channel, undecided.covered_ms));
+        let announced = self.announced.values().map(|found| (&found.channel, found.covered_ms));
+        let forced_out = self.forced_out.values().map(|entry| (&entry.channel, entry.at_ms));
         let overflowed = self.overflowed.iter().map(|(channel, (from_ms, _))| (channel, *from_ms));
         let mut pending: BTreeMap<String, u64> = BTreeMap::new();
         for (channel, from_ms) in undecided.chain(announced).chain(forced_out).chain(overflowed) {
@@ -114,10 +203,19 @@ impl Gaps {
     /// Forgets everything: somebody else leads, and finds in the last note what is left to answer for.
     pub fn forget(&mut self) {
         self.undecided.clear();
+        self.fates.gap += self.held_lines() as u64;
         self.forced_out.clear();
         self.overflowed.clear();
         self.overflow_due = None;
         self.announced.clear();
+        self.witnesses.clear();
+    }
+
+    /// The own clock was set: nothing that it showed before can be held against what it shows now, so that nobody can vouch
+    /// for what is undecided.
+    pub fn clock_stepped(&mut self) {
+        self.witnesses.clear();
+        self.undecided.values_mut().for_each(|undecided| undecided.must_read = (0, u64::MAX));
     }
 
     /// The gap is on its way to the bus under this id.
@@ -132,15 +230,21 @@ impl Gaps {
 
     /// Decides what can be decided, given what the other living readers say they cover: whoever vouches has read the
     /// interval and seen all of it on the bus, so that it is none at once; that nobody will is known only later.
-    pub fn decide(&mut self, now: Time, others: &[CoverNote]) -> Vec<Found> {
+    ///
+    /// Their clocks may show anything. What counts is what happened before what: a reader had been reading for as long as
+    /// its note says before the note was there, and before a line was on the bus that it had read since; and the note was
+    /// made after what `sightings` knows of the bus's position in it, and after one that others have followed.
+    pub fn decide(&mut self, now: Time, answer: &Answer, sightings: &Sightings) -> Vec<Found> {
+        let testimonies: Vec<Testimony<'_>> =
+            answer.readers.iter().map(|(key, note)| self.hear(key, note, answer, sightings)).collect();
+        self.witnesses.retain(|key, _| answer.readers.iter().any(|(reader, _)| reader == key));
         let mut found = Vec::new();
         self.undecided.retain(|channel, undecided| {
-            let began_before =
-                |note: &&CoverNote| note.channel(channel).since.is_some_and(|at| at <= undecided.from_ms);
-            let vouches = |note: &CoverNote| note.channel(channel).until.is_some_and(|at| at >= undecided.until_ms);
-            let mut readers = others.iter().filter(began_before).peekable();
+            let (from_ms, until_ms) = undecided.must_read;
+            let began = |reader: &&Testimony<'_>| reader.began_by(channel, from_ms, undecided.from_pos);
+            let mut readers = testimonies.iter().filter(began).peekable();
             let hopeful = readers.peek().is_some();
-            if readers.any(vouches) {
+            if readers.any(|reader| reader.covers_to(channel, until_ms)) {
                 return false;
             }
             // A note may be older than the interval's end, or its reader's ring not empty yet; the next one will tell.
@@ -148,26 +252,48 @@ impl Gaps {
                 undecided.ask_at = now + ASK_AGAIN;
                 return true;
             }
-            found.push(Found {
-                channel: channel.clone(),
-                from_ms: undecided.from_ms,
-                until_ms: undecided.until_ms,
-                reason: undecided.reason.clone(),
-            });
+            let Interval { from_ms, until_ms, uncertain } = undecided.interval;
+            let (channel, reason, covered_ms) = (channel.clone(), undecided.reason.clone(), undecided.covered_ms);
+            found.push(Found { channel, from_ms, until_ms, reason, uncertain, covered_ms });
             false
         });
         found
     }
 
+    fn hear<'a>(
+        &mut self,
+        reader: &LeaseKey,
+        note: &'a CoverNote,
+        answer: &Answer,
+        sightings: &Sightings,
+    ) -> Testimony<'a> {
+        let witness = self.witnesses.entry(reader.clone()).or_default();
+        if let Some(at) = note.at {
+            witness.sees(at, answer.asked_ms, answer.answered_ms);
+        }
+        Testimony {
+            note,
+            known_ms: note.at.and_then(|at| witness.own_clock(at)),
+            began_by_ms: note.first.and_then(|pos| sightings.by(pos)),
+            made_after_ms: witness.made_after().max(note.pos.and_then(|pos| sightings.before(pos))),
+        }
+    }
+
     /// Entries that the ring had to let go.
-    pub fn forced_out(&mut self, entries: Vec<Entry>) {
+    pub fn forced_out(&mut self, entries: Vec<ring::Entry>) {
         for entry in entries {
             let channel = entry.message.channel.to_string();
+            let is_line = entry.standing.is_line();
             if let Some(found) = self.announced.remove(&entry.message.id) {
                 widen(&mut self.overflowed, channel, found.from_ms, found.until_ms);
             } else if self.forced_out.len() < MOST_FORCED_OUT {
-                self.forced_out.insert(entry.message.id, (channel, entry.read_at_ms));
+                let forced_out = ForcedOut { channel, at_ms: entry.read_at_ms, is_line };
+                // The same line may have been read, and forced out, before.
+                if self.forced_out.insert(entry.message.id, forced_out).is_some_and(|before| before.is_line) {
+                    self.fates.gap += 1;
+                }
             } else {
+                self.fates.gap += u64::from(is_line);
                 widen(&mut self.overflowed, channel, entry.read_at_ms, entry.read_at_ms);
             }
         }
@@ -175,7 +301,9 @@ impl Gaps {
 
     /// An id was seen on the bus: a gap's own, or one that was forced out here and that another instance has published.
     pub fn appeared(&mut self, id: &EnvelopeId) {
-        self.forced_out.remove(id);
+        if self.forced_out.remove(id).is_some_and(|entry| entry.is_line) {
+            self.fates.known += 1;
+        }
         self.announced.remove(id);
     }
 
@@ -197,12 +325,13 @@ impl Gaps {
             return Vec::new();
         }
         self.overflow_due = None;
-        for (_, (channel, at_ms)) in self.forced_out.drain() {
+        for (_, ForcedOut { channel, at_ms, is_line }) in self.forced_out.drain() {
+            self.fates.gap += u64::from(is_line);
             widen(&mut self.overflowed, channel, at_ms, at_ms);
         }
         std::mem::take(&mut self.overflowed)
             .into_iter()
-            .map(|(channel, (from_ms, until_ms))| Found { channel, from_ms, until_ms, reason: RING_OVERFLOW.into() })
+            .map(|(channel, (from_ms, until_ms))| Found { until_ms, ..Found::at(channel, from_ms, RING_OVERFLOW) })
             .collect()
     }
 }
@@ -215,7 +344,8 @@ fn widen(intervals: &mut BTreeMap<String, (u64, u64)>, channel: String, from_ms:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cover::Span;
+    use crate::note::Span;
+    use crate::ring::Standing;
 
     fn gaps() -> Gaps {
         Gaps::new(Duration::from_secs(5), Duration::from_secs(20))
@@ -225,39 +355,201 @@ mod tests {
         Interruption { channel: "c".into(), from_ms, until_ms, reason: "connection_lost".into() }
     }
 
-    fn reader(since: u64, until: u64) -> CoverNote {
-        CoverNote { all: Span { since: Some(since), until: Some(until) }, ..CoverNote::default() }
+    /// What one other reader says: its note was made at this moment of its clock, which is `ahead` of ours.
+    struct Other {
+        ahead: i64,
+        since: u64,
+        pos: Option<u64>,
+    }
+
+    impl Other {
+        fn note(&self, made_ms: u64, until: u64) -> CoverNote {
+            let shown = |at: u64| at.checked_add_signed(self.ahead).unwrap();
+            let all = Span { since: Some(shown(self.since)), until: Some(shown(until)), held_back: false };
+            CoverNote { all, at: Some(shown(made_ms)), pos: self.pos, ..CoverNote::default() }
+        }
+    }
+
+    fn answer(asked_ms: u64, notes: Vec<CoverNote>) -> Answer {
+        let key = |n: usize| LeaseKey::new(format!("readers/{n}")).unwrap();
+        let readers = notes.into_iter().enumerate().map(|(n, note)| (key(n), note)).collect();
+        Answer { asked_ms, answered_ms: asked_ms + 10, readers }
+    }
+
+    fn nobody() -> Answer {
+        answer(0, Vec::new())
+    }
+
+    fn none() -> Sightings {
+        Sightings::default()
     }
 
     const LATER: Time = Time::from_millis(6_000);
+    /// Before anything that these tests speak of.
+    const LONG_AGO: u64 = 1_000_000;
 
     /// What nobody else read is a gap once the decision is due, and not before.
     #[test]
     fn an_interval_that_nobody_read_is_a_gap() {
         let mut gaps = gaps();
-        gaps.interrupted(Time::ZERO, interruption(100, 200));
-        assert_eq!(gaps.decide(Time::from_millis(10), &[]), []);
+        gaps.interrupted(Time::ZERO, interruption(100, 200), 0);
+        assert_eq!(gaps.decide(Time::from_millis(10), &nobody(), &none()), []);
         assert_eq!(gaps.pending().get("c"), Some(&100));
-        let found = gaps.decide(LATER, &[reader(150, 900)]);
-        assert_eq!((found[0].from_ms, found[0].until_ms), (100, 200));
+        let newcomer = Other { ahead: 0, since: 150, pos: None };
+        let found = gaps.decide(LATER, &answer(900, vec![newcomer.note(890, 890)]), &none());
+        assert_eq!((found[0].from_ms, found[0].until_ms, found[0].uncertain), (100, 200, false));
         assert!(gaps.pending().is_empty());
     }
 
-    /// What another reader covered from before its start to after its end is none.
+    /// A reader that began before the interval and says after its end that it covers it vouches for it, whatever its clock
+    /// shows: known to be after its end is a note that others have followed, or one that knows of a line on the bus that
+    /// was read after it.
     #[test]
-    fn an_interval_that_another_reader_covered_is_none() {
-        let mut gaps = gaps();
-        gaps.interrupted(Time::ZERO, interruption(100, 200));
-        assert_eq!(gaps.decide(Time::from_millis(10), &[reader(50, 150), reader(50, 200)]), []);
-        assert!(gaps.pending().is_empty());
+    fn who_read_it_vouches_whatever_the_clock_says() {
+        for ahead in [0, 4_000, -4_000, 20_000, -20_000, 900_000] {
+            let mut gaps = gaps();
+            let start = LONG_AGO + 10_000;
+            gaps.interrupted(Time::ZERO, interruption(start, start + 100), 0);
+            let other = Other { ahead, since: LONG_AGO, pos: None };
+            for turn in 0..6 {
+                let at = start + 200 + turn * 500;
+                let made = at - 100;
+                let due = Time::from_millis(turn * 500);
+                assert_eq!(gaps.decide(due, &answer(at, vec![other.note(made, made - 50)]), &none()), []);
+                // The first note may have been made before the interval, the next two have been on their way.
+                assert_eq!(gaps.pending().is_empty(), turn >= 3, "{ahead} ms ahead, turn {turn}");
+            }
+
+            gaps.interrupted(Time::ZERO, interruption(start, start + 100), 0);
+            gaps.witnesses.clear();
+            let mut sightings = none();
+            sightings.add(7, start + 150, || start + 160);
+            for (pos, vouches) in [(6, false), (7, true)] {
+                let other = Other { ahead, since: LONG_AGO, pos: Some(pos) };
+                let note = other.note(start + 400, start + 390);
+                assert_eq!(gaps.decide(Time::ZERO, &answer(start + 500, vec![note]), &sightings), []);
+                assert_eq!(gaps.pending().is_empty(), vouches, "{ahead} ms ahead, position {pos}");
+            }
+        }
+    }
+
+    /// A reader that began only during the interval, or whose notes are all from before its end, vouches for nothing,
+    /// whatever its clock shows.
+    #[test]
+    fn who_did_not_read_it_does_not_vouch_whatever_the_clock_says() {
+        for ahead in [0, 4_000, -4_000, 20_000, -20_000, -900_000] {
+            let start = LONG_AGO + 10_000;
+            let newcomer = Other { ahead, since: start + 50, pos: Some(9) };
+            let silent = Other { ahead, since: LONG_AGO, pos: Some(1) };
+            let mut sightings = none();
+            sightings.add(5, start + 150, || start + 160);
+            let mut gaps = gaps();
+            gaps.interrupted(Time::ZERO, interruption(start, start + 100), 0);
+            for turn in 0..80 {
+                let at = start + 200 + turn * 500;
+                // The one has lost its connection too: its notes go on, but what they cover does not.
+                let notes = vec![newcomer.note(at - 100, at - 150), silent.note(at - 100, start)];
+                let due = Time::from_millis(turn * 500);
+                let found = gaps.decide(due, &answer(at, notes), &sightings);
+                assert_eq!(found.len(), usize::from(turn == 50), "{ahead} ms ahead, turn {turn}");
+            }
+        }
+    }
+
+    /// A reader that began only just before the interval vouches for it where the bus tells: a line that it had read since
+    /// was known there before.
+    #[test]
+    fn who_began_just_before_it_vouches_where_the_bus_tells() {
+        for (known_at, vouches) in [(9_999, true), (10_001, false)] {
+            let start = LONG_AGO + 10_000;
+            let mut sightings = none();
+            sightings.add(3, LONG_AGO + 9_900, || LONG_AGO + known_at);
+            sightings.add(7, start + 150, || start + 160);
+            let mut gaps = gaps();
+            gaps.interrupted(Time::ZERO, interruption(start, start + 100), 0);
+            let other = Other { ahead: -20_000, since: start - 50, pos: Some(7) };
+            // What it says of time is too late to tell.
+            let note = CoverNote { first: Some(3), ..other.note(start + 400, start + 390) };
+            assert_eq!(gaps.decide(Time::ZERO, &answer(start + 500, vec![note]), &sightings), []);
+            assert_eq!(gaps.pending().is_empty(), vouches, "known at {known_at}");
+        }
+    }
+
+    /// What a leader left between its end and its successor's beginning is vouched for by who had read a line that the
+    /// former knew in what it covered, whatever the clocks show; else only by who had begun long before.
+    #[test]
+    fn who_read_across_a_takeover_vouches_where_the_bus_tells() {
+        for ahead in [-20_000, 0, 20_000] {
+            for (covered_pos, vouches) in [(Some(2), false), (Some(3), true), (None, false)] {
+                let start = LONG_AGO + 10_000;
+                let mut sightings = none();
+                sightings.add(7, start + 150, || start + 160);
+                let mut gaps = gaps();
+                let covered = Covered { until_ms: start + 4_000, ahead: 0, pos: covered_pos };
+                gaps.taken_over(Time::ZERO, "c".into(), covered, start + 100, 0);
+                let other = Other { ahead, since: start - 50, pos: Some(7) };
+                let note = CoverNote { first: Some(3), ..other.note(start + 400, start + 390) };
+                assert_eq!(gaps.decide(Time::ZERO, &answer(start + 500, vec![note]), &sightings), []);
+                assert_eq!(gaps.pending().is_empty(), vouches, "{ahead} ms ahead, {covered_pos:?}");
+            }
+        }
+    }
+
+    /// Where the end of what a leader covered and the begin of its successor's reading come out in the wrong order, the
+    /// gap is long enough to hold what is missing by either clock, if they are no more than the bound apart, and says that
+    /// it is uncertain.
+    #[test]
+    fn crossed_ends_make_a_longer_gap() {
+        let bound = i64::try_from(apart_ms()).unwrap();
+        for ahead in [-bound, -20_000, -4_000, 0, 4_000, 20_000, bound] {
+            for missing in [0, 1, 1_000, 3_999, 19_000, 60_000] {
+                let mut gaps = gaps();
+                let (ended, begun) = (LONG_AGO, LONG_AGO + missing);
+                // By the clock of the leader before, which is so far ahead of ours.
+                let shown = ended.checked_add_signed(ahead).unwrap();
+                let covered = Covered { until_ms: shown, ahead: 0, pos: None };
+                gaps.taken_over(Time::ZERO, "c".into(), covered, begun, 0);
+                let found = gaps.decide(LATER, &nobody(), &none()).remove(0);
+                assert!(found.from_ms <= found.until_ms);
+                assert_eq!(found.uncertain, shown > begun);
+                assert_eq!(found.covered_ms, shown, "the next leader begins where this one did");
+                if found.uncertain {
+                    // By ours, and by the other one's.
+                    for (from, until) in [(ended, begun), (shown, begun.checked_add_signed(ahead).unwrap())] {
+                        assert!(found.from_ms <= from && until <= found.until_ms, "{ahead} {missing}: {found:?}");
+                    }
+                    assert!(found.until_ms - found.from_ms <= 2 * apart_ms());
+                }
+            }
+        }
+    }
+
+    /// A gap whose ends were named by clocks that are known to be wrong holds what is missing by the server's clock as well.
+    #[test]
+    fn gaps_hold_what_is_missing_by_the_servers_clock() {
+        for (first, second) in
+            [(0, 0), (20_000, 20_000), (-20_000, -20_000), (20_000, 0), (0, -20_000), (-4_000, 9_000)]
+        {
+            let by = |ahead: i64, ms: u64| ms.checked_add_signed(ahead).unwrap();
+            let (ended, begun) = (LONG_AGO, LONG_AGO + 60_000);
+            let mut gaps = gaps();
+            let covered = Covered { until_ms: by(first, ended), ahead: first, pos: None };
+            gaps.taken_over(Time::ZERO, "c".into(), covered, by(second, begun), second);
+            let own = Interruption { channel: "d".into(), ..interruption(by(second, ended), by(second, begun)) };
+            gaps.interrupted(Time::ZERO, own, second);
+            for found in gaps.decide(LATER, &nobody(), &none()) {
+                assert!(found.from_ms <= ended && begun <= found.until_ms, "{first} {second} {found:?}");
+                assert!(found.until_ms - found.from_ms <= 60_000 + 40_000);
+            }
+        }
     }
 
     /// A gap holds its channel back until its envelope is on the bus; the ring's overflow does not lose it.
     #[test]
     fn a_found_gap_is_pending_until_it_is_on_the_bus() {
         let mut gaps = gaps();
-        gaps.interrupted(Time::ZERO, interruption(100, 200));
-        let found = gaps.decide(LATER, &[]).remove(0);
+        gaps.interrupted(Time::ZERO, interruption(100, 200), 0);
+        let found = gaps.decide(LATER, &nobody(), &none()).remove(0);
         gaps.announced(EnvelopeId([1; 16]), found);
         assert_eq!(gaps.pending().get("c"), Some(&100));
         gaps.appeared(&EnvelopeId([1; 16]));
@@ -268,27 +560,17 @@ mod tests {
     #[test]
     fn further_interruptions_do_not_put_the_decision_off() {
         let mut gaps = gaps();
-        gaps.interrupted(Time::ZERO, interruption(100, 200));
-        gaps.interrupted(Time::from_millis(4_000), interruption(4_000, 4_100));
-        let found = gaps.decide(Time::from_millis(5_000), &[]);
+        gaps.interrupted(Time::ZERO, interruption(100, 200), 0);
+        gaps.interrupted(Time::from_millis(4_000), interruption(4_000, 4_100), 0);
+        let found = gaps.decide(Time::from_millis(5_000), &nobody(), &none());
         assert_eq!((found[0].from_ms, found[0].until_ms), (100, 4_100));
-    }
-
-    /// A reader whose note is too old to tell is waited for, but not for ever.
-    #[test]
-    fn a_stale_note_is_waited_for_and_then_counts_as_silence() {
-        let mut gaps = gaps();
-        gaps.interrupted(Time::ZERO, interruption(100, 200));
-        assert_eq!(gaps.decide(LATER, &[reader(50, 150)]), []);
-        assert!(!gaps.pending().is_empty());
-        assert_eq!(gaps.decide(Time::from_millis(30_000), &[reader(50, 150)]).len(), 1);
     }
 
     /// Entries that were forced out are a gap per channel, unless another instance published them.
     #[test]
     fn forced_out_entries_are_a_gap_unless_they_appear() {
         use bytes::Bytes;
-        let entry = |n: u8, at_ms| Entry {
+        let entry = |n: u8, at_ms| ring::Entry {
             message: tenure_bus::Message {
                 id: EnvelopeId([n; 16]),
                 kind: "external.chat.message.v1",
@@ -297,7 +579,7 @@ mod tests {
             },
             read_at: Time::ZERO,
             read_at_ms: at_ms,
-            live: false,
+            standing: Standing::Line,
         };
         let mut gaps = gaps();
         gaps.forced_out(vec![entry(1, 10), entry(2, 20), entry(3, 30)]);
@@ -308,6 +590,7 @@ mod tests {
         assert_eq!(gaps.take_overflow(Time::from_millis(4_000)), [], "another instance may publish it");
         let found = gaps.take_overflow(LATER);
         assert_eq!((found[0].from_ms, found[0].until_ms, found[0].reason.as_str()), (10, 20, RING_OVERFLOW));
+        assert_eq!((gaps.fates(), gaps.held_lines()), (Fates { known: 1, gap: 2, ..Fates::default() }, 0));
         assert!(!gaps.overflowed());
     }
 }

@@ -13,10 +13,9 @@ pub(crate) struct Names(HashSet<Arc<str>, RandomState>);
 const MOST: usize = 4_096;
 
 impl Names {
-    /// The channel's name, without `#`; what is not UTF-8 is replaced.
-    pub(crate) fn of(&mut self, channel: &[u8]) -> Arc<str> {
-        let name = String::from_utf8_lossy(channel);
-        if let Some(known) = self.0.get(&*name) {
+    /// The channel's name.
+    pub(crate) fn of(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.0.get(name) {
             return Arc::clone(known);
         }
         if self.0.len() >= MOST {
@@ -36,10 +35,10 @@ mod tests {
     #[test]
     fn names_are_kept_once_and_bounded() {
         let mut names = Names::default();
-        assert!(Arc::ptr_eq(&names.of(b"a"), &names.of(b"a")));
-        assert_eq!(&*names.of(b"\xff"), "\u{fffd}");
+        assert!(Arc::ptr_eq(&names.of("a"), &names.of("a")));
+        assert_eq!(&*names.of("b"), "b");
         for n in 0..3 * MOST {
-            names.of(n.to_string().as_bytes());
+            names.of(&n.to_string());
         }
         assert!(names.0.len() <= MOST);
     }

@@ -23,15 +23,20 @@ use tenure_envelope::Builder;
 use tenure_twitch::ReaderEvent;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::cover::{Cover, CoverNote};
+use crate::complaints::Complaints;
+use crate::cover::Cover;
 use crate::coverage::{Coverage, CoverageConfig};
-use crate::fleet::Fleet;
+use crate::fleet::{Answer, Fleet};
 use crate::follower::Following;
 use crate::gaps::Gaps;
+use crate::lines::Fates;
 use crate::names::Names;
+use crate::note::{CoverNote, Covered};
 use crate::publication::{Finalization, Retries};
 use crate::rooms::Rooms;
+use crate::sightings::Sightings;
 use crate::snapshot::Snapshot;
+use crate::wall::{Ahead, Steps};
 use part::StandingBy;
 use publisher::Publisher;
 
@@ -113,6 +118,8 @@ pub struct Handle {
 
 /// How often snapshots and notes are renewed, and limits looked at.
 const TICK: Duration = Duration::from_millis(200);
+/// For how long a reader may say nothing new although it reads: nobody speaks, and its PING is answered late.
+const SILENT_READER: Duration = Duration::from_secs(10);
 /// How many reader events are taken at once.
 const EVENTS: usize = 512;
 
@@ -128,7 +135,16 @@ pub fn start(mut config: PipelineConfig, bus: Arc<dyn Bus>, fleet: Option<Fleet>
     let pipeline = Pipeline {
         coverage: Coverage::new(config.coverage),
         cover: Cover::new(config.channels.iter().map(String::as_str)),
-        gaps: Gaps::new(config.coverage.repair_after, config.ttl.saturating_mul(2)),
+        gaps: Gaps::new(config.coverage.repair_after, config.ttl.saturating_mul(2) + SILENT_READER),
+        sightings: Sightings::default(),
+        began_ms: 0,
+        first: None,
+        steps: Steps::default(),
+        ahead: Ahead::default(),
+        last_own_note: None,
+        received: 0,
+        fates: Fates::default(),
+        complaints: Complaints::default(),
         rooms: Rooms::new(config.channels.len()),
         names: Names::default(),
         builder: Builder::new(),
@@ -160,6 +176,18 @@ struct Pipeline {
     coverage: Coverage,
     cover: Cover,
     gaps: Gaps,
+    sightings: Sightings,
+    /// When this instance began with the last of its channels, and the first line after that which is on the bus.
+    began_ms: u64,
+    first: Option<u64>,
+    steps: Steps,
+    ahead: Ahead,
+    /// The note that this instance left when it last stood by.
+    last_own_note: Option<CoverNote>,
+    /// How many lines came in, and what became of those that are no entries; coverage and gaps know of the others.
+    received: u64,
+    fates: Fates,
+    complaints: Complaints,
     rooms: Rooms,
     names: Names,
     builder: Builder,
@@ -170,7 +198,7 @@ struct Pipeline {
     mandate: Option<Mandate>,
     standing_by: Option<StandingBy>,
     /// Channels that the new leader does not read yet, and what the one before had covered.
-    awaiting: BTreeMap<String, u64>,
+    awaiting: BTreeMap<String, Covered>,
     /// How far the bus is known to have come: the last message that it acknowledged, or that was seen there.
     position: Option<u64>,
     /// A leader that had to follow goes on until then.
@@ -189,7 +217,7 @@ impl Pipeline {
         let mut reader: Option<mpsc::Receiver<ReaderEvent>> = None;
         let mut events = Vec::with_capacity(EVENTS);
         let mut publisher = Publisher::default();
-        let mut decision: Option<BoxFuture<'static, Option<Vec<CoverNote>>>> = None;
+        let mut decision: Option<BoxFuture<'static, Option<Answer>>> = None;
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -201,7 +229,7 @@ impl Pipeline {
             if decision.is_none() && self.is_leader() && self.gaps.due().is_some_and(|due| due <= now) {
                 decision = Some(match &self.fleet {
                     Some(fleet) => fleet.clone().others().boxed(),
-                    None => std::future::ready(Some(Vec::new())).boxed(),
+                    None => std::future::ready(Some(Answer::of_nobody())).boxed(),
                 });
             }
             let due = self.coverage.due().filter(|_| !publisher.is_busy() && self.may_publish());
@@ -230,11 +258,11 @@ impl Pipeline {
                     },
                     Err(error) => self.bus_failed(&error.to_string()),
                 },
-                Some(others) = conditional(&mut decision) => {
+                Some(answer) = conditional(&mut decision) => {
                     decision = None;
                     // Where the store does not answer, the decision waits for it: asked again at the next turn.
-                    if let Some(others) = others {
-                        let found = self.gaps.decide(tenure::now(), &others);
+                    if let Some(answer) = answer {
+                        let found = self.gaps.decide(tenure::now(), &answer, &self.sightings);
                         self.add_gaps(tenure::now(), found);
                     }
                 }

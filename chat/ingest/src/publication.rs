@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::Deserialize;
 use serde_json::json;
 use tenure::Mandate;
 use tenure_bus::{Batch, Bus, BusError, BusErrorKind, Message, Published, Refusal};
@@ -123,6 +124,19 @@ impl Retries {
 
 fn pause(failures: u32) -> Duration {
     Duration::from_millis(20 << failures.min(6)).min(Duration::from_secs(1))
+}
+
+/// The login of who said it; empty where that is nobody in particular.
+pub(crate) fn user_login(message: &Message) -> String {
+    #[derive(Deserialize)]
+    struct Envelope {
+        user: User,
+    }
+    #[derive(Deserialize)]
+    struct User {
+        name: String,
+    }
+    serde_json::from_slice(&message.body).map(|envelope: Envelope| envelope.user.name).unwrap_or_default()
 }
 
 /// The message that tells the finalizer of one that the bus refused for good: the envelope with a failure beside it.

@@ -18,9 +18,34 @@ pub struct Entry {
     pub read_at: Time,
     /// When it was read, in Unix milliseconds: names a gap's interval.
     pub read_at_ms: u64,
-    /// It has neither id nor sent time, so that two readers cannot agree on its identity: published live by the leader
-    /// or not at all.
-    pub live: bool,
+    /// What it is, and so who may publish it.
+    pub standing: Standing,
+}
+
+/// What an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// A line whose identity every reader derives.
+    Line,
+    /// A line with neither id nor sent time, so that two readers cannot agree on its identity: published live by the
+    /// leader or not at all.
+    LiveLine,
+    /// The gap that a line has become; whoever read that line may publish it.
+    LineGap,
+    /// A gap that a leader has found. Who leads next finds it again.
+    Gap,
+}
+
+impl Standing {
+    /// Whether it is a line that came in.
+    pub fn is_line(self) -> bool {
+        matches!(self, Standing::Line | Standing::LiveLine)
+    }
+
+    /// Whether only a leader may publish it.
+    pub fn is_the_leaders(self) -> bool {
+        matches!(self, Standing::LiveLine | Standing::Gap)
+    }
 }
 
 /// How much a ring holds.
@@ -50,6 +75,7 @@ pub struct Ring {
     next: u64,
     bytes: usize,
     in_flight: usize,
+    lines: usize,
 }
 
 #[derive(Debug)]
@@ -65,12 +91,17 @@ const OVERHEAD: usize = 256;
 impl Ring {
     /// An empty ring.
     pub fn new(limits: RingLimits) -> Self {
-        Ring { limits, entries: BTreeMap::new(), by_id: IdMap::default(), next: 0, bytes: 0, in_flight: 0 }
+        Ring { limits, entries: BTreeMap::new(), by_id: IdMap::default(), next: 0, bytes: 0, in_flight: 0, lines: 0 }
     }
 
     /// How many entries it holds.
     pub fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// How many of them are lines.
+    pub fn lines(&self) -> usize {
+        self.lines
     }
 
     /// How many of them are not in flight.
@@ -95,6 +126,7 @@ impl Ring {
         place.insert(at);
         self.next += 1;
         self.bytes += cost(&entry);
+        self.lines += usize::from(entry.standing.is_line());
         self.entries.insert(at, Slot { entry, in_flight: false, refused: 0 });
         Inserted::New
     }
@@ -105,6 +137,7 @@ impl Ring {
         let slot = self.entries.remove(&at)?;
         self.bytes -= cost(&slot.entry);
         self.in_flight -= usize::from(slot.in_flight);
+        self.lines -= usize::from(slot.entry.standing.is_line());
         Some(slot.entry)
     }
 
@@ -169,6 +202,11 @@ impl Ring {
         self.by_id.contains_key(id)
     }
 
+    /// Whether the entry with this id was handed out and not answered yet.
+    pub fn is_in_flight(&self, id: &EnvelopeId) -> bool {
+        self.by_id.get(id).and_then(|at| self.entries.get(at)).is_some_and(|slot| slot.in_flight)
+    }
+
     /// Counts one more refusal of this entry by the bus; answers how many there were.
     pub fn refused(&mut self, id: EnvelopeId) -> u32 {
         let Some(slot) = self.by_id.get(&id).and_then(|at| self.entries.get_mut(at)) else { return 0 };
@@ -192,15 +230,15 @@ impl Ring {
         self.entries.values().find(|slot| !slot.in_flight).map(|slot| slot.entry.read_at)
     }
 
-    /// Drops the entries that are not wanted, except those in flight; answers how many.
-    pub fn drop_where(&mut self, unwanted: impl Fn(&Entry) -> bool) -> usize {
+    /// Drops the entries that are not wanted, except those in flight; answers them.
+    pub fn drop_where(&mut self, unwanted: impl Fn(&Entry) -> bool) -> Vec<Entry> {
         let ids: Vec<EnvelopeId> = self
             .entries
             .values()
             .filter(|slot| !slot.in_flight && unwanted(&slot.entry))
             .map(|slot| slot.entry.message.id)
             .collect();
-        ids.iter().filter(|id| self.remove(**id).is_some()).count()
+        ids.into_iter().filter_map(|id| self.remove(id)).collect()
     }
 }
 
@@ -220,7 +258,7 @@ mod tests {
             channel: "c".into(),
             body: Bytes::from(vec![b'x'; 100]),
         };
-        Entry { message, read_at: Time::from_millis(at), read_at_ms: at, live: false }
+        Entry { message, read_at: Time::from_millis(at), read_at_ms: at, standing: Standing::Line }
     }
 
     fn ids(messages: &[Message]) -> Vec<u8> {
@@ -276,11 +314,14 @@ mod tests {
     #[test]
     fn unwanted_entries_can_be_dropped() {
         let mut ring = ring(usize::MAX);
-        ring.insert(Entry { live: true, ..entry(1, 1) });
+        ring.insert(Entry { standing: Standing::LiveLine, ..entry(1, 1) });
         ring.insert(entry(2, 2));
         ring.insert(entry(3, 3));
-        assert_eq!(ring.drop_where(|entry| entry.live), 1);
-        assert_eq!(ring.drop_where(|entry| entry.read_at_ms <= 2), 1);
+        assert_eq!(ring.drop_where(|entry| entry.standing.is_the_leaders()).len(), 1);
+        assert_eq!(ring.drop_where(|entry| entry.read_at_ms <= 2).len(), 1);
+        assert_eq!((ring.len(), ring.lines()), (1, 1));
+        ring.insert(Entry { standing: Standing::LineGap, ..entry(5, 5) });
+        assert_eq!((ring.len(), ring.lines()), (2, 1));
         assert_eq!(ring.oldest_ms(), Some(3));
         ring.insert(Entry { read_at_ms: 1, ..entry(4, 4) });
         assert_eq!(ring.oldest_ms(), Some(1), "the wall clock stepped back");

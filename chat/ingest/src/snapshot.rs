@@ -2,11 +2,15 @@
 
 use serde::Serialize;
 
+use crate::lines::Lines;
+
 /// Counters and gauges of one instance's pipeline.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Snapshot {
-    /// Lines that the readers delivered.
+    /// Every line, by what became of it.
+    pub lines: Lines,
+    /// Chat lines that the readers delivered.
     pub received: u64,
     /// Messages that the bus stored for this instance.
     pub published: u64,

@@ -22,7 +22,7 @@ mod tags;
 pub use assemble::{AssembleError, assemble};
 pub use error::{ParseError, ParseErrorKind};
 pub use escape::{escape, unescape};
-pub use lines::{LINE_LIMIT, LineSplitter};
+pub use lines::{LINE_LIMIT, LineSplitter, Piece};
 pub use message::{Message, parse};
 pub use params::Params;
 pub use prefix::Prefix;

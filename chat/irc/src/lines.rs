@@ -8,19 +8,27 @@ use memchr::memchr;
 /// the longest line seen in captured chat is under 2 KiB.
 pub const LINE_LIMIT: usize = 16 * 1024;
 
+/// What a byte stream is cut into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece<'a> {
+    /// A line, without its line end; never empty.
+    Line(&'a [u8]),
+    /// The first [`LINE_LIMIT`] bytes of a line that is longer. The rest of it is skipped.
+    TooLong(&'a [u8]),
+}
+
 /// Cuts a byte stream into lines at LF, with or without a CR before it, however the stream is split.
 ///
-/// Holds at most [`LINE_LIMIT`] bytes and one CR of an unfinished line. A longer line is skipped to its end and
-/// counted. Every other byte passes, NUL and invalid UTF-8 too; empty lines are not given out.
+/// Holds at most [`LINE_LIMIT`] bytes and one CR of an unfinished line. Of a longer line the beginning is given, once,
+/// and the rest is skipped to its end. Every other byte passes, NUL and invalid UTF-8 too; empty lines are not given out.
 #[derive(Debug, Default)]
 pub struct LineSplitter {
     /// The start of a line whose end has not come.
     partial: Vec<u8>,
     /// Whether the line that is coming has been given up as too long.
     skipping: bool,
-    /// Whether `partial` is a line that was given out and is to be forgotten.
+    /// Whether `partial` was given out and is to be forgotten.
     given: bool,
-    skipped: u64,
 }
 
 impl LineSplitter {
@@ -29,12 +37,7 @@ impl LineSplitter {
         LineSplitter::default()
     }
 
-    /// How many lines were skipped because they were too long.
-    pub fn skipped(&self) -> u64 {
-        self.skipped
-    }
-
-    /// The bytes held of an unfinished line.
+    /// The bytes held of an unfinished line; none of one that was given up as too long.
     pub fn pending(&self) -> usize {
         if self.given { 0 } else { self.partial.len() }
     }
@@ -44,14 +47,16 @@ impl LineSplitter {
     /// A line that lies whole within `input` is not copied.
     ///
     /// ```
+    /// use tenure_irc::Piece;
+    ///
     /// let mut splitter = tenure_irc::LineSplitter::new();
     /// let (input, mut at) = (b"PING :a\r\nPING :b", 0);
-    /// let (line, taken) = splitter.take(&input[at..]);
-    /// assert_eq!((line, taken), (Some(&b"PING :a"[..]), 9));
+    /// let (piece, taken) = splitter.take(&input[at..]);
+    /// assert_eq!((piece, taken), (Some(Piece::Line(b"PING :a")), 9));
     /// at += taken;
     /// assert_eq!(splitter.take(&input[at..]), (None, 7));
     /// ```
-    pub fn take<'a>(&'a mut self, input: &'a [u8]) -> (Option<&'a [u8]>, usize) {
+    pub fn take<'a>(&'a mut self, input: &'a [u8]) -> (Option<Piece<'a>>, usize) {
         if self.given {
             self.given = false;
             self.partial.clear();
@@ -64,44 +69,37 @@ impl LineSplitter {
             if self.skipping {
                 self.skipping = false;
             } else if self.partial.is_empty() {
-                let line = without_cr(piece);
-                if line.len() > LINE_LIMIT {
-                    self.skipped += 1;
-                } else if !line.is_empty() {
-                    return (Some(line), at);
-                }
-            } else if self.keep(piece) {
-                let length = without_cr(&self.partial).len();
-                if length > LINE_LIMIT {
-                    self.skipped += 1;
-                    self.partial.clear();
-                } else if length == 0 {
-                    self.partial.clear();
-                } else {
-                    self.given = true;
-                    return (Some(&self.partial[..length]), at);
+                match without_cr(piece) {
+                    [] => {}
+                    line if line.len() > LINE_LIMIT => return (Some(Piece::TooLong(&line[..LINE_LIMIT])), at),
+                    line => return (Some(Piece::Line(line)), at),
                 }
             } else {
-                // The line became too long with its last piece, which is also its end.
-                self.skipping = false;
+                let whole = self.keep(piece);
+                match without_cr(&self.partial).len() {
+                    0 => self.partial.clear(),
+                    length => {
+                        self.given = true;
+                        let fits = whole && length <= LINE_LIMIT;
+                        let line = &self.partial[..length.min(LINE_LIMIT)];
+                        return (Some(if fits { Piece::Line(line) } else { Piece::TooLong(line) }), at);
+                    }
+                }
             }
         }
-        if !self.skipping {
-            self.keep(&input[at..]);
+        if !self.skipping && !self.keep(&input[at..]) {
+            (self.skipping, self.given) = (true, true);
+            return (Some(Piece::TooLong(&self.partial[..LINE_LIMIT])), input.len());
         }
         (None, input.len())
     }
 
-    /// Adds a piece to the unfinished line; false if that made it too long, which also starts the skipping.
+    /// Adds a piece to the unfinished line, as much of it as a line and its CR may have; false where that is not all.
     fn keep(&mut self, piece: &[u8]) -> bool {
-        if self.partial.len() + piece.len() <= LINE_LIMIT + 1 {
-            self.partial.extend_from_slice(piece);
-            return true;
-        }
-        self.partial = Vec::new();
-        self.skipping = true;
-        self.skipped += 1;
-        false
+        let room = LINE_LIMIT + 1 - self.partial.len();
+        let (kept, rest) = piece.split_at(piece.len().min(room));
+        self.partial.extend_from_slice(kept);
+        rest.is_empty()
     }
 }
 
@@ -116,21 +114,25 @@ fn without_cr(line: &[u8]) -> &[u8] {
 mod tests {
     use super::*;
 
-    fn lines(pieces: &[&[u8]]) -> (Vec<Vec<u8>>, u64) {
+    /// The lines, and the beginnings of those that were too long.
+    fn lines(pieces: &[&[u8]]) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
         let mut splitter = LineSplitter::new();
-        let mut lines = Vec::new();
+        let (mut lines, mut long) = (Vec::new(), Vec::new());
         for piece in pieces {
             let mut at = 0;
             loop {
                 let (line, taken) = splitter.take(&piece[at..]);
                 at += taken;
-                let Some(line) = line else { break };
-                lines.push(line.to_vec());
+                match line {
+                    Some(Piece::Line(line)) => lines.push(line.to_vec()),
+                    Some(Piece::TooLong(start)) => long.push(start.to_vec()),
+                    None => break,
+                }
             }
             assert_eq!(at, piece.len());
             assert!(splitter.pending() <= LINE_LIMIT + 1);
         }
-        (lines, splitter.skipped())
+        (lines, long)
     }
 
     /// The lines do not depend on where the stream is cut, at any byte and with any two cuts.
@@ -150,13 +152,15 @@ mod tests {
         assert_eq!(lines(&bytes), whole);
     }
 
-    /// A line of exactly the limit passes, one byte more is skipped and counted once; the lines around it survive.
+    /// A line of exactly the limit passes; of one that is a byte longer the beginning is given, once, however the stream is
+    /// cut; the lines around it survive.
     #[test]
-    fn a_line_over_the_limit_is_skipped_and_counted() {
+    fn of_a_line_over_the_limit_the_beginning_is_given() {
         for (length, end, passes) in [
             (LINE_LIMIT, "\r\n", true),
             (LINE_LIMIT, "\n", true),
             (LINE_LIMIT + 1, "\n", false),
+            (LINE_LIMIT + 1, "\r\n", false),
             (3 * LINE_LIMIT, "\r\n", false),
         ] {
             let mut stream = b"before\n".to_vec();
@@ -165,9 +169,11 @@ mod tests {
             stream.extend_from_slice(b"after\n");
             for piece in [1, 2, 7, LINE_LIMIT - 1, LINE_LIMIT, LINE_LIMIT + 1, LINE_LIMIT + 2, stream.len()] {
                 let pieces: Vec<&[u8]> = stream.chunks(piece).collect();
-                let (lines, skipped) = lines(&pieces);
-                assert_eq!(skipped, u64::from(!passes), "{length} {end:?} in pieces of {piece}");
-                assert_eq!(lines.len(), if passes { 3 } else { 2 }, "{length} {end:?} in pieces of {piece}");
+                let (lines, long) = lines(&pieces);
+                let expected = if passes { 0 } else { 1 };
+                assert_eq!(long.len(), expected, "{length} {end:?} in pieces of {piece}");
+                assert!(long.iter().all(|start| start.len() == LINE_LIMIT));
+                assert_eq!(lines.len(), 3 - expected, "{length} {end:?} in pieces of {piece}");
                 assert_eq!((&lines[0][..], &lines[lines.len() - 1][..]), (&b"before"[..], &b"after"[..]));
             }
         }

@@ -9,10 +9,11 @@ mod connection;
 mod join;
 mod login;
 mod ping;
+mod rate;
 mod timers;
 
 pub use backoff::Backoff;
-pub use budget::Budget;
+pub use budget::{Attempt, Budget};
 pub use connection::{Connection, Disposition, Event, Input, LostBecause, Outgoing, Output, Settings};
 pub use join::{Verdict, is_channel_name};
 pub use login::{Login, LoginFailure, Secret};

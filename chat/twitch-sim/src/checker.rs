@@ -4,7 +4,8 @@
 //! - PRIVMSG, USERNOTICE, CLEARCHAT and CLEARMSG that carry an `id` or a `tmi-sent-ts`, are no longer than
 //!   [`Checker::LINE_LIMIT`] with their line end and hold no NUL *must* be on the bus once.
 //! - Any other line of the ledger *may* be there: ROOMSTATE, NOTICE and the like carry neither id nor time and are
-//!   published by who leads, if at all; over-long lines are skipped by contract. They are counted as `optional`.
+//!   published by who leads, if at all; over-long lines, and messages to no channel, are skipped by contract. They are
+//!   counted as `optional`.
 //! - Two lines of the ledger with the same id, or without id and with the same bytes, are one line.
 //!
 //! A line is found on the bus by its `id` tag, or else by its bytes.
@@ -223,6 +224,8 @@ fn must_be_published(raw: &[u8]) -> bool {
         && (line.id().is_some() || line.tag(b"tmi-sent-ts").is_some_and(|time| !time.is_empty()))
         && raw.len() + 2 <= Checker::LINE_LIMIT
         && !raw.contains(&0)
+        // What only a server sends has been seen with a channel without `#`.
+        && (line.channel().is_some() || line.command != b"PRIVMSG")
 }
 
 /// What `payload.text` must be; `None` where this judge has no opinion.

@@ -71,8 +71,8 @@ pub struct SimConfig {
     pub join_budget: Option<Budget>,
     /// Logins of one nick. The connection that overruns is closed.
     pub auth_budget: Option<Budget>,
-    /// Rooms that one account (one connection where it is anonymous) may be in, its own and those it moderates not
-    /// counted; more are ignored without a word.
+    /// Rooms that one account may be in, its own and those it moderates not counted; more are refused by a NOTICE. Who
+    /// reads anonymously may be in any number.
     pub room_cap: Option<usize>,
     /// The send buckets.
     pub send_limits: SendLimits,

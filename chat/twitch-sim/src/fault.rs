@@ -56,6 +56,16 @@ pub enum OddLine {
     UnknownCommand,
     /// A message with tags that nobody knows.
     UnknownTag,
+    /// A message without an id.
+    NoId,
+    /// A message with neither an id nor the time when it was sent.
+    NoIdentity,
+    /// A CLEARCHAT that names its channel without `#`.
+    NoHash,
+    /// A message that names no channel.
+    NoChannel,
+    /// Tags, and nothing behind them.
+    NoCommand,
 }
 
 impl OddLine {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::chat::ChatLine;
 use crate::fault::OddLine;
-use crate::line::push_escaped;
+use crate::line::{Line, push_escaped};
 use crate::random::{Rng, push_number};
 use crate::room::{RoomName, user_number};
 
@@ -67,6 +67,7 @@ pub(crate) fn odd_line(odd: OddLine, room: u32, name: &RoomName, sent_ms: i64, r
         extra_tags: "",
         sent_ms,
     };
+    let ordinary = String::from_utf8_lossy(&message.line(room, name, &id).bytes).into_owned();
     match odd {
         OddLine::InvalidUtf8 => Message { text: b"broken \xff\xc3\x28 text", ..message }.line(room, name, &id),
         OddLine::Nul => Message { text: b"before\0after", ..message }.line(room, name, &id),
@@ -78,20 +79,41 @@ pub(crate) fn odd_line(odd: OddLine, room: u32, name: &RoomName, sent_ms: i64, r
             let text = vec![b'x'; bytes.min(OddLine::LONGEST).saturating_sub(bare)];
             Message { text: &text, ..message }.line(room, name, &id)
         }
-        OddLine::UnknownCommand => {
-            let line = message.line(room, name, &id);
-            let text = String::from_utf8_lossy(&line.bytes).replacen(" PRIVMSG #", " SIMTHING #", 1);
-            ChatLine { bytes: Bytes::from(text), ..line }
+        OddLine::UnknownCommand => bare(room, ordinary.replacen(" PRIVMSG #", " SIMTHING #", 1)),
+        OddLine::NoId => bare(room, ordinary.replacen(&tag("id", &id), "id=;", 1)),
+        OddLine::NoIdentity => {
+            let sent = tag("tmi-sent-ts", sent_ms.max(0).to_string().as_bytes());
+            bare(room, ordinary.replacen(&tag("id", &id), "", 1).replacen(&sent, "", 1))
         }
+        OddLine::NoHash => bare(
+            room,
+            format!(
+                "@ban-duration=1;room-id={};target-user-id=1;tmi-sent-ts={sent_ms} :tmi.twitch.tv CLEARCHAT {} \
+                 :odd_kettle0\r\n",
+                name.id, name.name
+            ),
+        ),
+        OddLine::NoChannel => bare(room, ordinary.replacen(&format!(" PRIVMSG #{} ", name.name), " PRIVMSG ", 1)),
+        OddLine::NoCommand => bare(room, format!("{}\r\n", ordinary.split(' ').next().unwrap_or_default())),
     }
+}
+
+fn tag(key: &str, value: &[u8]) -> String {
+    format!("{key}={};", String::from_utf8_lossy(value))
+}
+
+/// A line that all readers of the room get as it is.
+fn bare(room: u32, line: String) -> ChatLine {
+    let body_at = Line::split(line.trim_end().as_bytes()).body_at;
+    ChatLine { room, bytes: Bytes::from(line), body_at, needs_commands: false, change: None }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::line::Line;
 
-    /// An over-long line has the length that was asked for, and every odd line still names its room and its id.
+    /// An over-long line has the length that was asked for, and every odd line still names its room and its id, but for
+    /// those that are odd for not doing so.
     #[test]
     fn odd_lines_are_as_odd_as_asked() {
         let name = RoomName::new("room");
@@ -101,13 +123,20 @@ mod tests {
             OddLine::UnknownTag,
             OddLine::UnknownCommand,
             OddLine::OverLong(20_000),
+            OddLine::NoId,
+            OddLine::NoIdentity,
+            OddLine::NoHash,
+            OddLine::NoChannel,
+            OddLine::NoCommand,
         ];
         for odd in odds {
             let line = odd_line(odd, 0, &name, 1, &mut Rng::new(1));
             let raw = &line.bytes[..line.bytes.len() - 2];
             let parsed = Line::split(raw);
-            assert_eq!(parsed.channel(), Some(&b"room"[..]), "{odd:?}");
-            assert_eq!(parsed.id().map(<[u8]>::len), Some(36), "{odd:?}");
+            let nowhere = matches!(odd, OddLine::NoHash | OddLine::NoChannel | OddLine::NoCommand);
+            assert_eq!(parsed.channel(), Some(&b"room"[..]).filter(|_| !nowhere), "{odd:?}");
+            let nobody = matches!(odd, OddLine::NoId | OddLine::NoIdentity | OddLine::NoHash);
+            assert_eq!(parsed.id().map(<[u8]>::len), Some(36).filter(|_| !nobody), "{odd:?}");
             assert_eq!(parsed.body_at, line.body_at, "{odd:?}");
             match odd {
                 OddLine::InvalidUtf8 => assert!(std::str::from_utf8(raw).is_err()),
@@ -115,6 +144,11 @@ mod tests {
                 OddLine::UnknownTag => assert_eq!(parsed.tag(b"sim-flag"), Some(&b""[..])),
                 OddLine::UnknownCommand => assert_eq!(parsed.command, b"SIMTHING"),
                 OddLine::OverLong(bytes) => assert_eq!(raw.len(), bytes),
+                OddLine::NoId => assert_eq!(parsed.tag(b"tmi-sent-ts"), Some(&b"1"[..])),
+                OddLine::NoIdentity => assert_eq!(parsed.tag(b"tmi-sent-ts"), None),
+                OddLine::NoHash => assert_eq!(parsed.params().next(), Some(&b"room"[..])),
+                OddLine::NoChannel => assert_eq!(parsed.params().next(), Some(&b"an ordinary text"[..])),
+                OddLine::NoCommand => assert_eq!(parsed.command, b""),
             }
         }
     }

@@ -232,7 +232,17 @@ impl Session {
                 }
                 continue;
             }
-            if world.is_member(&self.connection, room) || !world.fits_room_cap(&self.connection, room) {
+            if world.is_member(&self.connection, room) {
+                continue;
+            }
+            if !world.fits_room_cap(&self.connection, room) {
+                if self.connection.has(COMMANDS) {
+                    let notice = format_args!(
+                        ":tmi.twitch.tv NOTICE #{name} :You are connected to too many chat channels. Please leave one and \
+                         try again."
+                    );
+                    self.push("msg-id=msg_concurrent_channel_limit_reached", notice);
+                }
                 continue;
             }
             self.join_one(world, &login, room);

@@ -155,7 +155,7 @@ fn whole_lines(message: Bytes) -> Bytes {
         return message;
     }
     let mut ended = Vec::with_capacity(message.len() + 2);
-    ended.extend_from_slice(&message);
+    ended.extend_from_slice(message.strip_suffix(b"\r").unwrap_or(&message));
     ended.extend_from_slice(b"\r\n");
     ended.into()
 }

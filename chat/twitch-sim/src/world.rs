@@ -240,7 +240,7 @@ impl World {
     /// Whether one more room fits what an account may be in.
     pub(crate) fn fits_room_cap(&self, connection: &Connection, room: u32) -> bool {
         let (Some(cap), Some(member)) = (self.config.room_cap, self.members.get(&connection.id)) else { return true };
-        let Some(nick) = &member.account else { return member.rooms.len() < cap };
+        let Some(nick) = &member.account else { return true };
         if self.moderates(nick, room) {
             return true;
         }

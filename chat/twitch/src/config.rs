@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tenure_irc::{Login, Secret, Timing, is_channel_name};
 
-use crate::{IrcUrl, ReaderError};
+use crate::{Budgets, IrcUrl, ReaderError};
 
 /// Everything that [`crate::Reader::start`] needs. The default reads nothing, anonymously, from Twitch.
 #[derive(Clone, Debug)]
@@ -18,10 +18,12 @@ pub struct ReaderConfig {
     pub channels: Vec<String>,
     /// Who reads.
     pub credentials: Credentials,
-    /// How many JOINs in which time, over all connections of this reader.
+    /// How many JOINs the server takes in which time, over all connections of this reader.
     pub join_budget: (u32, Duration),
-    /// How many logins in which time, over all connections of this reader.
+    /// How many logins the server takes in which time, over all connections of this reader.
     pub auth_budget: (u32, Duration),
+    /// In place of budgets of its own: those that it shares with the readers before and beside it.
+    pub budgets: Option<Budgets>,
     /// The bound of the first wait before a connection is opened again.
     pub backoff_initial: Duration,
     /// The bound of the longest such wait; after a refused login waits start here and grow to ten times as much.
@@ -59,6 +61,7 @@ impl Default for ReaderConfig {
             credentials: Credentials::Anonymous,
             join_budget: (20, Duration::from_secs(10)),
             auth_budget: (20, Duration::from_secs(10)),
+            budgets: None,
             backoff_initial: Duration::from_millis(1_000),
             backoff_max: Duration::from_millis(30_000),
             channels_per_connection: 90,
@@ -70,6 +73,11 @@ impl Default for ReaderConfig {
 }
 
 impl ReaderConfig {
+    /// The budgets that its readers spend from: those that were given, else new ones.
+    pub fn budgets(&self) -> Budgets {
+        self.budgets.clone().unwrap_or_else(|| Budgets::new(self.join_budget, self.auth_budget))
+    }
+
     /// The channels, each once and in order, or the first that is none.
     pub(crate) fn checked_channels(&self) -> Result<Vec<String>, ReaderError> {
         let mut channels = self.channels.clone();

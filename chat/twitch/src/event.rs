@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use tenure_irc::{LoginFailure, Verdict};
+use tenure_irc::{LoginFailure, ParseError, Verdict};
 
 /// One thing that a reader has to say. Events of one connection come in the order of its socket; several connections
 /// mix. Times are of this machine's wall clock.
@@ -19,6 +19,30 @@ pub enum ReaderEvent {
         line: Bytes,
         /// When its last byte was read.
         received_at_unix_ms: u64,
+    },
+    /// A line that is longer than 16 KiB: it is not given, for no client could take it.
+    TooLong {
+        /// Which connection.
+        connection: u32,
+        /// Its first 16 KiB.
+        beginning: Bytes,
+        /// When so much of it had been read.
+        received_at_unix_ms: u64,
+    },
+    /// A line that is no message.
+    NoMessage {
+        /// Which connection.
+        connection: u32,
+        /// What is wrong with it.
+        error: ParseError,
+    },
+    /// Lines of the protocol's own were read, and answered where they ask for it: PING, PONG, JOIN, numerics and the
+    /// like.
+    Protocol {
+        /// Which connection.
+        connection: u32,
+        /// How many, since this was last said.
+        lines: u64,
     },
     /// The connection is logged in.
     Connected {
@@ -83,6 +107,8 @@ pub enum LostReason {
     Network(String),
     /// The server closed it.
     ServerClosed,
+    /// The server closed it because it was asked too often.
+    TooFast,
     /// Silence, PING, and silence again.
     Unresponsive,
     /// The server did not finish the login in time.
@@ -101,6 +127,7 @@ impl LostReason {
         match self {
             LostReason::Network(_) => "network",
             LostReason::ServerClosed => "server_closed",
+            LostReason::TooFast => "too_fast",
             LostReason::Unresponsive => "unresponsive",
             LostReason::LoginTimeout => "login_timeout",
             LostReason::LoginFailed(_) => "login_failed",
@@ -115,6 +142,7 @@ impl fmt::Display for LostReason {
         match self {
             LostReason::Network(words) => f.write_str(words),
             LostReason::ServerClosed => f.write_str("the server closed the connection"),
+            LostReason::TooFast => f.write_str("the server closed the connection: it was asked too often"),
             LostReason::Unresponsive => f.write_str("the server did not answer PING"),
             LostReason::LoginTimeout => f.write_str("the server did not finish the login in time"),
             LostReason::LoginFailed(failure) => failure.fmt(f),

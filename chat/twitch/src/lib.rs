@@ -4,6 +4,7 @@
 //! one bounded channel. When that is full the sockets are not read; nothing else tells of slowness. Policy lives in
 //! `tenure-irc`; here are sockets, TLS, clocks and the order in which connections follow one another.
 
+mod budgets;
 mod clock;
 mod config;
 mod error;
@@ -19,10 +20,11 @@ mod tls;
 mod url;
 mod websocket;
 
+pub use budgets::{Budgets, Left};
 pub use config::{Credentials, ReaderConfig};
 pub use error::ReaderError;
 pub use event::{LostReason, ReaderEvent};
 pub use reader::Reader;
 pub use status::{ConnectionState, ConnectionStatus, LastError, ReaderStatus};
-pub use tenure_irc::{LoginFailure, Secret, Timing, Verdict, is_channel_name};
+pub use tenure_irc::{LoginFailure, ParseError, Secret, Timing, Verdict, is_channel_name};
 pub use url::IrcUrl;

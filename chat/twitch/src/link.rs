@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tenure_irc::{
-    Connection, Disposition, Event, Input, LineSplitter, LoginFailure, LostBecause, Output, Settings, parse,
+    Connection, Disposition, Event, Input, LineSplitter, LoginFailure, LostBecause, Output, Piece, Settings, parse,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::budgets::LoginAttempt;
 use crate::clock::unix_ms;
-use crate::shared::{Gone, Shared, lock};
+use crate::shared::{Gone, Shared};
 use crate::socket::Socket;
 use crate::{ConnectionState, LostReason, ReaderEvent};
 
@@ -54,13 +55,15 @@ pub(crate) struct Link {
     /// Cancelled when a newer connection has taken over.
     retire: CancellationToken,
     connection: Connection,
+    login: LoginAttempt,
     lines: LineSplitter,
     /// Lines to write, written together.
     out: Vec<u8>,
     /// The last moment of which it is sure that everything sent by then was given up, and when that was last told.
     alive_ms: Option<u64>,
     told_alive_ms: u64,
-    skipped: u64,
+    /// Lines of the protocol's own that were read and not told yet.
+    protocol: u64,
     up_since: Option<Instant>,
     settled: bool,
     stalled: bool,
@@ -83,6 +86,7 @@ impl Link {
         id: u32,
         shared: Arc<Shared>,
         channels: &[String],
+        login: LoginAttempt,
         reports: mpsc::Sender<Report>,
         retire: CancellationToken,
     ) -> Self {
@@ -98,11 +102,12 @@ impl Link {
             reports,
             retire,
             connection,
+            login,
             lines: LineSplitter::new(),
             out: Vec::new(),
             alive_ms: None,
             told_alive_ms: 0,
-            skipped: 0,
+            protocol: 0,
             up_since: None,
             settled: false,
             stalled: false,
@@ -119,13 +124,45 @@ impl Link {
         };
         self.shared.forget(self.id);
         let End::Lost(reason) = end else { return };
+        self.mind_budgets(&reason);
         tokio::select! {
             () = stop.cancelled() => (),
             _ = Box::pin(self.tell_loss(reason)) => (),
         }
     }
 
+    /// A server that ends a connection while logins or JOINs are unanswered may have done so for its budget: then those
+    /// that follow are made more slowly.
+    fn mind_budgets(&self, reason: &LostReason) {
+        let now = self.shared.clock.now();
+        let (logs_in, joins) = (self.logs_in(), self.connection.awaited() > 0);
+        match reason {
+            LostReason::LoginFailed(LoginFailure::TooFast) => self.login.overrun(),
+            LostReason::TooFast if logs_in => self.login.overrun(),
+            LostReason::TooFast if joins => self.shared.budgets.joins().overrun(now),
+            LostReason::ServerClosed | LostReason::Network(_) if logs_in && self.login.closed() => {}
+            LostReason::ServerClosed | LostReason::Network(_) if joins && self.shared.budgets.joins().closed(now) => {}
+            _ => return,
+        }
+        self.goes_slower(reason.code());
+    }
+
+    /// Whether a login was sent and not answered.
+    fn logs_in(&self) -> bool {
+        self.up_since.is_none() && self.login.is_made()
+    }
+
+    fn awaits_an_answer(&self) -> bool {
+        self.logs_in() || self.connection.awaited() > 0
+    }
+
+    fn goes_slower(&self, code: &str) {
+        self.shared.counters.overruns.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(connection = self.id, code, "irc server was asked too often: more slowly from now on");
+    }
+
     async fn tell_loss(&mut self, reason: LostReason) -> Result<(), Gone> {
+        self.tell_protocol().await?;
         if reason != LostReason::Replaced {
             tracing::warn!(connection = self.id, code = reason.code(), %reason, "irc connection lost");
             self.shared.note_error(&reason);
@@ -160,6 +197,7 @@ impl Link {
             status.state = ConnectionState::LoggingIn;
             status.local_addr = local_addr;
         });
+        self.login.made();
         self.connection.handle(self.shared.clock.now(), Input::Connected);
         let mut buffer = vec![0; READ_BUFFER];
         let retire = self.retire.clone();
@@ -175,6 +213,9 @@ impl Link {
             tokio::select! {
                 biased;
                 read = socket.read(&mut buffer) => match read {
+                    Ok(0) if self.awaits_an_answer() && socket.broke_policy() => {
+                        return Err(End::Lost(LostReason::TooFast));
+                    }
                     Ok(0) => return Err(End::Lost(LostReason::ServerClosed)),
                     Ok(length) => self.take(&buffer[..length]).await?,
                     Err(error) => return Err(lost(format!("reading failed: {error}"))),
@@ -197,16 +238,30 @@ impl Link {
         self.connection.handle(now, Input::Heard);
         let mut at = 0;
         loop {
-            let (line, taken) = self.lines.take(&bytes[at..]);
+            let (piece, taken) = self.lines.take(&bytes[at..]);
             at += taken;
-            let Some(line) = line else { break };
-            let Ok(message) = parse(line) else {
-                self.shared.counters.refused.fetch_add(1, Ordering::Relaxed);
-                continue;
+            let line = match piece {
+                Some(Piece::Line(line)) => line,
+                Some(Piece::TooLong(beginning)) => {
+                    self.shared.counters.skipped.fetch_add(1, Ordering::Relaxed);
+                    let (connection, beginning) = (self.id, Bytes::copy_from_slice(beginning));
+                    self.give(ReaderEvent::TooLong { connection, beginning, received_at_unix_ms: at_ms }).await?;
+                    continue;
+                }
+                None => break,
+            };
+            let message = match parse(line) {
+                Ok(message) => message,
+                Err(error) => {
+                    self.shared.counters.refused.fetch_add(1, Ordering::Relaxed);
+                    self.give(ReaderEvent::NoMessage { connection: self.id, error }).await?;
+                    continue;
+                }
             };
             let disposition = self.connection.receive(now, &message);
             // What the line led to comes before the line itself: a channel is joined before its first line.
             let line = (disposition == Disposition::Deliver).then(|| Bytes::copy_from_slice(line));
+            self.protocol += u64::from(line.is_none());
             while let Some(output) = self.connection.poll_queued(now) {
                 if let Some(because) = self.perform(output, at_ms).await? {
                     self.write_nothing_more();
@@ -219,9 +274,7 @@ impl Link {
                 self.give(ReaderEvent::Line { connection: self.id, line, received_at_unix_ms: at_ms }).await?;
             }
         }
-        let skipped = self.lines.skipped();
-        self.shared.counters.skipped.fetch_add(skipped - self.skipped, Ordering::Relaxed);
-        self.skipped = skipped;
+        self.tell_protocol().await?;
         self.tell_alive(at_ms).await?;
         let now = self.shared.clock.now();
         if std::mem::take(&mut self.stalled) {
@@ -232,6 +285,13 @@ impl Link {
             self.connection.handle(now, Input::Timeout);
         }
         Ok(())
+    }
+
+    async fn tell_protocol(&mut self) -> Result<(), Gone> {
+        match std::mem::take(&mut self.protocol) {
+            0 => Ok(()),
+            lines => self.give(ReaderEvent::Protocol { connection: self.id, lines }).await,
+        }
     }
 
     /// A line of which only the beginning has come is not covered yet, so the moment moves on between lines only.
@@ -252,7 +312,7 @@ impl Link {
     async fn follow_protocol(&mut self) -> Result<Option<LostBecause>, Gone> {
         loop {
             let now = self.shared.clock.now();
-            let output = self.connection.poll(now, &mut lock(&self.shared.joins));
+            let output = self.connection.poll(now, &mut self.shared.budgets.joins());
             let Some(output) = output else { break };
             if let Some(because) = self.perform(output, unix_ms()).await? {
                 return Ok(Some(because));
@@ -279,6 +339,7 @@ impl Link {
         match event {
             Event::LoggedIn { nick } => {
                 tracing::info!(connection, nick, "irc connected");
+                self.login.answered();
                 self.up_since = Some(Instant::now());
                 self.alive_ms = Some(at_unix_ms);
                 self.shared.update(connection, |status| {
@@ -288,15 +349,29 @@ impl Link {
                 });
                 self.give(ReaderEvent::Connected { connection, at_unix_ms }).await
             }
-            // The disconnect that follows carries the failure.
-            Event::LoginFailed(_) => Ok(()),
+            Event::LoginFailed(_) => {
+                // The disconnect that follows carries the failure.
+                self.login.answered();
+                Ok(())
+            }
+            Event::TooFast => {
+                self.shared.budgets.joins().overrun(self.shared.clock.now());
+                self.goes_slower("too_fast");
+                Ok(())
+            }
             Event::Joined { channel } => {
                 tracing::info!(connection, channel, "irc channel joined");
                 self.show_joined();
+                self.shared.update(connection, |status| {
+                    status.failed.remove(&channel);
+                });
                 self.give(ReaderEvent::Joined { connection, channel, at_unix_ms }).await
             }
             Event::JoinFailed { channel, verdict } => {
                 tracing::warn!(connection, channel, %verdict, "irc channel not joined");
+                self.shared.update(connection, |status| {
+                    status.failed.insert(channel.clone(), verdict);
+                });
                 self.give(ReaderEvent::JoinFailed { connection, channel, verdict }).await
             }
             Event::PutOut { channel } => {

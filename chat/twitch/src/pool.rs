@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::link::{Ended, Link, Report};
 use crate::seat::{Running, Seat};
-use crate::shared::{Shared, lock};
+use crate::shared::Shared;
 
 /// Reports that wait to be taken; the pool takes them at once, so a connection never waits long.
 const REPORTS: usize = 64;
@@ -64,14 +64,16 @@ impl Pool {
     }
 
     fn open(&mut self, number: usize) {
-        let clock = self.shared.clock;
-        if let Err(at) = lock(&self.shared.logins).take(clock.now()) {
-            self.seats[number].open_at = Some(clock.instant(at));
-            return;
-        }
+        let login = match self.shared.budgets.login() {
+            Ok(login) => login,
+            Err(at) => {
+                self.seats[number].open_at = Some(self.shared.clock.instant(at));
+                return;
+            }
+        };
         let (id, retire) = (self.shared.next_id(), CancellationToken::new());
         let channels = &self.seats[number].channels;
-        let link = Link::new(id, Arc::clone(&self.shared), channels, self.reports.clone(), retire.clone());
+        let link = Link::new(id, Arc::clone(&self.shared), channels, login, self.reports.clone(), retire.clone());
         let task = self.tasks.spawn(link.run()).id();
         self.seat_of.insert(id, number);
         if self.seats[number].opened(Running::new(id, task, retire)) {

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use tenure_irc::Backoff;
+use tenure_irc::{Backoff, LoginFailure};
 use tokio::task;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -114,7 +114,8 @@ impl Seat {
     }
 
     fn wait_after(&mut self, ended: &Ended) -> Duration {
-        if ended.login_failure.is_some() {
+        // A login that came too fast is mended by waiting, and the budget sees to that.
+        if ended.login_failure.is_some_and(|failure| failure != LoginFailure::TooFast) {
             let half = self.login_backoff.bound() / 2;
             return half + self.login_backoff.wait() / 2;
         }

@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tenure_irc::{Budget, Login, Settings};
+use tenure_irc::{Login, Settings};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, unix_ms};
-use crate::{ConnectionStatus, IrcUrl, LastError, LostReason, ReaderConfig, ReaderEvent, ReaderStatus};
+use crate::{Budgets, ConnectionStatus, IrcUrl, LastError, LostReason, ReaderConfig, ReaderEvent, ReaderStatus};
 
 /// Everything that is one per reader.
 pub(crate) struct Shared {
@@ -21,8 +21,7 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) backoff: (Duration, Duration),
     pub(crate) clock: Clock,
-    pub(crate) joins: Mutex<Budget>,
-    pub(crate) logins: Mutex<Budget>,
+    pub(crate) budgets: Budgets,
     pub(crate) counters: Counters,
     pub(crate) stop: CancellationToken,
     events: mpsc::Sender<ReaderEvent>,
@@ -39,6 +38,7 @@ pub(crate) struct Counters {
     pub(crate) skipped: AtomicU64,
     pub(crate) refused: AtomicU64,
     pub(crate) stalls: AtomicU64,
+    pub(crate) overruns: AtomicU64,
     pub(crate) last_line_at: AtomicU64,
 }
 
@@ -54,7 +54,7 @@ impl Shared {
         login: Login,
         events: mpsc::Sender<ReaderEvent>,
     ) -> Self {
-        let budget = |(attempts, window)| Mutex::new(Budget::new(attempts, window));
+        let budgets = config.budgets();
         Shared {
             url: config.url,
             tls,
@@ -65,9 +65,8 @@ impl Shared {
                 seed: config.seed,
             },
             backoff: (config.backoff_initial, config.backoff_max),
-            clock: Clock::new(),
-            joins: budget(config.join_budget),
-            logins: budget(config.auth_budget),
+            clock: budgets.clock(),
+            budgets,
             counters: Counters::default(),
             stop: CancellationToken::new(),
             events,
@@ -102,6 +101,7 @@ impl Shared {
             nick: None,
             local_addr: None,
             channels: Vec::new(),
+            failed: BTreeMap::new(),
             last_alive_unix_ms: None,
         });
         change(connection);
@@ -127,6 +127,8 @@ impl Shared {
             skipped_lines: count(&self.counters.skipped),
             refused_lines: count(&self.counters.refused),
             stalls: count(&self.counters.stalls),
+            overruns: count(&self.counters.overruns),
+            budgets: self.budgets.left(),
             last_line_at_unix_ms: Some(count(&self.counters.last_line_at)).filter(|at| *at > 0),
         }
     }

@@ -48,6 +48,11 @@ impl Socket {
         }
     }
 
+    /// Whether the server has said goodbye for a policy that was broken; over plain IRC there is no way to say so.
+    pub(crate) fn broke_policy(&self) -> bool {
+        matches!(self, Socket::Messages(messages) if messages.broke_policy())
+    }
+
     pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
         match self {
             Socket::Bytes(stream) => stream.local_addr(),

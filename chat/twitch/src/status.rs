@@ -1,11 +1,14 @@
 //! A reader's state, for pages and health checks.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use crate::LostReason;
+use tenure_irc::Verdict;
+
+use crate::{Left, LostReason};
 
 /// What a reader is doing, at one moment.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct ReaderStatus {
     /// The connections that are open or being opened, oldest first.
     pub connections: Vec<ConnectionStatus>,
@@ -21,6 +24,10 @@ pub struct ReaderStatus {
     pub refused_lines: u64,
     /// How often a connection had to wait because nobody took its events.
     pub stalls: u64,
+    /// How often the server has said, or shown by closing a connection, that it was asked too often.
+    pub overruns: u64,
+    /// What is left of the budgets.
+    pub budgets: [Left; 2],
     /// When the last chat line was read.
     pub last_line_at_unix_ms: Option<u64>,
 }
@@ -33,6 +40,13 @@ impl ReaderStatus {
         channels.sort();
         channels.dedup();
         channels
+    }
+
+    /// The channels that no connection has joined and one at least could not, by name, and why.
+    pub fn failed_channels(&self) -> BTreeMap<&str, Verdict> {
+        let failed = self.connections.iter().flat_map(|connection| &connection.failed);
+        let joined = |channel: &str| self.connections.iter().any(|other| other.channels.iter().any(|it| it == channel));
+        failed.filter(|(channel, _)| !joined(channel)).map(|(channel, verdict)| (channel.as_str(), *verdict)).collect()
     }
 }
 
@@ -49,6 +63,8 @@ pub struct ConnectionStatus {
     pub local_addr: Option<SocketAddr>,
     /// The channels that it has joined, by name.
     pub channels: Vec<String>,
+    /// The channels that it could not join when it last tried, and why; each is tried again.
+    pub failed: BTreeMap<String, Verdict>,
     /// The last moment that it was seen alive.
     pub last_alive_unix_ms: Option<u64>,
 }

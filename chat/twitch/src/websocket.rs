@@ -1,7 +1,8 @@
 //! Chat over WebSocket: the payloads of all messages as one stream of bytes, each line written as one message.
 //!
-//! Where a message begins and ends says nothing here: lines may come many to a message, in fragments, or across
-//! messages, as text or as binary. Pings are answered while the connection is read.
+//! A message ends its last line whether or not a line end stands there, so that what a server sends without one is not
+//! glued to what follows. Within a message there may be many lines; it may come in fragments, as text or as binary.
+//! Pings are answered while the connection is read.
 
 use std::io;
 use std::pin::Pin;
@@ -14,6 +15,7 @@ use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::http::Uri;
 use tokio_tungstenite::tungstenite::http::header::LOCATION;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
@@ -31,8 +33,12 @@ pub(crate) struct WebSocket<S> {
     frames: WebSocketStream<S>,
     /// What the last message brought and nobody has read yet.
     unread: Bytes,
+    /// The line end that the last message lacks is yet to be read.
+    unended: bool,
     /// The server has said goodbye.
     over: bool,
+    /// For a policy that was broken.
+    broke_policy: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
@@ -45,7 +51,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             .max_message_size(Some(MESSAGE_LIMIT))
             .max_frame_size(Some(MESSAGE_LIMIT));
         match client_async_with_config(uri, stream, Some(config)).await {
-            Ok((frames, _)) => Ok(WebSocket { frames, unread: Bytes::new(), over: false }),
+            Ok((frames, _)) => {
+                Ok(WebSocket { frames, unread: Bytes::new(), unended: false, over: false, broke_policy: false })
+            }
             Err(Error::Http(answer)) => {
                 let to_tls = answer.headers().get(LOCATION).is_some_and(|to| to.as_bytes().starts_with(b"https:"));
                 let hint = if to_tls && !url.is_tls() { ": it wants TLS, so use wss://" } else { "" };
@@ -59,20 +67,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     pub(crate) fn get_ref(&self) -> &S {
         self.frames.get_ref()
     }
+
+    /// Whether the server has closed with the code for a policy that was broken (RFC 6455, section 7.4.1).
+    pub(crate) fn broke_policy(&self) -> bool {
+        self.broke_policy
+    }
+
+    /// A message has come, whole.
+    fn begin(&mut self, message: Bytes) {
+        self.unended = !message.is_empty() && !message.ends_with(b"\n");
+        self.unread = message;
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocket<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         while this.unread.is_empty() {
+            if std::mem::take(&mut this.unended) {
+                this.unread = Bytes::from_static(b"\n");
+                break;
+            }
             if this.over {
                 return Poll::Ready(Ok(()));
             }
             match ready!(Pin::new(&mut this.frames).poll_next(cx)) {
-                Some(Ok(Message::Text(text))) => this.unread = text.into(),
-                Some(Ok(Message::Binary(bytes))) => this.unread = bytes,
+                Some(Ok(Message::Text(text))) => this.begin(text.into()),
+                Some(Ok(Message::Binary(bytes))) => this.begin(bytes),
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
-                Some(Ok(Message::Close(_))) => {
+                Some(Ok(Message::Close(goodbye))) => {
+                    this.broke_policy = goodbye.is_some_and(|goodbye| goodbye.code == CloseCode::Policy);
                     // The answer is courtesy: it goes out if it can go at once.
                     let _ = Pin::new(&mut this.frames).poll_flush(cx);
                     this.over = true;

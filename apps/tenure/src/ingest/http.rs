@@ -73,10 +73,19 @@ async fn readyz(State(site): State<Site>) -> Response {
     if !leads && let Err(why) = record(view, store).await {
         reasons.push(format!("store: {why}"));
     }
-    if !reasons.is_empty() {
-        return not_ready(&reasons, role);
-    }
-    Json(json!({ "status": "ready", "role": role })).into_response()
+    let (code, status) = match reasons.is_empty() {
+        true => (StatusCode::OK, "ready"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "not_ready"),
+    };
+    let body = json!({ "status": status, "role": role, "reasons": reasons, "channels": channels(view) });
+    (code, Json(body)).into_response()
+}
+
+/// The channels that could not be joined, and why.
+fn channels(view: &View) -> Vec<Value> {
+    let Some(reader) = view.reader() else { return Vec::new() };
+    let failed = reader.failed_channels().into_iter();
+    failed.map(|(channel, verdict)| json!({ "channel": channel, "reason": verdict.code() })).collect()
 }
 
 fn role(view: &View) -> (&'static str, bool) {
@@ -126,7 +135,7 @@ async fn debug_twitch(State(site): State<Site>) -> Json<Value> {
         return Json(json!({
             "state": "DISCONNECTED", "userId": null, "displayName": null, "joinedChannels": [], "lastMessageAt": null,
             "lastReconnectAt": null, "lastError": null, "reconnects": 0, "counters": counters, "connections": [],
-            "pipeline": snapshot,
+            "lines": snapshot.lines, "limits": [], "pipeline": snapshot,
         }));
     };
     let connections: Vec<Value> = reader
@@ -153,8 +162,21 @@ async fn debug_twitch(State(site): State<Site>) -> Json<Value> {
         "reconnects": reader.reconnects,
         "counters": counters,
         "connections": connections,
+        "lines": snapshot.lines,
+        "limits": limits(&reader),
         "pipeline": snapshot,
     }))
+}
+
+/// What is left of the budgets.
+fn limits(reader: &ReaderStatus) -> Vec<Value> {
+    let milliseconds = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let budgets = reader.budgets.iter();
+    budgets
+        .map(|budget| {
+            json!({ "bucket": budget.bucket, "left": budget.left, "resets_in_ms": budget.asks_in.map(milliseconds) })
+        })
+        .collect()
 }
 
 /// The state in one word, over all connections.
@@ -214,6 +236,14 @@ fn publish_metrics(view: &View) {
     ] {
         metrics::counter!(name).absolute(value);
     }
+    let lines = snapshot.lines;
+    for (fate, count) in
+        [("published", lines.published), ("known", lines.known), ("refused", lines.refused), ("gap", lines.gap)]
+    {
+        metrics::counter!("tenure_lines_total", "fate" => fate).absolute(count);
+    }
+    metrics::counter!("tenure_lines_received_total").absolute(lines.received);
+    metrics::gauge!("tenure_lines_held").set(lines.held as f64);
     metrics::gauge!("tenure_ring_entries").set(snapshot.ring_entries as f64);
     metrics::gauge!("tenure_ring_bytes").set(snapshot.ring_bytes as f64);
     if let Some(status) = view.election() {
@@ -225,5 +255,6 @@ fn publish_metrics(view: &View) {
     metrics::gauge!("tenure_irc_channels_joined").set(joined as f64);
     metrics::gauge!("tenure_irc_connected")
         .set(if reader.as_ref().is_some_and(|reader| state(reader) == "CONNECTED") { 1.0 } else { 0.0 });
+    metrics::counter!("tenure_irc_overruns_total").absolute(reader.as_ref().map_or(0, |reader| reader.overruns));
     metrics::counter!("tenure_irc_reconnects_total").absolute(reader.map_or(0, |reader| reader.reconnects));
 }

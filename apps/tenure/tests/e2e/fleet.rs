@@ -102,6 +102,11 @@ impl Fleet {
     }
 
     pub(crate) fn instance_with(&self, name: &str, flags: &[&str]) -> Instance {
+        self.instance_under(name, flags, &[])
+    }
+
+    /// The same with this in its environment.
+    pub(crate) fn instance_under(&self, name: &str, flags: &[&str], environment: &[(&str, &str)]) -> Instance {
         let http = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
         let log = self.folder.path().join(format!("{name}.log"));
         let irc = self.irc.clone().unwrap_or_else(|| format!("irc://{}", self.sim.addresses().irc));
@@ -115,6 +120,7 @@ impl Fleet {
             .args(self.channels.iter().flat_map(|channel| ["--channel", channel]))
             .args(&self.extra)
             .args(flags)
+            .envs(environment.iter().copied())
             .stdout(Stdio::null())
             .stderr(file)
             .spawn()

@@ -3,14 +3,16 @@
 use bytes::Bytes;
 use tenure_bus::{Followed, Message};
 use tenure_core::Time;
-use tenure_envelope::{Identity, Kind};
-use tenure_twitch::ReaderEvent;
+use tenure_envelope::{Identity, Kind, channel_of};
+use tenure_twitch::{ParseError, ReaderEvent};
 
 use super::Pipeline;
 use crate::cover::Cover;
 use crate::coverage::CoverageConfig;
 use crate::follower::Following;
-use crate::ring::Entry;
+use crate::gaps::{Found, LINE_TOO_LONG};
+use crate::ring::{Entry, Standing};
+use crate::wall::unix_ms;
 
 impl Pipeline {
     /// A reader has begun: nothing is known of what was before.
@@ -48,12 +50,28 @@ impl Pipeline {
 
     /// A message is on the bus, whoever put it there.
     pub(super) fn appeared(&mut self, followed: &Followed) {
-        self.coverage.appeared(followed.id);
+        if let Some(entry) = self.coverage.appeared(followed.id) {
+            self.sighted(&entry, followed.pos);
+            self.cover.sighted(&entry.message.channel, entry.read_at_ms, followed.pos);
+        }
         self.gaps.appeared(&followed.id);
         self.position = Some(followed.pos);
         if let Some(term) = followed.term {
             self.coverage.observe(term);
         }
+    }
+
+    /// A line that this instance has read is on the bus at this position.
+    pub(super) fn sighted(&mut self, entry: &Entry, pos: u64) {
+        self.sightings.add(pos, entry.read_at_ms, unix_ms);
+        if self.first.is_none() && entry.read_at_ms >= self.began_ms {
+            self.first = Some(pos);
+        }
+    }
+
+    /// From here on this instance reads a channel, or vouches for it again.
+    pub(super) fn began(&mut self, at_ms: u64) {
+        (self.began_ms, self.first) = (self.began_ms.max(at_ms), None);
     }
 
     pub(super) fn event(&mut self, now: Time, event: ReaderEvent) {
@@ -62,14 +80,30 @@ impl Pipeline {
                 self.cover.alive(connection, received_at_unix_ms);
                 self.line(now, &line, received_at_unix_ms);
             }
+            ReaderEvent::TooLong { connection, beginning, received_at_unix_ms } => {
+                self.cover.alive(connection, received_at_unix_ms);
+                self.too_long(now, &beginning, received_at_unix_ms);
+            }
+            ReaderEvent::NoMessage { error, .. } => {
+                self.received += 1;
+                self.no_message(now, &error);
+            }
+            ReaderEvent::Protocol { lines, .. } => {
+                self.received += lines;
+                self.fates.known += lines;
+            }
             ReaderEvent::Joined { connection, channel, at_unix_ms } => {
+                let before = self.cover.since_ms(&channel);
                 let interruption = self.cover.joined(connection, &channel, at_unix_ms);
+                if before.is_none() {
+                    self.began(at_unix_ms);
+                }
                 if self.is_leader() {
                     if let Some(interruption) = interruption {
-                        self.gaps.interrupted(now, interruption);
+                        self.gaps.interrupted(now, interruption, self.clock_ahead());
                     }
-                    if let Some(from_ms) = self.awaiting.remove(&channel) {
-                        self.uncovered(now, channel, from_ms, at_unix_ms);
+                    if let Some(covered) = self.awaiting.remove(&channel) {
+                        self.gaps.taken_over(now, channel, covered, at_unix_ms, self.clock_ahead());
                     }
                 }
             }
@@ -97,31 +131,73 @@ impl Pipeline {
     }
 
     fn line(&mut self, now: Time, line: &[u8], received_at_ms: u64) {
+        self.received += 1;
         self.snapshot.received += 1;
         self.snapshot.last_line_at_ms = Some(received_at_ms);
         let parsed = match tenure_irc::parse(line) {
             Ok(parsed) => parsed,
-            Err(error) => {
-                self.snapshot.malformed += 1;
-                tracing::debug!(component = "reader", %error, "a line could not be parsed");
-                return;
-            }
+            Err(error) => return self.no_message(now, &error),
         };
         self.scratch.clear();
-        let Some(built) = self.builder.build(&parsed, received_at_ms, &mut self.scratch) else { return };
+        let Some(built) = self.builder.build(&parsed, received_at_ms, &mut self.scratch) else {
+            return match Kind::of(&parsed) {
+                Some(_) => self.refused(now, "no_channel", ""),
+                None => self.fates.known += 1,
+            };
+        };
+        if built.timestamp_ms != received_at_ms {
+            self.ahead.tells(received_at_ms, built.timestamp_ms);
+        }
         // Every reader keeps the states of its rooms, so that a new leader knows what has changed.
         if built.kind == Kind::Room && !self.rooms.changed(&parsed) {
+            self.fates.known += 1;
             return;
         }
-        let channel = parsed.channel().and_then(|name| name.strip_prefix(b"#")).unwrap_or_default();
-        let message = Message {
-            id: built.id,
-            kind: built.kind.as_str(),
-            channel: self.names.of(channel),
-            body: Bytes::copy_from_slice(&self.scratch),
+        let channel = self.names.of(&channel_of(&parsed));
+        let standing = match built.identity {
+            Identity::Live => Standing::LiveLine,
+            Identity::Derived | Identity::Line => Standing::Line,
         };
-        let live = built.identity == Identity::Live;
-        let out = self.coverage.read(now, Entry { message, read_at: now, read_at_ms: received_at_ms, live });
+        if standing == Standing::LiveLine && built.kind != Kind::Room && !self.is_leader() {
+            // It is the leader's to publish; whether it does cannot be seen.
+            self.vouches_after(&channel, received_at_ms);
+        }
+        let message =
+            Message { id: built.id, kind: built.kind.as_str(), channel, body: Bytes::copy_from_slice(&self.scratch) };
+        let out = self.coverage.read(now, Entry { message, read_at: now, read_at_ms: received_at_ms, standing });
         self.let_go(out);
+    }
+
+    /// A line that no client could take. Where it was chat, that is a gap at the moment when it was sent, which is the same
+    /// for every reader; where it does not say when that was, the leader's alone.
+    fn too_long(&mut self, now: Time, beginning: &[u8], received_at_ms: u64) {
+        self.received += 1;
+        let parsed = tenure_irc::parse(beginning).ok();
+        let chat = parsed.filter(|line| Kind::of(line).is_some_and(|kind| kind != Kind::Room));
+        let channel = chat.as_ref().map(channel_of).unwrap_or_default().into_owned();
+        let Some(chat) = chat.filter(|_| !channel.is_empty()) else {
+            return self.refused(now, LINE_TOO_LONG, &channel);
+        };
+        let sent_at_ms = tenure_envelope::sent_at_ms(&chat);
+        self.complaints.add(now, LINE_TOO_LONG, &channel);
+        self.fates.gap += 1;
+        if sent_at_ms.is_none() && !self.is_leader() {
+            return self.vouches_after(&channel, received_at_ms);
+        }
+        let at_ms = sent_at_ms.unwrap_or(received_at_ms);
+        let standing = if sent_at_ms.is_some() { Standing::LineGap } else { Standing::Gap };
+        self.add_gap(now, Found::at(channel, at_ms, LINE_TOO_LONG), standing, received_at_ms);
+    }
+
+    fn no_message(&mut self, now: Time, error: &ParseError) {
+        self.snapshot.malformed += 1;
+        tracing::debug!(component = "reader", %error, "a line could not be parsed");
+        self.refused(now, "no_message", "");
+    }
+
+    /// A line is not published, and there is no interval to name: it is told in the log.
+    fn refused(&mut self, now: Time, code: &'static str, channel: &str) {
+        self.fates.refused += 1;
+        self.complaints.add(now, code, channel);
     }
 }

@@ -13,6 +13,7 @@ use super::publisher::{Publisher, Work};
 use crate::coverage::Handout;
 use crate::gaps::{Found, REFUSED};
 use crate::publication::{self, Finalization, Outcome};
+use crate::ring::Standing;
 
 impl Pipeline {
     /// Whether anything may be handed to the bus now: by a leader that is current, or by a standby that repairs.
@@ -43,7 +44,9 @@ impl Pipeline {
         let mandate = self.mandate.clone();
         while let Some(finalization) = self.finalizations.pop_front() {
             // Another instance may have had more luck with it.
-            if self.coverage.ring().contains(&finalization.message.id) {
+            if !self.coverage.ring().contains(&finalization.message.id) {
+                self.coverage.give_back(finalization.message.id);
+            } else {
                 let (subject, instance) = (self.config.subjects.finalize.clone(), self.config.instance.clone());
                 let ids = vec![finalization.message.id];
                 let run = publication::finalize(bus, subject, fence, mandate, instance, finalization).boxed();
@@ -83,12 +86,16 @@ impl Pipeline {
                     taken = true;
                     self.snapshot.last_error = None;
                     self.retries.succeeded();
-                    self.coverage.appeared(message.id);
+                    let entry = self.coverage.acknowledged(message.id, matches!(published, Published::Stored(_)));
                     self.gaps.appeared(&message.id);
                     match published {
                         Published::Stored(pos) => {
                             self.snapshot.published += 1;
                             self.position = Some(pos);
+                            if let Some(entry) = entry {
+                                self.sighted(&entry, pos);
+                            }
+                            tell_published(&message);
                         }
                         Published::Duplicate(_) => self.snapshot.deduplicated += 1,
                     }
@@ -156,24 +163,26 @@ impl Pipeline {
                     refused = %why,
                     "a refused message could not be handed to the finalizer either"
                 );
-                let lost = self.coverage.give_up(message.id);
+                let lost = self.coverage.give_up(message.id, false);
                 self.gaps.appeared(&message.id);
                 self.snapshot.failed += 1;
                 // A gap that cannot be published makes no further gap.
                 if let Some(entry) = lost
-                    && self.is_leader()
                     && message.kind != Kind::Gap.as_str()
                 {
-                    let (from_ms, until_ms) = (entry.read_at_ms, entry.read_at_ms);
+                    let at_ms = entry.read_at_ms;
                     let channel = message.channel.to_string();
-                    self.add_gaps(now, vec![Found { channel, from_ms, until_ms, reason: REFUSED.into() }]);
+                    let found = Found::at(channel, at_ms, REFUSED).by_a_clock_ahead(self.clock_ahead());
+                    // Perhaps nobody else has read it: whoever leads by then, the gap stays this instance's.
+                    self.add_gap(now, found, Standing::LineGap, at_ms);
                 }
                 return;
             }
         }
         self.snapshot.failed += 1;
-        self.coverage.give_up(message.id);
+        self.coverage.give_up(message.id, true);
         self.gaps.appeared(&message.id);
+        self.complaints.add(now, "publish_refused", &message.channel);
     }
 
     fn unreachable(&mut self, now: Time, error: &BusError) {
@@ -187,5 +196,19 @@ impl Pipeline {
             tracing::warn!(component = "publisher", errorCode = "bus_unavailable", error, "the bus failed");
             self.snapshot.last_error = Some(error.to_owned());
         }
+    }
+}
+
+/// Tells of a message that this instance has put onto the bus: whose it is, not what it says.
+fn tell_published(message: &Message) {
+    if tracing::enabled!(tracing::Level::DEBUG) {
+        let user = publication::user_login(message);
+        tracing::debug!(
+            component = "publisher",
+            eventId = %message.id,
+            channel = %message.channel,
+            userLogin = user,
+            "published"
+        );
     }
 }

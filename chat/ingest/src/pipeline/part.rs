@@ -1,7 +1,7 @@
 //! This instance's part: how it begins to lead, how it stops, and the gaps and notes that a leader answers for.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tenure::Mandate;
@@ -12,13 +12,19 @@ use tokio::sync::oneshot;
 
 use super::publisher::Publisher;
 use super::{Command, Notes, Pipeline, StoodBy};
-use crate::cover::{CoverNote, Interruption};
 use crate::coverage::Role;
-use crate::gaps::{Found, NOT_COVERED};
-use crate::ring::Entry;
+use crate::gaps::Found;
+use crate::interval::apart_ms;
+use crate::lines::Lines;
+use crate::note::{CoverNote, Covered};
+use crate::ring::{Entry, Standing};
+use crate::wall::{Ahead, unix_ms};
 
 /// How long a batch that is on its way is waited for after the bound of a drain: its answer may be about to come.
 const LAST_ANSWER: Duration = Duration::from_secs(1);
+
+/// How often a note is renewed in which nothing has changed: so that it is known to be of now.
+const NOTE_EVERY_MS: u64 = 1_000;
 
 /// Somebody asked this instance to stand by.
 pub(super) struct StandingBy {
@@ -60,26 +66,44 @@ impl Pipeline {
         }
     }
 
-    /// What the leader before had covered, and this instance had not yet, was read by nobody, unless another reader
-    /// vouches for it.
+    /// What lies between the end of what the leader before had covered and the begin of this instance's reading was read
+    /// by nobody, unless another reader vouches for it.
     fn take_over(&mut self, now: Time, note: Option<&CoverNote>) {
         self.gaps.forget();
         self.awaiting.clear();
         let Some(note) = note else { return };
         let channels: Vec<String> = self.cover.channels().map(str::to_owned).collect();
         for channel in channels {
-            let Some(from_ms) = note.channel(&channel).until else { continue };
+            let Some(covered) = note.covered(&channel) else { continue };
             match self.cover.since_ms(&channel) {
-                Some(until_ms) => self.uncovered(now, channel, from_ms, until_ms),
-                None => {
-                    self.awaiting.insert(channel, from_ms);
+                Some(since_ms) if self.overlaps(note, &channel, covered, since_ms) => {}
+                Some(since_ms) => {
+                    tracing::debug!(component = "coverage", channel, since_ms, ?covered, "no overlap is known");
+                    self.gaps.taken_over(now, channel, covered, since_ms, self.clock_ahead());
                 }
+                None => drop(self.awaiting.insert(channel, covered)),
             }
         }
     }
 
-    pub(super) fn uncovered(&mut self, now: Time, channel: String, from_ms: u64, until_ms: u64) {
-        self.gaps.interrupted(now, Interruption { channel, from_ms, until_ms, reason: NOT_COVERED.into() });
+    /// Whether this instance had begun to read the channel before the leader before ceased to: for certain, although their
+    /// clocks may be apart. Three things can tell:
+    ///
+    /// 1. The clocks, where they show more than they may be apart.
+    /// 2. A line of the channel that both have read: the leader knew it on the bus when it made the note.
+    /// 3. A line of another channel that both have read, the leader in the time that its note covers.
+    ///
+    /// The latter two mean nothing where the note is held back by what lies before.
+    fn overlaps(&self, note: &CoverNote, channel: &str, covered: Covered, since_ms: u64) -> bool {
+        let held_back = note.channel(channel).held_back;
+        if !held_back && self.last_own_note.as_ref() == Some(note) {
+            return since_ms <= covered.until_ms;
+        }
+        let at_or_before =
+            |line: Option<u64>, pos: Option<u64>| line.is_some_and(|line| pos.is_some_and(|pos| line <= pos));
+        since_ms.saturating_add(apart_ms()) <= covered.until_ms
+            || !held_back && at_or_before(self.cover.sighted_at(channel), note.pos)
+            || at_or_before(self.first, covered.pos)
     }
 
     /// Whether nothing more is begun: publishing goes on after a resignation until what was read before it is out, the
@@ -109,11 +133,13 @@ impl Pipeline {
             Role::Standby { observed } => observed,
         };
         self.finalizations.clear();
-        self.coverage.take_role(Role::Standby { observed }, None);
+        let dropped = self.coverage.take_role(Role::Standby { observed }, None);
+        self.dropped(now, &dropped);
         self.mandate = None;
         self.gaps.forget();
         self.awaiting.clear();
         if let Some(ends) = self.standing_by.take() {
+            self.last_own_note = Some(note.clone());
             // Whoever asked may have gone.
             let _ = ends.done.send(StoodBy { held: self.coverage.ring().len(), note });
         }
@@ -124,11 +150,17 @@ impl Pipeline {
     /// before, so that whoever leads next finds the gap between the last note and what is still covered.
     pub(super) fn let_go(&mut self, entries: Vec<Entry>) {
         for entry in &entries {
-            self.cover.let_go(&entry.message.channel, entry.read_at_ms);
+            self.vouches_after(&entry.message.channel, entry.read_at_ms);
         }
         if self.is_leader() {
             self.gaps.forced_out(entries);
         }
+    }
+
+    /// What was read of the channel until then is not held any more.
+    pub(super) fn vouches_after(&mut self, channel: &str, at_ms: u64) {
+        self.cover.let_go(channel, at_ms);
+        self.began(at_ms);
     }
 
     /// Lets go what the ring may hold no longer.
@@ -137,45 +169,66 @@ impl Pipeline {
         self.let_go(out);
     }
 
+    /// Lines that only a leader may publish and that it did not before it stood by: this reader does not vouch for the
+    /// time until then.
+    fn dropped(&mut self, now: Time, lines: &[Entry]) {
+        for entry in lines {
+            self.vouches_after(&entry.message.channel, entry.read_at_ms);
+            self.complaints.add(now, "not_leader", &entry.message.channel);
+        }
+    }
+
+    /// Gaps that this leader has found.
     pub(super) fn add_gaps(&mut self, now: Time, found: Vec<Found>) {
-        let at_ms = unix_ms();
         for found in found {
-            let Found { channel, from_ms, until_ms, reason } = found.clone();
+            let Found { channel, from_ms, until_ms, reason, uncertain, .. } = &found;
             tracing::warn!(
                 component = "coverage",
                 channel,
                 from_ms,
                 until_ms,
                 reason,
+                uncertain,
                 "not covered: a gap is published"
             );
-            self.scratch.clear();
-            let term = self.mandate.as_ref().map(|mandate| mandate.term().get());
-            let leader = &self.config.instance;
-            let gap = Gap { channel: &channel, channel_id: None, from_ms, until_ms, reason: &reason, leader, term };
-            let built = self.builder.gap(&gap, &mut self.scratch);
-            self.snapshot.gaps += 1;
-            let message = Message {
-                id: built.id,
-                kind: built.kind.as_str(),
-                channel: channel.into(),
-                body: Bytes::copy_from_slice(&self.scratch),
-            };
-            let id = message.id;
+            self.add_gap(now, found, Standing::Gap, unix_ms());
+        }
+    }
+
+    /// Puts a gap among the entries.
+    pub(super) fn add_gap(&mut self, now: Time, found: Found, standing: Standing, read_at_ms: u64) {
+        let Found { channel, from_ms, until_ms, reason, uncertain, .. } = &found;
+        let (from_ms, until_ms, uncertain) = (*from_ms, *until_ms, *uncertain);
+        self.scratch.clear();
+        let term = self.mandate.as_ref().map(|mandate| mandate.term().get());
+        let leader = &self.config.instance;
+        let gap = Gap { channel, channel_id: None, from_ms, until_ms, reason, uncertain, leader, term };
+        let built = self.builder.gap(&gap, &mut self.scratch);
+        self.snapshot.gaps += 1;
+        let message = Message {
+            id: built.id,
+            kind: built.kind.as_str(),
+            channel: self.names.of(channel),
+            body: Bytes::copy_from_slice(&self.scratch),
+        };
+        let id = message.id;
+        if standing == Standing::Gap {
             self.gaps.announced(id, found);
-            let out = self.coverage.read(now, Entry { message, read_at: now, read_at_ms: at_ms, live: false });
-            self.let_go(out);
-            if !self.coverage.ring().contains(&id) {
-                // It is on the bus already, or part of what was forced out.
-                self.gaps.appeared(&id);
-            }
+        }
+        let out = self.coverage.read(now, Entry { message, read_at: now, read_at_ms, standing });
+        self.let_go(out);
+        if !self.coverage.ring().contains(&id) {
+            // It is on the bus already, or part of what was forced out.
+            self.gaps.appeared(&id);
         }
     }
 
     pub(super) fn tick(&mut self, now: Time) {
+        self.mind_the_clock(now);
+        self.complaints.tell(now);
         if self.is_leader() {
-            let found = self.gaps.take_overflow(now);
-            self.add_gaps(now, found);
+            let (found, ahead) = (self.gaps.take_overflow(now), self.clock_ahead());
+            self.add_gaps(now, found.into_iter().map(|found| found.by_a_clock_ahead(ahead)).collect());
         }
         if self.cover.any() {
             self.uncovered_since = self.uncovered_since.map(|_| now);
@@ -185,6 +238,10 @@ impl Pipeline {
         let patience = self.config.coverage.repair_after;
         self.snapshot.repaired = counts.repaired;
         self.snapshot.forced_out = counts.forced_out;
+        let held = self.coverage.held_lines() + self.gaps.held_lines();
+        self.snapshot.lines =
+            Lines::of(self.received, &[self.fates, self.coverage.fates(), self.gaps.fates()], held as u64);
+        debug_assert!(self.snapshot.lines.add_up(), "{:?}", self.snapshot.lines);
         self.snapshot.ring_entries = self.coverage.ring().len();
         self.snapshot.ring_bytes = self.coverage.ring().bytes();
         self.snapshot.covers_all = self.cover.all();
@@ -199,14 +256,32 @@ impl Pipeline {
         });
     }
 
+    /// Spans across a step of the wall clock mean nothing.
+    fn mind_the_clock(&mut self, now: Time) {
+        let wall_ms = unix_ms();
+        if self.steps.stepped(now, wall_ms) {
+            tracing::warn!(
+                component = "coverage",
+                "the wall clock has stepped: this reader vouches for nothing before it"
+            );
+            self.cover.clock_stepped(wall_ms);
+            self.gaps.clock_stepped();
+            self.sightings.clear();
+            self.ahead = Ahead::default();
+            self.began_ms = 0;
+            self.began(wall_ms);
+        }
+    }
+
     fn renew_notes(&mut self) {
         let notes = Notes {
             leader: self.is_leader().then(|| self.leader_note()),
             // Who vouches for an interval has seen all that it read of it on the bus.
-            reader: self.cover.note(self.coverage.ring().oldest_ms(), &BTreeMap::new()),
+            reader: self.signed(self.cover.note(self.coverage.ring().oldest_ms(), &BTreeMap::new())),
         };
         self.notes_sender.send_if_modified(|shown| {
-            let differs = *shown != notes;
+            let age = notes.reader.at.unwrap_or_default().abs_diff(shown.reader.at.unwrap_or_default());
+            let differs = age >= NOTE_EVERY_MS || shown.unsigned() != notes.unsigned();
             if differs {
                 *shown = notes;
             }
@@ -214,19 +289,33 @@ impl Pipeline {
         });
     }
 
+    /// The note with what tells when it was made.
+    fn signed(&self, note: CoverNote) -> CoverNote {
+        let last = note.covered_until().and_then(|until| self.sightings.read_by(until));
+        let ahead = Some(self.clock_ahead()).filter(|ahead| *ahead != 0);
+        CoverNote { at: Some(unix_ms()), pos: self.position, last, first: self.first, ahead, ..note }
+    }
+
+    /// By how much this instance's wall clock is known to be ahead of the server's.
+    pub(super) fn clock_ahead(&self) -> i64 {
+        self.ahead.by_ms(apart_ms())
+    }
+
     /// What this leader answers for: read, published, and nothing undecided before it.
     fn leader_note(&self) -> CoverNote {
         let mut pending = self.gaps.pending();
-        for (channel, from_ms) in &self.awaiting {
-            let held = pending.entry(channel.clone()).or_insert(*from_ms);
-            *held = (*held).min(*from_ms);
+        for (channel, covered) in &self.awaiting {
+            let held = pending.entry(channel.clone()).or_insert(covered.until_ms);
+            *held = (*held).min(covered.until_ms);
         }
-        self.cover.note(self.coverage.ring().oldest_ms(), &pending)
+        self.signed(self.cover.note(self.coverage.ring().oldest_ms(), &pending))
     }
 }
 
-/// The wall clock, in Unix milliseconds.
-fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+impl Notes {
+    /// What they say, but for when they were made.
+    fn unsigned(&self) -> (Option<CoverNote>, CoverNote) {
+        let unsigned = |note: &CoverNote| CoverNote { at: None, ..note.clone() };
+        (self.leader.as_ref().map(unsigned), unsigned(&self.reader))
+    }
 }

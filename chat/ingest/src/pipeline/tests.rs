@@ -1,6 +1,7 @@
 //! The pipeline over a scripted bus and hand-made reader events: what goes onto the bus, and when.
 
 mod ends;
+mod fates;
 mod script;
 
 use std::time::Duration;

@@ -1,41 +1,181 @@
-//! How many attempts fit into a window that slides.
+//! How many attempts fit into a window of the server's, whatever happens to them on their way.
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, BTreeSet};
 use core::time::Duration;
 
 use tenure_core::Time;
 
-/// At most `attempts` in any span of `window`.
+/// At most `attempts` arrive at the server in any span of `window`.
 ///
 /// Twitch counts JOINs and logins per account (20 per 10 s) and does not say when its windows start, so a window that
-/// slides is the only one that is never overrun. One budget serves all connections of an account in the process; what
-/// other processes spend on the same account it cannot know.
+/// slides is the only one that is never overrun. It counts when they arrive: attempts that were held up on their way
+/// meet those behind them. So an attempt counts for a window and a tenth from its answer on, which proves that it has
+/// arrived; without an answer it may be late by a whole window, and counts for two windows from when it was sent.
+///
+/// Where the server closes a connection for its budget all the same ([`Budget::overrun`]), it counts otherwise than was
+/// thought, or somebody else spends from the same budget: then nothing is attempted for a while, and after that half as
+/// much, a sixteenth at least, until ten windows have gone well.
+///
+/// One budget serves all connections of an account in the process; what other processes spend on the same account it
+/// cannot know.
 #[derive(Clone, Debug)]
 pub struct Budget {
     attempts: usize,
     window: Duration,
-    /// When the attempts of the last window were made, oldest first; never more than `attempts`.
-    made: VecDeque<Time>,
+    /// When each attempt no longer counts, the soonest first; never more than `attempts`.
+    counting: BTreeSet<(Time, Attempt)>,
+    /// The same by attempt.
+    until: BTreeMap<Attempt, Time>,
+    next: Attempt,
+    /// How often the attempts were halved.
+    halved: u32,
+    /// When they are doubled again.
+    eases_at: Time,
+    /// Nothing is attempted before.
+    rests_until: Time,
 }
+
+/// One attempt that was taken from a budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Attempt(u64);
+
+/// How often the attempts are halved at most.
+const MOST_HALVED: u32 = 4;
+/// After so many windows without an overrun the attempts are doubled again.
+const EASES_AFTER: u32 = 10;
 
 impl Budget {
     /// A budget that nothing was taken from. No attempts at all would be no budget: 0 counts as 1.
     pub fn new(attempts: u32, window: Duration) -> Self {
-        Budget { attempts: attempts.max(1) as usize, window, made: VecDeque::new() }
+        Budget {
+            attempts: attempts.max(1) as usize,
+            window,
+            counting: BTreeSet::new(),
+            until: BTreeMap::new(),
+            next: Attempt(0),
+            halved: 0,
+            eases_at: Time::ZERO,
+            rests_until: Time::ZERO,
+        }
     }
 
-    /// Takes one attempt at `now`, or says from when on one may be there.
-    pub fn take(&mut self, now: Time) -> Result<(), Time> {
-        while self.made.front().is_some_and(|made| *made + self.window <= now) {
-            self.made.pop_front();
+    /// Takes an attempt that is made at `now`, or says when to ask again.
+    pub fn take(&mut self, now: Time) -> Result<Attempt, Time> {
+        self.admit(now, now + self.unanswered())
+    }
+
+    /// Takes an attempt that is made later, once [`Budget::made`] says so; until then, or until it is given back, it
+    /// counts.
+    pub fn reserve(&mut self, now: Time) -> Result<Attempt, Time> {
+        self.admit(now, Time::MAX)
+    }
+
+    /// The attempt is made now.
+    pub fn made(&mut self, attempt: Attempt, now: Time) {
+        self.count_until(attempt, now + self.unanswered());
+    }
+
+    /// The server has answered the attempt, however.
+    pub fn answered(&mut self, attempt: Attempt, now: Time) {
+        self.count_until(attempt, now + self.answered_for());
+    }
+
+    /// The attempt was never made.
+    pub fn give_back(&mut self, attempt: Attempt) {
+        if let Some(until) = self.until.remove(&attempt) {
+            self.counting.remove(&(until, attempt));
         }
-        match self.made.front() {
-            Some(oldest) if self.made.len() >= self.attempts => Err(*oldest + self.window),
-            _ => {
-                self.made.push_back(now);
-                Ok(())
-            }
+    }
+
+    /// The server has said, or shown, that it was asked too often.
+    pub fn overrun(&mut self, now: Time) {
+        self.ease(now);
+        // Several connections that are closed together are closed for the same reason.
+        if now >= self.rests_until {
+            self.halved = (self.halved + 1).min(MOST_HALVED);
         }
+        self.rests_until = now + self.answered_for();
+        self.eases_at = now + self.window.saturating_mul(EASES_AFTER);
+    }
+
+    /// The server has closed a connection with unanswered attempts, and without a word. Where at least half of the budget
+    /// was spent, that is taken for an overrun; says whether it was.
+    pub fn closed(&mut self, now: Time) -> bool {
+        self.forget(now);
+        let spent = self.counting.len().saturating_mul(2) >= self.allowed();
+        if spent {
+            self.overrun(now);
+        }
+        spent
+    }
+
+    /// How many attempts could be taken at `now`, and when to ask again where it is none.
+    pub fn left(&mut self, now: Time) -> (usize, Option<Time>) {
+        self.ease(now);
+        self.forget(now);
+        match self.refusal(now) {
+            Some(at) => (0, Some(at)),
+            None => (self.allowed() - self.counting.len(), None),
+        }
+    }
+
+    fn admit(&mut self, now: Time, until: Time) -> Result<Attempt, Time> {
+        self.ease(now);
+        self.forget(now);
+        if let Some(at) = self.refusal(now) {
+            return Err(at);
+        }
+        let attempt = self.next;
+        self.next = Attempt(attempt.0.wrapping_add(1));
+        self.counting.insert((until, attempt));
+        self.until.insert(attempt, until);
+        Ok(attempt)
+    }
+
+    /// When to ask again, where nothing is left.
+    fn refusal(&self, now: Time) -> Option<Time> {
+        let over = self.counting.len().checked_sub(self.allowed());
+        let free = over.and_then(|over| self.counting.iter().nth(over)).map(|(until, _)| match *until {
+            // It is not made yet, and may be given back at any time.
+            Time::MAX => now + self.window / 10,
+            // It may be answered at any time, and counts for so long then.
+            until => until.min(now + self.answered_for()),
+        });
+        [Some(self.rests_until).filter(|until| *until > now), free].into_iter().flatten().max()
+    }
+
+    fn allowed(&self) -> usize {
+        (self.attempts >> self.halved).max(1)
+    }
+
+    fn count_until(&mut self, attempt: Attempt, until: Time) {
+        if let Some(counting) = self.until.get_mut(&attempt) {
+            self.counting.remove(&(*counting, attempt));
+            *counting = until;
+            self.counting.insert((until, attempt));
+        }
+    }
+
+    fn forget(&mut self, now: Time) {
+        while let Some((until, attempt)) = self.counting.first().copied().filter(|(until, _)| *until <= now) {
+            self.counting.remove(&(until, attempt));
+            self.until.remove(&attempt);
+        }
+    }
+
+    fn ease(&mut self, now: Time) {
+        while self.halved > 0 && now >= self.eases_at {
+            self.halved -= 1;
+            self.eases_at = self.eases_at + self.window.saturating_mul(EASES_AFTER);
+        }
+    }
+
+    fn answered_for(&self) -> Duration {
+        self.window + self.window / 10
+    }
+
+    fn unanswered(&self) -> Duration {
+        self.window.saturating_mul(2)
     }
 }
 
@@ -43,40 +183,143 @@ impl Budget {
 mod tests {
     use super::*;
     use alloc::vec::Vec;
+    use proptest::prelude::*;
 
-    /// However often it is asked, no span of the window's length sees more attempts than the budget, and every refusal
-    /// names a moment at which the next attempt succeeds.
-    #[test]
-    fn no_window_sees_more_than_the_budget() {
-        let window = Duration::from_secs(10);
-        let mut budget = Budget::new(20, window);
-        let mut made: Vec<Time> = Vec::new();
-        let mut now = Time::ZERO;
-        for step in 0..2_000_u64 {
-            match budget.take(now) {
-                Ok(()) => made.push(now),
-                Err(at) => {
-                    assert!(at > now && at <= now + window);
-                    if step % 3 == 0 {
-                        now = at;
-                        assert_eq!(budget.take(now), Ok(()));
-                        made.push(now);
+    const WINDOW: Duration = Duration::from_secs(10);
+
+    fn at(ms: u64) -> Time {
+        Time::from_millis(ms)
+    }
+
+    /// The most arrivals in any window.
+    fn most(mut arrivals: Vec<Time>) -> usize {
+        arrivals.sort_unstable();
+        let within = |from: &Time| arrivals.iter().filter(|at| *at >= from && at.since(*from) < WINDOW).count();
+        arrivals.iter().map(within).max().unwrap_or(0)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// However late the attempts arrive, up to a whole window, and however late or never they are answered: no
+        /// window of the server's sees more than the budget. Attempts that wait to be made are counted too.
+        #[test]
+        fn no_window_of_arrivals_sees_more_than_the_budget(
+            steps in prop::collection::vec((0u64..900, 0u64..10_000, prop::option::of(0u64..5_000), 0u64..3_000), 50..400),
+            bunched in prop::bool::ANY,
+        ) {
+            let mut budget = Budget::new(20, WINDOW);
+            let (mut now, mut arrivals) = (Time::ZERO, Vec::new());
+            // What happens later: an attempt is made, or its answer comes.
+            let mut later: Vec<(Time, Attempt, bool)> = Vec::new();
+            for (pause, late, answer, waits) in steps {
+                now = now + Duration::from_millis(if bunched { pause / 30 } else { pause });
+                later.sort_by_key(|(at, ..)| *at);
+                let due: Vec<_> = later.extract_if(.., |(at, ..)| *at <= now).collect();
+                for (at, attempt, made) in due {
+                    if made { budget.made(attempt, at) } else { budget.answered(attempt, at) }
+                }
+                let made_at = now + Duration::from_millis(if late % 3 == 0 { waits } else { 0 });
+                let taken = if made_at > now { budget.reserve(now) } else { budget.take(now) };
+                match taken {
+                    Err(again) => {
+                        prop_assert!(again > now);
+                        if bunched {
+                            now = again;
+                        }
+                    }
+                    Ok(attempt) => {
+                        let arrived = made_at + Duration::from_millis(late);
+                        if made_at > now {
+                            later.push((made_at, attempt, true));
+                        }
+                        arrivals.push(arrived);
+                        if let Some(answer) = answer {
+                            later.push((arrived + Duration::from_millis(answer), attempt, false));
+                        }
                     }
                 }
             }
-            now = now + Duration::from_millis(step * 37 % 400);
+            prop_assert!(most(arrivals) <= 20);
         }
-        assert!(made.len() > 400, "only {} attempts were made", made.len());
-        for many in made.windows(21) {
-            assert!(many[20].since(many[0]) >= window, "21 attempts within {:?}", many[20].since(many[0]));
+    }
+
+    /// With answers that come at once, nearly the whole budget is used: 60 attempts at 20 per 10 s take 22 s.
+    #[test]
+    fn answers_make_it_quick() {
+        let (mut budget, mut now) = (Budget::new(20, WINDOW), Time::ZERO);
+        for made in 0..60 {
+            let attempt = budget.take(now).unwrap_or_else(|again| {
+                assert_eq!(made % 20, 0);
+                now = again;
+                budget.take(again).unwrap()
+            });
+            budget.answered(attempt, now);
         }
+        assert_eq!(now, at(22_000));
+    }
+
+    /// What is reserved counts until it is made or given back.
+    #[test]
+    fn what_is_reserved_counts() {
+        let mut budget = Budget::new(2, WINDOW);
+        let (first, second) = (budget.reserve(at(0)).unwrap(), budget.reserve(at(0)).unwrap());
+        assert_eq!(budget.take(at(3_600_000)), Err(at(3_601_000)));
+        budget.give_back(first);
+        assert_eq!(budget.left(at(3_600_000)), (1, None));
+        budget.take(at(3_600_000)).unwrap();
+        budget.made(second, at(3_605_000));
+        assert_eq!(budget.take(at(3_605_000)), Err(at(3_616_000)));
+        assert_eq!(budget.take(at(3_616_000)), Err(at(3_620_000)));
+        budget.give_back(first);
+    }
+
+    /// An overrun stops everything for a window and halves the budget, once for several at a time, and never to nothing;
+    /// the whole budget is back after ten quiet windows for each time.
+    #[test]
+    fn an_overrun_makes_it_slower_for_a_while() {
+        let mut budget = Budget::new(20, WINDOW);
+        budget.take(at(0)).unwrap();
+        budget.overrun(at(0));
+        budget.overrun(at(50));
+        assert_eq!(budget.take(at(50)), Err(at(11_050)));
+        assert_eq!(budget.left(at(30_000)).0, 10);
+        let mut now = 30_000;
+        for left in [5, 2, 1, 1, 1] {
+            now += 12_000;
+            budget.overrun(at(now));
+            assert_eq!(budget.left(at(now + 11_000)).0, left);
+        }
+        for (windows, left) in [(9, 1), (10, 2), (20, 5), (30, 10), (40, 20), (400, 20)] {
+            assert_eq!(budget.left(at(now + windows * 10_000)).0, left, "after {windows} windows");
+        }
+    }
+
+    /// A close without a word is an overrun only where much of the budget was spent.
+    #[test]
+    fn a_close_is_an_overrun_only_where_much_was_spent() {
+        let mut budget = Budget::new(20, WINDOW);
+        for _ in 0..9 {
+            budget.take(at(0)).unwrap();
+        }
+        assert!(!budget.closed(at(1)));
+        budget.take(at(1)).unwrap();
+        assert!(!budget.closed(at(20_000)), "nine of them are long over");
+        assert_eq!(budget.left(at(30_000)).0, 20);
+        for _ in 0..10 {
+            budget.take(at(30_000)).unwrap();
+        }
+        assert!(budget.closed(at(30_000)));
+        assert_eq!(budget.left(at(30_001)), (0, Some(at(41_001))));
     }
 
     /// A budget of nothing still lets one through at a time, or no connection could ever log in.
     #[test]
     fn a_budget_of_zero_counts_as_one() {
         let mut budget = Budget::new(0, Duration::from_secs(1));
-        assert_eq!(budget.take(Time::ZERO), Ok(()));
-        assert_eq!(budget.take(Time::ZERO), Err(Time::from_millis(1_000)));
+        assert!(budget.take(Time::ZERO).is_ok());
+        assert_eq!(budget.take(Time::ZERO), Err(at(1_100)));
+        assert_eq!(budget.take(at(1_100)), Err(at(2_000)));
+        assert!(budget.take(at(2_000)).is_ok());
     }
 }

@@ -10,6 +10,7 @@ use tenure_core::Time;
 use super::join::Channels;
 use super::login::{LoginFailure, LoginState};
 use super::ping::{self, Silence};
+use super::rate;
 use super::timers::{Timer, TimerTable, Timing};
 use super::{Budget, Login, Verdict};
 use crate::{AssembleError, Message, assemble};
@@ -92,6 +93,8 @@ pub enum Event {
     },
     /// The server will close this connection soon: open another, join there, then close this one.
     ReconnectRequested,
+    /// The server says that we ask too often: tell the budget of JOINs.
+    TooFast,
 }
 
 /// Why a connection ends by our decision.
@@ -243,6 +246,7 @@ impl Connection {
 
     /// What to do next; `None` until something else happens. JOINs come out as the budget allows.
     pub fn poll(&mut self, now: Time, joins: &mut Budget) -> Option<Output> {
+        self.channels.take_answered().for_each(|attempt| joins.answered(attempt, now));
         if let Some(output) = self.poll_queued(now) {
             return Some(output);
         }
@@ -276,6 +280,11 @@ impl Connection {
     /// Whether the login is done and every wanted channel was joined or has had a verdict.
     pub fn is_settled(&self) -> bool {
         matches!(self.stage, Stage::Up { .. }) && self.channels.are_settled()
+    }
+
+    /// How many JOINs await their answer.
+    pub fn awaited(&self) -> usize {
+        self.channels.awaited()
     }
 
     /// The joined channels, by name.
@@ -333,6 +342,9 @@ impl Connection {
             b"PING" => self.answer(message),
             b"RECONNECT" => self.tell(Event::ReconnectRequested),
             b"NOTICE" => {
+                if rate::is_told(message) && self.channels.is_awaited(message) {
+                    self.tell(Event::TooFast);
+                }
                 if let Some((channel, verdict)) = self.channels.refused(message, &self.timing, now) {
                     self.look_at_joins(now);
                     self.tell(Event::JoinFailed { channel, verdict });

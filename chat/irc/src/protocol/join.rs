@@ -9,7 +9,7 @@ use core::time::Duration;
 use tenure_core::Time;
 
 use super::timers::Timing;
-use super::{Budget, backoff};
+use super::{Attempt, Budget, backoff};
 use crate::Message;
 
 /// Why a channel could not be joined.
@@ -24,12 +24,31 @@ pub enum Verdict {
     Blocked,
     /// The server says that there is no such channel (`msg_room_not_found`).
     NotFound,
+    /// The account is in as many channels as it may be (`msg_concurrent_channel_limit_reached`). Another connection does
+    /// not help; a channel that was left may be counted for minutes more.
+    RoomLimit,
     /// No answer came: no such channel, or the JOIN was dropped. Twitch answers nothing to either.
     Silent,
     /// The name is none, see [`is_channel_name`]. Not tried, not repeated.
     BadName,
     /// The connection has as many channels as it may. Not tried, not repeated.
     Full,
+}
+
+impl Verdict {
+    /// A short name that does not change: for pages and logs.
+    pub fn code(self) -> &'static str {
+        match self {
+            Verdict::Suspended => "suspended",
+            Verdict::Banned => "banned",
+            Verdict::Blocked => "blocked",
+            Verdict::NotFound => "not_found",
+            Verdict::RoomLimit => "room_limit",
+            Verdict::Silent => "no_answer",
+            Verdict::BadName => "bad_name",
+            Verdict::Full => "connection_full",
+        }
+    }
 }
 
 impl fmt::Display for Verdict {
@@ -39,6 +58,7 @@ impl fmt::Display for Verdict {
             Verdict::Banned => "this account is banned there",
             Verdict::Blocked => "the channel is blocked",
             Verdict::NotFound => "there is no such channel",
+            Verdict::RoomLimit => "this account is in as many channels as it may be",
             Verdict::Silent => "no answer came (there may be no such channel)",
             Verdict::BadName => "this is no channel name",
             Verdict::Full => "the connection is full",
@@ -68,7 +88,7 @@ enum State {
     /// JOIN is to be sent, not before this moment.
     Waiting(Time),
     /// JOIN was sent; silence is a verdict from this moment on.
-    Asked(Time),
+    Asked(Time, Attempt),
     Joined,
 }
 
@@ -78,12 +98,14 @@ pub(super) struct Channels {
     limit: usize,
     /// By name.
     wanted: Vec<Wanted>,
+    /// JOINs that were answered, for the budget to know; one for each channel at most.
+    answered: Vec<Attempt>,
     random: u64,
 }
 
 impl Channels {
     pub(super) fn new(limit: usize, seed: u64) -> Self {
-        Channels { limit, wanted: Vec::new(), random: seed }
+        Channels { limit, wanted: Vec::new(), answered: Vec::new(), random: seed }
     }
 
     /// Wants a channel from now on; asking twice changes nothing.
@@ -125,32 +147,49 @@ impl Channels {
     pub(super) fn next_join(&mut self, budget: &mut Budget, timing: &Timing, now: Time) -> Result<&str, Option<Time>> {
         let waiting = self.wanted.iter_mut().filter_map(|wanted| match wanted.state {
             State::Waiting(at) => Some((at, wanted)),
-            State::Asked(_) | State::Joined => None,
+            State::Asked(..) | State::Joined => None,
         });
         // The one that has waited longest comes first; of those that were wanted together, the first by name.
         let Some((at, wanted)) = waiting.min_by_key(|(at, _)| *at) else { return Err(None) };
         if at > now {
             return Err(Some(at));
         }
-        budget.take(now).map_err(Some)?;
-        wanted.state = State::Asked(now + timing.join_within);
+        let attempt = budget.take(now).map_err(Some)?;
+        wanted.state = State::Asked(now + timing.join_within, attempt);
         Ok(&wanted.name)
     }
 
     /// When the next unanswered JOIN becomes a verdict.
     pub(super) fn next_silence(&self) -> Option<Time> {
         let asked = self.wanted.iter().filter_map(|wanted| match wanted.state {
-            State::Asked(until) => Some(until),
+            State::Asked(until, _) => Some(until),
             State::Waiting(_) | State::Joined => None,
         });
         asked.min()
+    }
+
+    /// The JOINs that were answered since this was last asked.
+    pub(super) fn take_answered(&mut self) -> impl Iterator<Item = Attempt> {
+        self.answered.drain(..)
+    }
+
+    /// How many JOINs await their answer.
+    pub(super) fn awaited(&self) -> usize {
+        self.wanted.iter().filter(|wanted| matches!(wanted.state, State::Asked(..))).count()
+    }
+
+    /// Whether an answer is awaited for the channel that the line names; for any, where it names none.
+    pub(super) fn is_awaited(&self, message: &Message<'_>) -> bool {
+        let Some(channel) = message.channel() else { return self.awaited() > 0 };
+        let at = channel.strip_prefix(b"#").and_then(|channel| self.find(channel).ok());
+        at.is_some_and(|at| matches!(self.wanted[at].state, State::Asked(..)))
     }
 
     /// The channels whose JOIN met silence; they wait for their next turn.
     pub(super) fn silent(&mut self, timing: &Timing, now: Time) -> Vec<String> {
         let mut silent = Vec::new();
         for wanted in &mut self.wanted {
-            if matches!(wanted.state, State::Asked(until) if until <= now) {
+            if matches!(wanted.state, State::Asked(until, _) if until <= now) {
                 let pause = pause(timing.rejoin_silent, &mut wanted.silences, &mut self.random);
                 wanted.state = State::Waiting(now + pause);
                 silent.push(wanted.name.to_string());
@@ -173,6 +212,9 @@ impl Channels {
         if wanted.state == State::Joined {
             return None;
         }
+        if let State::Asked(_, attempt) = wanted.state {
+            self.answered.push(attempt);
+        }
         wanted.state = State::Joined;
         (wanted.silences, wanted.refusals) = (0, 0);
         Some(wanted.name.to_string())
@@ -185,10 +227,12 @@ impl Channels {
             b"msg_banned" => Verdict::Banned,
             b"msg_channel_blocked" => Verdict::Blocked,
             b"msg_room_not_found" => Verdict::NotFound,
+            b"msg_concurrent_channel_limit_reached" => Verdict::RoomLimit,
             _ => return None,
         };
-        let awaited = |state: State| matches!(state, State::Asked(_));
-        Some((self.refuse(message, timing, now, awaited)?, verdict))
+        let wait = if verdict == Verdict::RoomLimit { timing.rejoin_room_limit } else { timing.rejoin_refused };
+        let awaited = |state: State| matches!(state, State::Asked(..));
+        Some((self.refuse(message, wait, now, awaited)?, verdict))
     }
 
     /// The channel that we were put out of by this PART.
@@ -196,13 +240,13 @@ impl Channels {
         if message.prefix()?.name != nick {
             return None;
         }
-        self.refuse(message, timing, now, |state| state == State::Joined)
+        self.refuse(message, timing.rejoin_refused, now, |state| state == State::Joined)
     }
 
     fn refuse(
         &mut self,
         message: &Message<'_>,
-        timing: &Timing,
+        wait: (Duration, Duration),
         now: Time,
         concerns: impl Fn(State) -> bool,
     ) -> Option<String> {
@@ -211,7 +255,10 @@ impl Channels {
         if !concerns(wanted.state) {
             return None;
         }
-        let pause = pause(timing.rejoin_refused, &mut wanted.refusals, &mut self.random);
+        if let State::Asked(_, attempt) = wanted.state {
+            self.answered.push(attempt);
+        }
+        let pause = pause(wait, &mut wanted.refusals, &mut self.random);
         wanted.state = State::Waiting(now + pause);
         Some(wanted.name.to_string())
     }

@@ -5,8 +5,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::backoff;
 use super::connection::Outgoing;
+use super::{backoff, rate};
 use crate::Message;
 
 /// A string that no log, error or debug output shows.
@@ -45,7 +45,7 @@ pub enum Login {
     },
 }
 
-/// Why the server did not take the login. None of these is mended by a better network.
+/// Why the server did not take the login. A better network mends none of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LoginFailure {
@@ -59,6 +59,8 @@ pub enum LoginFailure {
     CapabilitiesRefused,
     /// The login or token holds bytes that cannot be sent.
     Unsendable,
+    /// The server says that logins come too fast. Unlike the others this is mended by waiting.
+    TooFast,
 }
 
 impl fmt::Display for LoginFailure {
@@ -69,6 +71,7 @@ impl fmt::Display for LoginFailure {
             LoginFailure::InvalidNick => "the server does not take the login name",
             LoginFailure::CapabilitiesRefused => "the server refused the capabilities tags and commands",
             LoginFailure::Unsendable => "the login name or token holds bytes that cannot be sent",
+            LoginFailure::TooFast => "the server says that logins come too fast",
         })
     }
 }
@@ -124,6 +127,7 @@ impl LoginState {
                 }
             }
             b"001" => self.nick = message.params().next().map(<[u8]>::to_vec),
+            b"NOTICE" if rate::is_told(message) => return Some(Err(LoginFailure::TooFast)),
             b"NOTICE" => return failure(message.text()?).map(Err),
             _ => {}
         }

@@ -19,6 +19,8 @@ pub struct Timing {
     pub rejoin_silent: (Duration, Duration),
     /// The same for a JOIN that was refused, and after we were put out of a channel.
     pub rejoin_refused: (Duration, Duration),
+    /// The same where the account is in as many channels as it may be: half of the first is the shortest wait.
+    pub rejoin_room_limit: (Duration, Duration),
 }
 
 impl Default for Timing {
@@ -30,6 +32,7 @@ impl Default for Timing {
             join_within: Duration::from_secs(10),
             rejoin_silent: (Duration::from_secs(10), Duration::from_secs(300)),
             rejoin_refused: (Duration::from_secs(120), Duration::from_secs(1_800)),
+            rejoin_room_limit: (Duration::from_secs(1_200), Duration::from_secs(3_600)),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Arbitrary bytes: a message whose parts lie inside the line and in order, or an error inside the line.
 
 use proptest::prelude::*;
-use tenure_irc::{LineSplitter, Prefix, assemble, escape, parse, unescape};
+use tenure_irc::{LineSplitter, Piece, Prefix, assemble, escape, parse, unescape};
 
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     let telling = prop::sample::select(b" @:;=!#\\\r\n\0ab\xff".to_vec());
@@ -95,7 +95,7 @@ proptest! {
         let mut lines = Vec::new();
         for piece in stream.chunks(piece) {
             let mut at = 0;
-            while let (Some(line), taken) = splitter.take(&piece[at..]) {
+            while let (Some(Piece::Line(line) | Piece::TooLong(line)), taken) = splitter.take(&piece[at..]) {
                 lines.push(line.to_vec());
                 at += taken;
             }

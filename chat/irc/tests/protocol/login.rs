@@ -20,6 +20,18 @@ fn an_account_logs_in_with_cap_pass_and_nick() {
     assert_eq!((client.take_events(), client.disconnected), (vec![], None));
 }
 
+/// A server that says that logins come too fast is not one that refuses this login.
+#[test]
+fn logins_that_come_too_fast_are_told_apart() {
+    for line in [":tmi.twitch.tv NOTICE * :Login rate limit exceeded", "@msg-id=msg_ratelimit NOTICE * :no"] {
+        let mut client = Client::account();
+        client.input(Input::Connected);
+        client.line(line);
+        assert_eq!(client.take_events(), [Event::LoginFailed(LoginFailure::TooFast)]);
+        assert_eq!(client.disconnected, Some(LostBecause::LoginFailed(LoginFailure::TooFast)));
+    }
+}
+
 /// A token that has its `oauth:` already does not get a second one.
 #[test]
 fn a_token_may_carry_its_prefix() {

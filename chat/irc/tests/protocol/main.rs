@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod client;
+mod jitter;
 mod joining;
 mod life;
 mod login;

@@ -199,7 +199,8 @@ async fn budgets_end_the_connection() {
     Client::account(&sim, "another").await;
 }
 
-/// Beyond the cap rooms are ignored without a word, over all connections of an account; its own room does not count.
+/// Beyond the cap rooms are refused by a NOTICE, over all connections of an account; its own room does not count, and
+/// nothing counts for who has no account.
 #[tokio::test]
 async fn an_account_is_in_so_many_rooms() {
     let channels = ["a1", "a2", "a3", "someone"].map(str::to_owned).to_vec();
@@ -209,7 +210,9 @@ async fn an_account_is_in_so_many_rooms() {
     first.join(&["a1"]).await;
     second.join(&["a2"]).await;
     second.send("JOIN #a3").await;
+    second.until("msg-id=msg_concurrent_channel_limit_reached :tmi.twitch.tv NOTICE #a3 :").await;
     assert!(second.sync().await.is_empty());
+    Client::anonymous(&sim, 1).await.join(&["a1", "a2", "a3", "someone"]).await;
     second.join(&["someone", "a1"]).await;
     first.send("PART #a1").await;
     first.until("PART").await;

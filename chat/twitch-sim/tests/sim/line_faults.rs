@@ -64,8 +64,15 @@ async fn lines_arrive_in_pieces() {
 async fn odd_lines_arrive() {
     let sim = Sim::start(quiet()).await.unwrap();
     let mut client = Client::reader(&sim, 1, &["room"]).await;
-    let odds =
-        [OddLine::InvalidUtf8, OddLine::OverLong(20_000), OddLine::Nul, OddLine::UnknownCommand, OddLine::UnknownTag];
+    let odds = [
+        OddLine::InvalidUtf8,
+        OddLine::OverLong(20_000),
+        OddLine::Nul,
+        OddLine::UnknownCommand,
+        OddLine::UnknownTag,
+        OddLine::NoHash,
+        OddLine::NoCommand,
+    ];
     for line in odds {
         assert_eq!(sim.fault(Fault::Odd { channel: "room".into(), line }).unwrap().matched, 1);
         let received = client.next().await.unwrap();
@@ -76,6 +83,9 @@ async fn odd_lines_arrive() {
             OddLine::Nul => assert!(received.contains(&0)),
             OddLine::UnknownCommand => assert!(text.contains(" SIMTHING #room ")),
             OddLine::UnknownTag => assert!(text.starts_with("@+sim/odd=")),
+            OddLine::NoHash => assert!(text.contains(" CLEARCHAT room ")),
+            OddLine::NoCommand => assert!(text.starts_with('@') && !text.contains(' ')),
+            other => panic!("{other:?} was not asked for"),
         }
         assert_eq!(sim.ledger().lines().last().unwrap().raw, received);
         assert!(client.sync().await.is_empty());

@@ -174,13 +174,14 @@ async fn messages_carry_lines() {
     client.send_frame(true, PING, b"still there?").await;
     client.send_frame(true, CONTINUATION, b"NG :b").await;
     client.send_frame(true, BINARY, b"PING :c\n").await;
+    client.send_frame(true, TEXT, b"PING :d\r").await;
     assert_eq!(client.frame().await.unwrap(), Frame { fin: true, opcode: PONG, payload: b"still there?".to_vec() });
     let mut said = String::new();
-    while !said.contains(":c\r\n") {
+    while !said.contains(":d") {
         said.push_str(client.frame().await.unwrap().text());
     }
     let pong = |text: &str| format!(":tmi.twitch.tv PONG tmi.twitch.tv :{text}\r\n");
-    assert_eq!(said, pong("a") + &pong("b") + &pong("c"));
+    assert_eq!(said, pong("a") + &pong("b") + &pong("c") + &pong("d"));
 }
 
 /// The ledger is as exact as over TCP: what was written is what arrived, in order.

@@ -39,7 +39,7 @@ async fn a_half_open_socket_is_found_and_replaced() {
                 assert_eq!((reason, last_alive_unix_ms), (LostReason::Unresponsive, Some(last)));
                 break;
             }
-            ReaderEvent::Alive { .. } => {}
+            ReaderEvent::Alive { .. } | ReaderEvent::Protocol { .. } => {}
             other => panic!("unexpected {other:?}"),
         }
     }
@@ -51,6 +51,34 @@ async fn a_half_open_socket_is_found_and_replaced() {
     assert_eq!(client.chat().await, (2, say("ann", "again").into_bytes()));
     let status = client.reader.status();
     assert_eq!((status.reconnects, status.last_error.unwrap().code), (1, "unresponsive"));
+}
+
+/// What a server has begun and not ended when its connection ends is no line: it may be half of one. It is not given up,
+/// and the connection counts as alive only until the last whole line before it, so that a gap names it.
+#[tokio::test]
+async fn a_line_that_the_end_cuts_is_lost_with_its_connection() {
+    let server = Server::new(None).await;
+    let mut client = Client::start(server.config(&["ann"]));
+    let mut peer = server.welcome(&["ann"]).await;
+    peer.send(&say("ann", "whole")).await;
+    let at = client
+        .until(|event| match event {
+            ReaderEvent::Line { line, received_at_unix_ms, .. } if line.ends_with(b"whole") => {
+                Some(*received_at_unix_ms)
+            }
+            _ => None,
+        })
+        .await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    peer.send_bytes(say("ann", "half").as_bytes()).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    drop(peer);
+    let since = client.until(|event| match event {
+        ReaderEvent::Line { line, .. } => panic!("half a line was given: {line:?}"),
+        ReaderEvent::ChannelLost { since_unix_ms, .. } => Some(*since_unix_ms),
+        _ => None,
+    });
+    assert_eq!(since.await, at);
 }
 
 /// After RECONNECT a second connection joins before the first is left; in between both give their lines, and what was on
@@ -78,7 +106,7 @@ async fn reconnect_overlaps() {
         match client.event().await {
             ReaderEvent::ChannelLost { connection: 1, reason: LostReason::Replaced, .. } => lost += 1,
             ReaderEvent::Disconnected { connection: 1, reason: LostReason::Replaced, .. } => break,
-            ReaderEvent::Alive { .. } => {}
+            ReaderEvent::Alive { .. } | ReaderEvent::Protocol { .. } => {}
             other => panic!("unexpected {other:?}"),
         }
     }

@@ -24,6 +24,7 @@ async fn lines_come_up_as_they_were_sent() {
 
     assert!(matches!(client.event().await, ReaderEvent::Connected { connection: 1, .. }));
     let mut lines = Vec::new();
+    let mut protocol = 0;
     let mut joined_first = false;
     while lines.len() < 4 {
         match client.event().await {
@@ -33,9 +34,11 @@ async fn lines_come_up_as_they_were_sent() {
             }
             ReaderEvent::Joined { connection: 1, channel, .. } => joined_first = channel == "room",
             ReaderEvent::Alive { connection: 1, .. } => {}
+            ReaderEvent::Protocol { connection: 1, lines } => protocol += lines,
             other => panic!("unexpected {other:?}"),
         }
     }
+    assert!((2..=4).contains(&protocol), "CAP, the welcome and PING, perhaps the PONG that comes with the last line");
     let expected = [
         b"@slow=0 :tmi.twitch.tv ROOMSTATE #room".to_vec(),
         say("room", "one").into_bytes(),
@@ -68,6 +71,19 @@ async fn odd_lines_hurt_only_themselves() {
     assert_eq!(client.chat().await.1, say("room", "after").as_bytes());
     peer.send("PING :counted").await;
     peer.line().await;
+    let mut told = Vec::new();
+    while told.len() < 3 {
+        told.push(match client.odd.remove(0) {
+            ReaderEvent::TooLong { beginning, .. } => {
+                assert!(beginning.len() == 16 * 1024 && beginning.starts_with(b"@id=xxx"));
+                "too long".to_owned()
+            }
+            ReaderEvent::NoMessage { error, .. } => error.to_string(),
+            other => panic!("unexpected {other:?}"),
+        });
+    }
+    let words = ["too long", "no command follows the tags (byte 10)", "the line starts with a space (byte 0)"];
+    assert_eq!(told, words);
     let status = client.reader.status();
     assert_eq!((status.skipped_lines, status.refused_lines), (1, 2));
 }

@@ -21,6 +21,8 @@ async fn a_refused_login_is_said_and_retried_slowly() {
     }
     let refused = Instant::now();
     peer.send(":tmi.twitch.tv NOTICE * :Login authentication failed").await;
+    let refusal = ReaderEvent::Protocol { connection: 1, lines: 1 };
+    assert_eq!(client.event().await, refusal);
     let event = client.event().await;
     let reason = LostReason::LoginFailed(LoginFailure::Rejected);
     assert_eq!(event, ReaderEvent::Disconnected { connection: 1, reason, last_alive_unix_ms: None });

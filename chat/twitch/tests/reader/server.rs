@@ -118,12 +118,14 @@ impl Peer {
 pub(crate) struct Client {
     pub(crate) reader: Reader,
     pub(crate) events: mpsc::Receiver<ReaderEvent>,
+    /// What was told of lines that were not given.
+    pub(crate) odd: Vec<ReaderEvent>,
 }
 
 impl Client {
     pub(crate) fn start(config: ReaderConfig) -> Self {
         let (reader, events) = Reader::start(config).unwrap();
-        Client { reader, events }
+        Client { reader, events, odd: Vec::new() }
     }
 
     pub(crate) async fn event(&mut self) -> ReaderEvent {
@@ -134,8 +136,12 @@ impl Client {
     pub(crate) async fn until<T>(&mut self, mut wanted: impl FnMut(&ReaderEvent) -> Option<T>) -> T {
         let seen = async {
             loop {
-                if let Some(found) = wanted(&self.event().await) {
+                let event = self.event().await;
+                if let Some(found) = wanted(&event) {
                     return found;
+                }
+                if matches!(event, ReaderEvent::TooLong { .. } | ReaderEvent::NoMessage { .. }) {
+                    self.odd.push(event);
                 }
             }
         };

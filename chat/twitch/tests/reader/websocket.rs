@@ -91,8 +91,9 @@ async fn lost(client: &mut Client) -> LostReason {
         .await
 }
 
-/// Nothing is assumed of where messages begin and end: many lines in one, one line in many, in fragments with a ping
-/// between them, with a bare LF, in binary, not in UTF-8; all come up whole and in order.
+/// Nothing is assumed of how lines are put into messages: many in one, in fragments with a ping between them, with a
+/// bare LF or CR, in binary, not in UTF-8; all come up whole and in order. A message ends its line: what comes without a
+/// line end is not glued to the next.
 #[tokio::test]
 async fn lines_are_whole_however_messages_are_cut() {
     let server = Server::new().await;
@@ -100,12 +101,15 @@ async fn lines_are_whole_however_messages_are_cut() {
     let mut peer = server.welcome().await;
     let line = |text: &str| format!("{}\r\n", say("room", text));
     peer.send_text(&(line("a") + &line("b"))).await;
-    let across = line("c") + &line("d");
-    let (first, rest) = across.split_at(40);
-    let (second, third) = rest.split_at(rest.len() - 1);
-    for part in [first, second, "", third] {
-        peer.send_text(part).await;
+    for end in ["", "\r", "\n", "\r\n"] {
+        peer.send_text(&(line("c") + &say("room", "d") + end)).await;
+        peer.send_text("").await;
     }
+    peer.send(Message::binary(say("room", "binary").into_bytes())).await;
+    // Ends where the buffer of a reader does.
+    let mut filling = say("room", "filling");
+    filling.push_str(&"x".repeat(8 * 1024 - filling.len()));
+    peer.send_text(&filling).await;
     let fragmented = line("é");
     let cut = fragmented.find('é').unwrap() + 1;
     peer.send(fragment(Data::Text, &fragmented.as_bytes()[..cut], false)).await;
@@ -115,7 +119,11 @@ async fn lines_are_whole_however_messages_are_cut() {
     let mut odd = say("room", "f").into_bytes();
     odd.extend_from_slice(b"\xFF\r\n");
     peer.send(Message::binary(odd.clone())).await;
-    for text in ["a", "b", "c", "d", "é", "e"] {
+    for text in ["a", "b", "c", "d", "c", "d", "c", "d", "c", "d", "binary"] {
+        assert_eq!(client.chat().await.1, say("room", text).as_bytes());
+    }
+    assert_eq!(client.chat().await.1, filling.as_bytes());
+    for text in ["é", "e"] {
         assert_eq!(client.chat().await.1, say("room", text).as_bytes());
     }
     assert_eq!(client.chat().await.1, odd.strip_suffix(b"\r\n").unwrap());

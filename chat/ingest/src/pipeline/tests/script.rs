@@ -18,8 +18,8 @@ use tenure_envelope::EnvelopeId;
 use tenure_twitch::ReaderEvent;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use crate::cover::CoverNote;
 use crate::coverage::CoverageConfig;
+use crate::note::CoverNote;
 use crate::pipeline::{Command, Handle, Notes, PipelineConfig, StoodBy, start};
 use crate::ring::RingLimits;
 use crate::snapshot::Snapshot;
@@ -418,15 +418,22 @@ impl Bench {
     }
 
     pub(super) fn shown(&self) -> Snapshot {
-        self.handle.snapshot.borrow().clone()
+        let shown = self.handle.snapshot.borrow().clone();
+        assert!(shown.lines.add_up(), "{:?}", shown.lines);
+        shown
     }
 
     pub(super) fn notes(&self) -> Notes {
         self.handle.notes.borrow().clone()
     }
 
-    pub(super) async fn until(&self, what: &str, reached: impl FnMut(&Snapshot) -> bool) {
+    /// Waits for a moment; at every moment before it, all lines are accounted for.
+    pub(super) async fn until(&self, what: &str, mut reached: impl FnMut(&Snapshot) -> bool) {
         let mut snapshot = self.handle.snapshot.clone();
+        let reached = |shown: &Snapshot| {
+            assert!(shown.lines.add_up(), "{:?}", shown.lines);
+            reached(shown)
+        };
         within(what, snapshot.wait_for(reached)).await.unwrap();
     }
 

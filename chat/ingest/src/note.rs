@@ -1,0 +1,168 @@
+//! What a reader says in a lease's note: what it covers, and what tells when it said so.
+//!
+//! Its moments are of its own wall clock, which may differ from anybody else's by any amount. What others may go by is
+//! the spans between them, and the position of the bus.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Coverage as written into a lease's note.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CoverNote {
+    /// Holds for every channel that is not an exception.
+    pub all: Span,
+    /// Channels for which something else holds.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub except: BTreeMap<String, Span>,
+    /// The channels that the note speaks of, by name; empty where it speaks of any channel.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub channels: Vec<String>,
+    /// When the note was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<u64>,
+    /// How far the bus had come by then, as far as its writer knew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pos: Option<u64>,
+    /// The last line that its writer read in the time that it covers and knows on the bus.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<Line>,
+    /// By how much its clock is ahead of the server's, where that is known to be much; negative where it is behind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ahead: Option<i64>,
+    /// Where on the bus the first line is that its writer read after it had begun with the last of its channels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<u64>,
+}
+
+/// Until when a leader has covered a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Covered {
+    /// By its clock, in Unix milliseconds.
+    pub until_ms: u64,
+    /// By how much that is known to be ahead of the server's, in milliseconds.
+    pub ahead: i64,
+    /// A line on the bus that it had read by then.
+    pub pos: Option<u64>,
+}
+
+/// A line on the bus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// Where it is there.
+    pub pos: u64,
+    /// When it was read, in Unix milliseconds.
+    pub read_at: u64,
+}
+
+/// Since when, and until when, something was covered, in Unix milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    /// The start of the uninterrupted reading; absent while there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<u64>,
+    /// `covered_until`: the last moment that is known to be covered; absent where there never was one.
+    #[serde(rename = "covered_until", default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
+    /// What lies behind it is undecided, and the moment may be of the clock of a leader before: it counts in no span.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held_back: bool,
+}
+
+impl CoverNote {
+    /// Reads a note; `None` where it is not one of ours.
+    pub fn parse(text: &str) -> Option<CoverNote> {
+        serde_json::from_str(text).ok()
+    }
+
+    /// Whether it says of any channel until when it is covered.
+    pub fn covers_anything(&self) -> bool {
+        self.all.until.is_some() || self.except.values().any(|span| span.until.is_some())
+    }
+
+    /// Where on the bus a line is that was read in the time that is covered of this channel.
+    fn covered_pos(&self, channel: &str) -> Option<u64> {
+        let span = self.channel(channel);
+        let within = |line: &Line| !span.held_back && span.until.is_some_and(|until| line.read_at <= until);
+        self.last.filter(within).map(|line| line.pos)
+    }
+
+    /// What holds of the time until which the channel is covered; `None` where it never was.
+    pub fn covered(&self, channel: &str) -> Option<Covered> {
+        let span = self.channel(channel);
+        let ahead = self.ahead.filter(|_| !span.held_back).unwrap_or(0);
+        span.until.map(|until_ms| Covered { until_ms, ahead, pos: self.covered_pos(channel) })
+    }
+
+    /// Until when most channels are covered; where none is read any more, until when the last one was.
+    pub fn covered_until(&self) -> Option<u64> {
+        let spans = self.except.values().filter(|span| !span.held_back);
+        self.all.until.or_else(|| spans.filter_map(|span| span.until).max())
+    }
+
+    /// What holds for this channel; nothing where the note does not speak of it.
+    pub fn channel(&self, channel: &str) -> Span {
+        if !self.channels.is_empty() && !self.channels.iter().any(|name| name == channel) {
+            return Span::default();
+        }
+        self.except.get(channel).copied().unwrap_or(self.all)
+    }
+
+    /// By when at the latest its writer had begun to read the channel, for one whose own clock showed `known_ms` when it
+    /// had the note: it was made before that, and had been reading for a span that it tells.
+    pub fn began_by(&self, channel: &str, known_ms: u64) -> Option<u64> {
+        let read_for = self.at?.saturating_sub(self.channel(channel).since?);
+        Some(known_ms.saturating_sub(read_for))
+    }
+
+    /// Until when at the least it covers the channel, for one whose own clock showed `made_ms` before the note was made.
+    pub fn covered_to(&self, channel: &str, made_ms: u64) -> Option<u64> {
+        let span = self.channel(channel);
+        let behind = self.at?.saturating_sub(span.until.filter(|_| !span.held_back)?);
+        Some(made_ms.saturating_sub(behind))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What one may go by does not depend on the clock of who wrote the note, only on the spans that it tells.
+    #[test]
+    fn only_spans_count() {
+        for clock in [0, 20_000, 1_000_000] {
+            let span = Span { since: Some(clock + 100), until: Some(clock + 800), held_back: false };
+            let note = CoverNote { all: span, at: Some(clock + 1_000), ..CoverNote::default() };
+            assert_eq!(note.began_by("c", 5_000), Some(4_100));
+            assert_eq!(note.covered_to("c", 4_900), Some(4_700));
+        }
+        let old = CoverNote { all: Span { since: Some(1), until: Some(2), held_back: false }, ..CoverNote::default() };
+        assert_eq!((old.began_by("c", 5_000), old.covered_to("c", 5_000)), (None, None), "it tells no span");
+    }
+
+    /// A line that was read while a channel was covered tells of that channel, and of none that was lost before it, or whose
+    /// moment may be of another clock.
+    #[test]
+    fn a_line_tells_of_what_was_covered_when_it_was_read() {
+        let span = |until, held_back| Span { since: None, until: Some(until), held_back };
+        let except = [("a", span(500, false)), ("lost", span(300, false)), ("held", span(900, true))];
+        let except = except.map(|(name, span)| (name.to_owned(), span)).into();
+        let mut note = CoverNote { except, last: Some(Line { pos: 7, read_at: 450 }), ..CoverNote::default() };
+        assert_eq!(note.covered_until(), Some(500));
+        let told = ["a", "lost", "held", "other"].map(|channel| note.covered_pos(channel));
+        assert_eq!(told, [Some(7), None, None, None]);
+        note.all = span(400, false);
+        assert_eq!(note.covered_until(), Some(400));
+    }
+
+    /// A note says nothing of channels that it does not name, and reads back as it was written.
+    #[test]
+    fn a_note_says_nothing_of_other_channels() {
+        let span = Span { since: Some(100), until: Some(200), held_back: true };
+        let note = CoverNote { all: span, channels: vec!["a".into()], pos: Some(7), ..CoverNote::default() };
+        assert_eq!((note.channel("a"), note.channel("b")), (span, Span::default()));
+        let text = serde_json::to_string(&note).unwrap();
+        assert!(text.contains("covered_until"));
+        assert_eq!(CoverNote::parse(&text), Some(note));
+    }
+}

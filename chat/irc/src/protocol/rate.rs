@@ -1,0 +1,38 @@
+//! What a server says when it was asked too often.
+
+use crate::Message;
+
+/// Whether this NOTICE says that something came too often. Twitch documents no words for it, so these are what servers
+/// commonly say.
+pub(super) fn is_told(notice: &Message<'_>) -> bool {
+    const SAYINGS: [&[u8]; 6] =
+        [b"rate limit", b"ratelimit", b"rate_limit", b"rate exceeded", b"too many", b"too fast"];
+    let said = |text: &[u8]| SAYINGS.iter().any(|saying| contains(text, saying));
+    // An account that is in too many rooms is not too fast.
+    let id = notice.tags().get(b"msg-id").unwrap_or_default();
+    id != b"msg_concurrent_channel_limit_reached" && (said(id) || said(notice.text().unwrap_or_default()))
+}
+
+fn contains(text: &[u8], saying: &[u8]) -> bool {
+    text.windows(saying.len()).any(|part| part.eq_ignore_ascii_case(saying))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It is told by an id or by a sentence, in any case; other notices tell of something else.
+    #[test]
+    fn it_is_told_by_id_or_sentence() {
+        for (line, told) in [
+            ("NOTICE * :Login Rate Limit exceeded", true),
+            ("@msg-id=msg_ratelimit NOTICE #a :no", true),
+            ("NOTICE * :Too many login attempts", true),
+            ("NOTICE * :Login authentication failed", false),
+            ("@msg-id=msg_concurrent_channel_limit_reached NOTICE #a :You are in too many channels", false),
+            ("NOTICE *", false),
+        ] {
+            assert_eq!(is_told(&crate::parse(line.as_bytes()).unwrap()), told, "{line}");
+        }
+    }
+}
