@@ -258,11 +258,6 @@ impl NatsCluster {
         &mut self.nodes
     }
 
-    /// Hands the servers over; their files stay with this value, which must outlive them.
-    pub fn take_nodes(&mut self) -> Vec<Nats> {
-        std::mem::take(&mut self.nodes)
-    }
-
     /// The server of this name.
     pub fn node(&mut self, name: &str) -> Option<&mut Nats> {
         self.nodes.iter_mut().find(|node| node.name == name)
