@@ -24,8 +24,10 @@ pub(crate) const DUPLICATE_IN_PROCESS: u32 = 10158;
 pub(crate) const STORE_FAILED: u32 = 10077;
 /// The stream takes no message as large as this.
 pub(crate) const MESSAGE_TOO_LARGE: u32 = 10054;
-/// The account, the memory or the disk is used up, or too few servers are there for the replicas.
-pub(crate) const OUT_OF_RESOURCES: [u32; 5] = [10002, 10005, 10023, 10028, 10047];
+/// The account, the memory or the disk is used up.
+pub(crate) const OUT_OF_RESOURCES: [u32; 4] = [10002, 10023, 10028, 10047];
+/// Too few servers are there for the replicas; those of a cluster that has just begun do not all know of each other.
+const NO_PEERS: u32 = 10005;
 /// JetStream is switched off, for the server or for the account.
 const NOT_ENABLED: [u32; 2] = [10076, 10039];
 
@@ -48,7 +50,7 @@ impl ApiError {
             FailureKind::Invalid
         } else if OUT_OF_RESOURCES.contains(&err_code) {
             FailureKind::Refused
-        } else if code >= 500 {
+        } else if code >= 500 || err_code == NO_PEERS {
             FailureKind::NoResponders
         } else {
             FailureKind::Invalid

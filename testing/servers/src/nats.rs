@@ -215,7 +215,8 @@ impl NatsCluster {
     /// Whether all three are of it. Two of 2.10 may begin without the third, which then is not let in for a long time.
     fn is_whole(&self) -> bool {
         let whole = format!("\"cluster_size\": {NODES}");
-        let seen = |node: &Nats| ask(node.monitor, "/jsz").is_some_and(|answer| answer.contains(&whole));
+        let fits = |answer: String| answer.contains(&whole) && !answer.contains("\"offline\": true");
+        let seen = |node: &Nats| ask(node.monitor, "/jsz").is_some_and(fits);
         let look = Duration::from_millis(20);
         let mut waited = Duration::ZERO;
         while !self.nodes.iter().all(seen) && waited < WHOLE {
