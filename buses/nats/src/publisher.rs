@@ -203,8 +203,8 @@ impl Publisher {
                 self.unserved < UNSERVED
             }
             Err(FailureKind::InProcess) => {
-                // Its leader may be cut off from its peers, and other servers with them have another one.
-                self.unserved += 1;
+                // Its leader may be cut off from its peers, which have another one: mostly it is a matter of one more attempt.
+                self.unserved += UNSERVED / 4;
                 self.unserved < UNSERVED
             }
             Err(FailureKind::Displaced) => {
