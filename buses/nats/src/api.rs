@@ -17,7 +17,8 @@ pub(crate) const STREAM_NOT_FOUND: u32 = 10059;
 pub(crate) const STREAM_NAME_IN_USE: u32 = 10058;
 /// Another stream has one of the subjects.
 pub(crate) const SUBJECTS_OVERLAP: u32 = 10065;
-/// The same message is on its way to the stream at this moment.
+/// The leader has met the message's id and has not stored it: from 2.11 on. Servers of 2.10 answer as if it were stored,
+/// at position 0.
 pub(crate) const DUPLICATE_IN_PROCESS: u32 = 10158;
 /// The stream stored nothing: it is full and discards what is new.
 pub(crate) const STORE_FAILED: u32 = 10077;
@@ -25,6 +26,8 @@ pub(crate) const STORE_FAILED: u32 = 10077;
 pub(crate) const MESSAGE_TOO_LARGE: u32 = 10054;
 /// The account, the memory or the disk is used up.
 pub(crate) const OUT_OF_RESOURCES: [u32; 4] = [10002, 10023, 10028, 10047];
+/// Too few servers are there for the replicas; those of a cluster that has just begun do not all know of each other.
+const NO_PEERS: u32 = 10005;
 /// JetStream is switched off, for the server or for the account.
 const NOT_ENABLED: [u32; 2] = [10076, 10039];
 
@@ -47,7 +50,7 @@ impl ApiError {
             FailureKind::Invalid
         } else if OUT_OF_RESOURCES.contains(&err_code) {
             FailureKind::Refused
-        } else if code >= 500 {
+        } else if code >= 500 || err_code == NO_PEERS {
             FailureKind::NoResponders
         } else {
             FailureKind::Invalid
@@ -64,6 +67,22 @@ pub(crate) struct StreamInfo {
     #[serde(default)]
     pub(crate) created: String,
     pub(crate) state: StreamState,
+    /// Who keeps it, where the server is one of several.
+    #[serde(default)]
+    cluster: Option<StreamCluster>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct StreamCluster {
+    #[serde(default)]
+    leader: String,
+}
+
+impl StreamInfo {
+    /// Whether its leader is known to who answers. A server that is cut off from its peers answers as well, of what it had.
+    pub(crate) fn is_led(&self) -> bool {
+        self.cluster.as_ref().is_none_or(|cluster| !cluster.leader.is_empty())
+    }
 }
 
 /// What of a stream's settings matters here; the durations are in nanoseconds.
@@ -144,6 +163,11 @@ impl Api<'_> {
     ) -> Answer<Value> {
         let body = json!({ "stream_name": stream, "config": config });
         self.call(&format!("CONSUMER.CREATE.{stream}.{name}.{filter}"), &body).await
+    }
+
+    /// Asks the leader of a stream with replicas to let another one lead.
+    pub(crate) async fn step_down(&mut self, stream: &str) -> Answer<Value> {
+        self.call(&format!("STREAM.LEADER.STEPDOWN.{stream}"), &json!({})).await
     }
 
     async fn call<T: DeserializeOwned>(&mut self, what: &str, body: &Value) -> Answer<T> {

@@ -20,6 +20,11 @@ pub(crate) enum FailureKind {
     NoResponders,
     /// The server answers, and the stream does not: messages were lost on the way to a leader that is gone.
     Unacknowledged,
+    /// The stream's leader has met the message's id and names no position: it is storing the message at this moment, or
+    /// waits for its peers, or will never do it. Which of these is not known.
+    InProcess,
+    /// Another stream than the one that was found has answered, and that one has not.
+    Displaced,
     /// The server is there and cannot do it now: full, short of resources.
     Refused,
     /// The publisher's right has ended: nothing more may be written for it.
@@ -47,7 +52,7 @@ impl Failure {
 
     /// Whether another connection, or the same one a little later, may do better within the same call.
     pub(crate) fn is_passing(&self) -> bool {
-        matches!(self.kind, FailureKind::Connection | FailureKind::NoResponders | FailureKind::Unacknowledged)
+        !matches!(self.kind, FailureKind::Refused | FailureKind::Ended | FailureKind::Invalid)
     }
 
     pub(crate) fn into_bus_error(self) -> BusError {

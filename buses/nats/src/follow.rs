@@ -14,7 +14,7 @@ use crate::config::NatsBusConfig;
 use crate::connection::{Connection, status};
 use crate::failure::{Failure, FailureKind};
 use crate::headers;
-use crate::link::Link;
+use crate::link::{Link, Round};
 use crate::protocol::Incoming;
 use crate::stream::{Origin, Origins, covering};
 
@@ -24,6 +24,8 @@ const BATCH: usize = 512;
 const HEARTBEAT: Duration = Duration::from_secs(2);
 /// How long nothing at all may come before the consumer is made anew.
 const SILENCE: Duration = Duration::from_secs(5);
+/// How long a consumer may take to be made before another is; each further one may take twice as long.
+const CONSUMER: Duration = Duration::from_secs(1);
 /// How long one question for messages stands.
 const EXPIRES: Duration = Duration::from_secs(30);
 /// How long the server keeps a consumer that nobody asks.
@@ -79,6 +81,8 @@ struct Follower {
 /// A consumer on the server, and the connection that it answers over.
 struct Consumer {
     connection: Connection,
+    /// The name of its stream.
+    stream: String,
     /// The subject that messages are asked for at.
     ask: String,
     /// How many were asked for and have not come.
@@ -124,7 +128,11 @@ impl Follower {
         };
         let message = consumer.next().await?;
         let Some(place) = Place::read(&message.reply) else {
-            return consumer.news(&message).map(|()| None);
+            consumer.news(&message)?;
+            if consumer.asked == 0 {
+                self.look().await?;
+            }
+            return Ok(None);
         };
         consumer.asked = consumer.asked.saturating_sub(1);
         consumer.delivered += 1;
@@ -146,11 +154,46 @@ impl Follower {
         Ok(followed)
     }
 
+    /// Looks at the stream where nothing is new. A server that is cut off from its peers goes on saying that there is
+    /// nothing, for the consumers that it has itself; of the stream it says that it has no leader, or nothing.
+    async fn look(&mut self) -> Result<(), Failure> {
+        let Some(consumer) = &mut self.consumer else { return Ok(()) };
+        let (config, deadline) = (Arc::clone(self.link.config()), Instant::now() + SILENCE);
+        let mut api = Api { connection: &mut consumer.connection, domain: config.domain.as_deref(), deadline };
+        let gone = |what: &str| Failure::connection(format!("the stream {} {what}", consumer.stream));
+        match api.stream(&consumer.stream).await? {
+            Ok(info) if Some(Origin::of(&info)) != self.origin => Err(gone("was made anew")),
+            Ok(info) if !info.is_led() => Err(gone("has no leader")),
+            Ok(_) => Ok(()),
+            Err(error) => Err(gone(&format!("cannot be looked at: {}", error.description))),
+        }
+    }
+
     /// Makes a consumer behind what was seen last.
     async fn subscribe(&mut self, deadline: Instant) -> Result<Consumer, Failure> {
+        let mut round = Round::until(deadline);
+        loop {
+            let mut connection = self.link.connect(deadline).await?;
+            let deadline = round.part(&self.link);
+            match self.subscribe_at(&mut connection, deadline).await {
+                Ok((stream, ask)) => return Ok(Consumer { connection, stream, ask, asked: 0, delivered: 0 }),
+                Err(failure) if failure.kind == FailureKind::NoResponders && Instant::now() + PAUSE < deadline => {
+                    self.link.turn();
+                    sleep(PAUSE).await;
+                }
+                Err(failure) => round.bear(&mut self.link, failure)?,
+            }
+        }
+    }
+
+    /// Makes it at this server: gives the stream's name, and the subject that messages are asked for at.
+    async fn subscribe_at(
+        &mut self,
+        connection: &mut Connection,
+        deadline: Instant,
+    ) -> Result<(String, String), Failure> {
         let config: Arc<NatsBusConfig> = Arc::clone(self.link.config());
-        let mut connection = self.link.connect(deadline).await?;
-        let mut api = Api { connection: &mut connection, domain: config.domain.as_deref(), deadline };
+        let mut api = Api { connection, domain: config.domain.as_deref(), deadline };
         let Some(info) = covering(&mut api, &self.subject).await? else {
             let why = match self.origin {
                 Some(_) => "the one that was followed is gone, and is made again when something is published",
@@ -158,6 +201,10 @@ impl Follower {
             };
             return Err(Failure::invalid(format!("no stream covers {}: {why}", self.subject)));
         };
+        if !info.is_led() {
+            let what = format!("the stream {} has no leader now", info.config.name);
+            return Err(Failure::new(FailureKind::NoResponders, what));
+        }
         let (last, origin) = (info.state.last_seq, Origin::of(&info));
         let start = match self.from {
             FollowFrom::Start => 1,
@@ -168,29 +215,48 @@ impl Follower {
         self.from = FollowFrom::After(start - 1);
         self.origins.set(&self.subject, origin.clone());
         self.origin = Some(origin);
-        let (stream, name) = (&info.config.name, format!("tenure-{:016x}", rand::random::<u64>()));
-        let settings = json!({
-            "name": name,
-            "deliver_policy": "by_start_sequence",
-            "opt_start_seq": start,
-            "ack_policy": "none",
-            "replay_policy": "instant",
-            "max_deliver": 1,
-            "filter_subject": self.subject,
-            "mem_storage": true,
-            "num_replicas": 1,
-            "inactive_threshold": nanos(INACTIVE),
-            "headers_only": self.wanted == Wanted::Headers,
-        });
-        let made = api.create_consumer(stream, &name, &self.subject, &settings).await?;
-        made.map_err(|error| error.into_failure(&format!("following {}", self.subject)))?;
+        let stream = &info.config.name;
+        let name = self.make_consumer(&mut api, stream, start).await?;
         // Between the look and the consumer the stream may have become another one, of which this is no position.
         let now = api.stream(stream).await?.map_err(|error| error.into_failure(&format!("looking at {stream}")))?;
         if Some(Origin::of(&now)) != self.origin {
             return Err(Failure::connection(format!("the stream {stream} was made anew meanwhile")));
         }
         let ask = format!("{}CONSUMER.MSG.NEXT.{stream}.{name}", api::prefix(config.domain.as_deref()));
-        Ok(Consumer { connection, ask, asked: 0, delivered: 0 })
+        Ok((stream.clone(), ask))
+    }
+
+    /// Makes a consumer that begins at `start`, and gives its name. The server that a cluster picks for one may be cut off:
+    /// then nobody answers, and one of another name goes to another server, perhaps.
+    async fn make_consumer(&self, api: &mut Api<'_>, stream: &str, start: u64) -> Result<String, Failure> {
+        let (deadline, mut wait) = (api.deadline, CONSUMER);
+        loop {
+            let name = format!("tenure-{:016x}", rand::random::<u64>());
+            let settings = json!({
+                "name": name,
+                "deliver_policy": "by_start_sequence",
+                "opt_start_seq": start,
+                "ack_policy": "none",
+                "replay_policy": "instant",
+                "max_deliver": 1,
+                "filter_subject": self.subject,
+                "mem_storage": true,
+                "num_replicas": 1,
+                "inactive_threshold": nanos(INACTIVE),
+                "headers_only": self.wanted == Wanted::Headers,
+            });
+            api.deadline = deadline.min(Instant::now() + wait);
+            let made = api.create_consumer(stream, &name, &self.subject, &settings).await;
+            let now = Instant::now();
+            if made.is_err() && now >= api.deadline && now < deadline {
+                tracing::debug!(component = "follower", stream, wait = ?wait, "a consumer is not made in time: another is");
+                wait *= 2;
+                continue;
+            }
+            api.deadline = deadline;
+            made?.map_err(|error| error.into_failure(&format!("following {}", self.subject)))?;
+            return Ok(name);
+        }
     }
 
     /// Where to begin for what is behind `pos`, in a stream that ends at `last`. In another stream than the one that `pos`

@@ -21,6 +21,8 @@ mod link;
 mod login;
 mod protocol;
 mod publish;
+mod publisher;
+mod recent;
 mod stream;
 mod tls;
 

@@ -7,16 +7,27 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::config::{Address, NatsBusConfig};
 use crate::connection::{Connection, Dialer};
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureKind};
 
 /// The most servers that are remembered; further ones of a larger cluster are not tried.
 const SERVERS: usize = 64;
+/// The most servers that one question goes to: each is to have some time.
+const ASKED: usize = 3;
 
 /// The servers, the one to try next in front.
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
     dialer: Dialer,
     servers: VecDeque<Server>,
+}
+
+/// One question to the servers, each in its turn and for its part of the time, until one answers. A server that is cut off
+/// from its peers greets as ever and says nothing more.
+#[derive(Debug)]
+pub(crate) struct Round {
+    deadline: Instant,
+    /// How many servers were not asked yet, once that is known.
+    left: Option<u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -77,6 +88,32 @@ impl Link {
                 let certified = if bare { named_by.certified.clone() } else { address.host.clone() };
                 self.servers.push_back(Server { address, certified });
             }
+        }
+    }
+}
+
+impl Round {
+    pub(crate) fn until(deadline: Instant) -> Round {
+        Round { deadline, left: None }
+    }
+
+    /// Until when the server that `link` is connected to may take.
+    pub(crate) fn part(&mut self, link: &Link) -> Instant {
+        let left = *self.left.get_or_insert(u32::try_from(link.servers.len().min(ASKED)).unwrap_or(1));
+        let now = Instant::now();
+        now + self.deadline.saturating_duration_since(now) / left.max(1)
+    }
+
+    /// Turns to the next server where this one has not answered; gives the failure back where there is none.
+    pub(crate) fn bear(&mut self, link: &mut Link, failure: Failure) -> Result<(), Failure> {
+        match &mut self.left {
+            Some(left) if *left > 1 && failure.kind == FailureKind::Connection => {
+                tracing::debug!(component = "publisher", %failure, "another NATS server is asked");
+                *left -= 1;
+                link.turn();
+                Ok(())
+            }
+            _ => Err(failure),
         }
     }
 }

@@ -21,6 +21,10 @@ impl Origin {
     pub(crate) fn of(stream: &StreamInfo) -> Origin {
         Origin { name: stream.config.name.clone(), created: stream.created.clone() }
     }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 /// The origins that this process has last met, by subject; of more subjects than it follows it forgets them all.
@@ -44,41 +48,52 @@ impl Origins {
     }
 }
 
-/// Sees to it that every subject of the configuration is covered by a stream that can carry it, and answers the shortest
-/// time for which any of them drops second messages.
+/// The streams behind the subjects.
+#[derive(Clone, Debug)]
+pub(crate) struct Covered {
+    /// The shortest time for which any of them drops second messages.
+    pub(crate) dedupe: Duration,
+    /// Each subject's stream.
+    pub(crate) streams: BTreeMap<String, Origin>,
+}
+
+/// Sees to it that every subject of the configuration is covered by a stream that can carry it.
 ///
 /// A stream that covers a subject is used whatever its name. What no stream covers goes into the configured one: it is
 /// made where it is not there, and given the subjects where it is. Nothing else of a stream is ever changed: where one
 /// does not fit, the failure holds the command that mends it.
-pub(crate) async fn prepare(api: &mut Api<'_>, config: &NatsBusConfig) -> Result<Duration, Failure> {
-    let mut dedupe = Duration::MAX;
+pub(crate) async fn prepare(api: &mut Api<'_>, config: &NatsBusConfig) -> Result<Covered, Failure> {
+    let mut covered = Covered { dedupe: Duration::MAX, streams: BTreeMap::new() };
     let mut missing = Vec::new();
-    let mut checked: Vec<String> = Vec::new();
     for subject in &config.subjects {
-        match covering(api, subject).await? {
-            None => missing.push(subject.clone()),
-            Some(info) if checked.contains(&info.config.name) => {}
-            Some(info) => {
-                check(&info.config, config)?;
-                if info.config.name != config.stream {
-                    tracing::info!(
-                        component = "publisher",
-                        stream = info.config.name,
-                        subject,
-                        "another stream covers the subject: it is used"
-                    );
-                }
-                dedupe = dedupe.min(info.config.dedupe());
-                checked.push(info.config.name);
+        let Some(info) = covering(api, subject).await? else {
+            missing.push(subject.clone());
+            continue;
+        };
+        let origin = Origin::of(&info);
+        if !covered.streams.values().any(|checked| *checked == origin) {
+            check(&info.config, config)?;
+            warn_of_version(&api.connection.info.version, &info.config);
+            if info.config.name != config.stream {
+                tracing::info!(
+                    component = "publisher",
+                    stream = info.config.name,
+                    subject,
+                    "another stream covers the subject: it is used"
+                );
             }
+            covered.dedupe = covered.dedupe.min(info.config.dedupe());
         }
+        covered.streams.insert(subject.clone(), origin);
     }
     if !missing.is_empty() {
         let made = make(api, config, &missing).await?;
         check(&made.config, config)?;
-        dedupe = dedupe.min(made.config.dedupe());
+        warn_of_version(&api.connection.info.version, &made.config);
+        covered.dedupe = covered.dedupe.min(made.config.dedupe());
+        covered.streams.extend(missing.into_iter().map(|subject| (subject, Origin::of(&made))));
     }
-    Ok(dedupe)
+    Ok(covered)
 }
 
 /// The stream that covers `subject`, if there is one.
@@ -231,6 +246,25 @@ fn warn(stream: &StreamConfig, config: &NatsBusConfig) {
     }
 }
 
+/// A cluster of 2.9 elects leaders that lack what others have acknowledged, and then has it removed from them.
+fn warn_of_version(version: &str, stream: &StreamConfig) {
+    if stream.num_replicas > 1 && is_before_2_10(version) {
+        tracing::warn!(
+            component = "publisher",
+            stream = stream.name.as_str(),
+            version,
+            "servers before 2.10 lose acknowledged messages of a stream with replicas when its leader changes: update them, or \
+             keep one copy: nats stream edit {} --replicas=1",
+            stream.name
+        );
+    }
+}
+
+fn is_before_2_10(version: &str) -> bool {
+    let mut numbers = version.split('.').map(str::parse::<u32>);
+    matches!((numbers.next(), numbers.next()), (Some(Ok(major)), Some(Ok(minor))) if (major, minor) < (2, 10))
+}
+
 /// Whether a stream's subject with wildcards covers `subject`.
 fn matches(pattern: &str, subject: &str) -> bool {
     let mut tokens = subject.split('.');
@@ -298,6 +332,16 @@ mod tests {
             assert!(text.contains(retention) && text.contains("limits"), "{text}");
         }
         assert!(refusal(|stream| stream.sealed = true).is_some());
+    }
+
+    /// Versions are compared as numbers, and one that is not understood is not warned of.
+    #[test]
+    fn versions_before_2_10_are_known() {
+        for (version, before) in [("2.9.10", true), ("2.2.0", true), ("1.4.1", true), ("2.10.0", false), ("3.0", false)]
+        {
+            assert_eq!(is_before_2_10(version), before, "{version}");
+        }
+        assert!(!is_before_2_10("") && !is_before_2_10("dev") && !is_before_2_10("2.x"));
     }
 
     /// Wildcards cover what NATS says they cover.

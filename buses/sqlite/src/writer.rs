@@ -214,7 +214,7 @@ fn insert(connection: &Connection, batch: &OwnedBatch, tally: &mut Tally) -> rus
             let pos: Option<i64> = removed.query_row([id.as_str()], |row| row.get(0)).optional()?;
             if let Some(pos) = pos {
                 tally.deduplicated += 1;
-                answers.push(Ok(Published::Duplicate(u64::try_from(pos).ok())));
+                answers.push(Ok(Published::Duplicate(pos as u64)));
                 continue;
             }
         }
@@ -229,9 +229,9 @@ fn insert(connection: &Connection, batch: &OwnedBatch, tally: &mut Tally) -> rus
             tally.bytes += message.body.len() as i64 + ROW_BYTES;
             answers.push(Ok(Published::Stored(tally.pos as u64)));
         } else {
-            let pos: Option<i64> = find.query_row([id.as_str()], |row| row.get(0)).optional()?;
+            let pos: i64 = find.query_row([id.as_str()], |row| row.get(0))?;
             tally.deduplicated += 1;
-            answers.push(Ok(Published::Duplicate(pos.and_then(|pos| u64::try_from(pos).ok()))));
+            answers.push(Ok(Published::Duplicate(pos as u64)));
         }
     }
     Ok(answers)

@@ -55,10 +55,13 @@ impl<'a> Harness<'a> {
             Ok(Some(reason)) => Outcome::Skipped(reason),
             Ok(None) => {
                 let fresh = Fresh { builder: self.builder, name };
-                match timeout(CHECK_LIMIT, run(fresh)).await {
+                // A cut may last as long as somebody asks.
+                let limit =
+                    CHECK_LIMIT + if needs.contains(&Need::Cut) { self.builder.cut_lasts() } else { Duration::ZERO };
+                match timeout(limit, run(fresh)).await {
                     Ok(Ok(())) => Outcome::Passed,
                     Ok(Err(text)) => Outcome::Failed(text),
-                    Err(_) => Outcome::Failed(format!("took more than {CHECK_LIMIT:?}")),
+                    Err(_) => Outcome::Failed(format!("took more than {limit:?}")),
                 }
             }
         };
@@ -87,6 +90,7 @@ pub(crate) enum Need {
     Follow,
     Kept,
     Lock,
+    Cut,
 }
 
 impl Need {
@@ -97,6 +101,7 @@ impl Need {
             Need::Follow if !info.follow => Some("the bus cannot be followed"),
             Need::Kept if !builder.is_kept() => Some("the bus does not outlive its clients"),
             Need::Lock if !builder.can_lock() => Some("the builder cannot lock the bus"),
+            Need::Cut => builder.cannot_cut(),
             _ => None,
         }
     }

@@ -7,11 +7,13 @@ mod faults;
 mod fence;
 mod follow;
 mod harness;
+mod partition;
 mod publish;
 mod race;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tenure_bus::{Bus, BusError};
@@ -36,6 +38,24 @@ pub trait BusBuilder: Sync {
 
     /// Makes the bus unable to answer until the value is dropped.
     async fn lock(&self, _name: &str) -> Box<dyn Send> {
+        Box::new(())
+    }
+
+    /// Why [`BusBuilder::cut`] is not to be called; `None` where it works.
+    fn cannot_cut(&self) -> Option<&'static str> {
+        Some("the bus has no peers that the builder can cut off")
+    }
+
+    /// How long a cut lasts: by default what the environment variable `TENURE_CUT_SECONDS` says, or else 7 s. Most servers
+    /// elect another leader within that time, and few find out by themselves that they are cut off.
+    fn cut_lasts(&self) -> Duration {
+        let asked = std::env::var("TENURE_CUT_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
+        Duration::from_secs(asked.unwrap_or(7))
+    }
+
+    /// Cuts the server that leads the bus of this name off from its peers until the value is dropped. Its clients reach it
+    /// all the while.
+    async fn cut(&self, _name: &str) -> Box<dyn Send> {
         Box::new(())
     }
 }
@@ -89,5 +109,6 @@ pub async fn suite(builder: &dyn BusBuilder) -> Report {
     follow::checks(&mut harness).await;
     race::checks(&mut harness).await;
     faults::checks(&mut harness).await;
+    partition::checks(&mut harness).await;
     harness.report()
 }

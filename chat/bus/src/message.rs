@@ -38,8 +38,8 @@ pub struct Batch<'a> {
 pub enum Published {
     /// It was put there by this call, at this position.
     Stored(u64),
-    /// It was there already, at this position where the bus knows it.
-    Duplicate(Option<u64>),
+    /// It was there already, at this position. A bus that cannot name one cannot know that the message is there.
+    Duplicate(u64),
 }
 
 /// The bus is reachable and does not take this message.

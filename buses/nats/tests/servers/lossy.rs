@@ -1,5 +1,5 @@
-//! A server that loses what a cluster can lose, a message on its way to the follower, a question while there is no leader:
-//! played by the test.
+//! A server that loses what a cluster can lose, a message on its way to the follower, a question while there is no leader,
+//! its peers: played by the test.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -38,26 +38,56 @@ async fn questions_are_asked_again_until_they_are_heard() {
     server.abort();
 }
 
+/// A server that is cut off from its peers has nothing new, and says so for ever; that it knows of no leader of the stream
+/// any more, or says nothing of it, is found out, and another server is followed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_off_server_is_not_followed_for_ever() {
+    let (url, server) = start_cut_off(3).await;
+    let bus = NatsBus::open_existing(config(&url)).await.unwrap();
+    let mut stream = bus.follow(SUBJECT, FollowFrom::Start).await.unwrap();
+    let seen = timeout(Duration::from_secs(30), stream.next()).await.expect("another server has something new");
+    assert_eq!(seen.unwrap().unwrap().pos, 1);
+    server.abort();
+}
+
 /// Starts a server that hears none of so many questions, however often it is connected to.
 async fn start(deaf: usize) -> (String, JoinHandle<()>) {
+    play(deaf, 0).await
+}
+
+/// Starts a server that is cut off from its peers in its first so many connections, once it is followed.
+async fn start_cut_off(connections: usize) -> (String, JoinHandle<()>) {
+    play(0, connections).await
+}
+
+async fn play(deaf: usize, cut_off: usize) -> (String, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("nats://{}", listener.local_addr().unwrap());
     let deaf = Arc::new(AtomicUsize::new(deaf));
     let server = tokio::spawn(async move {
-        loop {
+        for number in 0.. {
             let (socket, _) = listener.accept().await.unwrap();
-            tokio::spawn(serve(socket, Arc::clone(&deaf)));
+            let cut_off =
+                (number < cut_off).then_some(if number % 2 == 0 { CutOff::Leaderless } else { CutOff::Silent });
+            tokio::spawn(serve(socket, Arc::clone(&deaf), cut_off));
         }
     });
     (url, server)
 }
 
+/// What a server that is cut off says of the stream, once it is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum CutOff {
+    Silent,
+    Leaderless,
+}
+
 /// Speaks what the bus needs, until the other side has gone.
-async fn serve(socket: TcpStream, deaf: Arc<AtomicUsize>) -> Option<()> {
+async fn serve(socket: TcpStream, deaf: Arc<AtomicUsize>, cut_off: Option<CutOff>) -> Option<()> {
     let (reading, mut writing) = socket.into_split();
     let mut reading = BufReader::new(reading);
     writing.write_all(b"INFO {\"version\":\"2.9.10\",\"headers\":true,\"max_payload\":1048576}\r\n").await.ok()?;
-    let (mut line, mut start) = (String::new(), 0);
+    let (mut line, mut start, mut followed) = (String::new(), 0, false);
     loop {
         line.clear();
         if reading.read_line(&mut line).await.ok()? == 0 {
@@ -72,12 +102,24 @@ async fn serve(socket: TcpStream, deaf: Arc<AtomicUsize>) -> Option<()> {
                 if deaf.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
                     continue;
                 }
+                if cut_off.is_some() && subject.contains(".CONSUMER.MSG.NEXT.") {
+                    followed = true;
+                    sleep(Duration::from_millis(100)).await;
+                    let news = "NATS/1.0 408 Request Timeout\r\n\r\n";
+                    let text = format!("HMSG {reply} 1 {length} {length}\r\n{news}\r\n", length = news.len());
+                    writing.write_all(text.as_bytes()).await.ok()?;
+                    continue;
+                }
+                if followed && cut_off == Some(CutOff::Silent) {
+                    continue;
+                }
                 let asked: Value = serde_json::from_slice(&body[..body.len() - 2]).ok()?;
                 let answer = match *subject {
                     subject if subject.contains(".STREAM.NAMES") => json!({ "streams": ["T"] }),
                     subject if subject.contains(".STREAM.INFO.") => json!({
                         "config": { "name": "T", "retention": "limits", "duplicate_window": 2_400_000_000_000_u64 },
                         "state": { "last_seq": 2 },
+                        "cluster": if followed { json!({ "name": "c" }) } else { json!({ "name": "c", "leader": "n" }) },
                     }),
                     subject if subject.contains(".CONSUMER.CREATE.") => {
                         start = asked["config"]["opt_start_seq"].as_u64()?;

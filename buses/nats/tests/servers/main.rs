@@ -5,6 +5,7 @@ mod faults;
 mod headers;
 mod logins;
 mod lossy;
+mod partitions;
 mod paused;
 mod remade;
 mod streams;

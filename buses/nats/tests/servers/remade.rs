@@ -10,7 +10,9 @@ use tenure_bus_nats::NatsBus;
 use tenure_test_servers::{Nats, NatsOptions};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::{SUBJECT, jetstream, message, messages, numbers_on, open, publish, publish_until_taken, server};
+use crate::{
+    SUBJECT, jetstream, message, messages, numbers_on, open, publish, publish_until_taken, server, wait_until,
+};
 
 const BOUND: Duration = Duration::from_secs(30);
 
@@ -61,7 +63,9 @@ async fn remake(server: &Nats, window: Option<Duration>) {
     let config = stream.info().await.unwrap().config.clone();
     context.delete_stream("TENURE").await.unwrap();
     let duplicate_window = window.unwrap_or(config.duplicate_window);
-    context.create_stream(Config { duplicate_window, ..config }).await.unwrap();
+    let config = Config { duplicate_window, ..config };
+    // A server that has removed a folder a moment ago may refuse to make one of that name yet.
+    wait_until("the stream is made anew", || async { context.create_stream(config.clone()).await.is_ok() }).await;
 }
 
 /// A stream that is made anew while it is followed is followed from its beginning, whether it is shorter than what was

@@ -8,7 +8,7 @@ use tenure_bus::{Batch, Bus, BusErrorKind};
 use tenure_bus_nats::NatsBus;
 use tenure_test_servers::NatsOptions;
 
-use crate::{FINALIZE, SUBJECT, config, jetstream, message, messages, open, publish, server};
+use crate::{FINALIZE, SUBJECT, config, jetstream, message, messages, numbers_on, open, publish, server, wait_until};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -94,6 +94,27 @@ async fn a_stream_of_another_name_is_used() {
     for (name, count) in [("OTHER", 3), ("MINE", 1)] {
         assert_eq!(context.get_stream(name).await.unwrap().info().await.unwrap().state.messages, count, "{name}");
     }
+}
+
+/// A subject that somebody gives to another stream goes on there: acknowledgements of that one count once it was looked at.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subject_goes_on_in_the_stream_that_it_was_given_to() {
+    let Some(server) = server("2.15", &NatsOptions::default()) else { return };
+    let bus = open(&server.url()).await;
+    publish(&bus, &messages(0..3)).await.unwrap();
+    let context = jetstream(&server.url()).await;
+    context.delete_stream("TENURE").await.unwrap();
+    let other = Config {
+        name: "OTHER".into(),
+        subjects: vec!["test.>".into()],
+        duplicate_window: 60 * MINUTE,
+        ..Config::default()
+    };
+    wait_until("the other stream is made", || async { context.create_stream(other.clone()).await.is_ok() }).await;
+    for batch in [3..6, 6..9] {
+        assert!(publish(&bus, &messages(batch)).await.unwrap().iter().all(Result::is_ok));
+    }
+    assert_eq!(numbers_on(&server.url(), "OTHER").await, (3..9).collect::<Vec<_>>());
 }
 
 /// An installation with another prefix gives the stream its subjects, and changes nothing else of it.

@@ -224,7 +224,10 @@ impl ScriptedBus {
                 continue;
             }
             if !state.seen.insert((batch.subject.to_owned(), message.id)) && !state.keeps_all {
-                answers.push(Ok(Published::Duplicate(None)));
+                let id = Value::String(message.id.to_string());
+                let first =
+                    state.stored.iter().position(|(subject, _, body)| subject == batch.subject && body["id"] == id);
+                answers.push(Ok(Published::Duplicate(first.unwrap() as u64 + 1)));
                 continue;
             }
             let term = batch.fence.map(|(_, term)| term);
