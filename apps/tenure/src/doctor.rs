@@ -4,6 +4,7 @@ mod bus;
 mod environment;
 mod finding;
 mod machine;
+mod processes;
 mod store;
 
 use std::process::ExitCode;
@@ -50,6 +51,7 @@ pub(crate) fn run(args: Args, command: clap::Command) -> Result<ExitCode> {
         Ok(())
     };
     tell(machine::check())?;
+    tell(processes::check())?;
     tell(environment::check(std::env::vars_os(), command))?;
     tell(block_on(async { Ok(store::check(&args.store).await) })?)?;
     let named = args.bus.filter(|url| !url.is_empty());

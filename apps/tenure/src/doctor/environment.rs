@@ -29,6 +29,8 @@ const OTHERS: &[&str] = &[
     "TENURE_TIED_TO_STDIN",
     "TENURE_CORPORA",
     "TENURE_SERVERS",
+    "TENURE_CUT",
+    "TENURE_CUT_SECONDS",
     "TENURE_SEED",
     "TENURE_CASES",
     "TENURE_ROUNDS",

@@ -1,4 +1,4 @@
-//! What this machine and this process can do: clocks, folders, limits, sub-reapers, the terminal.
+//! What this machine and this process can do: clocks, folders, open files, the terminal.
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -11,7 +11,7 @@ const OPEN_FILES: u64 = 1_024;
 
 /// Looks at everything that asks no server.
 pub(super) fn check() -> Vec<Finding> {
-    vec![clock(), reaper(), state_folder(), open_files(), processes(), terminal()]
+    vec![clock(), state_folder(), open_files(), terminal()]
 }
 
 /// Deadlines are counted on a clock that counts through sleep.
@@ -42,37 +42,6 @@ fn clock() -> Finding {
     };
     let namespace = if shifted { ", shifted by a time namespace" } else { "" };
     Finding::ok("clock", format!("the boottime clock runs{source}{namespace}"))
-}
-
-/// `tenure run` proves deaths as the sub-reaper of everything that its command started.
-fn reaper() -> Finding {
-    #[cfg(target_os = "linux")]
-    {
-        // Asked without becoming one: that this works means that the kernel has it.
-        match rustix::process::child_subreaper() {
-            Ok(_) if std::path::Path::new("/proc/self/stat").exists() => {
-                Finding::ok("reaper", "child sub-reapers and /proc are there, so deaths can be proven")
-            }
-            Ok(_) => Finding::fail(
-                "reaper",
-                "/proc is not mounted, so descendants cannot be found",
-                "mount /proc in this container (mount -t proc proc /proc)",
-            ),
-            Err(error) => Finding::fail(
-                "reaper",
-                format!("the kernel refuses to tell of child sub-reapers: {error}"),
-                "allow prctl(2) in the sandbox; without it a killed command costs the ttl, not milliseconds",
-            ),
-        }
-    }
-    #[cfg(not(target_os = "linux"))]
-    {
-        Finding::warn(
-            "reaper",
-            "there are no child sub-reapers here: a descendant that leaves its process group is not found",
-            "check terms at whatever the work writes to, or run on Linux",
-        )
-    }
 }
 
 /// The default store and bus live in the state folder.
@@ -113,20 +82,6 @@ fn open_files() -> Finding {
         ),
         Some(limit) => Finding::ok("open files", format!("up to {limit} files can be open")),
         None => Finding::ok("open files", "any number of files can be open"),
-    }
-}
-
-fn processes() -> Finding {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nproc).current;
-    // The count is the user's, not this process's: a small limit makes forks fail when others run too.
-    match limit {
-        Some(limit) if limit < 64 => Finding::warn(
-            "processes",
-            format!("this user can have at most {limit} processes"),
-            "raise the limit: ulimit -u 1024, or TasksMax= in the unit",
-        ),
-        Some(limit) => Finding::ok("processes", format!("this user can have up to {limit} processes")),
-        None => Finding::ok("processes", "this user can have any number of processes"),
     }
 }
 

@@ -312,7 +312,18 @@ async fn the_doctor_finds_a_working_store_well() {
     assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
     let lines = ran.lines();
     let status = |check: &str| lines.iter().find(|line| line["check"] == check).map(|line| line["status"].clone());
-    for check in ["clock", "store", "round trip", "lease", "wake-ups", "wall clocks", "reaper", "bus"] {
+    for check in [
+        "clock",
+        "store",
+        "round trip",
+        "lease",
+        "wake-ups",
+        "wall clocks",
+        "reaper",
+        "signals",
+        "control group",
+        "bus",
+    ] {
         assert_eq!(status(check), Some("ok".into()), "{check}: {}", ran.out);
     }
     assert_eq!(status("environment"), Some("warn".into()));

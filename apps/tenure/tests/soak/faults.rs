@@ -41,6 +41,10 @@ pub(crate) const FAULTS: &[Fault] = &[
     },
 ];
 
+/// Those that a file alone can suffer.
+pub(crate) const OF_A_FILE: &[Fault] =
+    &[Fault { name: "the_log_of_the_file_is_removed", command: Work::Writer, strike: remove_log }];
+
 fn kill_tenure(fleet: &mut Fleet) -> Result<Duration, String> {
     struck(fleet, |leader| signal(leader.tenure, Signal::KILL))
 }
@@ -117,6 +121,13 @@ fn store_away(fleet: &mut Fleet) -> Result<Duration, String> {
     let back = boottime();
     fleet.leader_after(leader.term)?;
     Ok(boottime().saturating_sub(back))
+}
+
+/// Whoever leads must notice, also through a symlink, and nobody begins before what was in the log has run out.
+fn remove_log(fleet: &mut Fleet) -> Result<Duration, String> {
+    let leader = fleet.steady_leader()?;
+    fleet.store.remove_log()?;
+    followed(fleet, leader)
 }
 
 fn struck(fleet: &mut Fleet, strike: impl FnOnce(Leader)) -> Result<Duration, String> {

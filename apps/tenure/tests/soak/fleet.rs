@@ -71,8 +71,8 @@ impl Fleet {
             false => None,
         };
         let mut fleet = Fleet { store, candidates: Vec::new(), work, file, user };
-        for _ in 0..CANDIDATES {
-            let candidate = fleet.candidate()?;
+        for at in 0..CANDIDATES {
+            let candidate = fleet.candidate(at)?;
             fleet.candidates.push(candidate);
         }
         fleet.leader_after(0)?;
@@ -178,20 +178,20 @@ impl Fleet {
     fn replace_the_dead(&mut self) -> Result<(), String> {
         for at in 0..self.candidates.len() {
             if self.candidates[at].try_wait().map_err(|error| error.to_string())?.is_some() {
-                self.candidates[at] = self.candidate()?;
+                self.candidates[at] = self.candidate(at)?;
             }
         }
         Ok(())
     }
 
-    fn candidate(&self) -> Result<Child, String> {
+    fn candidate(&self, at: usize) -> Result<Child, String> {
         let mut command = match &self.user {
             Some(user) => user.command(self.work == Work::Full, self.work == Work::WithoutHandles),
             None => Command::new(env!("CARGO_BIN_EXE_tenure")),
         };
         let ttl = format!("{}ms", TTL.as_millis());
         command.args(["run", "--lease", "soak/leader", "--restart=always", "--stop-timeout", "200ms", "--ttl", &ttl]);
-        command.env("TENURE_STORE", self.store.url());
+        command.env("TENURE_STORE", self.store.url(at));
         command.arg("--");
         if let (Work::OtherRights, Some(user)) = (self.work, &self.user) {
             command.arg(user.program("setuid")).args(["--reuid=0", "--regid=0", "--clear-groups"]);

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-use crate::faults::{FAULTS, Fault};
+use crate::faults::{FAULTS, Fault, OF_A_FILE};
 use crate::place::Place;
 
 fn main() -> ExitCode {
@@ -28,7 +28,11 @@ fn main() -> ExitCode {
         writer::run(file, arguments.get(3).map(String::as_str));
     }
     let trials = Place::ALL.iter().flat_map(|place| {
-        FAULTS.iter().map(|fault| Trial::test(format!("{}::{}", place.name(), fault.name), || play(*place, fault)))
+        let of_a_file = if *place == Place::Sqlite { OF_A_FILE } else { &[] };
+        FAULTS
+            .iter()
+            .chain(of_a_file)
+            .map(|fault| Trial::test(format!("{}::{}", place.name(), fault.name), || play(*place, fault)))
     });
     libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
 }

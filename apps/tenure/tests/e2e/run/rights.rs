@@ -58,6 +58,22 @@ fn without_handles_signals_arrive_and_nothing_outlives_the_run() {
     }
 }
 
+/// The doctor knows what a system does not grant, and what would.
+#[test]
+fn the_doctor_knows_of_missing_handles() {
+    let doctor = env!("CARGO_BIN_EXE_tenure");
+    let mut command = std::process::Command::new("perl");
+    command.args(["-e", WITHOUT_HANDLES, "38", doctor, "doctor", "--store", "memory:", "--bus", "stdout:", "--json"]);
+    let output = command.output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    if errors.contains("SKIPPED") {
+        return println!("SKIPPED: run rights: no filter of system calls for this processor");
+    }
+    let said = String::from_utf8(output.stdout).unwrap();
+    let signals = said.lines().find(|line| line.contains("\"signals\"")).unwrap_or_else(|| panic!("{said}{errors}"));
+    assert!(signals.contains("\"warn\"") && signals.contains("pidfd_open(2)"), "{signals}");
+}
+
 /// A command that has taken other rights cannot be ended by who started it: that is said at once, and the lease is renewed
 /// and handed to nobody for as long as it lives.
 #[test]
