@@ -145,17 +145,11 @@ impl Watches {
             *poll = (*poll).min(self.poll);
         }
         if is_new {
-            let looker = Looker {
-                node,
-                watched: Arc::clone(&watched),
-                reader: Reader::new(self.name.clone(), &FORMAT),
-                patience: self.busy_timeout,
-                version: 0,
-                prefixes: Vec::new(),
-                dirty: true,
-                seen: None,
-            };
-            let started = std::thread::Builder::new().name("tenure-sqlite-w".to_owned()).spawn(move || looker.run());
+            let (of_thread, reader) = (Arc::clone(&watched), Reader::new(self.name.clone(), &FORMAT));
+            let patience = self.busy_timeout;
+            // Made in the thread alone: where that cannot be started its end would wait for the lock that is held here.
+            let run = move || Looker::new(node, of_thread, reader, patience).run();
+            let started = std::thread::Builder::new().name("tenure-sqlite-w".to_owned()).spawn(run);
             match started {
                 Ok(thread) => *lock(&watched.thread) = Some(thread.thread().clone()),
                 Err(error) => {
@@ -196,6 +190,10 @@ struct Seen {
 }
 
 impl Looker {
+    fn new(node: Node, watched: Arc<Watched>, reader: Reader, patience: Duration) -> Looker {
+        Looker { node, watched, reader, patience, version: 0, prefixes: Vec::new(), dirty: true, seen: None }
+    }
+
     fn run(mut self) {
         loop {
             let version = self.watched.hub.version();
