@@ -11,6 +11,15 @@ pub(crate) const SECRET_FILE: &str = "TENURE_STORE_SECRET_FILE";
 /// The variable that has the URL.
 pub(crate) const STORE: &str = "TENURE_STORE";
 
+/// Stands for a URL that is handed to nobody. No store has this name: whoever asks for it is told so, and does not ask
+/// another store unawares.
+const WITHHELD: &str = "withheld:";
+
+/// The URL for a command beside which no login can be kept.
+pub(crate) fn without_login(url: &str) -> String {
+    Handed::new(url).map_or_else(|| WITHHELD.to_owned(), |handed| handed.url)
+}
+
 /// A URL without login, and the login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Handed {
@@ -33,12 +42,17 @@ impl Handed {
             return Some(Handed { url: format!("sqlite:{}{options}", path.to_str()?), login: None });
         }
         let (scheme, rest) = url.split_once("://")?;
-        let (login, rest) = match rest.rsplit_once('@') {
-            Some((login, _)) if login.contains(['/', '?', '#', '\n']) => return None,
-            Some((login, rest)) => (Some(login.to_owned()), rest),
-            None => (None, rest),
+        let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        let (login, hosts) = match authority.rsplit_once('@') {
+            Some((login, _)) if login.contains('\n') => return None,
+            Some((login, hosts)) => (Some(login.to_owned()), hosts),
+            // A login with a `/` or `?` in it cannot be told from a path.
+            None if !authority.is_empty() && path.split('?').next().is_some_and(|path| path.contains('@')) => {
+                return None;
+            }
+            None => (None, authority),
         };
-        let url = format!("{scheme}://{rest}");
+        let url = format!("{scheme}://{hosts}{path}");
         (crate::secrets::without_secrets(&url) == url).then_some(Handed { url, login })
     }
 
@@ -70,9 +84,13 @@ mod tests {
     /// What is handed on and completed again is the URL that it was, and nothing secret stands in the URL.
     #[test]
     fn what_is_handed_on_is_completed_again() {
-        for url in
-            ["redis://me:hun%40ter2@host:6379/0?timeout_ms=5", "redis://:pw@h", "redis://h/3", "rediss://me@a,b/m"]
-        {
+        for url in [
+            "redis://me:hun%40ter2@host:6379/0?timeout_ms=5",
+            "redis://:pw@h",
+            "redis://h/3",
+            "rediss://me@a,b/m",
+            "redis://:a#b@h",
+        ] {
             let handed = Handed::new(url).unwrap();
             assert!(!handed.url.contains('@'), "{handed:?}");
             let secret = handed.secret();
@@ -99,8 +117,10 @@ mod tests {
             assert_eq!(Handed::new(url).unwrap().url, format!("sqlite:{}", here.join(path).display()));
         }
         assert_eq!(Handed::new("sqlite:///v/x.db").unwrap().url, "sqlite:/v/x.db");
+        assert_eq!(Handed::new("redis+unix:///run/a@b?db=1").unwrap().login, None);
         for odd in ["redis://h/0?password=x", "redis://me:a/b@h", "redis://me:a?b=c@h", "redis:me@h"] {
             assert_eq!(Handed::new(odd), None, "{odd}");
+            assert_eq!(without_login(odd), WITHHELD);
         }
     }
 }

@@ -123,7 +123,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         let guard = Guard::start().context(no_thread).map_err(Exit::unreachable)?;
         process::room::for_a_thread().map_err(Exit::unreachable)?;
         tokio::task::spawn_blocking(|| ()).await.context(no_thread).map_err(Exit::unreachable)?;
-        let mut teller = Teller::new(Hooks::new(config.on_lost.clone()));
+        let mut teller = Teller::new(Hooks::new(config.on_lost.clone(), crate::handed::without_login(&config.store)));
         let finish = serve(&config, terminal.as_ref(), &guard, &spare, &mut teller).await;
         teller.finish().await;
         finish
@@ -438,7 +438,7 @@ fn end(outcome: &Outcome) -> End {
         (Why::NotStarted, _) => End::Code(UNREACHABLE),
         (_, Some(status)) => match (status.code(), status.signal().and_then(Signal::from_named_raw)) {
             (Some(code), _) => End::Code(u8::try_from(code).unwrap_or(1)),
-            (None, Some(signal)) if outcome.passed == Some(signal) => End::asked(signal),
+            (None, Some(signal)) if outcome.passed.contains(&signal) => End::asked(signal),
             (None, _) => End::Code(after(status.signal().unwrap_or(0))),
         },
         // The watchdog failed while the command was to end: it was killed then.
@@ -455,20 +455,22 @@ mod tests {
     /// that was passed on ends this process by the same one.
     #[test]
     fn the_end_says_how_it_came() {
-        let passed = |why, status: Option<i32>, passed| {
+        let passed = |why, status: Option<i32>, passed: &[Signal]| {
             let status = status.map(ExitStatus::from_raw);
-            end(&Outcome { status, why, passed, asked: false, keeper: None })
+            end(&Outcome { status, why, passed: Vec::from(passed), asked: false, keeper: None })
         };
-        let code = |why, status| passed(why, status, None);
+        let code = |why, status| passed(why, status, &[]);
         assert_eq!(code(Why::Itself, Some(3 << 8)), End::Code(3));
         assert_eq!(code(Why::Itself, Some(9)), End::Code(137));
         assert_eq!(code(Why::Itself, Some(15)), End::Code(143));
-        assert_eq!(passed(Why::Asked, Some(15), Some(Signal::TERM)), End::Signal(Signal::TERM));
-        assert_eq!(passed(Why::Asked, Some(2), Some(Signal::INT)), End::Signal(Signal::INT));
-        assert_eq!(passed(Why::Asked, Some(9), Some(Signal::TERM)), End::Code(137));
-        assert_eq!(passed(Why::Asked, Some(10), Some(Signal::USR1)), End::Code(138));
-        assert_eq!(passed(Why::Asked, Some(0), Some(Signal::TERM)), End::Code(0));
-        assert_eq!(passed(Why::Lost(LossReason::Expired), Some(15), Some(Signal::TERM)), End::Code(75));
+        assert_eq!(passed(Why::Asked, Some(15), &[Signal::TERM]), End::Signal(Signal::TERM));
+        assert_eq!(passed(Why::Asked, Some(2), &[Signal::INT]), End::Signal(Signal::INT));
+        // Asked twice, in two ways: it died of the first.
+        assert_eq!(passed(Why::Asked, Some(15), &[Signal::TERM, Signal::HUP]), End::Signal(Signal::TERM));
+        assert_eq!(passed(Why::Asked, Some(9), &[Signal::TERM]), End::Code(137));
+        assert_eq!(passed(Why::Asked, Some(10), &[Signal::USR1]), End::Code(138));
+        assert_eq!(passed(Why::Asked, Some(0), &[Signal::TERM]), End::Code(0));
+        assert_eq!(passed(Why::Lost(LossReason::Expired), Some(15), &[Signal::TERM]), End::Code(75));
         assert_eq!(code(Why::WatchdogFailed, None), End::Code(75));
         assert_eq!(code(Why::Asked, None), End::Code(137));
         assert_eq!(code(Why::NotStarted, None), End::Code(69));

@@ -108,12 +108,14 @@ pub(crate) fn sweep() -> usize {
 fn end_left(folder: &Path) -> bool {
     // Where it can be locked nobody answers for it.
     let Ok(group) = Cgroup::open(folder) else { return false };
-    let (count, _) = group.members(rustix::process::getpid());
-    if count > 0 {
+    // Also where everything is in groups below it, as of a run in a run.
+    let events = std::fs::read_to_string(folder.join("cgroup.events")).unwrap_or_default();
+    let populated = !events.lines().any(|line| line == "populated 0");
+    if populated {
         group.kill();
     }
     // A kill takes a moment; the next sweep removes what is left.
-    count > 0
+    populated
 }
 
 /// Removes a group that nothing is alive in, with those that its members made below it.

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, getpid, waitpid};
 
 use super::proc::{Comm, Proc};
@@ -132,7 +133,11 @@ pub(crate) fn reap_strays() {
 
 /// Whether a process has ended, reaped or not.
 pub(crate) fn has_ended(pid: Pid) -> bool {
-    Proc::open().is_ok_and(|proc| proc.stat(pid).is_none_or(|stat| stat.has_ended))
+    match Proc::open().map(|proc| proc.try_stat(pid)) {
+        Ok(Ok(stat)) => stat.has_ended,
+        // Hidden, or no descriptor is left: whether it is there can still be asked.
+        _ => rustix::process::test_kill_process(pid) == Err(Errno::SRCH),
+    }
 }
 
 /// The parent of a process, where it is there.

@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
-use rustix::process::{Pid, Signal, getpid, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpid, kill_process, waitid};
 
 use super::proc::{Comm, Proc, Stat};
 
@@ -26,10 +26,8 @@ pub(super) fn send(proc: &Proc, parent: Pid, pid: Pid, signal: Signal) -> Sent {
         Ok(Stat { has_ended: true, .. }) => return Sent::Gone,
         Ok(stat) if stat.parent != Some(parent) => return Sent::Gone,
         Ok(stat) => stat.comm,
-        // Nothing can be opened: a child of this very process keeps its number until it is reaped.
-        Err(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE | rustix::io::Errno::NOMEM) if parent == getpid() => {
-            Comm::default()
-        }
+        // Nothing can be opened, or it is hidden (hidepid, ProtectProc=): of a child of this very process the kernel knows.
+        Err(_) if parent == getpid() && is_running_child(pid) => Comm::default(),
         Err(_) => return Sent::Gone,
     };
     match handle.map(|handle| rustix::process::pidfd_send_signal(handle, signal)) {
@@ -42,6 +40,12 @@ pub(super) fn send(proc: &Proc, parent: Pid, pid: Pid, signal: Signal) -> Sent {
             Err(_) => Sent::Gone,
         },
     }
+}
+
+/// Whether this process has such a child, and it runs.
+fn is_running_child(pid: Pid) -> bool {
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    matches!(waitid(WaitId::Pid(pid), look), Ok(None))
 }
 
 /// The process has ended.

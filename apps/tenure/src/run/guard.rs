@@ -1,6 +1,8 @@
 //! The second watchdog: a thread of `tenure run` that kills at the deadline what a dead or stopped watchdog left alive.
 
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
@@ -24,6 +26,7 @@ pub(super) struct Guard {
 #[derive(Debug)]
 pub(super) struct Guarded {
     over: CancellationToken,
+    group: Sender<File>,
     end: Option<Sender<()>>,
     ended: Receiver<()>,
 }
@@ -34,6 +37,8 @@ struct Watch {
     mandate: Mandate,
     watchdog: Pid,
     over: CancellationToken,
+    /// The file that kills a control group with one write, once there is one.
+    group: Receiver<File>,
     /// Closed when the tenure is over.
     end: Receiver<()>,
     /// Closed when nothing is killed any more.
@@ -47,7 +52,7 @@ impl Guard {
         let mut descendants = Descendants::new()?;
         let runtime = Handle::current();
         let guard = move || {
-            while let Ok(Watch { mandate, watchdog, over, end, ended }) = given.recv() {
+            while let Ok(Watch { mandate, watchdog, over, group, end, ended }) = given.recv() {
                 let killed = runtime.block_on(async {
                     tokio::select! {
                         () = mandate.killed() => true,
@@ -55,6 +60,9 @@ impl Guard {
                     }
                 });
                 if killed {
+                    // A stopped watchdog does not write there, and killing many one by one takes longer than there is.
+                    let group = group.try_iter().last();
+                    let _ = group.is_some_and(|group| group.write_at(b"1", 0).is_ok());
                     descendants.signal(watchdog, Signal::KILL, |_, _| {});
                     while end.recv_timeout(AGAIN) == Err(RecvTimeoutError::Timeout) {
                         descendants.signal(watchdog, Signal::KILL, |_, _| {});
@@ -72,10 +80,19 @@ impl Guard {
     pub(super) fn watch(&self, mandate: Mandate, watchdog: Pid) -> Guarded {
         let over = CancellationToken::new();
         let (end, theirs) = channel();
+        let (group, its) = channel();
         let (ended, told) = channel();
         // The thread lives as long as this.
-        let _ = self.watches.send(Watch { mandate, watchdog, over: over.clone(), end: theirs, ended });
-        Guarded { over, end: Some(end), ended: told }
+        let _ = self.watches.send(Watch { mandate, watchdog, over: over.clone(), group: its, end: theirs, ended });
+        Guarded { over, group, end: Some(end), ended: told }
+    }
+}
+
+impl Guarded {
+    /// CMD runs in a control group that this file kills.
+    pub(super) fn holds(&self, switch: Option<File>) {
+        // Where the thread is past the deadline, nobody needs it.
+        let _ = switch.map(|switch| self.group.send(switch));
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use super::moments::Moment;
 use super::requests;
 use super::shell::{self, Ended};
+use crate::handed;
 
 /// How long a hook may take.
 pub(super) const MOST: Duration = Duration::from_secs(30);
@@ -21,6 +22,7 @@ const MOST_AT_A_TIME: usize = 4;
 #[derive(Debug, Default)]
 pub(super) struct Hooks {
     on_lost: Option<String>,
+    store: String,
     holder: String,
     tenure: Option<(String, u64)>,
     reason: Option<String>,
@@ -28,9 +30,9 @@ pub(super) struct Hooks {
 }
 
 impl Hooks {
-    /// Runs this script, where there is one.
-    pub(super) fn new(on_lost: Option<String>) -> Hooks {
-        Hooks { on_lost, ..Hooks::default() }
+    /// Runs this script, where there is one; `store` is what it is told of the store.
+    pub(super) fn new(on_lost: Option<String>, store: String) -> Hooks {
+        Hooks { on_lost, store, ..Hooks::default() }
     }
 
     /// Takes note of a moment.
@@ -62,6 +64,7 @@ impl Hooks {
             ("TENURE_TERM", term.to_string()),
             ("TENURE_HOLDER", self.holder.clone()),
             ("TENURE_REASON", reason),
+            (handed::STORE, self.store.clone()),
         ];
         self.running.spawn(async move {
             let why = match shell::run(&script, &environment, Stdio::inherit(), MOST).await {

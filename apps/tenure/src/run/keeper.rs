@@ -1,6 +1,7 @@
 //! The watchdog as `tenure run` sees it: started, told, listened to, and cleared away should it fail.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
@@ -152,6 +153,11 @@ impl Keeper {
                 _ => {}
             }
         }
+    }
+
+    /// The file of CMD's control group that kills everything in it, where there is one.
+    pub(super) fn kill_switch(&self) -> Option<File> {
+        File::options().write(true).open(self.group.as_ref()?.join("cgroup.kill")).ok()
     }
 
     /// Kills the watchdog and everything below this process, and reaps it all: nothing is left then. Takes as long as that

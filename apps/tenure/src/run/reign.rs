@@ -39,8 +39,8 @@ pub(super) struct Outcome {
     pub(super) status: Option<ExitStatus>,
     /// What began the end.
     pub(super) why: Why,
-    /// The last signal that was passed on to CMD.
-    pub(super) passed: Option<Signal>,
+    /// The signals that were passed on to CMD, each once.
+    pub(super) passed: Vec<Signal>,
     /// Whether a signal asked for the end, first or later: then nothing begins again.
     pub(super) asked: bool,
     /// The watchdog, where it is still there.
@@ -94,7 +94,7 @@ struct Course {
     doubted: bool,
     /// CMD has ended by itself, as far as this process saw it.
     died: bool,
-    passed: Option<Signal>,
+    passed: Vec<Signal>,
     lost: bool,
     asked: bool,
     killed: bool,
@@ -117,7 +117,7 @@ impl Reign<'_> {
             here_by: None,
             doubted: false,
             died: false,
-            passed: None,
+            passed: Vec::new(),
             lost: false,
             asked: false,
             killed: false,
@@ -135,6 +135,7 @@ impl Reign<'_> {
                 news = keeper.next() => match news {
                     News::Report(Report::Started { pid, .. }) => {
                         course.start_by = None;
+                        guarded.holds(keeper.kill_switch());
                         course.pid = Pid::from_raw(pid);
                         death = course.pid.map_or_else(Death::of_nobody, Death::of);
                         self.hand_over_streams();
@@ -257,7 +258,7 @@ impl Reign<'_> {
     }
 
     fn end(&mut self, keeper: &mut Keeper, course: &mut Course, signal: Signal) {
-        course.passed = Some(signal);
+        course.has_passed(signal);
         keeper.tell(&Order::End { signal: signal.as_raw() });
         course.expect_by(tenure::now() + self.config.timing.stop_timeout() + OVERTIME);
     }
@@ -268,7 +269,7 @@ impl Reign<'_> {
         match signal {
             // A key at the terminal, while CMD shares it with others: what it means is CMD's to say.
             Signal::INT | Signal::QUIT if at_terminal => {
-                course.passed = Some(signal);
+                course.has_passed(signal);
                 keeper.tell(&Order::Pass { signal: signal.as_raw() });
             }
             Signal::TERM | Signal::INT | Signal::HUP | Signal::QUIT => {
@@ -366,6 +367,13 @@ impl Course {
     /// The end is to be reported by then; earlier promises stand.
     fn expect_by(&mut self, at: Time) {
         self.overdue = Some(self.overdue.map_or(at, |overdue| overdue.min(at)));
+    }
+
+    /// A signal is passed on to CMD.
+    fn has_passed(&mut self, signal: Signal) {
+        if !self.passed.contains(&signal) {
+            self.passed.push(signal);
+        }
     }
 
     /// The watchdog answers, so it does what it is there for.

@@ -292,13 +292,13 @@ impl Watchdog {
             ("TENURE_HOLDER", start.holder.clone().into()),
             ("TENURE_STATUS_FILE", status.path().into_os_string()),
         ];
-        if let Some(handed) = self.charge.as_ref().and_then(|charge| Handed::new(&charge.store)) {
-            if let Some(secret) = handed.secret() {
+        if let Some(charge) = &self.charge {
+            if let Some(secret) = Handed::new(&charge.store).and_then(|handed| handed.secret()) {
                 let file =
                     status.keep_secret(&secret).context("cannot write the store's login beside the status file")?;
                 environment.push((handed::SECRET_FILE, file.into_os_string()));
             }
-            environment.push((handed::STORE, handed.url.into()));
+            environment.push((handed::STORE, handed::without_login(&charge.store).into()));
         }
         let folder = status.folder().to_string_lossy().into_owned();
         let job = Job::start(start, streams, &environment, &mut self.killer)?;

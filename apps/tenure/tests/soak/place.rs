@@ -61,7 +61,7 @@ impl Store {
     pub(crate) fn url(&self, candidate: usize) -> String {
         match &self.kind {
             Kind::Sqlite { .. } => {
-                let name = if candidate % 2 == 0 { "leases.db" } else { "linked.db" };
+                let name = if candidate.is_multiple_of(2) { "leases.db" } else { "linked.db" };
                 format!("sqlite:{}", self.folder().join(name).display())
             }
             Kind::Redis { server, .. } => server.url(),

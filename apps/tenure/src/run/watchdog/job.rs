@@ -343,7 +343,7 @@ impl Job {
             return;
         }
         if let Some(signal) = Signal::from_named_raw(self.start.stop_signal) {
-            killer.ask(signal);
+            killer.ask(signal, self.hook.as_ref().map(|hook| hook.pid));
         }
         if self.stage == Stage::Working {
             self.stage = Stage::Ending { kill_at: now + self.start.stop_timeout };

@@ -75,10 +75,12 @@ impl Killer {
             let (count, holds) = group.members(command);
             self.contained |= holds;
             if self.contained {
-                return EACH_IN_GROUP * u32::try_from(count).unwrap_or(u32::MAX);
+                // What others have moved to groups of their own (containers, sessions) is killed one by one all the same.
+                let moved = self.descendants.count(getpid()).saturating_sub(count);
+                return times(EACH_IN_GROUP, count) + times(EACH, moved);
             }
         }
-        EACH * u32::try_from(self.descendants.count(getpid())).unwrap_or(u32::MAX)
+        times(EACH, self.descendants.count(getpid()))
     }
 
     /// Signals a child of this process.
@@ -95,11 +97,14 @@ impl Killer {
         self.descendants.signal_child(pid, Signal::KILL);
     }
 
-    /// Asks everything below this process to end with this signal, also what is stopped.
-    pub(super) fn ask(&mut self, signal: Signal) {
+    /// Asks everything below this process to end with this signal, also what is stopped. The hook is no part of what the
+    /// command has left.
+    pub(super) fn ask(&mut self, signal: Signal, hook: Option<Pid>) {
         let Killer { descendants, asked, unreached, contained, .. } = self;
         descendants.signal(getpid(), signal, |pid, sent| {
-            asked.note(pid, sent);
+            if Some(pid) != hook {
+                asked.note(pid, sent);
+            }
             if !*contained {
                 unreached.hear(pid, sent);
             }
@@ -129,4 +134,8 @@ impl Killer {
             }
         });
     }
+}
+
+fn times(each: Duration, count: usize) -> Duration {
+    each.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX))
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use rustix::process::Signal;
 
 use super::limits::Somebody;
-use super::{LONG, Scene, send, text_of, until};
+use super::{KEY, LONG, Scene, send, text_of, until};
 use crate::fleet::alive;
 
 /// For perl: refuses `pidfd_open` and `pidfd_send_signal` with the error of its first argument, and becomes the rest of them.
@@ -72,6 +72,50 @@ fn the_doctor_knows_of_missing_handles() {
     let said = String::from_utf8(output.stdout).unwrap();
     let signals = said.lines().find(|line| line.contains("\"signals\"")).unwrap_or_else(|| panic!("{said}{errors}"));
     assert!(signals.contains("\"warn\"") && signals.contains("pidfd_open(2)"), "{signals}");
+}
+
+/// Where processes are hidden (`hidepid`, systemd's `ProtectProc=`) and a command lets nobody look at it, as programs do that
+/// nobody may read, it is signalled all the same, and what it left in a session of its own ends with it.
+#[test]
+fn what_is_hidden_is_ended_too() {
+    let Some(somebody) = Somebody::new("run rights") else { return };
+    let scene = Scene::new();
+    let (program, hidden) = (scene.file("tenure"), scene.file("hidden"));
+    std::fs::copy(env!("CARGO_BIN_EXE_tenure"), &program).unwrap();
+    std::fs::copy("/usr/bin/sleep", &hidden).unwrap();
+    for (path, mode) in [(scene.folder.path(), 0o777), (&*program, 0o755), (&*hidden, 0o711)] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let user = somebody.user().to_string();
+    let within = |flags: &[&str], script: &str| {
+        let mut command = std::process::Command::new("unshare");
+        command.args(["--mount", "--pid", "--fork", "--kill-child", "sh", "-c"]);
+        command.arg("mount -t proc -o hidepid=2 proc /proc && exec \"$@\"").args(["sh", "setpriv", "--reuid", &user]);
+        command.args(["--regid", &user, "--clear-groups"]).arg(&program);
+        command.args(["run", "--lease", KEY, "--store", &scene.store()]).args(flags).args(["--", "sh", "-c", script]);
+        command.env("PLACE", scene.folder.path()).env("TMPDIR", scene.folder.path()).env_remove("XDG_RUNTIME_DIR");
+        scene.start(&mut command)
+    };
+    // A stop timeout that would be seen.
+    let flags = ["--ttl", "120s", "--stop-timeout", "30s"];
+    let mut run = within(&flags, "echo > $PLACE/ready; exec $PLACE/hidden 1000");
+    until("the command, or an end", || scene.file("ready").exists() || run.child.try_wait().unwrap().is_some());
+    if !scene.file("ready").exists() {
+        return println!("SKIPPED: run rights: /proc cannot be mounted with hidepid: {}", run.errors());
+    }
+    let tenure = super::deaths::child_of(run.pid()).unwrap();
+    let watchdog = super::deaths::child_of(tenure).unwrap();
+    let name =
+        || super::deaths::child_of(watchdog).and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).ok());
+    until("the hidden command", || name().is_some_and(|name| name.trim() == "hidden"));
+    let asked = tenure::now();
+    send(tenure, Signal::TERM);
+    assert_eq!(run.end().code(), Some(143), "{}", run.errors());
+    assert!(tenure::now().since(asked) < std::time::Duration::from_secs(20));
+    let mut run = within(&["--stop-timeout", "300ms"], "setsid $PLACE/hidden 1000 & sleep 0.3; exit 3");
+    assert_eq!(run.end().code(), Some(3), "{}", run.errors());
+    assert!(run.errors().contains("left 1 process running"), "{}", run.errors());
+    until("the end of what was left", || somebody.processes().is_empty());
 }
 
 /// A command that has taken other rights cannot be ended by who started it: that is said at once, and the lease is renewed
