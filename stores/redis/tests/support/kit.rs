@@ -12,7 +12,7 @@ use tenure_store::{
 use tokio::time::Instant;
 
 /// How long anything may take that is waited for.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) async fn open(url: &str) -> RedisStore {
     try_open(url).await.unwrap()
