@@ -5,7 +5,7 @@
 -- lease now, or {ANSWER, 'left', TEXT, MILLIS} where the record is to be written on the other node.
 
 -- What another node stamped says nothing of how long this one remembers.
-local told = string.gsub(ARGV[2], '^(%d+ %d+) %d+', '%1 0', 1)
+local told = string.gsub(ARGV[2], '^(%d+ %d+) %x+', '%1 0', 1)
 apart = { up = tonumber(ARGV[3]) }
 if told == '' then told = false end
 local rest = {}
@@ -17,7 +17,7 @@ local function is_elsewhere(reply)
 end
 
 local function term_in(text)
-  return tonumber(string.match(text, '^%d+ %d+ %d+ (%d+) ')) or 0
+  return tonumber(string.match(text, '^%d+ %d+ %x+ (%d+) ')) or 0
 end
 
 -- Of two records the later one counts.
