@@ -1,8 +1,10 @@
 //! Which file it is: to notice that the open one was replaced, deleted, or given a second name.
 
+use std::fmt;
 use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::time::UNIX_EPOCH;
 
 use crate::place::{COMPANIONS, Place, look};
@@ -14,6 +16,12 @@ use crate::place::{COMPANIONS, Place, look};
 pub struct Node {
     device: u64,
     inode: u64,
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.device, self.inode)
+    }
 }
 
 impl Node {
@@ -40,6 +48,22 @@ impl Birth {
     }
 }
 
+/// What an opener has in its hands, as long as it has: the file, its log and the index of that, and where they lie. Two who
+/// have the same see all that the other writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Incarnation {
+    pub(crate) real: PathBuf,
+    pub(crate) identity: Identity,
+}
+
+impl Incarnation {
+    /// That `next` has taken the place of this one, in words that are the same for all who had this one open, in this boot.
+    /// `None` where it lies elsewhere: then the other name of a symlink may still lead to this one.
+    pub fn replaced_by(&self, next: &Incarnation) -> Option<String> {
+        (self.real == next.real).then(|| format!("{} {}", self.identity, next.identity))
+    }
+}
+
 /// The database and its companions, as one place shows them at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
@@ -49,6 +73,17 @@ pub(crate) struct Identity {
     pub(crate) companions: [Option<Node>; 2],
     /// Whether the database has more than one name.
     pub(crate) linked: bool,
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [wal, shm] = self.companions;
+        for (between, node) in ["", "/", "/"].iter().zip([self.database, wal, shm]) {
+            f.write_str(between)?;
+            node.map_or(f.write_str("-"), |node| node.fmt(f))?;
+        }
+        Ok(())
+    }
 }
 
 impl Identity {

@@ -24,7 +24,7 @@ mod reader;
 
 pub use failure::{FileError, FileErrorKind, is_busy};
 pub use format::{Format, LEASES_ID};
-pub use identity::{Birth, Node};
+pub use identity::{Birth, Incarnation, Node};
 pub use name::FileName;
 pub use open_file::{OpenFile, Opening, State};
 pub use reader::Reader;

@@ -10,7 +10,7 @@ use crate::access::{self, Layout};
 use crate::failure::is_transient;
 use crate::format::{Trouble, Whose};
 use crate::group::{Group, Index, Seat};
-use crate::identity::{Birth, Identity, Node};
+use crate::identity::{Birth, Identity, Incarnation, Node};
 use crate::patience::Patience;
 use crate::place::Place;
 use crate::{FileError, FileErrorKind, FileName, Format};
@@ -104,6 +104,11 @@ impl OpenFile {
     pub fn birth(&self) -> Option<Birth> {
         let found = self.place.metadata().ok().flatten()?;
         (Some(Node::of(&found)) == self.identity.database).then(|| Birth::of(&found))
+    }
+
+    /// What it has open.
+    pub fn incarnation(&self) -> Incarnation {
+        Incarnation { real: self.place.real().to_owned(), identity: self.identity }
     }
 
     /// Which file it is.

@@ -87,8 +87,13 @@ async fn one_fails(
     let record = new.record(near).await.map_err(|error| failed("record", error))?;
     demand!(record.is_some_and(|record| record.term == Some(own.term)), "the record of {near:?}");
     // A list that is not complete is none.
-    if let Ok(Err(error)) = tokio::time::timeout(kit.options.call_bound, new.list(&kit.prefix(""))).await {
-        demand!(error.is_retryable(), "a list that fails to be retryable, got {error}");
+    match tokio::time::timeout(kit.options.call_bound, new.list(&kit.prefix(""))).await {
+        Ok(Ok(list)) => {
+            let whole = list.iter().any(|record| record.key == kept.key);
+            demand!(whole, "a list with {:?} in it, or none, got {} others", kept.key, list.len());
+        }
+        Ok(Err(error)) => demand!(error.is_retryable(), "a list that fails to be retryable, got {error}"),
+        Err(_) => {}
     }
 
     shards.mend().await.map_err(|error| format!("expected the server of {lost:?} to come back, got {error}"))?;

@@ -49,8 +49,10 @@ pub struct Elector {
     campaigns: u64,
     /// Until when the key is left to others, after this candidate was asked to resign.
     standing_back_until: Time,
-    /// The highest term ever seen for the key.
+    /// The highest term ever seen for the key, by a sink or in the store.
     highest: Option<Term>,
+    /// The highest that the store has shown.
+    highest_stored: Option<Term>,
     observed: Observed,
     timers: Timers,
     requests: Requests,
@@ -75,6 +77,7 @@ impl Elector {
             campaigns: 0,
             standing_back_until: Time::ZERO,
             highest: None,
+            highest_stored: None,
             observed: Observed::default(),
             timers: Timers::new(),
             requests: Requests::new(),
@@ -265,7 +268,9 @@ impl Elector {
         Nonce { process: self.config.process, campaign: self.campaigns }
     }
 
+    /// The store has shown this term.
     fn saw(&mut self, term: Option<Term>) {
+        self.highest_stored = self.highest_stored.max(term);
         self.highest = self.highest.max(term);
     }
 

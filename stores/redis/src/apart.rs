@@ -66,12 +66,12 @@ impl Both<'_> {
         record: &str,
     ) -> Result<Option<V::Answer>, Failure> {
         // 1. The record as it stands, wherever that is.
-        let read = self.send(verb, &|_| command(scripts::RECORD, record, &[b"read"])).await;
+        let read = self.send(verb, &|_, _| command(scripts::RECORD, record, &[b"read"])).await;
         let Some(read) = read.map_err(Failure::of_question)? else { return Ok(None) };
         let known = bytes(Some(&read.value));
         // 2. The step, where the lease is or is to be made.
-        let up = live(&self.source, verb, self.deadline).await?.known_up().as_secs().to_string();
-        let step = |live: &Live| {
+        let step = |live: &Live, source: &Live| {
+            let up = source.known_up().as_secs().to_string();
             let mut command = command(&verb.script().apart, lease, &[record.as_bytes(), known, up.as_bytes()]);
             verb.arguments(&mut command, &[item], live);
             command
@@ -85,9 +85,7 @@ impl Both<'_> {
         match bytes(rest.first()) {
             b"left" => self.swap(verb, record, [known, bytes(rest.get(1)), bytes(rest.get(2))]).await?,
             b"here" if read.at_source && !done.at_source && !known.is_empty() => {
-                if let Err(failure) = self.swap(verb, record, [known, b"", b""]).await {
-                    tracing::debug!(%failure.message, "an older term record is left where the slot moves from");
-                }
+                self.clear_source(verb, record, known).await;
             }
             _ => {}
         }
@@ -96,7 +94,7 @@ impl Both<'_> {
 
     /// The step itself is done already, so that no failure may say that nothing was.
     async fn swap<V: Verb>(&self, verb: &V, record: &str, [old, new, millis]: [&[u8]; 3]) -> Result<(), Failure> {
-        let sent = self.send(verb, &|_| command(scripts::RECORD, record, &[b"swap", old, new, millis])).await;
+        let sent = self.send(verb, &|_, _| command(scripts::RECORD, record, &[b"swap", old, new, millis])).await;
         let why = match sent {
             Ok(Some(_)) => return Ok(()),
             Ok(None) => "the slot moved on before the term record was written".to_owned(),
@@ -105,11 +103,30 @@ impl Both<'_> {
         Err(Failure::unanswered(&self.source.address().to_string(), why))
     }
 
+    /// Deletes an older record at the source, and there alone: where it has gone to the target already (ASK), it is the
+    /// record that counts.
+    async fn clear_source<V: Verb>(&self, verb: &V, record: &str, known: &[u8]) {
+        let swap = command(scripts::RECORD, record, &[b"swap", known, b"", b""]);
+        let why = match live(&self.source, verb, self.deadline).await {
+            Ok(source) => match source.send(&swap, self.deadline).await {
+                Sent::Answered(_) => return,
+                Sent::Refused(reply) => reply.code,
+                Sent::Failed(failure) => failure.message,
+            },
+            Err(failure) => failure.message,
+        };
+        tracing::debug!(why, "an older term record may be left where the slot moves from");
+    }
+
     /// Sends what names one key to the source, and to the target where the source says that it has not got that key. `None`
-    /// where the source is not the one any more.
-    async fn send<V: Verb>(&self, verb: &V, command: &(dyn Fn(&Live) -> Cmd + Sync)) -> Result<Option<Said>, Failure> {
+    /// where the source is not the one any more. `command` is told whom it is for, and the source that was asked.
+    async fn send<V: Verb>(
+        &self,
+        verb: &V,
+        command: &(dyn Fn(&Live, &Live) -> Cmd + Sync),
+    ) -> Result<Option<Said>, Failure> {
         let source = live(&self.source, verb, self.deadline).await?;
-        let reply = match source.send(&command(&source), self.deadline).await {
+        let reply = match source.send(&command(&source, &source), self.deadline).await {
             Sent::Answered(value) => {
                 return Ok(Some(Said { value, place: source.place().to_owned(), at_source: true }));
             }
@@ -121,7 +138,7 @@ impl Both<'_> {
         let target = reply.elsewhere(self.source.address()).ok_or_else(failure)?;
         let target = self.topology.link_at(&target).ok_or_else(failure)?;
         let live = live(&target, verb, self.deadline).await.map_err(|failure| self.failed(&target, failure))?;
-        match live.send_asking(command(&live), self.deadline).await {
+        match live.send_asking(command(&live, &source), self.deadline).await {
             Sent::Answered(value) => Ok(Some(Said { value, place: live.place().to_owned(), at_source: false })),
             Sent::Refused(reply) => self.refused(&target, &reply),
             Sent::Failed(failure) => Err(self.failed(&target, failure)),

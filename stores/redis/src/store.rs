@@ -65,9 +65,10 @@ static INFO: StoreInfo = StoreInfo {
     overlap_faults: &[
         "a replica is promoted that had not yet received the lease (replication is asynchronous)",
         "a cluster's master fails over while a slot is being moved from it: its replica may know of no move",
+        "a slot is moved from a node that has been up for less than the longest ttl or --hold-for",
         "leases are deleted or evicted while they are held (FLUSHALL, DEL, an eviction policy)",
         "the server's wall clock is set forward, or differs between a master and the replica that replaces it",
-        "the server restarts without what it had acknowledged, and candidates of one key have different ttls",
+        "the server restarts without what it had acknowledged, and candidates of one key have different ttls or --hold-for",
     ],
 };
 
@@ -76,6 +77,7 @@ static INFO_DURABLE: StoreInfo = StoreInfo {
     overlap_faults: &[
         "a replica is promoted that had not yet received the lease (replication is asynchronous)",
         "a cluster's master fails over while a slot is being moved from it: its replica may know of no move",
+        "a slot is moved from a node that has been up for less than the longest ttl or --hold-for",
         "leases are deleted or evicted while they are held (FLUSHALL, DEL, an eviction policy)",
         "the server's wall clock is set forward, or differs between a master and the replica that replaces it",
         "the server restarts without what it had acknowledged, although durable=true says that it never does",

@@ -400,7 +400,8 @@ async fn a_claim_in_a_moving_slot_waits_for_both_nodes_that_may_have_forgotten()
             return;
         };
         let store = open(&servers.cluster.url()).await;
-        let ttl = Duration::from_secs(4);
+        // Longer than the node takes to come back, so that there is something to wait for.
+        let ttl = Duration::from_secs(8);
         let key = servers.key();
         let first = Claim { ttl, above: in_an_hour(), ..by(&key, 1) };
         let own = held(&first, until_granted(&store, &first).await);
@@ -410,6 +411,8 @@ async fn a_claim_in_a_moving_slot_waits_for_both_nodes_that_may_have_forgotten()
         servers.cluster.nodes_mut()[forgets].kill();
         servers.cluster.nodes_mut()[forgets].start_again().unwrap();
         servers.cluster.wait_until_whole().unwrap();
+        let back = sent.elapsed();
+        assert!(back < ttl, "the node came back after {back:?}, which shows nothing");
         let migrating = servers.cluster.nodes()[Move::FROM].cli(["cluster", "nodes"]);
         assert!(migrating.contains("->-"), "the slot is still open: {migrating}");
         let second = Claim { ttl, ..by(&key, 2) };

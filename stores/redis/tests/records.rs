@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use kit::*;
 use tenure_store::{
-    Claim, Claimed, Held, HolderId, KeyPrefix, LeaseStore, Note, RecordFormat, Released, Renewed, StoreErrorKind,
+    Claim, Claimed, Held, HolderId, KeyPrefix, LeaseStore, Nonce, Note, RecordFormat, Released, Renewed, StoreErrorKind,
 };
 use tenure_test_servers::{Redis, RedisOptions, RedisPrograms, or_skip};
 
@@ -319,4 +319,34 @@ async fn keys_with_braces_lie_beside_their_term_records() {
     let slot = |name: &str| node.cli(["cluster", "keyslot", name]);
     assert_eq!(slot("%7Ba%7Db"), slot("{%7Ba%7Db}:tenure"));
     assert!(node.cli(["-c", "get", "%7Ba%7Db"]).starts_with("holder-1 "));
+}
+
+/// Whose stamp a term record bears makes no difference: on a server that may have forgotten only a grant of its own present
+/// run lifts the wait, and neither a second that is to come, as after the clock was set back, nor another server's.
+#[tokio::test]
+async fn another_run_s_stamp_lifts_no_wait() {
+    let Some(server) = start("redis records") else { return };
+    server.cli(["acl", "setuser", "silent", "on", "nopass", "~*", "&*", "+@all", "-info"]);
+    let stores = [open(&server.url()).await, open(&server.url().replace("redis://", "redis://silent@")).await];
+    let day = now() / 86_400;
+    let mut term = 7;
+    for (number, store) in stores.iter().enumerate() {
+        let mine = Claim { ttl: Duration::from_secs(60), ..claim(&format!("k{number}"), 1) };
+        for stamp in [(now() + 3_600).to_string(), "281474976710657".to_owned(), "0".to_owned()] {
+            server.cli(["set", &format!("{{{}}}:tenure", mine.key), &format!("{day} 1000 {stamp} {term} - 0 - ")]);
+            let (by, ..) = holder(store, &mine).await;
+            assert!(by.contains("before Redis started"), "{stamp}, {number}: held by {by}");
+            term += 1;
+        }
+        // A grant that has waited: of a ttl for which the server is known to be up.
+        let brief = Claim { ttl: Duration::from_secs(1), nonce: Nonce { process: 2, campaign: 1 }, ..mine.clone() };
+        let own = held(&brief, until_granted(store, &brief).await);
+        assert!(own.term.get() >= term, "the earlier record's term counts");
+        release(store, &own).await.unwrap();
+        granted(store, &mine).await;
+    }
+}
+
+fn now() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
 }

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
-use tenure_base_sqlite::{Birth, FileError, FileName, OpenFile, Opening, Reader, State, is_busy};
+use tenure_base_sqlite::{Birth, FileError, FileName, Incarnation, OpenFile, Opening, Reader, State, is_busy};
 use tenure_core::Time;
 use tenure_store::{StoreError, StoreErrorKind, StoreInfo};
 
 use crate::clock::{MachineClock, wall_micros};
 use crate::failure::{nothing_done, outcome_unknown, read_only};
-use crate::origin;
+use crate::origin::{self, Takeover};
 use crate::rows::{self, Moment};
 use crate::schema::FORMAT;
 
@@ -41,9 +41,15 @@ pub(crate) struct Database {
     sync: Sync,
     swept: Option<Time>,
     // The file that was in use last. Another one in its place does not know what that one knew.
-    last: Option<Birth>,
+    last: Option<Last>,
     // The file that was in use last was found replaced, or its log removed.
     replaced: bool,
+}
+
+struct Last {
+    birth: Birth,
+    incarnation: Incarnation,
+    used: Time,
 }
 
 enum File {
@@ -149,6 +155,9 @@ impl Database {
                 Ok(None)
             }
             Some(Ok(value)) => {
+                if let Some(last) = &mut self.last {
+                    last.used = self.clock.now();
+                }
                 if sweep {
                     self.swept = Some(self.clock.now());
                 }
@@ -221,17 +230,28 @@ impl Database {
             self.retire(file);
             return Ok(None);
         };
-        let replacing = self.replaced || self.last.as_ref().is_some_and(|last| *last != birth);
+        let incarnation = file.incarnation();
+        let takeover = self.takeover(&birth, &incarnation);
         let now = || (self.clock.now(), self.clock.boot_id());
-        match file.with(patience, |connection| origin::settle(connection, &birth, replacing, now)) {
+        match file.with(patience, |connection| origin::settle(connection, &birth, takeover.as_ref(), now)) {
             None => Ok(None),
             Some(Err(error)) => Err(nothing_done(FileError::of(&self.name, error))),
             Some(Ok(())) => {
-                self.last = Some(birth);
+                self.last = Some(Last { birth, incarnation, used: self.clock.now() });
                 self.replaced = false;
                 Ok(Some(file))
             }
         }
+    }
+
+    /// Whether the file that was opened takes the place of the one that was in use last.
+    fn takeover(&self, birth: &Birth, incarnation: &Incarnation) -> Option<Takeover> {
+        let last = self.last.as_ref();
+        let replaced = self.replaced || last.is_some_and(|last| last.birth != *birth);
+        replaced.then(|| Takeover {
+            words: last.and_then(|last| last.incarnation.replaced_by(incarnation)),
+            used: last.map_or(Time::ZERO, |last| last.used),
+        })
     }
 
     /// Opens what took the place of the file, so that whoever opens it next finds it marked. What fails here is tried again

@@ -20,14 +20,39 @@ pub(crate) struct Origin {
     pub(crate) complete_since: Option<Time>,
 }
 
+/// That a file has taken the place of the one that this process had open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Takeover {
+    /// Of which by which, the same for all who had the former open; `None` where that cannot be said.
+    pub(crate) words: Option<String>,
+    /// When this process last answered out of the former, at the latest.
+    pub(crate) used: Time,
+}
+
+impl Takeover {
+    /// Whether another process has noted the same, after this one used the former for the last time. A copy of the file
+    /// holds that note, too, but was born elsewhere; and where the file's log was removed since, it has another one.
+    fn is_noted(&self, db: &Connection, birth: &Birth, boot_id: &str) -> rusqlite::Result<bool> {
+        let Some(words) = &self.words else { return Ok(false) };
+        let used = i64::try_from(self.used.as_nanos()).unwrap_or(i64::MAX);
+        db.query_row(
+            "SELECT count(*) FROM origin WHERE birth = ?1 AND boot_id = ?2 AND takeover = ?3 AND since_ns > ?4",
+            params![birth.as_str(), boot_id, words, used],
+            |row| row.get::<_, i64>(0),
+        )
+        .map(|count| count > 0)
+    }
+}
+
 /// Takes note of the file that was just opened: which one it is, and that it may lack tenures where it is a copy, or was
 /// `replacing` one that this process had open. Safe when many do so at once.
 pub(crate) fn settle<'a>(
     connection: &mut Connection,
     birth: &Birth,
-    replacing: bool,
+    replacing: Option<&Takeover>,
     now: impl FnOnce() -> (Time, &'a str),
 ) -> rusqlite::Result<()> {
+    let (takeover, replacing) = (replacing, replacing.is_some());
     if !replacing && lasting(connection)? && born(connection)?.as_deref() == Some(birth.as_str()) {
         return Ok(());
     }
@@ -42,13 +67,16 @@ pub(crate) fn settle<'a>(
         None => !known || replacing,
         Some(born) => born != birth.as_str() || replacing,
     };
+    let (now, boot_id) = now();
+    // What the replaced file has granted was granted before the first one noticed, who has begun the wait.
+    let older =
+        older && !(known && takeover.map_or(Ok(false), |takeover| takeover.is_noted(&transaction, birth, boot_id))?);
     transaction.execute("UPDATE origin SET birth = ?1", [birth.as_str()])?;
     if older {
-        let (now, boot_id) = now();
         let since = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX);
         transaction.execute(
-            "UPDATE origin SET generation = generation + 1, since_ns = ?1, boot_id = ?2",
-            params![since, boot_id],
+            "UPDATE origin SET generation = generation + 1, since_ns = ?1, boot_id = ?2, takeover = ?3",
+            params![since, boot_id, takeover.and_then(|takeover| takeover.words.as_deref())],
         )?;
     }
     transaction.commit()?;

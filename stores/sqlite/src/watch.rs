@@ -1,8 +1,9 @@
-//! Watching: one thread for each file that somebody in this process watches, which asks SQLite every few milliseconds
-//! whether somebody else has written, and hands what it saw to a hub.
+//! Watching: one thread for each file that somebody in this process watches, by each name, which asks SQLite every few
+//! milliseconds whether somebody else has written, and hands what it saw to a hub.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
@@ -29,7 +30,10 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 static LOOKING: Semaphore = Semaphore::const_new(1);
 
 /// The files that are watched in this process, each by one thread, whatever the number of stores and watchers.
-static WATCHED: LazyLock<Mutex<HashMap<Node, Arc<Watched>>>> = LazyLock::new(Mutex::default);
+static WATCHED: LazyLock<Mutex<HashMap<Named, Arc<Watched>>>> = LazyLock::new(Mutex::default);
+
+/// A file and the absolute name that leads there. Another name may lead elsewhere one day, and its watchers go with it.
+type Named = (Node, PathBuf);
 
 /// The watches of one store.
 #[derive(Clone)]
@@ -127,9 +131,10 @@ impl Watches {
 
     /// Adds a watcher to the file's, and starts the thread where nobody watches it yet.
     fn join(&self, node: Node, prefix: &KeyPrefix) -> Result<(WakeStream, Arc<Watched>, u64), StoreError> {
+        let named = (node, self.name.absolute().to_owned());
         let mut table = lock(&WATCHED);
-        let is_new = !table.contains_key(&node);
-        let watched = Arc::clone(table.entry(node).or_insert_with(|| {
+        let is_new = !table.contains_key(&named);
+        let watched = Arc::clone(table.entry(named.clone()).or_insert_with(|| {
             Arc::new(Watched {
                 hub: WakeHub::new("sqlite"),
                 poll: Mutex::new(self.poll),
@@ -145,15 +150,15 @@ impl Watches {
             *poll = (*poll).min(self.poll);
         }
         if is_new {
-            let (of_thread, reader) = (Arc::clone(&watched), Reader::new(self.name.clone(), &FORMAT));
-            let patience = self.busy_timeout;
+            let (of_name, of_thread) = (named.clone(), Arc::clone(&watched));
+            let (reader, patience) = (Reader::new(self.name.clone(), &FORMAT), self.busy_timeout);
             // Made in the thread alone: where that cannot be started its end would wait for the lock that is held here.
-            let run = move || Looker::new(node, of_thread, reader, patience).run();
+            let run = move || Looker::new(of_name, of_thread, reader, patience).run();
             let started = std::thread::Builder::new().name("tenure-sqlite-w".to_owned()).spawn(run);
             match started {
                 Ok(thread) => *lock(&watched.thread) = Some(thread.thread().clone()),
                 Err(error) => {
-                    table.remove(&node);
+                    table.remove(&named);
                     let message = format!("sqlite:{}: cannot start a thread", self.name);
                     return Err(StoreError::new(StoreErrorKind::Unavailable, message).with_source(error));
                 }
@@ -167,7 +172,7 @@ impl Watches {
 
 /// The thread's own part of a file that is watched.
 struct Looker {
-    node: Node,
+    named: Named,
     watched: Arc<Watched>,
     reader: Reader,
     patience: Duration,
@@ -190,8 +195,8 @@ struct Seen {
 }
 
 impl Looker {
-    fn new(node: Node, watched: Arc<Watched>, reader: Reader, patience: Duration) -> Looker {
-        Looker { node, watched, reader, patience, version: 0, prefixes: Vec::new(), dirty: true, seen: None }
+    fn new(named: Named, watched: Arc<Watched>, reader: Reader, patience: Duration) -> Looker {
+        Looker { named, watched, reader, patience, version: 0, prefixes: Vec::new(), dirty: true, seen: None }
     }
 
     fn run(mut self) {
@@ -200,7 +205,7 @@ impl Looker {
             let looked = self.look(version);
             // Locked, or gone for the moment: hints may be late. What can be read next says what changed.
             let failure = looked.map_err(nothing_done).err().map(|error| (error.kind(), error.to_string()));
-            let is_another = self.reader.epoch() > 0 || self.reader.node().is_some_and(|node| node != self.node);
+            let is_another = self.reader.epoch() > 0 || self.reader.node().is_some_and(|node| node != self.named.0);
             if self.ends(is_another) {
                 return;
             }
@@ -224,7 +229,7 @@ impl Looker {
         let mut table = lock(&WATCHED);
         let ends = is_another || !self.watched.hub.is_watched();
         if ends {
-            table.remove(&self.node);
+            table.remove(&self.named);
         }
         ends
     }
@@ -262,8 +267,8 @@ impl Drop for Looker {
     /// However the thread ends, nobody waits for it.
     fn drop(&mut self) {
         let mut table = lock(&WATCHED);
-        if table.get(&self.node).is_some_and(|watched| Arc::ptr_eq(watched, &self.watched)) {
-            table.remove(&self.node);
+        if table.get(&self.named).is_some_and(|watched| Arc::ptr_eq(watched, &self.watched)) {
+            table.remove(&self.named);
         }
         drop(table);
         self.watched.hub.close();

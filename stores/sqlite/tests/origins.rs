@@ -145,9 +145,58 @@ async fn a_file_of_the_first_versions_is_taken_over() {
     assert!(again > next);
 }
 
+/// Of many who had the replaced file open each notices by itself: the first begins the wait, and none of the others begins
+/// it anew, or takes from a key that it has been waited for.
+#[tokio::test]
+async fn who_notices_later_does_not_wait_again() {
+    let (_folder, path) = fresh();
+    let (first, second) = (open(&path).await, open(&path).await);
+    let other = Claim { ttl: BRIEF, ..kit::claim_of("other", 1) };
+    let own = held(&other, granted(&second, &other).await);
+    remove(&path);
+    let noticed = Instant::now();
+    assert!(matches!(acquire(&first, &brief(1)).await, Claimed::Held { .. }));
+    let since = since_of(&path);
+    tokio::time::sleep_until(noticed + BRIEF / 2).await;
+    assert_eq!(second.renew(&[own]).await.unwrap().remove(0).unwrap(), Renewed::Lost { to: None });
+    assert!(matches!(acquire(&second, &brief(2)).await, Claimed::Held { .. }));
+    assert_eq!(since_of(&path), since, "the wait has begun anew");
+    let term = waited(&first, &brief(1), noticed).await;
+    first.release(&[held(&brief(1), term)]).await.unwrap();
+    granted(&second, &brief(2)).await;
+}
+
+/// Who notices late what has been noted begins the wait anew where it may lack more: a log that
+/// was removed since, or another file again.
+#[tokio::test]
+async fn who_notices_another_loss_waits_for_it() {
+    for log_removed in [true, false] {
+        let (_folder, path) = fresh();
+        let (first, second) = (open(&path).await, open(&path).await);
+        granted(&second, &Claim { ttl: BRIEF, ..kit::claim_of("other", 1) }).await;
+        remove(&path);
+        waited(&first, &brief(1), Instant::now()).await;
+        let again = Instant::now();
+        if log_removed {
+            fs::remove_file(kit::beside(&path, "-wal")).unwrap();
+            fs::remove_file(kit::beside(&path, "-shm")).unwrap();
+        } else {
+            let moved = copied(&path);
+            fs::rename(&moved, &path).unwrap();
+        }
+        // A key that the file may have known of.
+        waited(&second, &Claim { ttl: BRIEF, ..kit::claim_of("lacked", 2) }, again).await;
+    }
+}
+
 /// A consistent copy, as a backup makes it.
 fn copied(path: &Path) -> PathBuf {
     let copy = path.with_extension("backup");
     Connection::open(path).unwrap().execute("VACUUM INTO ?1", [copy.to_string_lossy()]).unwrap();
     copy
+}
+
+/// Since when the file knows of all tenures.
+fn since_of(path: &Path) -> Option<i64> {
+    Connection::open(path).unwrap().query_row("SELECT since_ns FROM origin", [], |row| row.get(0)).unwrap()
 }

@@ -96,6 +96,34 @@ async fn a_switched_symlink_ends_the_tenures() {
     assert!(woken.expect("a hint from the other file").is_some());
 }
 
+/// A watch follows its own name, also where another watch of the process began in the same file by another one.
+#[tokio::test]
+async fn each_watch_follows_its_own_name() {
+    let (folder, path) = fresh();
+    let (other, link) = (folder.path().join("other.db"), folder.path().join("link.db"));
+    let next = open(&other).await;
+    symlink(&path, &link).unwrap();
+    let (first, second) = (open(&path).await, open(&link).await);
+    let _first = first.watch(&KeyPrefix::default()).await.unwrap();
+    let mut wakes = second.watch(&KeyPrefix::default()).await.unwrap();
+    while wakes.next().now_or_never().is_some() {}
+    fs::remove_file(&link).unwrap();
+    symlink(&other, &link).unwrap();
+    let key = claim(1).key;
+    let heard = async {
+        loop {
+            let term = granted(&next, &claim(1)).await;
+            let told = async { while wakes.next().await.unwrap().key.as_ref() != Some(&key) {} };
+            let told = tokio::time::timeout(Duration::from_millis(200), told).await.is_ok();
+            next.release(&[held(&claim(1), term)]).await.unwrap();
+            if told {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), heard).await.expect("a hint from the other file");
+}
+
 /// A file with a second name is refused under either; one that is given a second name while it is open is not used as long
 /// as it has that.
 #[tokio::test]

@@ -179,3 +179,26 @@ fn assert_sound(path: &Path) {
 fn skipped(reason: &str) {
     println!("SKIPPED: sqlite time namespaces: {reason}");
 }
+
+/// What replaced the file is waited for once by all the processes that had it open: the second to notice begins nothing anew.
+#[test]
+fn processes_wait_once_for_a_replaced_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("leases.db");
+    let mut children = [Child::start(&path, 1), Child::start(&path, 2)];
+    for child in &mut children {
+        assert_eq!(child.hear(), "ready");
+    }
+    assert!(children[0].ask("acquire k 60000").starts_with("granted "));
+    assert!(children[1].ask("acquire other 60000").starts_with("granted "));
+    for suffix in ["", "-wal", "-shm"] {
+        std::fs::remove_file(format!("{}{suffix}", path.display())).unwrap();
+    }
+    let noted = children.each_mut().map(|child| -> (i64, Option<i64>) {
+        assert!(child.ask("acquire k 60000").starts_with("held "));
+        let file = Connection::open(&path).unwrap();
+        file.query_row("SELECT generation, since_ns FROM origin", [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+    });
+    assert_eq!(noted[0].0, 1);
+    assert_eq!(noted[1], noted[0]);
+}

@@ -156,7 +156,7 @@ impl Elector {
 
     /// A sink refused our term, or told a candidate what it has seen.
     pub(super) fn fenced(&mut self, now: Time, seen: Term) {
-        self.saw(Some(seen));
+        self.highest = self.highest.max(Some(seen));
         if matches!(&self.state, State::Leading(tenure) if seen > tenure.term) {
             // The record may still be ours: it is released once the work has ended.
             self.lose(now, LossReason::Fenced { seen }, false);

@@ -2,17 +2,30 @@
 -- channel for news; then for each item HOLDER NONCE TTL HOLD ABOVE NOTE. KEYS: for each item the lease and its term record.
 -- Answers: {'granted', TERM, LAST_NOTE}, {'held', HOLDER, TERM, PTTL}, {'foreign', VALUE, PTTL}, {'typed', TYPE, PTTL},
 -- {'young', MILLIS}, {'exhausted'}, {'error', TEXT}.
-local start
+-- A run's stamps are numbers that no clock shows.
+local RUN = 281474976710656
+local start, run
 
--- The end of the second in which this server started. INFO counts whole seconds from the one it started in.
-local function started()
-  if not start then
-    local info = redis.pcall('INFO', 'server')
-    local up = type(info) == 'string' and tonumber(string.match(info, 'uptime_in_seconds:(%d+)'))
-    start = seconds - (up or tonumber(ARGV[2])) + 1
-    if apart then start = math.max(start, seconds - apart.up + 1) end
-  end
-  return start
+-- Finds the end of the second in which this server started, and which run of it this is, where it says so. INFO counts whole
+-- seconds from the one it started in.
+local function look()
+  if start then return end
+  local info = redis.pcall('INFO', 'server')
+  if type(info) ~= 'string' then info = '' end
+  start = seconds - tonumber(string.match(info, 'uptime_in_seconds:(%d+)') or ARGV[2]) + 1
+  if apart then start = math.max(start, seconds - apart.up + 1) end
+  local id = string.match(info, 'run_id:(' .. string.rep('%x', 12) .. ')')
+  run = id and string.format('%.0f', RUN + tonumber(id, 16))
+end
+
+-- Whether the last tenure was granted in this run of the server, and so has waited itself. A server that does not say which
+-- run it is stamps seconds, which say the same as long as its clock is not set back and no other node's stamp comes here.
+-- While a slot moves either node may have forgotten, and no stamp speaks for both.
+local function of_this_run(record)
+  if apart then return false end
+  if run then return record.stamp == run end
+  local stamp = tonumber(record.stamp)
+  return start <= stamp and stamp <= seconds
 end
 
 local function foreign(lease, record, kind, shown)
@@ -48,11 +61,14 @@ local function step(i)
   local last = record and tonumber(record.term) or 0
   -- A server that may have forgotten: who held before it started may believe so until what it was promised has passed.
   -- Only a tenure that was granted since lifts that, for it has waited.
-  if ARGV[1] ~= '1' and not (last > 0 and record.stamp >= started()) then
-    local free = started() * 1000 + math.max(ttl, hold, last > 0 and tonumber(record.ttl) or 0)
-    if millis < free then
+  local stamp
+  if ARGV[1] ~= '1' then
+    look()
+    local free = start * 1000 + math.max(ttl, hold, last > 0 and tonumber(record.ttl) or 0)
+    if millis < free and not (last > 0 and of_this_run(record)) then
       return { 'young', math.max(1, free - 1000 - millis) }
     end
+    stamp = run or string.format('%.0f', seconds)
   end
   local term = math.max(last + 1, above + 1, micros < LIMIT and micros or 0)
   if term >= LIMIT then return { 'exhausted' } end
@@ -62,7 +78,7 @@ local function step(i)
     previous = record.previous
     if record.note ~= '' or not previous then previous = record.note end
   end
-  local kept = { ttl = ARGV[at + 3], stamp = seconds, term = term, nonce = nonce, note = note, previous = previous }
+  local kept = { ttl = ARGV[at + 3], stamp = stamp, term = term, nonce = nonce, note = note, previous = previous }
   write_record(key, kept, true)
   redis.call('SET', lease, lease_value(holder, term, nonce, note, false), 'PX', ARGV[at + 3])
   publish(ARGV[3], 'taken', lease)

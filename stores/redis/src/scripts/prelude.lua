@@ -46,20 +46,21 @@ local function read_record(key)
   local day, ttl, stamp, term, nonce, note_bytes, previous_bytes, at =
     string.match(text, '^(%d+) (%d+) (%d+) (%d+) (%S+) (%d+) ([-%d]+) ()')
   if not at then error('CORRUPT') end
-  local record = { ttl = ttl, stamp = tonumber(stamp), term = term, nonce = nonce }
+  local record = { ttl = ttl, stamp = stamp, term = term, nonce = nonce }
   local middle = at + tonumber(note_bytes)
   record.note = string.sub(text, at, middle - 1)
   if previous_bytes ~= '-' then record.previous = string.sub(text, middle) end
   return record, day
 end
 
--- The stamp is the second in which the last tenure was granted: a grant alone sets it. A release, a renewal or a removal
+-- The stamp says in which run of the server the last tenure was granted, see acquire.lua: a grant alone sets it. A release,
+-- a renewal or a removal
 -- may be about a tenure that an older state of the server brought back, and says nothing of those that it forgot.
 -- `here`: where its lease is made.
 local function write_record(key, record, here)
   local previous = record.previous
   local text = table.concat({
-    today, record.ttl, string.format('%.0f', record.stamp or 0), record.term, record.nonce, #record.note, previous and #previous or '-',
+    today, record.ttl, record.stamp or '0', record.term, record.nonce, #record.note, previous and #previous or '-',
     record.note .. (previous or ''),
   }, ' ')
   local px = string.format('%.0f', KEEP + tonumber(record.ttl))

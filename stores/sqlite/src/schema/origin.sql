@@ -4,6 +4,7 @@ CREATE TABLE origin (
   birth      TEXT,
   generation INTEGER NOT NULL,
   since_ns   INTEGER,
-  boot_id    TEXT
+  boot_id    TEXT,
+  takeover   TEXT
 ) STRICT;
-INSERT INTO origin VALUES (1, NULL, 0, NULL, NULL);
+INSERT INTO origin VALUES (1, NULL, 0, NULL, NULL, NULL);

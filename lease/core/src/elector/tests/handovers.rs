@@ -90,6 +90,18 @@ fn an_older_lease_is_no_successor() {
     assert!((23_000..23_300).contains(&at), "{at}");
 }
 
+/// What a sink has seen says nothing of who follows: the store's own records do.
+#[test]
+fn a_sink_s_higher_term_hides_no_successor() {
+    let mut h = asked_to_resign();
+    assert_eq!(h.at(6_010, Input::Fenced(term(1_000))), []);
+    assert_eq!(h.at(6_020, Input::Wake), [observe(4)]);
+    assert_eq!(h.answer(6_030, 4, held_by_other(15_000)), [leader_changed("other", 20)]);
+    let due = h.due_ms().unwrap();
+    assert!((21_030..=21_280).contains(&due), "{due}");
+    assert_eq!(h.at(7_000, Input::Wake), [acquire(5, 2, Some(1_000))]);
+}
+
 /// Where no hint comes, the successor is looked for by the timer.
 #[test]
 fn a_successor_is_looked_for_without_hints() {
