@@ -14,8 +14,9 @@
 //! nonce means that the holder is asked to resign. Keys are their own names too, but for `{`, `}` and `%`, which are
 //! percent-encoded. Beside the lease, in the same slot, is its **term record** `{myapp:leader}:tenure`, which outlives
 //! it: `DAY TTL STAMP TERM NONCE NOTE_BYTES PREVIOUS_BYTES NOTE PREVIOUS`, that is the day on which it
-//! was written, the lease's full duration in milliseconds, in which run of the server the last tenure was granted
-//! (the beginning of its run id, or the second where INFO is refused), its term and nonce (`-` once it was released), the last note and the one before. It goes eight days after its last use.
+//! was written, the lease's full duration in milliseconds, in which run of the server the last tenure was granted (2^48 and
+//! the first 48 bits of its run id, or the second where INFO is refused), its term and nonce (`-` once it was released), the
+//! last note and the one before. It goes eight days after its last use.
 //!
 //! A key that another program holds (a plain `SET NX PX`, with an expiry or without, a list, anything) counts as held.
 //! Leases expire by the server's clock. The servers must be told to evict nothing. A server that came back without its
