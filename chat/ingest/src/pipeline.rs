@@ -262,7 +262,8 @@ impl Pipeline {
                     decision = None;
                     // Where the store does not answer, the decision waits for it: asked again at the next turn.
                     if let Some(answer) = answer {
-                        let found = self.gaps.decide(tenure::now(), &answer, &self.sightings);
+                        let begun_by = |channel: &str| self.cover.begun_by(channel, self.first);
+                        let found = self.gaps.decide(tenure::now(), &answer, &self.sightings, begun_by);
                         self.add_gaps(tenure::now(), found);
                     }
                 }

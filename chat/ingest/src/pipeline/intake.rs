@@ -69,6 +69,15 @@ impl Pipeline {
         }
     }
 
+    /// A line that this instance has read was on the bus already, at this position: its testimony when this instance had
+    /// begun.
+    pub(super) fn sighted_before(&mut self, entry: &Entry, pos: u64) {
+        self.cover.sighted(&entry.message.channel, entry.read_at_ms, pos);
+        if entry.read_at_ms >= self.began_ms {
+            self.first = Some(self.first.map_or(pos, |first| first.min(pos)));
+        }
+    }
+
     /// From here on this instance reads a channel, or vouches for it again.
     pub(super) fn began(&mut self, at_ms: u64) {
         (self.began_ms, self.first) = (self.began_ms.max(at_ms), None);
@@ -100,7 +109,8 @@ impl Pipeline {
                 }
                 if self.is_leader() {
                     if let Some(interruption) = interruption {
-                        self.gaps.interrupted(now, interruption, self.clock_ahead());
+                        let line = self.sightings.known_by(interruption.from_ms);
+                        self.gaps.interrupted(now, interruption, self.clock_ahead(), line.map(|line| line.pos));
                     }
                     if let Some(covered) = self.awaiting.remove(&channel) {
                         self.gaps.taken_over(now, channel, covered, at_unix_ms, self.clock_ahead());

@@ -97,7 +97,12 @@ impl Pipeline {
                             }
                             tell_published(&message);
                         }
-                        Published::Duplicate(_) => self.snapshot.deduplicated += 1,
+                        Published::Duplicate(pos) => {
+                            self.snapshot.deduplicated += 1;
+                            if let Some(entry) = entry {
+                                self.sighted_before(&entry, pos);
+                            }
+                        }
                     }
                 }
                 Some(Err(Refusal::Fenced { seen })) => {
