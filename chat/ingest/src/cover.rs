@@ -154,6 +154,12 @@ impl Cover {
         self.channels.get(channel).and_then(|state| state.since_ms)
     }
 
+    /// The channels that the connection reads now.
+    pub fn read_by(&self, connection: u32) -> Vec<String> {
+        let read = self.channels.iter().filter(|(_, channel)| channel.connections.contains(&connection));
+        read.map(|(name, _)| name.clone()).collect()
+    }
+
     /// The channels.
     pub fn channels(&self) -> impl Iterator<Item = &str> {
         self.channels.keys().map(String::as_str)

@@ -237,7 +237,10 @@ impl Pipeline {
             // The branches take turns at random, so that none of them, however busy, keeps another waiting.
             tokio::select! {
                 command = commands.recv() => match command {
-                    None => return,
+                    None => {
+                        self.complaints.tell_all();
+                        return;
+                    }
                     Some(Command::Read(receiver)) => {
                         self.reading_began(now);
                         reader = Some(receiver);
@@ -249,6 +252,7 @@ impl Pipeline {
                     Some(outcome) => self.published(tenure::now(), outcome),
                     None => {
                         tracing::error!(component = "publisher", "the bus panicked: the pipeline ends");
+                        self.complaints.tell_all();
                         return;
                     }
                 },

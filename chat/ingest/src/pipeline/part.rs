@@ -133,6 +133,7 @@ impl Pipeline {
         self.finalizations.clear();
         let dropped = self.coverage.take_role(Role::Standby { observed }, None);
         self.dropped(now, &dropped);
+        self.complaints.tell_all();
         self.mandate = None;
         self.gaps.forget();
         self.awaiting.clear();
