@@ -81,8 +81,8 @@ impl Instance {
             ])
             .args(["--set", "irc_reconnect_max_ms=1000", "--log-format", "json"])
             .args(common.channels.iter().flat_map(|channel| ["--channel", channel]))
-            // Whatever happens to the demo, its instances end with it: this pipe ends then, and as groups of their own
-            // the system continues them should they be stopped at that moment.
+            // Whatever happens to the demo, its instances end with it: this pipe ends then, and they are continued should
+            // they be stopped at that moment.
             .env(crate::ingest::supervisor::TIED, "1")
             .process_group(0)
             .stdin(Stdio::piped())

@@ -54,7 +54,7 @@ async fn sixty_rooms_are_joined_within_the_budget() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_channel_that_waits_for_the_budget_is_told_of() {
     let mut fleet = Fleet::new(quick(2, 100.0), "2s").await;
-    fleet.extra = ["--join-budget", "1/60s"].map(str::to_owned).to_vec();
+    fleet.join_budget = "1/60s";
     let a = fleet.instance("a");
     until("one channel that waits", async || {
         let Some((503, ready)) = a.get("/readyz").await else { return false };
