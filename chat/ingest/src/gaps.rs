@@ -133,6 +133,11 @@ impl Gaps {
         }
     }
 
+    /// How many channels have an interval that is undecided.
+    pub fn undecided_channels(&self) -> usize {
+        self.undecided.len()
+    }
+
     /// What became of the lines that were forced out.
     pub fn fates(&self) -> Fates {
         self.fates

@@ -152,6 +152,12 @@ impl Instance {
         self.get("/readyz").await.is_ok_and(|ready| ready.get("status").and_then(Value::as_str) == Some("ready"))
     }
 
+    /// Whether it fulfils its role, and all that was read is known: nothing is left that only another instance can vouch for.
+    pub(crate) async fn is_settled(&self) -> bool {
+        let undecided = |vars: Value| vars.pointer("/ingest/undecided").and_then(Value::as_u64);
+        self.is_ready().await && self.vars().await.is_ok_and(|vars| undecided(vars) == Some(0))
+    }
+
     /// Its status: election and counters.
     async fn vars(&self) -> Result<Value> {
         self.get("/debug/vars").await

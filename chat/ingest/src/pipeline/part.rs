@@ -242,6 +242,7 @@ impl Pipeline {
             Lines::of(self.received, &[self.fates, self.coverage.fates(), self.gaps.fates()], held as u64);
         debug_assert!(self.snapshot.lines.add_up(), "{:?}", self.snapshot.lines);
         self.snapshot.ring_entries = self.coverage.ring().len();
+        self.snapshot.undecided = self.gaps.undecided_channels() + self.awaiting.len();
         self.snapshot.ring_bytes = self.coverage.ring().bytes();
         self.snapshot.covers_all = self.cover.all();
         self.snapshot.covers_any = self.cover.any();
