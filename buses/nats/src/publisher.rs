@@ -41,7 +41,7 @@ pub(crate) struct Publisher {
     prepared: bool,
     /// Each configured subject's stream, once it was found.
     streams: BTreeMap<String, Origin>,
-    /// Since when the stream's leader has met messages and not stored them.
+    /// Since when the stream's leader has met messages and not stored them, and nothing else has happened.
     held_up: Option<Instant>,
     /// How many attempts in a row nobody answered for.
     unserved: u32,
@@ -90,6 +90,7 @@ impl Publisher {
 
     /// Publishes the batch: one answer for each message. What the stream has lost of earlier ones comes first.
     pub(crate) async fn publish(&mut self, batch: &Batch<'_>, deadline: Instant) -> Result<Answers, Failure> {
+        self.held_up = None;
         self.make_good(batch, deadline).await?;
         let answers = self.take(batch, deadline).await?;
         self.note(batch, &answers);
@@ -188,6 +189,7 @@ impl Publisher {
         let config = Arc::clone(self.link.config());
         let stream = self.streams.get(batch.subject).cloned();
         let stream = stream.as_ref().map(Origin::name);
+        let unanswered = job.unanswered();
         let by = Acknowledger { stream, domain: config.domain.as_deref() };
         let result = job.run(&mut connection, by, deadline, SILENCE).await;
         let keep = match result.as_ref().map_err(|failure| failure.kind) {
@@ -214,15 +216,18 @@ impl Publisher {
             }
             Err(_) => false,
         };
+        let held_up = matches!(&result, Err(failure) if failure.kind == FailureKind::InProcess);
+        if !held_up || job.unanswered() < unanswered {
+            self.held_up = None;
+        }
         if keep {
             connection.valid_until(None);
-            let held_up = matches!(&result, Err(failure) if failure.kind == FailureKind::InProcess);
             if !held_up || self.bear_with_the_leader(&mut connection, stream, deadline).await {
                 self.idle = Some(connection);
             }
         }
         match &result {
-            Ok(()) => (self.unserved, self.held_up) = (0, None),
+            Ok(()) => self.unserved = 0,
             Err(failure) if !keep && failure.is_passing() => {
                 self.unserved = 0;
                 self.link.turn();

@@ -26,11 +26,16 @@ impl Complaints {
 
     /// Tells what has gathered, where the last warning is long enough ago.
     pub(crate) fn tell(&mut self, now: Time) {
-        if now >= self.not_before
-            && let Some((code, channel)) = self.last.take()
-        {
-            let count = std::mem::take(&mut self.count);
+        if now >= self.not_before && self.last.is_some() {
+            self.tell_all();
             self.not_before = now + PAUSE;
+        }
+    }
+
+    /// Tells what has gathered, however long ago the last warning is: nothing may come that would tell it later.
+    pub(crate) fn tell_all(&mut self) {
+        if let Some((code, channel)) = self.last.take() {
+            let count = std::mem::take(&mut self.count);
             tracing::warn!(component = "reader", errorCode = code, channel, count, "lines were refused");
         }
     }
@@ -59,6 +64,9 @@ mod tests {
         complaints.tell(at(5_999));
         assert_eq!(complaints.untold(), 999);
         complaints.tell(at(6_000));
+        assert_eq!(complaints.untold(), 0);
+        complaints.add(at(6_001), "no_channel", "c");
+        complaints.tell_all();
         assert_eq!(complaints.untold(), 0);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::note::{CoverNote, Span};
+use crate::note::{CoverNote, Covered, Held, Span};
 
 /// One interval of one channel, in Unix milliseconds, that this instance did not read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,6 +105,13 @@ impl Cover {
         self.channels.get(channel).filter(|state| state.since_ms.is_some()).and_then(|state| state.sighted)
     }
 
+    /// Where on the bus a line is that this instance has read itself since it has been reading the channel without
+    /// interruption: the first of the channel, or the `first` of any that it has read since it began with all.
+    pub fn begun_by(&self, channel: &str, first: Option<u64>) -> Option<u64> {
+        self.since_ms(channel)?;
+        [self.sighted_at(channel), first].into_iter().flatten().min()
+    }
+
     /// The reader has ended: every channel was read until its connections were last seen alive.
     pub fn ended(&mut self) {
         for state in self.channels.values_mut() {
@@ -147,6 +154,12 @@ impl Cover {
         self.channels.get(channel).and_then(|state| state.since_ms)
     }
 
+    /// The channels that the connection reads now.
+    pub fn read_by(&self, connection: u32) -> Vec<String> {
+        let read = self.channels.iter().filter(|(_, channel)| channel.connections.contains(&connection));
+        read.map(|(name, _)| name.clone()).collect()
+    }
+
     /// The channels.
     pub fn channels(&self) -> impl Iterator<Item = &str> {
         self.channels.keys().map(String::as_str)
@@ -156,7 +169,7 @@ impl Cover {
     /// answers for publication too; `pending` are channels whose earlier interval is still undecided.
     ///
     /// Channels share one span as far as that claims too little rather than too much; those that differ are exceptions.
-    pub fn note(&self, oldest_unpublished_ms: Option<u64>, pending: &BTreeMap<String, u64>) -> CoverNote {
+    pub fn note(&self, oldest_unpublished_ms: Option<u64>, pending: &BTreeMap<String, Covered>) -> CoverNote {
         let limit = oldest_unpublished_ms.map_or(u64::MAX, |at| at.saturating_sub(1));
         let spans: Vec<(&String, Span)> = self
             .channels
@@ -164,11 +177,15 @@ impl Cover {
             .map(|(name, state)| {
                 let alive = state.connections.iter().filter_map(|id| self.alive.get(id)).max().copied();
                 let read = state.lost.as_ref().map(|(lost, _)| *lost).or(alive).map(|at| at.min(limit));
-                let undecided = pending.get(name).copied();
+                let undecided = pending.get(name).map(|covered| covered.until_ms);
                 let until = [read, undecided].into_iter().flatten().min();
                 (name, Span { since: state.since_ms, until, held_back: undecided.is_some() })
             })
             .collect();
+        let held = pending.values().copied().reduce(Covered::and).map(|all| {
+            // What is read and not published yet is not accounted for by what is on the bus.
+            Held { ahead: all.ahead, pos: all.pos.filter(|_| all.until_ms <= limit) }
+        });
         // The span of the channels that are read now and have nothing behind them; latecomers are exceptions.
         let mut sinces: Vec<u64> =
             spans.iter().filter(|(name, _)| !pending.contains_key(*name)).filter_map(|(_, span)| span.since).collect();
@@ -184,20 +201,24 @@ impl Cover {
         };
         let except: BTreeMap<String, Span> =
             spans.iter().filter(|channel| !regular(channel)).map(|(name, span)| ((*name).clone(), *span)).collect();
-        if except.len() <= MOST_EXCEPTIONS {
-            return CoverNote { all, except, channels: self.named(), ..CoverNote::default() };
+        let channels = self.named();
+        let bytes = |names: &mut dyn Iterator<Item = &String>, each| names.map(|name| name.len() + each).sum::<usize>();
+        let room = MOST_BYTES - bytes(&mut channels.iter(), NAME_BYTES);
+        if except.len() <= MOST_EXCEPTIONS && bytes(&mut except.keys(), EXCEPTION_BYTES) <= room {
+            return CoverNote { all, except, channels, held, ..CoverNote::default() };
         }
         let every = |pick: fn(&Span) -> Option<u64>| spans.iter().filter_map(move |(_, span)| pick(span));
         // A channel that is not read must not seem read because most others are.
         let whole = spans.iter().all(|(_, span)| span.since.is_some());
         let since = every(|span| span.since).max().filter(|_| whole);
         let all = Span { since, until: every(|span| span.until).min(), held_back: !pending.is_empty() };
-        CoverNote { all, channels: self.named(), ..CoverNote::default() }
+        let held = held.map(|held| Held { pos: None, ..held });
+        CoverNote { all, channels, held, ..CoverNote::default() }
     }
 
     /// The channels by name, where a note has room for them.
     fn named(&self) -> Vec<String> {
-        let bytes: usize = self.channels.keys().map(|name| name.len() + 3).sum();
+        let bytes: usize = self.channels.keys().map(|name| name.len() + NAME_BYTES).sum();
         if bytes > MOST_NAME_BYTES { Vec::new() } else { self.channels.keys().cloned().collect() }
     }
 }
@@ -211,12 +232,17 @@ const MOST_EXCEPTIONS: usize = 100;
 /// The most bytes that a note spends on the names of its channels. A longer list is left out; two readers of different
 /// lists can then mistake each other's.
 const MOST_NAME_BYTES: usize = 8 * 1024;
+/// What a name takes beside itself, and what an exception does, at the most.
+const NAME_BYTES: usize = 3;
+const EXCEPTION_BYTES: usize = 80;
+/// The most bytes that names and exceptions take together: what a lease's note holds, without what else is in it.
+const MOST_BYTES: usize = 15 * 1024;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn pending() -> BTreeMap<String, u64> {
+    fn pending() -> BTreeMap<String, Covered> {
         BTreeMap::new()
     }
 
@@ -291,6 +317,23 @@ mod tests {
         assert_eq!(note.channel("c0").until, Some(1_000));
     }
 
+    /// Whatever the channels are called, and however many of them differ, a note fits into a lease.
+    #[test]
+    fn a_note_fits_into_a_lease() {
+        for (count, length) in [(100, 25), (280, 25), (290, 25), (1_000, 4), (2_000, 25)] {
+            let names: Vec<String> = (0..count).map(|n| format!("{n:0length$}")).collect();
+            let mut cover = Cover::new(names.iter().map(String::as_str));
+            let at = 1_700_000_000_000;
+            names.iter().for_each(|name| drop(cover.joined(1, name, at)));
+            let covered = Covered { until_ms: at, ahead: -60_000, pos: Some(u64::MAX) };
+            for pending in 0..=150.min(count) {
+                let pending = names[..pending].iter().map(|name| (name.clone(), covered)).collect();
+                let text = serde_json::to_string(&cover.note(None, &pending)).unwrap();
+                assert!(text.len() + 512 <= tenure_core::Note::MAX_BYTES, "{count}: {} bytes", text.len());
+            }
+        }
+    }
+
     /// What was let go unpublished, or not read because the reader ended, is not vouched for.
     #[test]
     fn coverage_ends_with_the_reader_and_begins_after_what_was_let_go() {
@@ -349,9 +392,12 @@ mod tests {
         cover.joined(1, "a", 100);
         cover.joined(1, "b", 100);
         cover.alive(1, 1_000);
-        let pending = BTreeMap::from([("b".to_owned(), 700)]);
+        let covered = Covered { until_ms: 700, ahead: 20_000, pos: Some(3) };
+        let pending = BTreeMap::from([("b".to_owned(), covered)]);
         let note = cover.note(None, &pending);
         assert_eq!(note.channel("a").until, Some(1_000));
-        assert_eq!(note.channel("b").until, Some(700));
+        assert_eq!(note.covered("b"), Some(covered), "whoever leads next knows as much of it");
+        let lags = cover.note(Some(600), &pending);
+        assert_eq!(lags.covered("b"), Some(Covered { until_ms: 599, pos: None, ..covered }));
     }
 }

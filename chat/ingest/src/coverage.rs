@@ -11,7 +11,7 @@ use tenure_bus::Message;
 use tenure_core::{Term, Time};
 use tenure_envelope::{EnvelopeId, Kind};
 
-use crate::ids::IdSet;
+use crate::ids::IdMap;
 use crate::lines::Fates;
 use crate::note::CoverNote;
 use crate::ring::{Entry, Inserted, Ring, RingLimits};
@@ -86,8 +86,9 @@ pub struct Coverage {
     seen: Seen,
     role: Role,
     counts: Counts,
-    /// Lines that were seen on the bus while they were on their way there: the answer says who has published them.
-    unanswered: IdSet,
+    /// Lines that were seen on the bus while they were on their way there: the answer says who has published them. With
+    /// each, whether an earlier attempt at it was not answered.
+    unanswered: IdMap<bool>,
     fates: Fates,
 }
 
@@ -103,7 +104,7 @@ impl Coverage {
             seen: Seen::new(SEEN),
             role: Role::Standby { observed: None },
             counts: Counts::default(),
-            unanswered: IdSet::default(),
+            unanswered: IdMap::default(),
             fates: Fates::default(),
         }
     }
@@ -225,11 +226,11 @@ impl Coverage {
     /// The id was seen on the bus. Answers what was held.
     pub fn appeared(&mut self, id: EnvelopeId) -> Option<Entry> {
         self.seen.insert(id);
-        let in_flight = self.ring.is_in_flight(&id);
+        let (in_flight, doubtful) = (self.ring.is_in_flight(&id), self.ring.is_doubtful(&id));
         let entry = self.ring.remove(id)?;
         self.counts.appeared += 1;
         match entry.standing.is_line() {
-            true if in_flight => drop(self.unanswered.insert(id)),
+            true if in_flight => drop(self.unanswered.insert(id, doubtful)),
             line => self.fates.known += u64::from(line),
         }
         Some(entry)
@@ -244,7 +245,7 @@ impl Coverage {
                 self.counts.appeared += 1;
                 entry.standing.is_line()
             }
-            None => self.unanswered.remove(&id),
+            None => self.unanswered.remove(&id).is_some(),
         };
         match stored {
             true => self.fates.published += u64::from(line),
@@ -256,7 +257,21 @@ impl Coverage {
     /// The message was not published; it goes out again, unless somebody else has published it.
     pub fn give_back(&mut self, id: EnvelopeId) {
         self.ring.give_back(id);
-        self.fates.known += u64::from(self.unanswered.remove(&id));
+        self.fates.known += u64::from(self.unanswered.remove(&id).is_some());
+    }
+
+    /// The bus has not answered the message, which may be there: it goes out again. Says whether it has been seen there.
+    pub fn give_back_in_doubt(&mut self, id: EnvelopeId) -> bool {
+        let appeared = self.unanswered.contains_key(&id);
+        self.ring.doubt(id);
+        self.give_back(id);
+        appeared
+    }
+
+    /// Whether it was given to the bus by this instance before, which did not answer: where it is there, this instance may
+    /// have published it. Not known any more once [`Coverage::acknowledged`] or [`Coverage::give_back`] was told.
+    pub fn may_have_published(&self, id: &EnvelopeId) -> bool {
+        self.ring.is_doubtful(id) || self.unanswered.get(id).copied().unwrap_or(false)
     }
 
     /// The bus refused the message; answers how often it did.
@@ -268,7 +283,7 @@ impl Coverage {
     pub fn give_up(&mut self, id: EnvelopeId, finalized: bool) -> Option<Entry> {
         self.seen.insert(id);
         let Some(entry) = self.ring.remove(id) else {
-            self.fates.known += u64::from(self.unanswered.remove(&id));
+            self.fates.known += u64::from(self.unanswered.remove(&id).is_some());
             return None;
         };
         let line = u64::from(entry.standing.is_line());
@@ -548,6 +563,30 @@ mod tests {
         assert_eq!((leader.held_lines(), leader.fates().known), (0, 5));
         leader.read(at(2), entry(3, 2));
         assert_eq!(leader.fates().known, 6);
+    }
+
+    /// A message whose acknowledgement was lost may be on the bus by this instance, whether that shows by its appearance or by
+    /// the answer to the next attempt; one that somebody else has published before is not.
+    #[test]
+    fn a_lost_acknowledgement_is_remembered() {
+        let id = |n| EnvelopeId([n; 16]);
+        let mut leader = coverage(true);
+        leader.take_role(Role::Leader { term: Some(term(7)) }, None);
+        (1..=5).for_each(|n| drop(leader.read(at(1), entry(n, 1))));
+        leader.hand_out(at(1)).unwrap();
+        assert!((1..=5).all(|n| !leader.may_have_published(&id(n))), "the first answers are on their way");
+        leader.appeared(id(5));
+        let appeared: Vec<u8> = [1, 2, 3, 5].into_iter().filter(|n| leader.give_back_in_doubt(id(*n))).collect();
+        assert_eq!(appeared, [5]);
+        leader.give_back(id(4));
+        let doubtful = |leader: &Coverage| (1..=5).filter(|n| leader.may_have_published(&id(*n))).collect::<Vec<u8>>();
+        assert_eq!(doubtful(&leader), [1, 2, 3]);
+        leader.hand_out(at(1)).unwrap();
+        leader.appeared(id(3));
+        assert_eq!(doubtful(&leader), [1, 2, 3], "the next attempt changes nothing");
+        (1..=4).for_each(|n| drop(leader.acknowledged(id(n), false)));
+        assert!(doubtful(&leader).is_empty());
+        assert_eq!((leader.held_lines(), leader.fates()), (0, Fates { known: 5, ..Fates::default() }));
     }
 
     /// On a bus that drops nothing, a standby never publishes, and a new leader leaves out what is known to be covered.

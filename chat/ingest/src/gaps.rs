@@ -39,22 +39,22 @@ pub struct Found {
     /// Its ends were named by clocks that are apart: it is longer than what is missing, which may be nothing.
     pub uncertain: bool,
     /// Until when all is known to have been read: where it begins, unless that is uncertain.
-    pub covered_ms: u64,
+    pub covered: Covered,
 }
 
 impl Found {
     /// A gap of one moment: of a line that was read at it.
     pub fn at(channel: String, at_ms: u64, reason: &str) -> Found {
         let reason = reason.to_owned();
-        Found { channel, from_ms: at_ms, until_ms: at_ms, reason, uncertain: false, covered_ms: at_ms }
+        Found { channel, from_ms: at_ms, until_ms: at_ms, reason, uncertain: false, covered: Covered::until(at_ms) }
     }
 
     /// The same where the clock that showed it is known to be so much ahead of the server's.
     pub fn by_a_clock_ahead(self, ahead: i64) -> Found {
-        let Found { from_ms, until_ms, uncertain, .. } = self;
+        let Found { from_ms, until_ms, uncertain, covered, .. } = self;
         let Interval { from_ms, until_ms, uncertain } =
             Interval { from_ms, until_ms, uncertain }.by_the_servers_clock(ahead, ahead);
-        Found { from_ms, until_ms, uncertain, ..self }
+        Found { from_ms, until_ms, uncertain, covered: Covered { ahead, ..covered }, ..self }
     }
 }
 
@@ -85,11 +85,10 @@ struct Undecided {
     /// What it will say.
     interval: Interval,
     /// Until when all is known to have been read, by whoever's clock.
-    covered_ms: u64,
-    /// Who vouches must have read from here to there, by the own clock.
+    covered: Covered,
+    /// Who vouches must have read from here to there, by the own clock; or from the line on that was on the bus when all
+    /// was still read.
     must_read: (u64, u64),
-    /// Or from this position of the bus on: the leader before had read that far.
-    from_pos: Option<u64>,
     reason: String,
     ask_at: Time,
     decide_at: Time,
@@ -97,24 +96,17 @@ struct Undecided {
 }
 
 impl Undecided {
-    fn new(
-        interval: Interval,
-        covered_ms: u64,
-        must_read: (u64, u64),
-        from_pos: Option<u64>,
-        reason: String,
-    ) -> Undecided {
+    fn new(interval: Interval, covered: Covered, must_read: (u64, u64), reason: String) -> Undecided {
         let (ask_at, decide_at, give_up_at) = (Time::ZERO, Time::ZERO, Time::ZERO);
-        Undecided { interval, covered_ms, must_read, from_pos, reason, ask_at, decide_at, give_up_at }
+        Undecided { interval, covered, must_read, reason, ask_at, decide_at, give_up_at }
     }
 
     /// Another one of the same channel is part of it.
     fn widen(&mut self, now: Time, other: &Undecided) {
         self.interval = self.interval.and(other.interval);
-        self.covered_ms = self.covered_ms.min(other.covered_ms);
-        self.must_read = (self.must_read.0.min(other.must_read.0), self.must_read.1.max(other.must_read.1));
         // By positions only where either can be told by them.
-        self.from_pos = self.from_pos.and_then(|pos| other.from_pos.map(|other| pos.min(other)));
+        self.covered = self.covered.and(other.covered);
+        self.must_read = (self.must_read.0.min(other.must_read.0), self.must_read.1.max(other.must_read.1));
         self.ask_at = now;
     }
 }
@@ -141,6 +133,11 @@ impl Gaps {
         }
     }
 
+    /// How many channels have an interval that is undecided.
+    pub fn undecided_channels(&self) -> usize {
+        self.undecided.len()
+    }
+
     /// What became of the lines that were forced out.
     pub fn fates(&self) -> Fates {
         self.fates
@@ -152,14 +149,14 @@ impl Gaps {
     }
 
     /// An interval that this instance did not read; both ends are of its own clock, which may have stepped back between
-    /// them, and is so much ahead of the server's.
-    pub fn interrupted(&mut self, now: Time, interruption: Interruption, ahead: i64) {
+    /// them, and is so much ahead of the server's. `pos` is a line that was on the bus before it.
+    pub fn interrupted(&mut self, now: Time, interruption: Interruption, ahead: i64, pos: Option<u64>) {
         let Interruption { channel, from_ms, until_ms, reason } = interruption;
         let interval = Interval::between(from_ms, until_ms);
-        let covered_ms = from_ms.min(until_ms);
+        let covered = Covered { until_ms: from_ms.min(until_ms), ahead, pos };
         let must_read = (interval.from_ms, until_ms);
         let interval = interval.by_the_servers_clock(ahead, ahead);
-        self.undecided(now, channel, Undecided::new(interval, covered_ms, must_read, None, reason));
+        self.undecided(now, channel, Undecided::new(interval, covered, must_read, reason));
     }
 
     /// The leader before had covered the channel until a moment of its clock, and this instance reads since `since_ms` of its
@@ -169,7 +166,7 @@ impl Gaps {
         let from_ms = interval.from_ms.min(since_ms).saturating_sub(apart_ms());
         let interval = interval.by_the_servers_clock(covered.ahead, ahead);
         let (must_read, reason) = ((from_ms, since_ms), NOT_COVERED.to_owned());
-        self.undecided(now, channel, Undecided::new(interval, covered.until_ms, must_read, covered.pos, reason));
+        self.undecided(now, channel, Undecided::new(interval, covered, must_read, reason));
     }
 
     fn undecided(&mut self, now: Time, channel: String, undecided: Undecided) {
@@ -184,17 +181,19 @@ impl Gaps {
         }
     }
 
-    /// The earliest start, by channel, of what is not on the bus as a gap yet: nobody may claim coverage beyond it.
-    pub fn pending(&self) -> BTreeMap<String, u64> {
-        let undecided = self.undecided.iter().map(|(channel, undecided)| (channel, undecided.covered_ms));
-        let announced = self.announced.values().map(|found| (&found.channel, found.covered_ms));
-        let forced_out = self.forced_out.values().map(|entry| (&entry.channel, entry.at_ms));
-        let overflowed = self.overflowed.iter().map(|(channel, (from_ms, _))| (channel, *from_ms));
-        let mut pending: BTreeMap<String, u64> = BTreeMap::new();
-        for (channel, from_ms) in undecided.chain(announced).chain(forced_out).chain(overflowed) {
+    /// The earliest start, by channel, of what is not on the bus as a gap yet: nobody may claim coverage beyond it. The own
+    /// clock is so much ahead of the server's.
+    pub fn pending(&self, ahead: i64) -> BTreeMap<String, Covered> {
+        let own = |until_ms| Covered { ahead, ..Covered::until(until_ms) };
+        let undecided = self.undecided.iter().map(|(channel, undecided)| (channel, undecided.covered));
+        let announced = self.announced.values().map(|found| (&found.channel, found.covered));
+        let forced_out = self.forced_out.values().map(|entry| (&entry.channel, own(entry.at_ms)));
+        let overflowed = self.overflowed.iter().map(|(channel, (from_ms, _))| (channel, own(*from_ms)));
+        let mut pending: BTreeMap<String, Covered> = BTreeMap::new();
+        for (channel, covered) in undecided.chain(announced).chain(forced_out).chain(overflowed) {
             match pending.get_mut(channel) {
-                Some(earliest) => *earliest = from_ms.min(*earliest),
-                None => drop(pending.insert(channel.clone(), from_ms)),
+                Some(earliest) => *earliest = earliest.and(covered),
+                None => drop(pending.insert(channel.clone(), covered)),
             }
         }
         pending
@@ -234,14 +233,26 @@ impl Gaps {
     /// Their clocks may show anything. What counts is what happened before what: a reader had been reading for as long as
     /// its note says before the note was there, and before a line was on the bus that it had read since; and the note was
     /// made after what `sightings` knows of the bus's position in it, and after one that others have followed.
-    pub fn decide(&mut self, now: Time, answer: &Answer, sightings: &Sightings) -> Vec<Found> {
+    ///
+    /// `begun_by` is where on the bus the first line of a channel is that this instance has read itself: it may have learned
+    /// only since it began to lead that it had read across the interval, for it sees the bus late.
+    pub fn decide(
+        &mut self,
+        now: Time,
+        answer: &Answer,
+        sightings: &Sightings,
+        begun_by: impl Fn(&str) -> Option<u64>,
+    ) -> Vec<Found> {
         let testimonies: Vec<Testimony<'_>> =
             answer.readers.iter().map(|(key, note)| self.hear(key, note, answer, sightings)).collect();
         self.witnesses.retain(|key, _| answer.readers.iter().any(|(reader, _)| reader == key));
         let mut found = Vec::new();
         self.undecided.retain(|channel, undecided| {
-            let (from_ms, until_ms) = undecided.must_read;
-            let began = |reader: &&Testimony<'_>| reader.began_by(channel, from_ms, undecided.from_pos);
+            let ((from_ms, until_ms), from_pos) = (undecided.must_read, undecided.covered.pos);
+            if begun_by(channel).is_some_and(|first| from_pos.is_some_and(|pos| first <= pos)) {
+                return false;
+            }
+            let began = |reader: &&Testimony<'_>| reader.began_by(channel, from_ms, from_pos);
             let mut readers = testimonies.iter().filter(began).peekable();
             let hopeful = readers.peek().is_some();
             if readers.any(|reader| reader.covers_to(channel, until_ms)) {
@@ -253,8 +264,8 @@ impl Gaps {
                 return true;
             }
             let Interval { from_ms, until_ms, uncertain } = undecided.interval;
-            let (channel, reason, covered_ms) = (channel.clone(), undecided.reason.clone(), undecided.covered_ms);
-            found.push(Found { channel, from_ms, until_ms, reason, uncertain, covered_ms });
+            let (channel, reason, covered) = (channel.clone(), undecided.reason.clone(), undecided.covered);
+            found.push(Found { channel, from_ms, until_ms, reason, uncertain, covered });
             false
         });
         found
@@ -384,6 +395,11 @@ mod tests {
         Sightings::default()
     }
 
+    /// The leader itself knows of no line that it has read.
+    fn unread(_: &str) -> Option<u64> {
+        None
+    }
+
     const LATER: Time = Time::from_millis(6_000);
     /// Before anything that these tests speak of.
     const LONG_AGO: u64 = 1_000_000;
@@ -392,13 +408,13 @@ mod tests {
     #[test]
     fn an_interval_that_nobody_read_is_a_gap() {
         let mut gaps = gaps();
-        gaps.interrupted(Time::ZERO, interruption(100, 200), 0);
-        assert_eq!(gaps.decide(Time::from_millis(10), &nobody(), &none()), []);
-        assert_eq!(gaps.pending().get("c"), Some(&100));
+        gaps.interrupted(Time::ZERO, interruption(100, 200), 0, None);
+        assert_eq!(gaps.decide(Time::from_millis(10), &nobody(), &none(), unread), []);
+        assert_eq!(gaps.pending(0)["c"].until_ms, 100);
         let newcomer = Other { ahead: 0, since: 150, pos: None };
-        let found = gaps.decide(LATER, &answer(900, vec![newcomer.note(890, 890)]), &none());
+        let found = gaps.decide(LATER, &answer(900, vec![newcomer.note(890, 890)]), &none(), unread);
         assert_eq!((found[0].from_ms, found[0].until_ms, found[0].uncertain), (100, 200, false));
-        assert!(gaps.pending().is_empty());
+        assert!(gaps.pending(0).is_empty());
     }
 
     /// A reader that began before the interval and says after its end that it covers it vouches for it, whatever its clock
@@ -409,26 +425,26 @@ mod tests {
         for ahead in [0, 4_000, -4_000, 20_000, -20_000, 900_000] {
             let mut gaps = gaps();
             let start = LONG_AGO + 10_000;
-            gaps.interrupted(Time::ZERO, interruption(start, start + 100), 0);
+            gaps.interrupted(Time::ZERO, interruption(start, start + 100), 0, None);
             let other = Other { ahead, since: LONG_AGO, pos: None };
             for turn in 0..6 {
                 let at = start + 200 + turn * 500;
                 let made = at - 100;
                 let due = Time::from_millis(turn * 500);
-                assert_eq!(gaps.decide(due, &answer(at, vec![other.note(made, made - 50)]), &none()), []);
+                assert_eq!(gaps.decide(due, &answer(at, vec![other.note(made, made - 50)]), &none(), unread), []);
                 // The first note may have been made before the interval, the next two have been on their way.
-                assert_eq!(gaps.pending().is_empty(), turn >= 3, "{ahead} ms ahead, turn {turn}");
+                assert_eq!(gaps.pending(0).is_empty(), turn >= 3, "{ahead} ms ahead, turn {turn}");
             }
 
-            gaps.interrupted(Time::ZERO, interruption(start, start + 100), 0);
+            gaps.interrupted(Time::ZERO, interruption(start, start + 100), 0, None);
             gaps.witnesses.clear();
             let mut sightings = none();
             sightings.add(7, start + 150, || start + 160);
             for (pos, vouches) in [(6, false), (7, true)] {
                 let other = Other { ahead, since: LONG_AGO, pos: Some(pos) };
                 let note = other.note(start + 400, start + 390);
-                assert_eq!(gaps.decide(Time::ZERO, &answer(start + 500, vec![note]), &sightings), []);
-                assert_eq!(gaps.pending().is_empty(), vouches, "{ahead} ms ahead, position {pos}");
+                assert_eq!(gaps.decide(Time::ZERO, &answer(start + 500, vec![note]), &sightings, unread), []);
+                assert_eq!(gaps.pending(0).is_empty(), vouches, "{ahead} ms ahead, position {pos}");
             }
         }
     }
@@ -444,13 +460,13 @@ mod tests {
             let mut sightings = none();
             sightings.add(5, start + 150, || start + 160);
             let mut gaps = gaps();
-            gaps.interrupted(Time::ZERO, interruption(start, start + 100), 0);
+            gaps.interrupted(Time::ZERO, interruption(start, start + 100), 0, None);
             for turn in 0..80 {
                 let at = start + 200 + turn * 500;
                 // The one has lost its connection too: its notes go on, but what they cover does not.
                 let notes = vec![newcomer.note(at - 100, at - 150), silent.note(at - 100, start)];
                 let due = Time::from_millis(turn * 500);
-                let found = gaps.decide(due, &answer(at, notes), &sightings);
+                let found = gaps.decide(due, &answer(at, notes), &sightings, unread);
                 assert_eq!(found.len(), usize::from(turn == 50), "{ahead} ms ahead, turn {turn}");
             }
         }
@@ -466,12 +482,12 @@ mod tests {
             sightings.add(3, LONG_AGO + 9_900, || LONG_AGO + known_at);
             sightings.add(7, start + 150, || start + 160);
             let mut gaps = gaps();
-            gaps.interrupted(Time::ZERO, interruption(start, start + 100), 0);
+            gaps.interrupted(Time::ZERO, interruption(start, start + 100), 0, None);
             let other = Other { ahead: -20_000, since: start - 50, pos: Some(7) };
             // What it says of time is too late to tell.
             let note = CoverNote { first: Some(3), ..other.note(start + 400, start + 390) };
-            assert_eq!(gaps.decide(Time::ZERO, &answer(start + 500, vec![note]), &sightings), []);
-            assert_eq!(gaps.pending().is_empty(), vouches, "known at {known_at}");
+            assert_eq!(gaps.decide(Time::ZERO, &answer(start + 500, vec![note]), &sightings, unread), []);
+            assert_eq!(gaps.pending(0).is_empty(), vouches, "known at {known_at}");
         }
     }
 
@@ -489,8 +505,8 @@ mod tests {
                 gaps.taken_over(Time::ZERO, "c".into(), covered, start + 100, 0);
                 let other = Other { ahead, since: start - 50, pos: Some(7) };
                 let note = CoverNote { first: Some(3), ..other.note(start + 400, start + 390) };
-                assert_eq!(gaps.decide(Time::ZERO, &answer(start + 500, vec![note]), &sightings), []);
-                assert_eq!(gaps.pending().is_empty(), vouches, "{ahead} ms ahead, {covered_pos:?}");
+                assert_eq!(gaps.decide(Time::ZERO, &answer(start + 500, vec![note]), &sightings, unread), []);
+                assert_eq!(gaps.pending(0).is_empty(), vouches, "{ahead} ms ahead, {covered_pos:?}");
             }
         }
     }
@@ -509,10 +525,10 @@ mod tests {
                 let shown = ended.checked_add_signed(ahead).unwrap();
                 let covered = Covered { until_ms: shown, ahead: 0, pos: None };
                 gaps.taken_over(Time::ZERO, "c".into(), covered, begun, 0);
-                let found = gaps.decide(LATER, &nobody(), &none()).remove(0);
+                let found = gaps.decide(LATER, &nobody(), &none(), unread).remove(0);
                 assert!(found.from_ms <= found.until_ms);
                 assert_eq!(found.uncertain, shown > begun);
-                assert_eq!(found.covered_ms, shown, "the next leader begins where this one did");
+                assert_eq!(found.covered.until_ms, shown, "the next leader begins where this one did");
                 if found.uncertain {
                     // By ours, and by the other one's.
                     for (from, until) in [(ended, begun), (shown, begun.checked_add_signed(ahead).unwrap())] {
@@ -536,8 +552,8 @@ mod tests {
             let covered = Covered { until_ms: by(first, ended), ahead: first, pos: None };
             gaps.taken_over(Time::ZERO, "c".into(), covered, by(second, begun), second);
             let own = Interruption { channel: "d".into(), ..interruption(by(second, ended), by(second, begun)) };
-            gaps.interrupted(Time::ZERO, own, second);
-            for found in gaps.decide(LATER, &nobody(), &none()) {
+            gaps.interrupted(Time::ZERO, own, second, None);
+            for found in gaps.decide(LATER, &nobody(), &none(), unread) {
                 assert!(found.from_ms <= ended && begun <= found.until_ms, "{first} {second} {found:?}");
                 assert!(found.until_ms - found.from_ms <= 60_000 + 40_000);
             }
@@ -548,21 +564,21 @@ mod tests {
     #[test]
     fn a_found_gap_is_pending_until_it_is_on_the_bus() {
         let mut gaps = gaps();
-        gaps.interrupted(Time::ZERO, interruption(100, 200), 0);
-        let found = gaps.decide(LATER, &nobody(), &none()).remove(0);
+        gaps.interrupted(Time::ZERO, interruption(100, 200), 0, None);
+        let found = gaps.decide(LATER, &nobody(), &none(), unread).remove(0);
         gaps.announced(EnvelopeId([1; 16]), found);
-        assert_eq!(gaps.pending().get("c"), Some(&100));
+        assert_eq!(gaps.pending(0)["c"].until_ms, 100);
         gaps.appeared(&EnvelopeId([1; 16]));
-        assert!(gaps.pending().is_empty());
+        assert!(gaps.pending(0).is_empty());
     }
 
     /// A channel that comes and goes is decided for all the same.
     #[test]
     fn further_interruptions_do_not_put_the_decision_off() {
         let mut gaps = gaps();
-        gaps.interrupted(Time::ZERO, interruption(100, 200), 0);
-        gaps.interrupted(Time::from_millis(4_000), interruption(4_000, 4_100), 0);
-        let found = gaps.decide(Time::from_millis(5_000), &nobody(), &none());
+        gaps.interrupted(Time::ZERO, interruption(100, 200), 0, None);
+        gaps.interrupted(Time::from_millis(4_000), interruption(4_000, 4_100), 0, None);
+        let found = gaps.decide(Time::from_millis(5_000), &nobody(), &none(), unread);
         assert_eq!((found[0].from_ms, found[0].until_ms), (100, 4_100));
     }
 
@@ -584,7 +600,7 @@ mod tests {
         let mut gaps = gaps();
         gaps.forced_out(vec![entry(1, 10), entry(2, 20), entry(3, 30)]);
         gaps.appeared(&EnvelopeId([3; 16]));
-        assert_eq!(gaps.pending().get("c"), Some(&10), "nobody may claim coverage beyond it");
+        assert_eq!(gaps.pending(0)["c"].until_ms, 10, "nobody may claim coverage beyond it");
         assert_eq!(gaps.take_overflow(LATER), [], "the bus takes nothing yet");
         gaps.bus_works(Time::ZERO);
         assert_eq!(gaps.take_overflow(Time::from_millis(4_000)), [], "another instance may publish it");

@@ -24,7 +24,7 @@ pub struct CoverNote {
     /// How far the bus had come by then, as far as its writer knew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pos: Option<u64>,
-    /// The last line that its writer read in the time that it covers and knows on the bus.
+    /// The last line that its writer has read and knew on the bus in the time that it covers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<Line>,
     /// By how much its clock is ahead of the server's, where that is known to be much; negative where it is behind.
@@ -33,6 +33,20 @@ pub struct CoverNote {
     /// Where on the bus the first line is that its writer read after it had begun with the last of its channels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first: Option<u64>,
+    /// What holds of all moments that are held back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
+}
+
+/// What is known of moments that are held back, whoever named them first: it must outlive any number of leaders.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// By how much the clocks that showed them are ahead of the server's, at the most, in milliseconds.
+    #[serde(default)]
+    pub ahead: i64,
+    /// A line that was on the bus by each of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pos: Option<u64>,
 }
 
 /// Until when a leader has covered a channel.
@@ -42,8 +56,24 @@ pub struct Covered {
     pub until_ms: u64,
     /// By how much that is known to be ahead of the server's, in milliseconds.
     pub ahead: i64,
-    /// A line on the bus that it had read by then.
+    /// A line that was on the bus by then.
     pub pos: Option<u64>,
+}
+
+impl Covered {
+    /// What is known of a moment by the own clock, and nothing else.
+    pub fn until(until_ms: u64) -> Covered {
+        Covered { until_ms, ahead: 0, pos: None }
+    }
+
+    /// What holds for both.
+    pub fn and(self, other: Covered) -> Covered {
+        Covered {
+            until_ms: self.until_ms.min(other.until_ms),
+            ahead: self.ahead.max(other.ahead),
+            pos: self.pos.and_then(|pos| other.pos.map(|other| pos.min(other))),
+        }
+    }
 }
 
 /// A line on the bus.
@@ -51,8 +81,8 @@ pub struct Covered {
 pub struct Line {
     /// Where it is there.
     pub pos: u64,
-    /// When it was read, in Unix milliseconds.
-    pub read_at: u64,
+    /// By when it was, in Unix milliseconds.
+    pub known_at: u64,
 }
 
 /// Since when, and until when, something was covered, in Unix milliseconds.
@@ -80,17 +110,19 @@ impl CoverNote {
         self.all.until.is_some() || self.except.values().any(|span| span.until.is_some())
     }
 
-    /// Where on the bus a line is that was read in the time that is covered of this channel.
+    /// Where on the bus a line is that was there in the time that is covered of this channel.
     fn covered_pos(&self, channel: &str) -> Option<u64> {
         let span = self.channel(channel);
-        let within = |line: &Line| !span.held_back && span.until.is_some_and(|until| line.read_at <= until);
-        self.last.filter(within).map(|line| line.pos)
+        if span.held_back {
+            return self.held.and_then(|held| held.pos);
+        }
+        self.last.filter(|line| span.until.is_some_and(|until| line.known_at <= until)).map(|line| line.pos)
     }
 
     /// What holds of the time until which the channel is covered; `None` where it never was.
     pub fn covered(&self, channel: &str) -> Option<Covered> {
         let span = self.channel(channel);
-        let ahead = self.ahead.filter(|_| !span.held_back).unwrap_or(0);
+        let ahead = if span.held_back { self.held.map(|held| held.ahead) } else { self.ahead }.unwrap_or(0);
         span.until.map(|until_ms| Covered { until_ms, ahead, pos: self.covered_pos(channel) })
     }
 
@@ -140,19 +172,22 @@ mod tests {
         assert_eq!((old.began_by("c", 5_000), old.covered_to("c", 5_000)), (None, None), "it tells no span");
     }
 
-    /// A line that was read while a channel was covered tells of that channel, and of none that was lost before it, or whose
-    /// moment may be of another clock.
+    /// A line that was on the bus while a channel was covered tells of that channel, and of none that was lost before it, or
+    /// whose moment may be of another clock.
     #[test]
-    fn a_line_tells_of_what_was_covered_when_it_was_read() {
+    fn a_line_tells_of_what_was_covered_when_it_was_there() {
         let span = |until, held_back| Span { since: None, until: Some(until), held_back };
         let except = [("a", span(500, false)), ("lost", span(300, false)), ("held", span(900, true))];
         let except = except.map(|(name, span)| (name.to_owned(), span)).into();
-        let mut note = CoverNote { except, last: Some(Line { pos: 7, read_at: 450 }), ..CoverNote::default() };
+        let mut note = CoverNote { except, last: Some(Line { pos: 7, known_at: 450 }), ..CoverNote::default() };
         assert_eq!(note.covered_until(), Some(500));
         let told = ["a", "lost", "held", "other"].map(|channel| note.covered_pos(channel));
         assert_eq!(told, [Some(7), None, None, None]);
         note.all = span(400, false);
         assert_eq!(note.covered_until(), Some(400));
+        // What is held back keeps what is known of it.
+        (note.ahead, note.held) = (Some(1), Some(Held { ahead: 20_000, pos: Some(3) }));
+        assert_eq!(note.covered("held"), Some(Covered { until_ms: 900, ahead: 20_000, pos: Some(3) }));
     }
 
     /// A note says nothing of channels that it does not name, and reads back as it was written.

@@ -237,7 +237,10 @@ impl Pipeline {
             // The branches take turns at random, so that none of them, however busy, keeps another waiting.
             tokio::select! {
                 command = commands.recv() => match command {
-                    None => return,
+                    None => {
+                        self.complaints.tell_all();
+                        return;
+                    }
                     Some(Command::Read(receiver)) => {
                         self.reading_began(now);
                         reader = Some(receiver);
@@ -249,6 +252,7 @@ impl Pipeline {
                     Some(outcome) => self.published(tenure::now(), outcome),
                     None => {
                         tracing::error!(component = "publisher", "the bus panicked: the pipeline ends");
+                        self.complaints.tell_all();
                         return;
                     }
                 },
@@ -262,7 +266,8 @@ impl Pipeline {
                     decision = None;
                     // Where the store does not answer, the decision waits for it: asked again at the next turn.
                     if let Some(answer) = answer {
-                        let found = self.gaps.decide(tenure::now(), &answer, &self.sightings);
+                        let begun_by = |channel: &str| self.cover.begun_by(channel, self.first);
+                        let found = self.gaps.decide(tenure::now(), &answer, &self.sightings, begun_by);
                         self.add_gaps(tenure::now(), found);
                     }
                 }

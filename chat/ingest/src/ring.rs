@@ -82,6 +82,8 @@ pub struct Ring {
 struct Slot {
     entry: Entry,
     in_flight: bool,
+    /// It was given to the bus, which may have taken it: no answer came.
+    doubtful: bool,
     refused: u32,
 }
 
@@ -127,7 +129,7 @@ impl Ring {
         self.next += 1;
         self.bytes += cost(&entry);
         self.lines += usize::from(entry.standing.is_line());
-        self.entries.insert(at, Slot { entry, in_flight: false, refused: 0 });
+        self.entries.insert(at, Slot { entry, in_flight: false, doubtful: false, refused: 0 });
         Inserted::New
     }
 
@@ -192,7 +194,7 @@ impl Ring {
     /// Takes everything back that is in flight: nobody waits for its answer any more.
     pub fn give_back_all(&mut self) {
         for slot in self.entries.values_mut() {
-            slot.in_flight = false;
+            slot.doubtful |= std::mem::take(&mut slot.in_flight);
         }
         self.in_flight = 0;
     }
@@ -205,6 +207,18 @@ impl Ring {
     /// Whether the entry with this id was handed out and not answered yet.
     pub fn is_in_flight(&self, id: &EnvelopeId) -> bool {
         self.by_id.get(id).and_then(|at| self.entries.get(at)).is_some_and(|slot| slot.in_flight)
+    }
+
+    /// The bus was given the entry with this id, and has not answered.
+    pub fn doubt(&mut self, id: EnvelopeId) {
+        if let Some(slot) = self.by_id.get(&id).and_then(|at| self.entries.get_mut(at)) {
+            slot.doubtful = true;
+        }
+    }
+
+    /// Whether the bus was given the entry with this id before, and did not answer.
+    pub fn is_doubtful(&self, id: &EnvelopeId) -> bool {
+        self.by_id.get(id).and_then(|at| self.entries.get(at)).is_some_and(|slot| slot.doubtful)
     }
 
     /// Counts one more refusal of this entry by the bus; answers how many there were.

@@ -42,10 +42,10 @@ impl Sightings {
         self.seen.push_back(Sighting { pos, read_at_ms, known_at_ms: now_ms() });
     }
 
-    /// The last known line that was read by then.
-    pub fn read_by(&self, ms: u64) -> Option<Line> {
-        let seen = self.seen.iter().rev().find(|seen| seen.read_at_ms <= ms)?;
-        Some(Line { pos: seen.pos, read_at: seen.read_at_ms })
+    /// The last line that was known on the bus by then.
+    pub fn known_by(&self, ms: u64) -> Option<Line> {
+        let seen = self.seen.iter().rev().find(|seen| seen.known_at_ms <= ms)?;
+        Some(Line { pos: seen.pos, known_at: seen.known_at_ms })
     }
 
     /// The last known moment before which the bus had not come to this position.
@@ -82,8 +82,8 @@ mod tests {
         assert_eq!(before, [None, Some(1_000), Some(1_000), Some(1_250), Some(1_250), Some(2_000), Some(2_000)]);
         let by = [9, 10, 11, 12, 19, 20, 99].map(|pos| sightings.by(pos));
         assert_eq!(by, [Some(1_040), Some(1_040), Some(1_290), Some(1_290), Some(2_040), Some(2_040), None]);
-        let read = [999, 1_000, 1_249, 1_250, 9_999].map(|ms| sightings.read_by(ms).map(|line| line.pos));
-        assert_eq!(read, [None, Some(10), Some(10), Some(12), Some(20)]);
+        let known = [1_039, 1_040, 1_289, 1_290, 9_999].map(|ms| sightings.known_by(ms).map(|line| line.pos));
+        assert_eq!(known, [None, Some(10), Some(10), Some(12), Some(20)]);
         sightings.add(3, 3_000, || 3_010);
         assert_eq!((sightings.before(2), sightings.before(99)), (None, Some(3_000)));
         for n in 4..10_000 {

@@ -22,6 +22,8 @@ pub struct Snapshot {
     pub repaired: u64,
     /// Gap envelopes that this instance made.
     pub gaps: u64,
+    /// Channels of which it is not decided yet whether somebody has read an interval: who could say so must not go now.
+    pub undecided: usize,
     /// Entries that the ring's limits forced out.
     pub forced_out: u64,
     /// Batches that the fence refused.

@@ -131,8 +131,8 @@ impl Link {
         }
     }
 
-    /// A server that ends a connection while logins or JOINs are unanswered may have done so for its budget: then those
-    /// that follow are made more slowly.
+    /// A server that closes a connection while logins or JOINs are unanswered may have done so for its budget: then those
+    /// that follow are made more slowly. A connection that breaks says nothing of the server's mind.
     fn mind_budgets(&self, reason: &LostReason) {
         let now = self.shared.clock.now();
         let (logs_in, joins) = (self.logs_in(), self.connection.awaited() > 0);
@@ -140,8 +140,8 @@ impl Link {
             LostReason::LoginFailed(LoginFailure::TooFast) => self.login.overrun(),
             LostReason::TooFast if logs_in => self.login.overrun(),
             LostReason::TooFast if joins => self.shared.budgets.joins().overrun(now),
-            LostReason::ServerClosed | LostReason::Network(_) if logs_in && self.login.closed() => {}
-            LostReason::ServerClosed | LostReason::Network(_) if joins && self.shared.budgets.joins().closed(now) => {}
+            LostReason::ServerClosed if logs_in && self.login.closed() => {}
+            LostReason::ServerClosed if joins && self.shared.budgets.joins().closed(now) => {}
             _ => return,
         }
         self.goes_slower(reason.code());

@@ -81,8 +81,8 @@ impl Instance {
             ])
             .args(["--set", "irc_reconnect_max_ms=1000", "--log-format", "json"])
             .args(common.channels.iter().flat_map(|channel| ["--channel", channel]))
-            // Whatever happens to the demo, its instances end with it: this pipe ends then, and as groups of their own
-            // the system continues them should they be stopped at that moment.
+            // Whatever happens to the demo, its instances end with it: this pipe ends then, and they are continued should
+            // they be stopped at that moment.
             .env(crate::ingest::supervisor::TIED, "1")
             .process_group(0)
             .stdin(Stdio::piped())
@@ -150,6 +150,12 @@ impl Instance {
     /// Whether it fulfils its role.
     pub(crate) async fn is_ready(&self) -> bool {
         self.get("/readyz").await.is_ok_and(|ready| ready.get("status").and_then(Value::as_str) == Some("ready"))
+    }
+
+    /// Whether it fulfils its role, and all that was read is known: nothing is left that only another instance can vouch for.
+    pub(crate) async fn is_settled(&self) -> bool {
+        let undecided = |vars: Value| vars.pointer("/ingest/undecided").and_then(Value::as_u64);
+        self.is_ready().await && self.vars().await.is_ok_and(|vars| undecided(vars) == Some(0))
     }
 
     /// Its status: election and counters.

@@ -206,13 +206,14 @@ impl Stage {
         Ok(())
     }
 
-    /// Waits until every instance fulfils its role and somebody leads.
+    /// Waits until every instance fulfils its role, somebody leads, and nothing is undecided: a fleet that is restarted faster
+    /// than it can tell what was read reports a gap where there may be none.
     pub(crate) async fn all_ready(&self) -> Result<()> {
         let give_up = tenure::now() + Duration::from_secs(30);
         loop {
             let mut ready = self.leaders.now().leader.is_some();
             for instance in &self.instances {
-                ready = ready && instance.is_ready().await;
+                ready = ready && instance.is_settled().await;
             }
             if ready {
                 return Ok(());

@@ -1,5 +1,6 @@
 //! Endpoints for operators: health, readiness, status, metrics. They answer before anything else is started.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
@@ -81,11 +82,18 @@ async fn readyz(State(site): State<Site>) -> Response {
     (code, Json(body)).into_response()
 }
 
-/// The channels that could not be joined, and why.
+/// The channels that could not be joined, and why; those that wait while nothing is left of the JOIN budget among them.
 fn channels(view: &View) -> Vec<Value> {
     let Some(reader) = view.reader() else { return Vec::new() };
-    let failed = reader.failed_channels().into_iter();
-    failed.map(|(channel, verdict)| json!({ "channel": channel, "reason": verdict.code() })).collect()
+    let mut reasons: BTreeMap<&str, &str> = BTreeMap::new();
+    let is_up = reader.connections.iter().any(|connection| connection.state == ConnectionState::Up);
+    if is_up && reader.budgets.iter().any(|budget| budget.bucket == "join" && budget.left == 0) {
+        let joined = reader.joined_channels();
+        let waiting = view.config().reader.channels.iter().filter(|channel| !joined.contains(channel));
+        reasons.extend(waiting.map(|channel| (channel.as_str(), "join_budget")));
+    }
+    reasons.extend(reader.failed_channels().into_iter().map(|(channel, verdict)| (channel, verdict.code())));
+    reasons.iter().map(|(channel, reason)| json!({ "channel": channel, "reason": reason })).collect()
 }
 
 fn role(view: &View) -> (&'static str, bool) {

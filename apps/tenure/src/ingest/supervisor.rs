@@ -181,6 +181,9 @@ fn last_code(status: ExitStatus) -> u8 {
 fn parent_gone() -> Result<CancellationToken> {
     let gone = CancellationToken::new();
     if std::env::var_os(TIED).is_some() {
+        // Should it be stopped by then, it goes on to see the end. The kernel does so for process groups that are orphaned,
+        // which in a container, where process 1 may be of this session, they are not.
+        rustix::process::set_parent_process_death_signal(Some(Signal::CONT)).context("cannot follow the parent")?;
         let gone = gone.clone();
         let watch = move || {
             super::worker::wait_for_the_end_of_stdin();

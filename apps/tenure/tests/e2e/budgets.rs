@@ -6,6 +6,8 @@ use tenure_twitch::{Reader, ReaderConfig, ReaderEvent};
 use tenure_twitch_sim::{Budget, Sim, SimConfig};
 use tokio::task::JoinSet;
 
+use crate::fleet::{Fleet, quick, until};
+
 /// 60 rooms on three connections, at Twitch's own 20 JOINs in 10 s over all of them, twenty times at once so that none of
 /// them has the machine for itself: not one connection is closed, and every room is joined in little more time than the
 /// budget asks for.
@@ -46,4 +48,19 @@ async fn sixty_rooms_are_joined_within_the_budget() {
         });
     }
     tokio::time::timeout(Duration::from_secs(120), runs.join_all()).await.unwrap();
+}
+
+/// A channel that waits for the budget of JOINs is told of with that reason, and the one that was asked for is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_that_waits_for_the_budget_is_told_of() {
+    let mut fleet = Fleet::new(quick(2, 100.0), "2s").await;
+    fleet.join_budget = "1/60s";
+    let a = fleet.instance("a");
+    until("one channel that waits", async || {
+        let Some((503, ready)) = a.get("/readyz").await else { return false };
+        // Before anything is started there are none.
+        let channels = ready["channels"].as_array().cloned().unwrap_or_default();
+        matches!(&channels[..], [channel] if channel["reason"] == "join_budget")
+    })
+    .await;
 }

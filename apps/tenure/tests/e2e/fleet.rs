@@ -60,6 +60,7 @@ pub(crate) struct Fleet {
     pub(crate) sim: Sim,
     pub(crate) channels: Vec<String>,
     pub(crate) ttl: &'static str,
+    pub(crate) join_budget: &'static str,
     pub(crate) extra: Vec<String>,
     /// Where instances find the chat, where it is not the simulator's plain port.
     pub(crate) irc: Option<String>,
@@ -81,7 +82,8 @@ impl Fleet {
         let channels = sim.channels.clone();
         let sim = Sim::start(sim).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
-        Fleet { folder, sim, channels, ttl, extra: Vec::new(), irc: None, store: None, nats: None }
+        let join_budget = "1000/10s";
+        Fleet { folder, sim, channels, ttl, join_budget, extra: Vec::new(), irc: None, store: None, nats: None }
     }
 
     pub(crate) fn store_url(&self) -> String {
@@ -115,7 +117,7 @@ impl Fleet {
             .args(["ingest", "--instance", name, "--store", &self.store_url()])
             .args(["--bus", &self.bus_url()])
             .args(["--irc-url", &irc, "--ttl", self.ttl])
-            .args(["--http", &http.to_string(), "--log-format", "json", "--join-budget", "1000/10s"])
+            .args(["--http", &http.to_string(), "--log-format", "json", "--join-budget", self.join_budget])
             .args(["--set", "irc_reconnect_initial_ms=100", "--set", "irc_reconnect_max_ms=500"])
             .args(self.channels.iter().flat_map(|channel| ["--channel", channel]))
             .args(&self.extra)

@@ -7,6 +7,7 @@ use tenure_envelope::{Identity, Kind, channel_of};
 use tenure_twitch::{ParseError, ReaderEvent};
 
 use super::Pipeline;
+use super::outflow::tell_published;
 use crate::cover::Cover;
 use crate::coverage::CoverageConfig;
 use crate::follower::Following;
@@ -50,7 +51,12 @@ impl Pipeline {
 
     /// A message is on the bus, whoever put it there.
     pub(super) fn appeared(&mut self, followed: &Followed) {
+        let in_flight = self.coverage.ring().is_in_flight(&followed.id);
+        let doubtful = !in_flight && self.coverage.may_have_published(&followed.id);
         if let Some(entry) = self.coverage.appeared(followed.id) {
+            if doubtful {
+                tell_published(&entry.message);
+            }
             self.sighted(&entry, followed.pos);
             self.cover.sighted(&entry.message.channel, entry.read_at_ms, followed.pos);
         }
@@ -69,6 +75,15 @@ impl Pipeline {
         }
     }
 
+    /// A line that this instance has read was on the bus already, at this position: its testimony when this instance had
+    /// begun.
+    pub(super) fn sighted_before(&mut self, entry: &Entry, pos: u64) {
+        self.cover.sighted(&entry.message.channel, entry.read_at_ms, pos);
+        if entry.read_at_ms >= self.began_ms {
+            self.first = Some(self.first.map_or(pos, |first| first.min(pos)));
+        }
+    }
+
     /// From here on this instance reads a channel, or vouches for it again.
     pub(super) fn began(&mut self, at_ms: u64) {
         (self.began_ms, self.first) = (self.began_ms.max(at_ms), None);
@@ -82,7 +97,7 @@ impl Pipeline {
             }
             ReaderEvent::TooLong { connection, beginning, received_at_unix_ms } => {
                 self.cover.alive(connection, received_at_unix_ms);
-                self.too_long(now, &beginning, received_at_unix_ms);
+                self.too_long(now, connection, &beginning, received_at_unix_ms);
             }
             ReaderEvent::NoMessage { error, .. } => {
                 self.received += 1;
@@ -100,7 +115,8 @@ impl Pipeline {
                 }
                 if self.is_leader() {
                     if let Some(interruption) = interruption {
-                        self.gaps.interrupted(now, interruption, self.clock_ahead());
+                        let line = self.sightings.known_by(interruption.from_ms);
+                        self.gaps.interrupted(now, interruption, self.clock_ahead(), line.map(|line| line.pos));
                     }
                     if let Some(covered) = self.awaiting.remove(&channel) {
                         self.gaps.taken_over(now, channel, covered, at_unix_ms, self.clock_ahead());
@@ -169,10 +185,25 @@ impl Pipeline {
     }
 
     /// A line that no client could take. Where it was chat, that is a gap at the moment when it was sent, which is the same
-    /// for every reader; where it does not say when that was, the leader's alone.
-    fn too_long(&mut self, now: Time, beginning: &[u8], received_at_ms: u64) {
+    /// for every reader; where it does not say when that was, the leader's alone. Where its beginning does not tell what it
+    /// is, it may have been chat of any of the connection's channels.
+    fn too_long(&mut self, now: Time, connection: u32, beginning: &[u8], received_at_ms: u64) {
         self.received += 1;
         let parsed = tenure_irc::parse(beginning).ok();
+        let channels = self.cover.read_by(connection);
+        if parsed.is_none() && !channels.is_empty() {
+            self.complaints.add(now, LINE_TOO_LONG, "");
+            self.fates.gap += 1;
+            for channel in channels {
+                if self.is_leader() {
+                    let found = Found::at(channel, received_at_ms, LINE_TOO_LONG).by_a_clock_ahead(self.clock_ahead());
+                    self.add_gap(now, found, Standing::Gap, received_at_ms);
+                } else {
+                    self.vouches_after(&channel, received_at_ms);
+                }
+            }
+            return;
+        }
         let chat = parsed.filter(|line| Kind::of(line).is_some_and(|kind| kind != Kind::Room));
         let channel = chat.as_ref().map(channel_of).unwrap_or_default().into_owned();
         let Some(chat) = chat.filter(|_| !channel.is_empty()) else {

@@ -63,9 +63,7 @@ impl Pipeline {
         match outcome {
             Outcome::Published { handout, result: Ok(answers) } => self.answered(now, handout, answers),
             Outcome::Published { handout, result: Err(error) } => {
-                for message in &handout.messages {
-                    self.coverage.give_back(message.id);
-                }
+                handout.messages.iter().for_each(|message| self.unanswered(message));
                 self.unreachable(now, &error);
             }
             Outcome::Finalized { finalization, result: Ok(answer) } => self.finalized(now, finalization, answer),
@@ -86,6 +84,7 @@ impl Pipeline {
                     taken = true;
                     self.snapshot.last_error = None;
                     self.retries.succeeded();
+                    let before = self.coverage.may_have_published(&message.id);
                     let entry = self.coverage.acknowledged(message.id, matches!(published, Published::Stored(_)));
                     self.gaps.appeared(&message.id);
                     match published {
@@ -97,7 +96,15 @@ impl Pipeline {
                             }
                             tell_published(&message);
                         }
-                        Published::Duplicate(_) => self.snapshot.deduplicated += 1,
+                        Published::Duplicate(pos) => {
+                            self.snapshot.deduplicated += 1;
+                            if before {
+                                tell_published(&message);
+                            }
+                            if let Some(entry) = entry {
+                                self.sighted_before(&entry, pos);
+                            }
+                        }
                     }
                 }
                 Some(Err(Refusal::Fenced { seen })) => {
@@ -108,7 +115,7 @@ impl Pipeline {
                     self.rejected(now, (handout.term, handout.valid_until), message, why)
                 }
                 None => {
-                    self.coverage.give_back(message.id);
+                    self.unanswered(&message);
                     unanswered = true;
                 }
             }
@@ -122,6 +129,13 @@ impl Pipeline {
         }
         if taken {
             self.gaps.bus_works(now);
+        }
+    }
+
+    /// The bus may have taken the message: where it has been seen there, nobody will answer for it any more.
+    fn unanswered(&mut self, message: &Message) {
+        if self.coverage.give_back_in_doubt(message.id) {
+            tell_published(message);
         }
     }
 
@@ -199,8 +213,9 @@ impl Pipeline {
     }
 }
 
-/// Tells of a message that this instance has put onto the bus: whose it is, not what it says.
-fn tell_published(message: &Message) {
+/// Tells of a message that this instance has put onto the bus: whose it is, not what it says. Where an answer was lost it may
+/// also have been another instance.
+pub(super) fn tell_published(message: &Message) {
     if tracing::enabled!(tracing::Level::DEBUG) {
         let user = publication::user_login(message);
         tracing::debug!(

@@ -90,20 +90,18 @@ impl Pipeline {
     /// clocks may be apart. Three things can tell:
     ///
     /// 1. The clocks, where they show more than they may be apart.
-    /// 2. A line of the channel that both have read: the leader knew it on the bus when it made the note.
-    /// 3. A line of another channel that both have read, the leader in the time that its note covers.
+    /// 2. A line of the channel that this instance has read, and that was on the bus when the leader still read the channel.
+    /// 3. The same of a line of any channel that this instance has read when it had begun with all.
     ///
-    /// The latter two mean nothing where the note is held back by what lies before.
+    /// For the latter two it is not enough that the leader knew the line when it made the note: it may have ceased to read
+    /// the channel long before, and another instance have published the line.
     fn overlaps(&self, note: &CoverNote, channel: &str, covered: Covered, since_ms: u64) -> bool {
         let held_back = note.channel(channel).held_back;
         if !held_back && self.last_own_note.as_ref() == Some(note) {
             return since_ms <= covered.until_ms;
         }
-        let at_or_before =
-            |line: Option<u64>, pos: Option<u64>| line.is_some_and(|line| pos.is_some_and(|pos| line <= pos));
         since_ms.saturating_add(apart_ms()) <= covered.until_ms
-            || !held_back && at_or_before(self.cover.sighted_at(channel), note.pos)
-            || at_or_before(self.first, covered.pos)
+            || self.cover.begun_by(channel, self.first).is_some_and(|first| covered.pos.is_some_and(|pos| first <= pos))
     }
 
     /// Whether nothing more is begun: publishing goes on after a resignation until what was read before it is out, the
@@ -135,6 +133,7 @@ impl Pipeline {
         self.finalizations.clear();
         let dropped = self.coverage.take_role(Role::Standby { observed }, None);
         self.dropped(now, &dropped);
+        self.complaints.tell_all();
         self.mandate = None;
         self.gaps.forget();
         self.awaiting.clear();
@@ -243,6 +242,7 @@ impl Pipeline {
             Lines::of(self.received, &[self.fates, self.coverage.fates(), self.gaps.fates()], held as u64);
         debug_assert!(self.snapshot.lines.add_up(), "{:?}", self.snapshot.lines);
         self.snapshot.ring_entries = self.coverage.ring().len();
+        self.snapshot.undecided = self.gaps.undecided_channels() + self.awaiting.len();
         self.snapshot.ring_bytes = self.coverage.ring().bytes();
         self.snapshot.covers_all = self.cover.all();
         self.snapshot.covers_any = self.cover.any();
@@ -268,6 +268,7 @@ impl Pipeline {
             self.gaps.clock_stepped();
             self.sightings.clear();
             self.ahead = Ahead::default();
+            self.last_own_note = None;
             self.began_ms = 0;
             self.began(wall_ms);
         }
@@ -291,7 +292,7 @@ impl Pipeline {
 
     /// The note with what tells when it was made.
     fn signed(&self, note: CoverNote) -> CoverNote {
-        let last = note.covered_until().and_then(|until| self.sightings.read_by(until));
+        let last = note.covered_until().and_then(|until| self.sightings.known_by(until));
         let ahead = Some(self.clock_ahead()).filter(|ahead| *ahead != 0);
         CoverNote { at: Some(unix_ms()), pos: self.position, last, first: self.first, ahead, ..note }
     }
@@ -303,10 +304,10 @@ impl Pipeline {
 
     /// What this leader answers for: read, published, and nothing undecided before it.
     fn leader_note(&self) -> CoverNote {
-        let mut pending = self.gaps.pending();
+        let mut pending = self.gaps.pending(self.clock_ahead());
         for (channel, covered) in &self.awaiting {
-            let held = pending.entry(channel.clone()).or_insert(covered.until_ms);
-            *held = (*held).min(covered.until_ms);
+            let held = pending.entry(channel.clone()).or_insert(*covered);
+            *held = held.and(*covered);
         }
         self.signed(self.cover.note(self.coverage.ring().oldest_ms(), &pending))
     }

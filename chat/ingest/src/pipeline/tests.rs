@@ -3,6 +3,7 @@
 mod ends;
 mod fates;
 mod script;
+mod takeovers;
 
 use std::time::Duration;
 

@@ -98,11 +98,12 @@ impl Budget {
         self.eases_at = now + self.window.saturating_mul(EASES_AFTER);
     }
 
-    /// The server has closed a connection with unanswered attempts, and without a word. Where at least half of the budget
-    /// was spent, that is taken for an overrun; says whether it was.
+    /// The server has closed a connection with unanswered attempts, and without a word. Where at least half of the whole
+    /// budget was spent, that is taken for an overrun; says whether it was. Of a budget that was halved twice it never is:
+    /// a server that closes connections for another reason must not make it ever slower.
     pub fn closed(&mut self, now: Time) -> bool {
         self.forget(now);
-        let spent = self.counting.len().saturating_mul(2) >= self.allowed();
+        let spent = self.counting.len().saturating_mul(2) >= self.attempts;
         if spent {
             self.overrun(now);
         }
@@ -311,6 +312,20 @@ mod tests {
         }
         assert!(budget.closed(at(30_000)));
         assert_eq!(budget.left(at(30_001)), (0, Some(at(41_001))));
+    }
+
+    /// A server that closes every connection, for whatever reason, is asked more slowly for a while, and not ever again for
+    /// what little is left then.
+    #[test]
+    fn closes_do_not_make_it_ever_slower() {
+        let (mut budget, mut least) = (Budget::new(20, WINDOW), 20);
+        for turn in 0..60 {
+            let now = at(turn * 20_000);
+            least = least.min(budget.left(now).0);
+            while budget.take(now).is_ok() {}
+            budget.closed(now);
+        }
+        assert!(least >= 5, "{least} of 20 are left");
     }
 
     /// A budget of nothing still lets one through at a time, or no connection could ever log in.

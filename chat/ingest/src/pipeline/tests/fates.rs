@@ -82,6 +82,25 @@ async fn every_line_of_a_standby_has_a_fate() {
     assert_eq!((bus.of_type(GAP).len(), bus.texts().len()), (2, 3));
 }
 
+/// A line that is too long and does not even tell its channel is a gap of each channel of its connection, by the leader; a
+/// standby vouches for none of them.
+#[tokio::test]
+async fn a_line_that_is_all_tags_is_a_gap_of_every_channel() {
+    let bus = ScriptedBus::new();
+    let (mut leader, mut standby) = (Bench::new(&bus, config()), Bench::new(&bus, config()));
+    leader.lead(None).await;
+    for bench in [&mut leader, &mut standby] {
+        bench.joined("c", 500).await;
+        bench.joined("d", 500).await;
+        let beginning = Bytes::from([b"@".to_vec(), vec![b'x'; 16 * 1024]].concat());
+        bench.event(ReaderEvent::TooLong { connection: 1, beginning, received_at_unix_ms: 5_000 }).await;
+        bench.until("its fate", |shown| shown.lines == Lines { received: 1, gap: 1, ..Lines::default() }).await;
+    }
+    bus.until("both gaps", |bus| bus.of_type(GAP).len() == 2).await;
+    assert!(bus.of_type(GAP).iter().all(|gap| gap["payload"]["from"] == "1970-01-01T00:00:05.000Z"));
+    standby.until_notes("a later beginning", |notes| notes.reader.channel("d").since == Some(5_001)).await;
+}
+
 /// What is seen on the bus before its publication is answered counts once, by the answer; also where that never comes.
 #[tokio::test]
 async fn an_appearance_before_the_answer_counts_once() {
