@@ -53,6 +53,8 @@ pub struct Elector {
     highest: Option<Term>,
     /// The highest that the store has shown.
     highest_stored: Option<Term>,
+    /// The highest that this candidate has led under.
+    led: Option<Term>,
     observed: Observed,
     timers: Timers,
     requests: Requests,
@@ -78,6 +80,7 @@ impl Elector {
             standing_back_until: Time::ZERO,
             highest: None,
             highest_stored: None,
+            led: None,
             observed: Observed::default(),
             timers: Timers::new(),
             requests: Requests::new(),

@@ -226,6 +226,7 @@ impl Elector {
             lost: false,
             phase: Phase::Working,
         });
+        self.led = self.led.max(Some(term));
         self.event(Event::BecameLeader { term });
         self.leader_is(Some(self.config.holder.clone()), Some(term), true);
         self.order(Order::Start { term, nonce, last_note, deadline });

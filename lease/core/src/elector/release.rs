@@ -156,8 +156,9 @@ impl Elector {
         if waited_for {
             self.leader_is(Some(record.holder), record.term, false);
         }
-        // A lower term than the store has shown is no successor's: the store has come back with an older state.
-        let newest = record.term.is_none() || record.term == self.highest_stored;
+        // A lower term than the store has shown, or one that this candidate has led under, is no successor's: the store has come
+        // back with an older state.
+        let newest = record.term.is_none() || record.term == self.highest_stored && record.term > self.led;
         if waited_for && newest && record.nonce.is_none_or(|nonce| nonce.process != self.config.process) {
             self.somebody_took_it(now, record.remaining);
         }
