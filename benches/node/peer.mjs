@@ -91,6 +91,7 @@ function envelope(line) {
       isSubscriber: tags.get('subscriber') === '1' || names.includes('subscriber') || names.includes('founder'),
       color: user.color ?? '',
       emotes,
+      gifs: [],
       isAction: text !== message.text,
       bits: message.bits,
       reply: reply(message, tags),

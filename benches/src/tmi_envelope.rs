@@ -68,6 +68,7 @@ impl TmiBuilder {
                 badges,
                 color: tags.color.unwrap_or_default(),
                 emotes: emotes(tags.emotes.unwrap_or_default(), text)?,
+                gifs: [],
                 is_action,
                 bits: tags.bits.filter(|bits| !bits.is_empty()).map_or(Some(0), |bits| bits.parse().ok())?,
                 reply: tags.reply(),
@@ -225,6 +226,8 @@ struct Payload<'a> {
     is_subscriber: bool,
     color: &'a str,
     emotes: Vec<Emote<'a>>,
+    /// Lines that have some differ, and are not measured.
+    gifs: [(); 0],
     is_action: bool,
     bits: u64,
     reply: Option<Reply<'a>>,

@@ -173,6 +173,8 @@ struct World<'a> {
     asked: BTreeMap<(Nonce, Term), u64>,
     store_forgot: bool,
     store_went_back: bool,
+    /// How many tenures have been granted, whatever the store knows of them now.
+    granted: u64,
     promises: LeasesLast,
     sink: Sink,
     terms: TermsGrow,
@@ -224,6 +226,7 @@ impl<'a> World<'a> {
             asked: BTreeMap::new(),
             store_forgot: false,
             store_went_back: false,
+            granted: 0,
             promises: LeasesLast::default(),
             sink: Sink::default(),
             terms: TermsGrow::default(),

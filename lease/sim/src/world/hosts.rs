@@ -312,7 +312,7 @@ impl World<'_> {
         let Some(process) = &mut self.hosts[host].process else { return };
         if matches!(request, Request::Acquire(_)) {
             process.claimed_at = now;
-            let verdict = process.leaves.claims(local, self.store.last_grant());
+            let verdict = process.leaves.claims(local, self.granted);
             self.judge(leaves_the_key::NAME, verdict);
         }
         if let (Request::Release(held), true) = (request, self.plan.candidates[host].leaves) {

@@ -32,6 +32,8 @@ impl World<'_> {
         match self.store.step(at, op) {
             Step::Later(after, op) => self.queue.push(self.now + after, Event::AtStore { host, process, id, op }),
             Step::Answer(answer) => {
+                // A store that came back with an older state answers of earlier tenures again; what was granted was granted.
+                self.granted = self.granted.max(self.store.last_grant());
                 if let Answer::Claimed(Claimed::Granted { term, .. }) = answer
                     && !(self.store_forgot && self.store_went_back)
                 {
@@ -45,7 +47,7 @@ impl World<'_> {
                 if let (Request::Renew(held), Answer::Renewed(Renewed::Extended { resign_requested: true })) =
                     (&request, &answer)
                 {
-                    let grants = self.store.last_grant();
+                    let grants = self.granted;
                     self.asked.entry((held.nonce, held.term)).or_insert(grants);
                 }
                 if matches!(answer, Answer::Released(Released::Freed)) {
