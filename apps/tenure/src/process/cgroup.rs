@@ -23,6 +23,7 @@ pub(crate) struct Cgroup {
     folder: PathBuf,
     kill: OwnedFd,
     members: OwnedFd,
+    entrance: OwnedFd,
     /// Keeps the folder locked.
     _lock: OwnedFd,
 }
@@ -54,12 +55,19 @@ impl Cgroup {
         Ok(Cgroup {
             kill: file("cgroup.kill", OFlags::WRONLY)?,
             members: file("cgroup.procs", OFlags::RDONLY)?,
+            entrance: file("cgroup.procs", OFlags::WRONLY)?,
             folder: folder.to_owned(),
             _lock: lock,
         })
     }
 
-    /// The folder, for [`join`].
+    /// Moves a process into it. The kernel may take some milliseconds for the first one, for it waits until nobody forks.
+    pub(crate) fn take(&self, pid: Pid) {
+        // Who has ended meanwhile, or may not be moved, is ended as where there are no groups.
+        let _ = rustix::io::pwrite(&self.entrance, pid.as_raw_nonzero().to_string().as_bytes(), 0);
+    }
+
+    /// The folder.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
@@ -87,11 +95,6 @@ impl Drop for Cgroup {
     fn drop(&mut self) {
         remove(&self.folder);
     }
-}
-
-/// Moves this process into the group of that folder.
-pub(crate) fn join(folder: &Path) -> io::Result<()> {
-    std::fs::write(folder.join("cgroup.procs"), "0")
 }
 
 /// Ends what was left by somebody who was killed together with everybody that answered for it: groups whose folders nobody

@@ -1,7 +1,6 @@
 //! What is started through the last step before CMD, and the words that lead there.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
 
 use super::mask::Mask;
 
@@ -39,8 +38,6 @@ pub(super) struct Preface {
     pub(super) parent: i32,
     /// The signals that it begins with blocked.
     pub(super) blocked: Mask,
-    /// The folder of the control group that it runs in, where there is one for it.
-    pub(super) group: Option<PathBuf>,
 }
 
 impl Preface {
@@ -50,23 +47,14 @@ impl Preface {
         let part = Part::ALL.into_iter().find(|part| word == part.word())?;
         let parent = arguments.next()?.to_str()?.parse().ok()?;
         let blocked = Mask::parse(arguments.next()?.to_str()?)?;
-        let group = Some(PathBuf::from(arguments.next()?)).filter(|group| group != Path::new(NO_GROUP));
-        Some(Preface { part, parent, blocked, group })
+        Some(Preface { part, parent, blocked })
     }
 }
 
-/// Stands where there is no control group.
-const NO_GROUP: &str = "-";
-
-/// The arguments with which this process starts `command`, in that control group.
-pub(super) fn arguments(part: Part, group: Option<&Path>, command: &[OsString]) -> Vec<OsString> {
-    let mut arguments: Vec<OsString> = vec![
-        NAME.into(),
-        part.word().into(),
-        std::process::id().to_string().into(),
-        Mask::of_caller().word().into(),
-        group.map_or_else(|| NO_GROUP.into(), |group| group.as_os_str().to_owned()),
-    ];
+/// The arguments with which this process starts `command`.
+pub(super) fn arguments(part: Part, command: &[OsString]) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> =
+        vec![NAME.into(), part.word().into(), std::process::id().to_string().into(), Mask::of_caller().word().into()];
     arguments.extend_from_slice(command);
     arguments
 }
@@ -78,12 +66,11 @@ mod tests {
     /// What is written is read, and the command is left as it was.
     #[test]
     fn arguments_read_back() {
-        for (part, group) in Part::ALL.into_iter().zip([None, Some(Path::new("/sys/a group")), None]) {
-            let mut written = arguments(part, group, &["cmd".into(), "-x".into()]).into_iter();
+        for part in Part::ALL {
+            let mut written = arguments(part, &["cmd".into(), "-x".into()]).into_iter();
             assert_eq!(written.next(), Some(NAME.into()));
             let preface = Preface::read(&mut written).unwrap();
             assert_eq!((preface.part, preface.parent), (part, std::process::id() as i32));
-            assert_eq!(preface.group.as_deref(), group);
             assert_eq!(written.collect::<Vec<_>>(), ["cmd", "-x"]);
         }
         assert_eq!(Preface::read(&mut std::iter::empty()), None);

@@ -42,7 +42,7 @@ pub(super) async fn run(
     // Started by this thread, whose end would end the script: it is tied to its parent's life.
     let child = Command::new(own_program()?)
         .arg0("tenure")
-        .args(part::arguments(Part::Beside, None, &words(script)))
+        .args(part::arguments(Part::Beside, &words(script)))
         .envs(environment.iter().map(|(name, value)| (*name, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::null())

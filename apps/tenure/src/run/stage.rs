@@ -18,7 +18,7 @@ use super::terminal::Terminal;
 /// Becomes CMD. Returns only where that fails.
 pub(crate) fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<ExitCode> {
     let usage = || format!("{NAME} is a part of `tenure run` and not to be called");
-    let Preface { part, parent, blocked, group } = Preface::read(&mut arguments).with_context(usage)?;
+    let Preface { part, parent, blocked } = Preface::read(&mut arguments).with_context(usage)?;
     let name = arguments.next().with_context(usage)?;
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
@@ -26,10 +26,6 @@ pub(crate) fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<ExitC
     if rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get()) != Some(parent) {
         // The watchdog died before it could be watched: nobody would enforce anything.
         return Ok(ExitCode::FAILURE);
-    }
-    if let Some(group) = group {
-        // Where it cannot be moved it is ended as where there are no groups: the watchdog looks who is in it.
-        let _ = crate::process::cgroup::join(&group);
     }
     if part == Part::Foreground
         && let Some(terminal) = Terminal::open()

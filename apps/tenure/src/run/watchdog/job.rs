@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -15,7 +14,6 @@ use tenure_core::{Held, LeaseKey, Nonce, Note, Term, Time};
 use super::killer::Killer;
 use super::settlement::Estate;
 use crate::handed;
-use crate::process::cgroup::Cgroup;
 use crate::process::own_program;
 use crate::run::hooks;
 use crate::run::link::{STREAMS, Start};
@@ -29,6 +27,9 @@ const KILL_AGAIN: (Duration, Duration) = (Duration::from_millis(2), Duration::fr
 
 /// When it is first looked how much there would be to kill.
 const FIRST_COUNT: Duration = Duration::from_millis(500);
+/// For so long CMD runs outside of its control group: moving it takes the kernel some milliseconds, which short commands are
+/// not to wait for.
+const GATHER_AFTER: Duration = Duration::from_millis(50);
 
 /// How much later than `tenure run` the watchdog decides by itself.
 const HANDICAP: Duration = Duration::from_millis(20);
@@ -46,6 +47,8 @@ pub(super) struct Job {
     extra: Duration,
     /// When to look again how much that is.
     count_at: Time,
+    /// When CMD is moved to its control group.
+    gather_at: Option<Time>,
     /// It was told that there is more than there is time for.
     is_too_much: bool,
     stage: Stage,
@@ -102,10 +105,9 @@ impl Job {
         let errors = stderr.try_clone().context("the hook's stderr")?;
         let part = if start.foreground { Part::Foreground } else { Part::Background };
         killer.begin();
-        let group = killer.group().map(Cgroup::folder);
         let child = Command::new(own_program().context("cannot find this program's own file")?)
             .arg0("tenure")
-            .args(part::arguments(part, group, &start.command))
+            .args(part::arguments(part, &start.command))
             .env_remove(handed::SECRET_FILE)
             .envs(environment.iter().map(|(name, value)| (*name, value)))
             .stdin(Stdio::from(stdin))
@@ -116,7 +118,7 @@ impl Job {
             .context("cannot start a process")?;
         let pid = Pid::from_child(&child);
         let hook = start.on_elected.as_deref().and_then(|script| {
-            let started = Hook::start(script, errors, environment, group);
+            let started = Hook::start(script, errors, environment);
             // CMD runs: a hook is no reason to end it.
             started.inspect_err(|error| say!("tenure: --on-elected cannot be run: {error}")).ok()
         });
@@ -129,6 +131,7 @@ impl Job {
             deadline,
             extra: Duration::ZERO,
             count_at: tenure::now() + FIRST_COUNT.min(start.renew / 4),
+            gather_at: Some(tenure::now() + GATHER_AFTER),
             is_too_much: false,
             start,
             stage: Stage::Working,
@@ -183,7 +186,10 @@ impl Job {
             Stage::Killing { again_at, .. } => again_at,
         };
         let next = self.rest_at.map_or(next, |at| at.min(next));
-        let next = if self.stage == Stage::Working { next.min(self.count_at) } else { next };
+        let next = match self.stage {
+            Stage::Working => self.gather_at.map_or(next, |at| at.min(next)).min(self.count_at),
+            _ => next,
+        };
         self.hook.as_ref().map_or(next, |hook| hook.until.min(next))
     }
 
@@ -196,6 +202,9 @@ impl Job {
         if let Some(hook) = self.hook.take_if(|hook| hook.until <= now) {
             say!("tenure: --on-elected took longer than {:?} and was killed", hooks::MOST);
             killer.kill_child(hook.pid);
+        }
+        if self.stage == Stage::Working && self.gather_at.take_if(|at| *at <= now).is_some() {
+            killer.gather();
         }
         if self.stage == Stage::Working && now >= self.count_at {
             self.count(now, killer);
@@ -377,15 +386,10 @@ fn stop_at(deadline: Time, stop_timeout: Duration) -> Time {
 }
 
 impl Hook {
-    fn start(
-        script: &str,
-        errors: OwnedFd,
-        environment: &[(&str, OsString)],
-        group: Option<&Path>,
-    ) -> io::Result<Hook> {
+    fn start(script: &str, errors: OwnedFd, environment: &[(&str, OsString)]) -> io::Result<Hook> {
         let child = Command::new(own_program()?)
             .arg0("tenure")
-            .args(part::arguments(Part::Background, group, &shell::words(script)))
+            .args(part::arguments(Part::Background, &shell::words(script)))
             .env("TENURE_EVENT", "elected")
             .env_remove(handed::SECRET_FILE)
             .envs(environment.iter().map(|(name, value)| (*name, value)))

@@ -96,7 +96,13 @@ fn what_two_deaths_left_is_ended_by_the_next_run() {
     let script = "setsid sh -c 'echo $$ > \"$PLACE/pid\"; while :; do sleep 0.01; done' & exec sleep 1000";
     let mut run = scene.start(command.env("PLACE", scene.folder.path()).args(["sh", "-c", script]));
     let daemon: i32 = super::text_of(&scene.file("pid")).trim().parse().unwrap();
-    let group = std::fs::read_to_string(format!("/proc/{daemon}/cgroup")).unwrap();
+    // It is moved after a while, where it can be.
+    let group = || std::fs::read_to_string(format!("/proc/{daemon}/cgroup")).unwrap();
+    let begun = tenure::now();
+    until("a group of its own, where there can be one", || {
+        group().contains("/tenure-run-") || tenure::now().since(begun) > std::time::Duration::from_secs(10)
+    });
+    let group = group();
     let watchdog = child_of(run.pid()).unwrap();
     for (pid, signal) in [(run.pid(), Signal::STOP), (watchdog, Signal::KILL), (run.pid(), Signal::KILL)] {
         send(pid, signal);

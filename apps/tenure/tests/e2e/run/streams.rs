@@ -172,7 +172,7 @@ fn a_command_is_not_begun_after_its_deadline() {
         std::fs::write(&status, format!("7 {deadline}\n")).unwrap();
         let mut stage = crate::fleet::tenure();
         stage
-            .args(["run-stage", part, &std::process::id().to_string(), "[]", "-", "echo", "ran"])
+            .args(["run-stage", part, &std::process::id().to_string(), "[]", "echo", "ran"])
             .env("TENURE_STATUS_FILE", &status);
         let output = stage.output().unwrap();
         let code = if ran { 0 } else { 75 };
