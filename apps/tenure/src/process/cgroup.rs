@@ -24,6 +24,8 @@ pub(crate) struct Cgroup {
     kill: OwnedFd,
     members: OwnedFd,
     entrance: OwnedFd,
+    /// Which group this process was in when it was made, as the kernel names it.
+    home: String,
     /// Keeps the folder locked.
     _lock: OwnedFd,
 }
@@ -56,13 +58,24 @@ impl Cgroup {
             kill: file("cgroup.kill", OFlags::WRONLY)?,
             members: file("cgroup.procs", OFlags::RDONLY)?,
             entrance: file("cgroup.procs", OFlags::WRONLY)?,
+            home: std::fs::read_to_string("/proc/self/cgroup")
+                .ok()
+                .as_deref()
+                .and_then(unified)
+                .unwrap_or_default()
+                .to_owned(),
             folder: folder.to_owned(),
             _lock: lock,
         })
     }
 
-    /// Moves a process into it. The kernel may take some milliseconds for the first one, for it waits until nobody forks.
+    /// Moves a process into it that is still where this one is: what somebody has put into another group (a scope, a
+    /// container) has limits there. The kernel may take some milliseconds for the first one, for it waits until nobody forks.
     pub(crate) fn take(&self, pid: Pid) {
+        let groups = std::fs::read_to_string(format!("/proc/{}/cgroup", pid.as_raw_nonzero())).unwrap_or_default();
+        if unified(&groups) != Some(&self.home) {
+            return;
+        }
         // Who has ended meanwhile, or may not be moved, is ended as where there are no groups.
         let _ = rustix::io::pwrite(&self.entrance, pid.as_raw_nonzero().to_string().as_bytes(), 0);
     }
@@ -142,9 +155,14 @@ fn own_folder() -> Result<PathBuf, String> {
     Some(folder).filter(|folder| folder.is_dir()).ok_or_else(|| "its own group cannot be seen from here".to_owned())
 }
 
+/// The group of version 2 in a process's list of groups.
+fn unified(groups: &str) -> Option<&str> {
+    groups.lines().find_map(|line| line.strip_prefix("0::"))
+}
+
 /// Where the hierarchy of version 2 is mounted, and this process in it.
 fn folder_of(mounts: &str, groups: &str) -> Option<PathBuf> {
-    let own = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let own = unified(groups)?;
     let mut mounted = mounts.lines().filter_map(|line| {
         let (before, behind) = line.split_once(" - ")?;
         (behind.split(' ').next()? == "cgroup2").then_some(())?;
@@ -186,6 +204,23 @@ mod tests {
         {
             assert_eq!(folder(mounts, groups), None, "{mounts} {groups}");
         }
+    }
+
+    /// What somebody has put into another group stays there.
+    #[test]
+    fn what_was_put_elsewhere_is_left_there() {
+        let (Ok(own), Ok(other)) = (Cgroup::make(), Cgroup::make()) else {
+            return println!("SKIPPED: cgroup: none can be made; run as root where a cgroup2 hierarchy is mounted");
+        };
+        let _turn = crate::process::TURN.blocking_lock();
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let pid = Pid::from_child(&child);
+        other.take(pid);
+        assert_eq!(other.members(pid), (1, true));
+        own.take(pid);
+        assert_eq!((own.members(pid).0, other.members(pid)), (0, (1, true)));
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     /// What joined a group is in it, and dies of one write; the folder goes with it. One that nobody has locked is swept.
