@@ -59,7 +59,11 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     if args.verbose {
         crate::output::line(format_args!(
             "term {term}, {}",
-            if current { format!("current for {}", crate::durations::short(left)) } else { "not current".to_owned() }
+            if current {
+                format!("current for {}", tenure_base_net::durations::short(left))
+            } else {
+                "not current".to_owned()
+            }
         ))?;
     }
     Ok(if current { ExitCode::SUCCESS } else { ExitCode::FAILURE })

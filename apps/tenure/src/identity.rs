@@ -16,16 +16,7 @@ fn name(env: impl Fn(&str) -> Option<String>, host: &str, random: u64) -> String
     }
 }
 
-/// A random number, for names and nonces.
-pub(crate) fn random() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    let mut bytes = [0; 8];
-    match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) {
-        Ok(8) => u64::from_ne_bytes(bytes),
-        // The standard library seeds its hash maps from the operating system by another way.
-        _ => std::collections::hash_map::RandomState::new().build_hasher().finish(),
-    }
-}
+pub(crate) use tenure::random;
 
 #[cfg(test)]
 mod tests {

@@ -4,11 +4,11 @@ use anyhow::Result;
 use serde_json::{Map, Value};
 use tenure_core::{KeyPrefix, LeaseRecord, RecordFormat, Term};
 
-use crate::durations::short;
 use crate::exit::Exit;
 use crate::output;
 use crate::store::{self, StoreArgs};
 use crate::table::{Align, Table};
+use tenure_base_net::durations::short;
 
 /// Flags of `tenure leases`.
 #[derive(Debug, clap::Args)]

@@ -12,7 +12,6 @@ mod cli;
 mod completions;
 mod demo;
 mod doctor;
-mod durations;
 mod exit;
 mod fence;
 mod handed;

@@ -10,11 +10,11 @@ use tenure_core::{KeyPrefix, LeaseKey, LeaseRecord, RecordFormat, Term};
 use tenure_store::{LeaseStore, WakeStream};
 use tokio::time::Instant;
 
-use crate::durations::{self, short};
 use crate::exit::Exit;
 use crate::output;
 use crate::store::{self, StoreArgs};
 use crate::table::visible;
+use tenure_base_net::durations::{self, short};
 
 /// How often the record is looked at, whatever hints say.
 const LOOK: Duration = Duration::from_millis(200);

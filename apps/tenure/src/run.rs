@@ -43,12 +43,13 @@ use anyhow::{Context, Result};
 use futures_util::FutureExt;
 use rustix::process::Signal;
 use tenure::{Leadership, LossReason, Status, Time};
+use tenure_base_net::durations;
 use tenure_core::Held;
 use tokio::sync::watch;
 
 use crate::exit::{End, Exit, LOST, NOT_ACQUIRED, UNREACHABLE, after};
 use crate::store;
-use crate::{durations, identity, process, signals};
+use crate::{identity, process, signals};
 pub(crate) use args::Args;
 use args::Restart;
 use campaign::{Campaign, Candidate};

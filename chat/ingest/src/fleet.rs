@@ -8,12 +8,12 @@ use tenure_core::{KeyPrefix, LeaseKey, NameError};
 use tenure_store::{LeaseStore, StoreError, StoreErrorKind};
 
 use crate::note::CoverNote;
-use crate::wall::unix_ms;
+use tenure_base_time::unix_millis;
 
 impl Answer {
     /// That of a fleet of one.
     pub fn of_nobody() -> Answer {
-        Answer { asked_ms: unix_ms(), answered_ms: unix_ms(), readers: Vec::new() }
+        Answer { asked_ms: unix_millis(), answered_ms: unix_millis(), readers: Vec::new() }
     }
 }
 
@@ -55,14 +55,14 @@ impl Fleet {
     /// What the other living readers say they cover; `None` where the store did not answer (after a pause, so that
     /// asking again at once is no storm).
     pub(crate) async fn others(self) -> Option<Answer> {
-        let asked_ms = unix_ms();
+        let asked_ms = unix_millis();
         let listed = tokio::time::timeout(ANSWER_WITHIN, self.store.list(&self.prefix)).await;
         let timeout = || StoreError::new(StoreErrorKind::Unavailable, "the store did not answer");
         match listed.unwrap_or_else(|_| Err(timeout())) {
             Ok(records) => {
                 let others = records.into_iter().filter(|record| record.key != self.own);
                 let readers = others.filter_map(|record| Some((record.key, CoverNote::parse(record.note.as_str())?)));
-                Some(Answer { asked_ms, answered_ms: unix_ms(), readers: readers.collect() })
+                Some(Answer { asked_ms, answered_ms: unix_millis(), readers: readers.collect() })
             }
             Err(error) => {
                 tracing::debug!(component = "coverage", %error, "the fleet could not be listed");

@@ -1,14 +1,6 @@
 //! The wall clock: it names moments for people, and decides nothing that another machine's clock takes part in.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use tenure_core::Time;
-
-/// What it shows, in Unix milliseconds.
-pub(crate) fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
 
 /// Notices when it is set, by a clock that is not.
 #[derive(Debug, Default)]

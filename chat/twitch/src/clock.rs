@@ -1,6 +1,6 @@
-//! The two clocks of the shell: one for waiting, one for people.
+//! The clock of the shell's timers.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tenure_core::Time;
 use tokio::time::Instant;
@@ -26,10 +26,4 @@ impl Clock {
         let span = time.since(Time::ZERO);
         self.origin.checked_add(span).unwrap_or_else(|| self.origin + Duration::from_secs(365 * 86_400))
     }
-}
-
-/// The wall clock, for what is written down. Milliseconds since 1970; 0 before that.
-pub(crate) fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,7 +1,5 @@
 //! Why a reader cannot start.
 
-use std::path::PathBuf;
-
 use thiserror::Error;
 
 /// What is wrong with a reader's configuration. Found before anything is connected, and never mended by waiting.
@@ -26,18 +24,7 @@ pub enum ReaderError {
         /// Which of them, and how it is wrong; never the value.
         what: &'static str,
     },
-    /// The CA file cannot be used.
-    #[error("the CA file {path} cannot be used: {why}", path = path.display())]
-    CaFile {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// TLS cannot be set up, most often because the system has no CA certificates.
-    #[error("TLS cannot be set up: {why}; install the system's CA certificates, or name your server's with --irc-ca")]
-    Tls {
-        /// What the TLS library says.
-        why: String,
-    },
+    /// The CA file cannot be used, or the system has no CA certificates.
+    #[error("the connection's {0}; install the system's CA certificates, or name your server's with --irc-ca")]
+    Tls(#[from] tenure_base_net::tls::TlsError),
 }

@@ -16,7 +16,6 @@ mod seat;
 mod shared;
 mod socket;
 mod status;
-mod tls;
 mod url;
 mod websocket;
 

@@ -14,10 +14,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::budgets::LoginAttempt;
-use crate::clock::unix_ms;
 use crate::shared::{Gone, Shared};
 use crate::socket::Socket;
 use crate::{ConnectionState, LostReason, ReaderEvent};
+use tenure_base_time::unix_millis;
 
 /// What is read at once, and what an idle connection holds for reading.
 const READ_BUFFER: usize = 8 * 1024;
@@ -167,7 +167,7 @@ impl Link {
             tracing::warn!(connection = self.id, code = reason.code(), %reason, "irc connection lost");
             self.shared.note_error(&reason);
         }
-        let since = self.alive_ms.unwrap_or_else(unix_ms);
+        let since = self.alive_ms.unwrap_or_else(unix_millis);
         let joined: Vec<String> = self.connection.joined().map(str::to_owned).collect();
         let (connection, login_failure) = (self.id, login_failure(&reason));
         for channel in joined {
@@ -234,7 +234,7 @@ impl Link {
 
     /// Takes what was read: every line up, in order, then the news that the connection lives.
     async fn take(&mut self, bytes: &[u8]) -> Result<(), End> {
-        let (now, at_ms) = (self.shared.clock.now(), unix_ms());
+        let (now, at_ms) = (self.shared.clock.now(), unix_millis());
         self.connection.handle(now, Input::Heard);
         let mut at = 0;
         loop {
@@ -314,7 +314,7 @@ impl Link {
             let now = self.shared.clock.now();
             let output = self.connection.poll(now, &mut self.shared.budgets.joins());
             let Some(output) = output else { break };
-            if let Some(because) = self.perform(output, unix_ms()).await? {
+            if let Some(because) = self.perform(output, unix_millis()).await? {
                 return Ok(Some(because));
             }
         }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tenure_base_net::tls::ClientTls;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -11,7 +12,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::pool::Pool;
 use crate::shared::Shared;
-use crate::{ReaderConfig, ReaderError, ReaderEvent, ReaderStatus, tls};
+use crate::{ReaderConfig, ReaderError, ReaderEvent, ReaderStatus};
 
 /// How long a stop waits for its tasks; they have nothing to wait for, so this only bounds the unforeseen.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
@@ -32,7 +33,7 @@ impl Reader {
         let channels = config.checked_channels()?;
         let login = config.checked_login()?;
         let tls = match config.url.is_tls() {
-            true => Some(TlsConnector::from(tls::client_config(config.ca_file.as_deref())?)),
+            true => Some(TlsConnector::from(ClientTls { ca_file: config.ca_file.clone(), identity: None }.config()?)),
             false => None,
         };
         let (events, receiver) = mpsc::channel(config.queue.max(1));

@@ -10,8 +10,9 @@ use tokio::sync::mpsc;
 use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::{Clock, unix_ms};
+use crate::clock::Clock;
 use crate::{Budgets, ConnectionStatus, IrcUrl, LastError, LostReason, ReaderConfig, ReaderEvent, ReaderStatus};
+use tenure_base_time::unix_millis;
 
 /// Everything that is one per reader.
 pub(crate) struct Shared {
@@ -114,7 +115,7 @@ impl Shared {
 
     /// Keeps the reason as the last error.
     pub(crate) fn note_error(&self, reason: &LostReason) {
-        *lock(&self.last_error) = Some(LastError::new(reason, unix_ms()));
+        *lock(&self.last_error) = Some(LastError::new(reason, unix_millis()));
     }
 
     pub(crate) fn status(&self) -> ReaderStatus {

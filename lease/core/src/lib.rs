@@ -13,7 +13,6 @@ mod fence;
 mod names;
 mod record;
 mod term;
-mod time;
 mod timing;
 
 pub use elector::*;
@@ -21,6 +20,6 @@ pub use event::{Event, LossReason};
 pub use fence::{Fence, Fenced};
 pub use names::{HolderId, KeyPrefix, LeaseKey, NameError, Nonce, Note};
 pub use record::{Claim, Claimed, Held, LeaseRecord, RecordFormat, Released, Renewed};
+pub use tenure_base_time::Time;
 pub use term::Term;
-pub use time::Time;
 pub use timing::{Timing, TimingError, TimingOptions};

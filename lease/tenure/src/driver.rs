@@ -12,7 +12,6 @@ use tenure_core::{
 use tenure_store::{Answers, LeaseStore, StoreError};
 use tokio::sync::{broadcast, oneshot, watch};
 
-use crate::clock;
 use crate::control::Control;
 use crate::telemetry::Telemetry;
 use crate::tenure::Tenure;
@@ -82,7 +81,7 @@ impl Driver {
                 self.perform(output);
             }
             self.publish_status();
-            let now = clock::now();
+            let now = tenure_base_time::now();
             if self.has_ended(now) {
                 return;
             }
@@ -109,13 +108,13 @@ impl Driver {
                 Some(()) = async { wakes.as_mut()?.next().await }, if wakes.is_some() => Input::Wake,
                 () = tokio::time::sleep(due.unwrap_or(Duration::MAX)), if due.is_some() => Input::Timeout,
             };
-            self.elector.handle(clock::now(), input);
+            self.elector.handle(tenure_base_time::now(), input);
         }
     }
 
     fn take_wishes(&mut self) {
         let wishes = self.control.take();
-        let now = clock::now();
+        let now = tenure_base_time::now();
         let mut handle = |input| self.elector.handle(now, input);
         if let Some(healthy) = wishes.health {
             handle(Input::Health(healthy));
@@ -228,7 +227,7 @@ impl Driver {
         match event {
             Event::BecameLeader { .. } => self.status.send_modify(|status| {
                 status.tenures += 1;
-                status.led_since = Some(clock::now());
+                status.led_since = Some(tenure_base_time::now());
             }),
             Event::LostLeadership { led_for, .. } => self.status.send_modify(|status| {
                 status.led_since = None;
@@ -241,7 +240,7 @@ impl Driver {
 
     fn publish_status(&mut self) {
         let standing = self.elector.standing();
-        let current = self.elector.is_current(clock::now());
+        let current = self.elector.is_current(tenure_base_time::now());
         let observed = self.elector.observed();
         self.status.send_if_modified(|status| {
             let same = status.standing == standing

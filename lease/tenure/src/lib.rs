@@ -248,7 +248,6 @@
 //! without clock and network, `Elector` in `tenure-core`, which takes the time as an argument: that is what to drive
 //! for hours in a millisecond.
 
-mod clock;
 mod config;
 mod control;
 mod driver;
@@ -264,14 +263,15 @@ mod tenure;
 mod wakes;
 mod watchdog;
 
-pub use clock::now;
 pub use config::{ElectionConfig, OnOverrun};
 pub use election::{Election, ElectionBuilder};
 pub use error::ElectionError;
 pub use events::Events;
+pub use identity::random;
 pub use lasted::Lasted;
 pub use leadership::{Leadership, Mandate};
 pub use status::Status;
+pub use tenure_base_time::now;
 pub use tenure_core::{
     Event, Fence, Fenced, HolderId, KeyPrefix, LeaseKey, LossReason, Nonce, Note, Standing, Term, Time, Timing,
     TimingError, TimingOptions,

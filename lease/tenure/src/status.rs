@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use tenure_core::{HolderId, LeaseKey, Standing, Term, Time};
 
-use crate::clock;
-
 /// Where an election stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
@@ -36,20 +34,20 @@ pub struct Status {
 impl Status {
     /// Whether this candidate leads and may act now.
     pub fn is_leader(&self) -> bool {
-        self.current && matches!(self.standing, Standing::Leader { deadline, .. } if clock::now() < deadline)
+        self.current && matches!(self.standing, Standing::Leader { deadline, .. } if tenure_base_time::now() < deadline)
     }
 
     /// What is left of this candidate's own right to act; `None` where it does not lead.
     pub fn remaining(&self) -> Option<Duration> {
         match self.standing {
-            Standing::Leader { deadline, .. } => Some(deadline.since(clock::now())),
+            Standing::Leader { deadline, .. } => Some(deadline.since(tenure_base_time::now())),
             _ => None,
         }
     }
 
     /// How long the current tenure has lasted.
     pub fn led_for(&self) -> Option<Duration> {
-        self.led_since.map(|since| clock::now().since(since))
+        self.led_since.map(|since| tenure_base_time::now().since(since))
     }
 
     /// How long this candidate has led in all.

@@ -6,8 +6,6 @@ use std::sync::{Mutex, PoisonError};
 use tenure_core::{LossReason, Nonce, Note, Term, Time};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock;
-
 /// What is known of one tenure. The deadline is the truth; everything else follows from it.
 #[derive(Debug)]
 pub(crate) struct Tenure {
@@ -51,7 +49,7 @@ impl Tenure {
 
     pub(crate) fn is_current(&self) -> bool {
         // Who outlives the work with a mandate must not act on after the release.
-        !self.killed.load(Ordering::Acquire) && !self.has_ended() && clock::now() < self.deadline()
+        !self.killed.load(Ordering::Acquire) && !self.has_ended() && tenure_base_time::now() < self.deadline()
     }
 
     pub(crate) fn stop(&self, reason: LossReason) {

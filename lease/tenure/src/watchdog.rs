@@ -10,10 +10,10 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use tenure_base_time::{Timer, now};
 use tenure_core::{LossReason, Term, Time};
 
 use crate::OnOverrun;
-use crate::clock;
 use crate::tenure::Tenure;
 
 /// A tenure under the watchdog's eye. Leaves it when dropped after the work has ended; work that goes on while nobody
@@ -44,7 +44,7 @@ pub(crate) fn watch(key: &str, tenure: Arc<Tenure>, kill_lead: Duration, on_over
     // Deadlines move only later afterwards, so this is the one moment at which the thread may have to look sooner.
     if due < entries.next {
         entries.next = due;
-        watchdog.timer.set(due);
+        watchdog.set_timer(due);
     }
     Watched { id }
 }
@@ -110,15 +110,22 @@ impl Watchdog {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn set_timer(&self, at: Time) {
+        if let Err(error) = self.timer.set(at) {
+            // Cannot happen with a valid descriptor and a valid time; without its timer the thread protects nobody.
+            tracing::error!(%error, "the deadline timer could not be set");
+        }
+    }
+
     fn run(&self) {
         loop {
             self.timer.wait();
             let mut entries = self.lock();
-            let now = clock::now();
+            let now = now();
             entries.by_id.retain(|_, entry| !entry.tenure.has_ended());
             let next = entries.by_id.values_mut().filter_map(|entry| entry.enforce(now)).min().unwrap_or(Time::MAX);
             entries.next = next;
-            self.timer.set(next);
+            self.set_timer(next);
             let overruns: Vec<Overrun> = entries.by_id.values_mut().filter_map(Entry::take_overrun).collect();
             // Words may block on whoever reads them, deadlines may not: every kill comes first.
             drop(entries);
@@ -196,63 +203,3 @@ impl Overrun {
 
 /// How long an abort waits for its own words to be written.
 const LAST_WORDS: Duration = Duration::from_millis(50);
-
-/// A timer that another thread may set while this one waits.
-#[cfg(target_os = "linux")]
-struct Timer(std::os::fd::OwnedFd);
-
-#[cfg(target_os = "linux")]
-impl Timer {
-    fn new() -> io::Result<Timer> {
-        use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
-        Ok(Timer(timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC)?))
-    }
-
-    /// Fires at `at`; an earlier setting is forgotten. `Time::MAX` never fires.
-    fn set(&self, at: Time) {
-        use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
-        let at = if at == Time::MAX { 0 } else { at.as_nanos().max(1) };
-        let value = Timespec {
-            tv_sec: i64::try_from(at / 1_000_000_000).unwrap_or(i64::MAX),
-            tv_nsec: i64::try_from(at % 1_000_000_000).unwrap_or(0),
-        };
-        let spec = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
-        if let Err(error) = timerfd_settime(&self.0, TimerfdTimerFlags::ABSTIME, &spec) {
-            // Cannot happen with a valid descriptor and a valid time; without its timer the thread protects nobody.
-            tracing::error!(%error, "the deadline timer could not be set");
-        }
-    }
-
-    fn wait(&self) {
-        let mut count = [0; 8];
-        while let Err(error) = rustix::io::read(&self.0, &mut count) {
-            if error != rustix::io::Errno::INTR {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-        }
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-struct Timer(Mutex<Time>, std::sync::Condvar);
-
-#[cfg(not(target_os = "linux"))]
-impl Timer {
-    fn new() -> io::Result<Timer> {
-        Ok(Timer(Mutex::new(Time::MAX), std::sync::Condvar::new()))
-    }
-
-    fn set(&self, at: Time) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = at;
-        self.1.notify_one();
-    }
-
-    fn wait(&self) {
-        let mut at = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while clock::now() < *at {
-            let span = at.since(clock::now()).min(Duration::from_secs(3600));
-            at = self.1.wait_timeout(at, span).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        *at = Time::MAX;
-    }
-}

@@ -70,7 +70,7 @@ impl Instance {
             // A server's URL may hold a password, which an argument list must not.
             .env("TENURE_STORE", &common.places.store)
             .env("TENURE_BUS", &common.places.bus)
-            .args(["--ttl", &crate::durations::show(common.ttl), "--http", &self.http.to_string()])
+            .args(["--ttl", &tenure_base_net::durations::show(common.ttl), "--http", &self.http.to_string()])
             .args([
                 "--join-budget",
                 "1000/10s",

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tenure_bus::Subjects;
 
 use super::finding::Finding;
-use crate::durations::short;
 use crate::secrets::without_secrets;
+use tenure_base_net::durations::short;
 
 /// Looks at the bus that was named, or at the default one where it is there.
 pub(super) async fn check(named: Option<String>) -> Vec<Finding> {

@@ -11,9 +11,9 @@ use tenure_store::{Answers, LeaseStore, StoreError, StoreErrorKind};
 use tokio::time::Instant;
 
 use super::finding::Finding;
-use crate::durations::short;
 use crate::exit::Exit;
 use crate::store::{ANSWER, StoreArgs, answer, open};
+use tenure_base_net::durations::short;
 
 /// Where probe leases live.
 const PREFIX: &str = "tenure-doctor/";

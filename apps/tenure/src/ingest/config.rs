@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tenure::{HolderId, LeaseKey, TimingOptions};
+use tenure_base_net::durations;
 use tenure_bus::Subjects;
 use tenure_ingest::{IngestConfig, RingLimits, Standby};
 use tenure_twitch::{Credentials, IrcUrl, ReaderConfig};
 
 use super::settings::Settings;
-use crate::{durations, exit::Exit, identity, places};
+use crate::{exit::Exit, identity, places};
 
 /// Everything that the daemon's process needs to know.
 #[derive(Clone, Debug)]

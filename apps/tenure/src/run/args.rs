@@ -8,8 +8,8 @@ use rustix::process::Signal;
 use tenure::{HolderId, LeaseKey, Note};
 
 use super::values;
-use crate::durations;
 use crate::store::{self, StoreArgs};
+use tenure_base_net::durations;
 
 /// Flags of `tenure run`.
 #[derive(Debug, clap::Args)]

@@ -66,7 +66,7 @@ async fn ask(check: &Check) -> Result<(), String> {
     match shell::run(&check.command, &[], Stdio::null(), check.timeout).await {
         Ok(Ended::With(status)) if status.success() => Ok(()),
         Ok(Ended::With(status)) => Err(format!("ended with {status}")),
-        Ok(Ended::TooLate) => Err(format!("gave no answer within {}", crate::durations::show(check.timeout))),
+        Ok(Ended::TooLate) => Err(format!("gave no answer within {}", tenure_base_net::durations::show(check.timeout))),
         Err(error) => Err(format!("cannot be run: {error}")),
     }
 }

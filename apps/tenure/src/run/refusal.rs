@@ -8,7 +8,7 @@ use tenure_core::LeaseRecord;
 
 use super::config::Patience;
 use super::keys::Keys;
-use crate::durations;
+use tenure_base_net::durations;
 
 /// A campaign without leadership, and what stood in its way.
 #[derive(Debug)]

@@ -64,7 +64,7 @@ impl Said {
             Moment::Lost { key, reason } => say!("tenure: lost {key}: {reason}; ending the command"),
             Moment::WatchdogFailed => say!("tenure: the watchdog has failed; killing the command"),
             Moment::Kept { key, until } => {
-                let left = crate::durations::short(until.since(tenure::now()));
+                let left = tenure_base_net::durations::short(until.since(tenure::now()));
                 tracing::info!(component = "run", %key, left, "the lease is kept");
             }
             Moment::Campaigning { .. } | Moment::Started { .. } | Moment::Ended { .. } => {}

@@ -13,7 +13,7 @@ use crate::coverage::CoverageConfig;
 use crate::follower::Following;
 use crate::gaps::{Found, LINE_TOO_LONG};
 use crate::ring::{Entry, Standing};
-use crate::wall::unix_ms;
+use tenure_base_time::unix_millis;
 
 impl Pipeline {
     /// A reader has begun: nothing is known of what was before.
@@ -69,7 +69,7 @@ impl Pipeline {
 
     /// A line that this instance has read is on the bus at this position.
     pub(super) fn sighted(&mut self, entry: &Entry, pos: u64) {
-        self.sightings.add(pos, entry.read_at_ms, unix_ms);
+        self.sightings.add(pos, entry.read_at_ms, unix_millis);
         if self.first.is_none() && entry.read_at_ms >= self.began_ms {
             self.first = Some(pos);
         }

@@ -18,7 +18,8 @@ use crate::interval::apart_ms;
 use crate::lines::Lines;
 use crate::note::{CoverNote, Covered};
 use crate::ring::{Entry, Standing};
-use crate::wall::{Ahead, unix_ms};
+use crate::wall::Ahead;
+use tenure_base_time::unix_millis;
 
 /// How long a batch that is on its way is waited for after the bound of a drain: its answer may be about to come.
 const LAST_ANSWER: Duration = Duration::from_secs(1);
@@ -190,7 +191,7 @@ impl Pipeline {
                 uncertain,
                 "not covered: a gap is published"
             );
-            self.add_gap(now, found, Standing::Gap, unix_ms());
+            self.add_gap(now, found, Standing::Gap, unix_millis());
         }
     }
 
@@ -258,7 +259,7 @@ impl Pipeline {
 
     /// Spans across a step of the wall clock mean nothing.
     fn mind_the_clock(&mut self, now: Time) {
-        let wall_ms = unix_ms();
+        let wall_ms = unix_millis();
         if self.steps.stepped(now, wall_ms) {
             tracing::warn!(
                 component = "coverage",
@@ -294,7 +295,7 @@ impl Pipeline {
     fn signed(&self, note: CoverNote) -> CoverNote {
         let last = note.covered_until().and_then(|until| self.sightings.known_by(until));
         let ahead = Some(self.clock_ahead()).filter(|ahead| *ahead != 0);
-        CoverNote { at: Some(unix_ms()), pos: self.position, last, first: self.first, ahead, ..note }
+        CoverNote { at: Some(unix_millis()), pos: self.position, last, first: self.first, ahead, ..note }
     }
 
     /// By how much this instance's wall clock is known to be ahead of the server's.

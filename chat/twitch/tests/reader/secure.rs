@@ -76,7 +76,7 @@ async fn a_bad_ca_file_is_refused_at_the_start() {
         let mut config = server.config(&["room"]);
         config.ca_file = Some(path.clone());
         let error = Reader::start(config).unwrap_err();
-        assert!(matches!(error, ReaderError::CaFile { .. }), "{error}");
+        assert!(matches!(error, ReaderError::Tls(_)), "{error}");
         assert!(error.to_string().contains("ca.pem"), "{error}");
     }
 }

@@ -5,10 +5,15 @@ use std::time::Duration;
 /// The longest: what is longer is a mistake, and moments that far away could not be counted.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 
-/// Reads a duration; says what one looks like where it is none.
-pub(crate) fn parse(text: &str) -> Result<Duration, String> {
-    let hint = || format!("{text:?} is not a duration: write it with a unit, as 250ms, 15s, 1m30s or 2h");
-    let span: jiff::SignedDuration = text.trim().parse().map_err(|_| hint())?;
+/// Reads a duration of at most a hundred years: `250ms`, `15s`, `1m30s`, `2h`, `7d`. The error says what one looks like.
+pub fn parse(text: &str) -> Result<Duration, String> {
+    let hint = || format!("{text:?} is not a duration: write it with a unit, as 250ms, 15s, 1m30s, 2h or 7d");
+    let text = text.trim();
+    let span = text.parse::<jiff::SignedDuration>().or_else(|_| {
+        // A span knows days and weeks besides; months and years have no fixed length.
+        text.parse::<jiff::Span>()?.to_duration(jiff::SpanRelativeTo::days_are_24_hours())
+    });
+    let span = span.map_err(|_| hint())?;
     match Duration::try_from(span).map_err(|_| hint())? {
         span if span > LONGEST => Err(format!("{text:?} is longer than a hundred years: leave it out for no limit")),
         span => Ok(span),
@@ -16,7 +21,7 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
 }
 
 /// Writes a duration so that [`parse`] reads it back.
-pub(crate) fn show(span: Duration) -> String {
+pub fn show(span: Duration) -> String {
     match jiff::SignedDuration::try_from(span) {
         Ok(span) => format!("{span:#}").replace(' ', ""),
         Err(_) => format!("{}s", span.as_secs()),
@@ -24,7 +29,7 @@ pub(crate) fn show(span: Duration) -> String {
 }
 
 /// Writes a duration in few letters, for tables: `450ms`, `12.3s`, `3m12s`, `2h05m`, `1d03h`. What is smaller is cut off.
-pub(crate) fn short(span: Duration) -> String {
+pub fn short(span: Duration) -> String {
     let (seconds, millis) = (span.as_secs(), span.subsec_millis());
     match seconds {
         0 => format!("{millis}ms"),
@@ -46,6 +51,8 @@ mod tests {
             assert_eq!(show(parse(text).unwrap()), text);
         }
         assert_eq!(parse("1h 30m").unwrap(), Duration::from_secs(5400));
+        assert_eq!(parse("7d").unwrap(), Duration::from_secs(7 * 86_400));
+        assert!(parse("1mo").is_err() && parse("1y").is_err() && parse("").is_err());
         assert!(parse("15").unwrap_err().contains("15s"));
         assert!(parse("-3s").is_err());
         assert!(parse("9223372036854775807s").unwrap_err().contains("a hundred years"));

@@ -1,4 +1,4 @@
-//! Time as the core sees it: nanoseconds of an unnamed monotonic clock.
+//! A moment: nanoseconds of an unnamed monotonic clock.
 
 use core::fmt;
 use core::ops::{Add, Sub};
@@ -6,7 +6,7 @@ use core::time::Duration;
 
 /// A moment on one process's monotonic clock, in nanoseconds since an origin that has no meaning elsewhere.
 ///
-/// The tokio driver feeds it from CLOCK_BOOTTIME, the simulator from a clock of its own. Arithmetic saturates, so no
+/// Drivers feed it from CLOCK_BOOTTIME (`now`), the simulator from a clock of its own. Arithmetic saturates, so no
 /// input can make it panic.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Time(u64);

@@ -1,0 +1,108 @@
+//! The TLS of a client: whom it trusts, and who it is.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_platform_verifier::BuilderVerifierExt;
+
+/// What a client is told of TLS. The default trusts the authorities of the system, and has no certificate of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientTls {
+    /// PEM file of the only authorities that are trusted, in place of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// PEM files of the client's own certificate and of its key, for servers that verify clients.
+    pub identity: Option<(PathBuf, PathBuf)>,
+}
+
+/// TLS that cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read, or is not what it should be.
+    #[error("{} is not usable: {why}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The system's trust or the library cannot be used.
+    #[error("TLS cannot be set up: {0}")]
+    Setup(#[from] rustls::Error),
+}
+
+impl ClientTls {
+    /// Reads the files and makes the configuration: TLS 1.2 and 1.3, the server's name always verified.
+    pub fn config(&self) -> Result<Arc<ClientConfig>, TlsError> {
+        // The provider is named here, so that no other crate's choice of a process-wide one matters.
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        let builder = match &self.ca_file {
+            Some(path) => builder.with_root_certificates(authorities(path)?),
+            None => builder.with_platform_verifier()?,
+        };
+        Ok(Arc::new(match &self.identity {
+            Some((certificate, key)) => {
+                let private = PrivateKeyDer::from_pem_file(key).map_err(|error| unusable(key, error))?;
+                builder.with_client_auth_cert(certificates(certificate)?, private)?
+            }
+            None => builder.with_no_client_auth(),
+        }))
+    }
+}
+
+fn authorities(path: &Path) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        let added = roots.add(certificate);
+        added.map_err(|error| unusable(path, format!("a certificate in it is not usable: {error}")))?;
+    }
+    Ok(roots)
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let pem = std::fs::read(path).map_err(|error| unusable(path, error))?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let found = found.map_err(|error| unusable(path, format!("it is not PEM: {error}")))?;
+    if found.is_empty() {
+        return Err(unusable(path, "it holds no certificate (-----BEGIN CERTIFICATE-----)"));
+    }
+    Ok(found)
+}
+
+fn unusable(path: &Path, why: impl std::fmt::Display) -> TlsError {
+    TlsError::File { path: path.to_owned(), why: why.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Authorities and a certificate of one's own come from PEM files.
+    #[test]
+    fn pem_files_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+        std::fs::write(&certificate, made.cert.pem()).unwrap();
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        let identity = Some((certificate.clone(), key));
+        assert!(ClientTls { ca_file: Some(certificate.clone()), identity: None }.config().is_ok());
+        assert!(ClientTls { ca_file: Some(certificate), identity }.config().is_ok());
+    }
+
+    /// What is wrong with a file is said, with its name.
+    #[test]
+    fn wrong_files_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let empty = folder.path().join("empty.pem");
+        std::fs::write(&empty, "").unwrap();
+        for (path, why) in [(folder.path().join("none.pem"), "No such file"), (empty, "holds no certificate")] {
+            let tls = ClientTls { ca_file: Some(path.clone()), identity: None };
+            let error = tls.config().unwrap_err().to_string();
+            assert!(error.contains(&*path.to_string_lossy()) && error.contains(why), "{error}");
+        }
+    }
+}
