@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Result, anyhow};
 use serde_json::json;
 use tenure_core::{Fence, LeaseKey, LeaseRecord, RecordFormat, Term};
+use tenure_store::foreign;
 
 use crate::exit::{Exit, UNKNOWN};
 use crate::output;
@@ -117,7 +118,7 @@ fn judge(term: Term, record: Option<&LeaseRecord>, highest: Option<Term>) -> Ver
         && record.term.is_none()
     {
         let why = match record.format {
-            RecordFormat::Foreign => "another program",
+            RecordFormat::Foreign => foreign::ANOTHER_PROGRAM,
             RecordFormat::Tenure(_) => "a holder without a term",
         };
         let words = format!("refused: the lease is held by {why}, {holder}: the tenure of term {term} is over");

@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tenure_core::{KeyPrefix, LeaseKey, LeaseRecord, RecordFormat, Term};
-use tenure_store::{LeaseStore, WakeStream};
+use tenure_store::{LeaseStore, WakeStream, foreign};
 use tokio::time::Instant;
 
 use crate::exit::Exit;
@@ -258,7 +258,7 @@ impl Resign<'_> {
 
     fn cannot_be_asked(&self, was: &LeaseRecord) -> anyhow::Error {
         let by = match was.format {
-            RecordFormat::Foreign => "another program".to_owned(),
+            RecordFormat::Foreign => foreign::ANOTHER_PROGRAM.to_owned(),
             RecordFormat::Tenure(format) => format!("a version of tenure that writes records of format {format}"),
         };
         anyhow!(
@@ -316,8 +316,8 @@ fn name(record: &LeaseRecord) -> String {
     let holder = visible(record.holder.as_str());
     match record.term {
         Some(term) => format!("{holder} (term {term})"),
-        None if holder.starts_with("another program") => holder,
-        None => format!("{holder} (another program)"),
+        None if foreign::is_unnamed(&record.holder) => holder,
+        None => format!("{holder} ({})", foreign::ANOTHER_PROGRAM),
     }
 }
 

@@ -157,16 +157,8 @@ pub struct ModelStore {
     origin: tokio::time::Instant,
 }
 
-const INFO: StoreInfo = StoreInfo {
-    scheme: "model",
-    min_ttl: Duration::from_millis(1),
-    max_ttl: Timing::MAX_TTL,
-    batch_limit: 100_000,
-    watch: false,
-    durable: false,
-    shared: false,
-    overlap_faults: &[],
-};
+static INFO: StoreInfo =
+    StoreInfo::new("model").ttl_between(Duration::from_millis(1), Timing::MAX_TTL).batch_limit(100_000);
 
 impl ModelStore {
     /// A store without records, on tokio's clock.
@@ -214,7 +206,7 @@ fn error(answer: Answer) -> StoreError {
 #[async_trait]
 impl LeaseStore for ModelStore {
     fn info(&self) -> StoreInfo {
-        INFO
+        INFO.clone()
     }
 
     async fn acquire(&self, claims: &[Claim]) -> Result<Answers<Claimed>, StoreError> {

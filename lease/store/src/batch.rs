@@ -3,7 +3,10 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use crate::{LeaseKey, StoreError, StoreErrorKind, StoreInfo};
+use tenure_core::LeaseKey;
+
+use crate::error::{StoreError, StoreErrorKind};
+use crate::info::StoreInfo;
 
 /// Refuses a batch that is too large for the store or names a key twice: the outer error, nothing was sent.
 pub fn check_batch<'a>(info: &StoreInfo, keys: impl ExactSizeIterator<Item = &'a LeaseKey>) -> Result<(), StoreError> {
@@ -41,17 +44,8 @@ pub fn check_ttl(info: &StoreInfo, key: &LeaseKey, ttl: Duration) -> Result<(), 
 mod tests {
     use super::*;
 
-    fn info() -> StoreInfo {
-        StoreInfo {
-            scheme: "test",
-            min_ttl: Duration::from_millis(10),
-            max_ttl: Duration::from_secs(10),
-            batch_limit: 2,
-            watch: false,
-            durable: false,
-            shared: false,
-            overlap_faults: &[],
-        }
+    const fn info() -> StoreInfo {
+        StoreInfo::new("test").ttl_between(Duration::from_millis(10), Duration::from_secs(10)).batch_limit(2)
     }
 
     /// A repeated key is named; one too many is counted; what is left passes.

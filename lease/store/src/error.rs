@@ -2,15 +2,17 @@
 
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 
 /// A store's failure. Ask it [`StoreError::is_retryable`] and [`StoreError::is_outcome_unknown`]; show it to people.
 ///
-/// Its text never holds a secret: stores leave passwords and tokens out of what they put here.
-#[derive(Debug)]
+/// Its text never holds a secret: stores leave passwords and tokens out of what they put here. A clone shares the error
+/// that it came from, so that one failure can be told to everybody who waited for the same answer.
+#[derive(Clone, Debug)]
 pub struct StoreError {
     kind: StoreErrorKind,
     message: String,
-    source: Option<Box<dyn Error + Send + Sync>>,
+    source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 /// What kind of failure it was.
@@ -37,9 +39,9 @@ impl StoreError {
         StoreError { kind, message: message.into(), source: None }
     }
 
-    /// Adds the error that this one came from.
+    /// Adds the error that this one came from. Its text must hold no secret either.
     pub fn with_source(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        self.source = Some(source.into());
+        self.source = Some(source.into().into());
         self
     }
 
@@ -68,5 +70,20 @@ impl fmt::Display for StoreError {
 impl Error for StoreError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.source.as_ref().map(|source| source.as_ref() as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A clone says the same, and shares the source.
+    #[test]
+    fn a_clone_keeps_its_kind_words_and_source() {
+        let error = StoreError::new(StoreErrorKind::TimedOut, "no answer").with_source("the line broke");
+        let clone = error.clone();
+        assert!(clone.is_outcome_unknown() && clone.is_retryable());
+        assert_eq!(clone.to_string(), "no answer");
+        assert_eq!(clone.source().unwrap().to_string(), "the line broke");
     }
 }

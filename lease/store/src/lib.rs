@@ -1,124 +1,181 @@
 //! The store: where leases are kept. One atomic step per key, and no policy.
 //!
-//! [`LeaseStore`] is the whole plug point; `memory:` is built in ([`MemoryStore`]). The words are tenure-core's and are
+//! [`LeaseStore`] is the whole plug point, and `memory:` is built in ([`MemoryStore`]). The words of tenure-core are
 //! exported again here, so that a store crate needs this crate alone.
+//!
+//! # Writing a store
+//!
+//! A store performs the step that a verb names and answers what came of it. When to claim, how long to wait and whom to
+//! believe is decided above, once for all stores. What each step does is a pure function of [`Slot`], what is kept for one
+//! key; a store that can load a slot, take the step and write the slot back in one transaction is done with that. One that
+//! does the step inside its server (a script, a stored procedure) does what [`Slot`] does, and its test plays both side by
+//! side. Around the steps stand the checks that all stores share ([`check_batch`], [`check_ttl`]), what the store says of
+//! itself ([`StoreInfo`]), and the hints to those who watch ([`WakeHub`]):
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//! use std::sync::atomic::AtomicU64;
+//! use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+//! use std::time::{Instant, SystemTime, UNIX_EPOCH};
+//!
+//! use async_trait::async_trait;
+//! use tenure_store::{
+//!     Answers, Change, Claim, ClaimTime, Claimed, Held, KeyPrefix, LeaseKey, LeaseRecord, LeaseStore, Released, Renewed,
+//!     Slot, StoreError, StoreInfo, Term, Time, Wake, WakeHub, WakeStream, check_batch, check_ttl,
+//! };
+//!
+//! /// Slots in a map. A store that others depend on keeps them where they outlive the process.
+//! #[derive(Debug)]
+//! struct MapStore {
+//!     slots: Mutex<BTreeMap<LeaseKey, Slot>>,
+//!     began: Instant,
+//!     hub: Arc<WakeHub>,
+//!     overflowed: Arc<AtomicU64>,
+//! }
+//!
+//! static INFO: StoreInfo = StoreInfo::new("map").watch(true);
+//!
+//! impl MapStore {
+//!     fn new() -> MapStore {
+//!         let (slots, began) = (Mutex::default(), Instant::now());
+//!         MapStore { slots, began, hub: WakeHub::new(INFO.scheme), overflowed: Arc::default() }
+//!     }
+//!
+//!     /// The lock is what makes a step atomic here. Every step leaves the map whole.
+//!     fn slots(&self) -> MutexGuard<'_, BTreeMap<LeaseKey, Slot>> {
+//!         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+//!     }
+//!
+//!     /// Expiry is judged by the store's own clock, and by one that nobody sets.
+//!     fn now(&self) -> Time {
+//!         Time::ZERO + self.began.elapsed()
+//!     }
+//! }
+//!
+//! #[async_trait]
+//! impl LeaseStore for MapStore {
+//!     fn info(&self) -> StoreInfo {
+//!         INFO.clone()
+//!     }
+//!
+//!     async fn acquire(&self, claims: &[Claim]) -> Result<Answers<Claimed>, StoreError> {
+//!         check_batch(&INFO, claims.iter().map(|claim| &claim.key))?;
+//!         let mut slots = self.slots();
+//!         // The wall clock seeds terms and decides nothing. `complete_since` is for a store that may forget and go on.
+//!         let micros = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64);
+//!         let at = ClaimTime { now: self.now(), clock_micros: micros, complete_since: None };
+//!         let answers = claims.iter().map(|claim| {
+//!             check_ttl(&INFO, &claim.key, claim.ttl)?;
+//!             let (answer, change) = slots.entry(claim.key.clone()).or_default().acquire(at, claim)?;
+//!             if change == Change::ChangedHands {
+//!                 self.hub.wake(&Wake::taken(claim.key.clone()));
+//!             }
+//!             Ok(answer)
+//!         });
+//!         Ok(answers.collect())
+//!     }
+//!
+//!     async fn renew(&self, held: &[Held]) -> Result<Answers<Renewed>, StoreError> {
+//!         check_batch(&INFO, held.iter().map(|held| &held.key))?;
+//!         let (mut slots, now) = (self.slots(), self.now());
+//!         let answers = held.iter().map(|held| {
+//!             check_ttl(&INFO, &held.key, held.ttl)?;
+//!             Ok(slots.get_mut(&held.key).map_or(Renewed::Lost { to: None }, |slot| slot.renew(now, held).0))
+//!         });
+//!         Ok(answers.collect())
+//!     }
+//!
+//!     async fn release(&self, held: &[Held]) -> Result<Answers<Released>, StoreError> {
+//!         check_batch(&INFO, held.iter().map(|held| &held.key))?;
+//!         let mut slots = self.slots();
+//!         let answers = held.iter().map(|held| {
+//!             let answer = slots.get_mut(&held.key).map_or(Released::NotHeld, |slot| slot.release(held).0);
+//!             if answer == Released::Freed {
+//!                 self.hub.wake(&Wake::freed(held.key.clone()));
+//!             }
+//!             Ok(answer)
+//!         });
+//!         Ok(answers.collect())
+//!     }
+//!
+//!     async fn request_resign(&self, key: &LeaseKey) -> Result<bool, StoreError> {
+//!         let now = self.now();
+//!         Ok(self.slots().get_mut(key).is_some_and(|slot| slot.request_resign(now)))
+//!     }
+//!
+//!     async fn remove(&self, key: &LeaseKey) -> Result<Option<LeaseRecord>, StoreError> {
+//!         let now = self.now();
+//!         let stood = self.slots().get_mut(key).and_then(|slot| slot.remove(now, key));
+//!         self.hub.wake(&Wake::freed(key.clone()));
+//!         Ok(stood)
+//!     }
+//!
+//!     async fn list(&self, prefix: &KeyPrefix) -> Result<Vec<LeaseRecord>, StoreError> {
+//!         let (slots, now) = (self.slots(), self.now());
+//!         let matching = slots.iter().filter(|(key, _)| prefix.matches(key));
+//!         Ok(matching.filter_map(|(key, slot)| slot.record(now, key)).collect())
+//!     }
+//!
+//!     async fn last_term(&self, key: &LeaseKey) -> Result<Option<Term>, StoreError> {
+//!         Ok(self.slots().get(key).and_then(|slot| slot.term))
+//!     }
+//!
+//!     async fn watch(&self, prefix: &KeyPrefix) -> Result<WakeStream, StoreError> {
+//!         self.hub.watch(prefix, &self.overflowed)
+//!     }
+//! }
+//!
+//! // tests/conformance.rs: a builder, and one call. The suite is the definition of done.
+//! use futures_util::FutureExt;
+//! use futures_util::future::{BoxFuture, ready};
+//! use tenure_conformance::{BuildError, Options, StoreBuilder, suite_with};
+//!
+//! struct Builder(Arc<MapStore>);
+//!
+//! impl StoreBuilder for Builder {
+//!     fn name(&self) -> &str {
+//!         "map"
+//!     }
+//!
+//!     /// A further client of the same store: here another handle, elsewhere another connection.
+//!     fn open(&self) -> BoxFuture<'_, Result<Arc<dyn LeaseStore>, BuildError>> {
+//!         ready(Ok(Arc::clone(&self.0) as Arc<dyn LeaseStore>)).boxed()
+//!     }
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() {
+//!     // A store's own test calls `suite`, whose races take 20 s.
+//!     let options = Options { race_time: std::time::Duration::from_secs(1), ..Options::default() };
+//!     println!("{}", suite_with(&Builder(Arc::new(MapStore::new())), options).await);
+//! }
+//! ```
+//!
+//! Two things this store lacks, and one in use must have. Term records that nobody uses go after seven days
+//! ([`LeaseTable::KEEP_UNUSED`]). And a store that can come back with an older state says since when it knows of every
+//! tenure ([`ClaimTime::complete_since`]), so that nothing is granted that somebody may have been promised.
 
 mod batch;
 mod error;
+pub mod foreign;
 mod info;
+mod lease_store;
 mod memory;
 mod slot;
 mod table;
+mod wake;
 mod wake_hub;
-
-use std::fmt;
-
-use async_trait::async_trait;
-use futures_util::stream::BoxStream;
 
 pub use batch::{check_batch, check_ttl};
 pub use error::{StoreError, StoreErrorKind};
 pub use info::StoreInfo;
+pub use lease_store::{Answers, LeaseStore};
 pub use memory::MemoryStore;
 pub use slot::{Change, ClaimTime, Occupant, Slot, Tenure};
 pub use table::LeaseTable;
 pub use tenure_core::{
     Claim, Claimed, Held, HolderId, KeyPrefix, LeaseKey, LeaseRecord, NameError, Nonce, Note, RecordFormat, Released,
-    Renewed, Term,
+    Renewed, Term, Time, Timing,
 };
+pub use wake::{Wake, WakeChange, WakeStream};
 pub use wake_hub::WakeHub;
-
-/// One answer per item, in order; one item never fails another.
-pub type Answers<T> = Vec<Result<T, StoreError>>;
-
-/// A stream of hints. Its end means that watching has stopped; ask again.
-pub type WakeStream = BoxStream<'static, Wake>;
-
-/// A hint that a key came free, or that a new tenure of it began. Hints may be missing, late, doubled or wrong: they
-/// change latency, never safety.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wake {
-    /// The key; `None` where the store cannot tell which.
-    pub key: Option<LeaseKey>,
-    /// What became of it.
-    pub change: WakeChange,
-}
-
-/// What a hint says of its key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum WakeChange {
-    /// It came free: a candidate should claim.
-    Freed,
-    /// Somebody was granted it, a new tenure: news for whoever watches, no reason for a candidate to claim. A store says so
-    /// only where it says by a hint of its own when that tenure is released.
-    Taken,
-    /// One or the other, or both.
-    Unknown,
-}
-
-impl Wake {
-    /// `key` came free.
-    pub fn freed(key: LeaseKey) -> Self {
-        Wake { key: Some(key), change: WakeChange::Freed }
-    }
-
-    /// Somebody was granted `key`.
-    pub fn taken(key: LeaseKey) -> Self {
-        Wake { key: Some(key), change: WakeChange::Taken }
-    }
-
-    /// Something happened, to some key or other: what a store says where it has lost count.
-    pub fn unknown() -> Self {
-        Wake { key: None, change: WakeChange::Unknown }
-    }
-}
-
-/// A place that keeps leases.
-///
-/// Every verb takes a batch and performs one atomic step per item. The outer error means that nothing was sent; the
-/// inner ones belong to their item. A key twice in a batch is refused ([`StoreErrorKind::Invalid`], outer), an empty
-/// batch answers an empty list. Expiry is judged by the store's own clock and the ttl in the record, never by a
-/// client's wall clock. Dropping a call's future may leave its outcome unknown.
-#[async_trait]
-pub trait LeaseStore: fmt::Debug + Send + Sync + 'static {
-    /// What this store can do, and which of its faults can cause an overlap.
-    fn info(&self) -> StoreInfo;
-
-    /// Grants each key that is free or expired, or held under the claim's own nonce (which extends the lease and
-    /// answers the unchanged term). The term of a new tenure is minted in the same step ([`Term::mint`]).
-    async fn acquire(&self, claims: &[Claim]) -> Result<Answers<Claimed>, StoreError>;
-
-    /// Extends each lease whose key, nonce and term match and which has not expired; an expired one is `Lost`, even if
-    /// nobody took it.
-    async fn renew(&self, held: &[Held]) -> Result<Answers<Renewed>, StoreError>;
-
-    /// Frees each lease whose key, nonce and term match; keeps its term record and last note.
-    async fn release(&self, held: &[Held]) -> Result<Answers<Released>, StoreError>;
-
-    /// Asks the holder of `key`, through the record, to resign: each of its renewals is told from now on, until its tenure
-    /// ends. `false` where nobody holds the key, or another program does.
-    async fn request_resign(&self, key: &LeaseKey) -> Result<bool, StoreError>;
-
-    /// Deletes the lease of `key` by force, whoever wrote it, and keeps the term record and the last note. Answers the
-    /// record as it stood in that step; `None` where nobody held the key. The holder learns of it with its next renewal:
-    /// until the record's `remaining` has passed it may act, beside whoever is granted the key meanwhile.
-    async fn remove(&self, key: &LeaseKey) -> Result<Option<LeaseRecord>, StoreError>;
-
-    /// The leases that are held now, under keys with this prefix, by key. Released and expired ones are not listed.
-    async fn list(&self, prefix: &KeyPrefix) -> Result<Vec<LeaseRecord>, StoreError>;
-
-    /// The lease of this one key, as [`LeaseStore::list`] shows it; `None` where nobody holds it. A store whose lists look
-    /// through more than they show has a shorter way than this one, which lists.
-    async fn record(&self, key: &LeaseKey) -> Result<Option<LeaseRecord>, StoreError> {
-        let records = self.list(&KeyPrefix::from(key)).await?;
-        Ok(records.into_iter().find(|record| record.key == *key))
-    }
-
-    /// The highest term that a tenure of `key` had, held or over, as far as the store remembers; `None` where it remembers
-    /// none. The term record of a key that is not held may go after seven days without use.
-    async fn last_term(&self, key: &LeaseKey) -> Result<Option<Term>, StoreError>;
-
-    /// Hints about keys with this prefix, of those that come free and of new tenures; [`StoreErrorKind::Unsupported`] where
-    /// there are none to be had.
-    async fn watch(&self, prefix: &KeyPrefix) -> Result<WakeStream, StoreError>;
-}

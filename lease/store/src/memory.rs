@@ -6,13 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use tenure_core::{Time, Timing};
+use tenure_core::{Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseRecord, Released, Renewed, Term, Time, Timing};
 
+use crate::batch::{check_batch, check_ttl};
+use crate::error::StoreError;
+use crate::info::StoreInfo;
+use crate::lease_store::{Answers, LeaseStore};
 use crate::slot::Change;
-use crate::{
-    Answers, Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseRecord, LeaseStore, LeaseTable, Released, Renewed,
-    StoreError, StoreInfo, Term, Wake, WakeHub, WakeStream, check_batch, check_ttl,
-};
+use crate::table::LeaseTable;
+use crate::wake::{Wake, WakeStream};
+use crate::wake_hub::WakeHub;
 
 /// Leases in this process's memory: shared by whoever holds the same `Arc`, gone with the process.
 ///
@@ -25,16 +28,8 @@ pub struct MemoryStore {
     overflowed: Arc<AtomicU64>,
 }
 
-const INFO: StoreInfo = StoreInfo {
-    scheme: "memory",
-    min_ttl: Duration::from_millis(1),
-    max_ttl: Timing::MAX_TTL,
-    batch_limit: 100_000,
-    watch: true,
-    durable: false,
-    shared: false,
-    overlap_faults: &[],
-};
+static INFO: StoreInfo =
+    StoreInfo::new("memory").ttl_between(Duration::from_millis(1), Timing::MAX_TTL).batch_limit(100_000).watch(true);
 
 impl MemoryStore {
     /// A store without records.
@@ -87,7 +82,7 @@ impl fmt::Debug for MemoryStore {
 #[async_trait]
 impl LeaseStore for MemoryStore {
     fn info(&self) -> StoreInfo {
-        INFO
+        INFO.clone()
     }
 
     async fn acquire(&self, claims: &[Claim]) -> Result<Answers<Claimed>, StoreError> {

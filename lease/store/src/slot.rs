@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
-use crate::{
-    Claim, Claimed, Held, HolderId, LeaseKey, LeaseRecord, Nonce, Note, RecordFormat, Released, Renewed, StoreError,
-    StoreErrorKind, Term,
+use tenure_core::{
+    Claim, Claimed, Held, HolderId, LeaseKey, LeaseRecord, Nonce, Note, RecordFormat, Released, Renewed, Term, Time,
 };
-use tenure_core::Time;
+
+use crate::error::{StoreError, StoreErrorKind};
+use crate::foreign;
 
 /// What a store keeps for one key. The default is a key that was never held.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -123,8 +124,7 @@ impl Slot {
             Occupant::Tenure(_) | Occupant::Nobody => {}
         }
         if let Some(free) = self.free_at(at.complete_since, claim).filter(|free| now < *free) {
-            let by = HolderId::new(FORGOTTEN)
-                .map_err(|error| StoreError::new(StoreErrorKind::Corrupt, error.to_string()))?;
+            let by = foreign::stand_in(FORGOTTEN);
             return Ok((Claimed::Held { by, term: None, remaining: Some(free.since(now)) }, Change::Nothing));
         }
         let Some(term) = Term::mint(self.term, claim.above, clock_micros) else {

@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::time::Duration;
 
-use tenure_core::Time;
+use tenure_core::{
+    Claim, Claimed, Held, HolderId, KeyPrefix, LeaseKey, LeaseRecord, Note, RecordFormat, Released, Renewed, Time,
+};
 
-use crate::StoreError;
+use crate::error::StoreError;
 use crate::slot::{Change, ClaimTime, Occupant, Slot};
-use crate::{Claim, Claimed, Held, HolderId, KeyPrefix, LeaseKey, LeaseRecord, Note, RecordFormat, Released, Renewed};
 
 /// Slots by key. Two tables that are given the same calls answer the same.
 #[derive(Clone, Debug, Default)]
@@ -149,7 +150,7 @@ impl LeaseTable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Nonce, Term};
+    use tenure_core::{Nonce, Term};
 
     const TTL: Duration = Duration::from_secs(10);
 

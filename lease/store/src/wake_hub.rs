@@ -1,4 +1,7 @@
-//! Handing hints to the watchers of a store: however many there are, the store hears of each change once.
+//! The one way from a store to those who watch it: however many there are, the store hears of each change once.
+//!
+//! Every store hands its hints on through a [`WakeHub`], so that each has the same bounds: a watcher that does not read
+//! costs its own place in a queue, never the store's memory nor another watcher's hints.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -7,9 +10,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use futures_util::{StreamExt, stream};
 use tenure_core::{KeyPrefix, LeaseKey};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, error::TrySendError};
 
-use crate::{StoreError, StoreErrorKind, Wake, WakeStream};
+use crate::error::{StoreError, StoreErrorKind};
+use crate::wake::{Wake, WakeStream};
 
 /// The watchers of one store, or of one file that several stores have open.
 ///
@@ -22,6 +27,8 @@ pub struct WakeHub {
     table: Mutex<Table>,
     // The number of watchers, to be read without the lock.
     count: AtomicUsize,
+    // Told whenever the number reaches zero.
+    left: Notify,
 }
 
 #[derive(Default)]
@@ -48,7 +55,7 @@ impl WakeHub {
 
     /// Nobody watches yet. The scheme of the store's URL stands in front of errors.
     pub fn new(scheme: &'static str) -> Arc<WakeHub> {
-        Arc::new(WakeHub { scheme, table: Mutex::default(), count: AtomicUsize::new(0) })
+        Arc::new(WakeHub { scheme, table: Mutex::default(), count: AtomicUsize::new(0), left: Notify::new() })
     }
 
     /// The hints about keys with this prefix, from now on. `overflowed` counts those that were replaced by one without a key
@@ -91,6 +98,19 @@ impl WakeHub {
         self.count.load(Ordering::SeqCst) > 0
     }
 
+    /// Returns once nobody watches. Somebody may begin again meanwhile: ask [`WakeHub::is_watched`], under the lock that
+    /// decides whether a subscription is made, before it is ended.
+    pub async fn unwatched(&self) {
+        loop {
+            // Whoever leaves between the look and the wait is heard of too: this future listens from here on.
+            let left = self.left.notified();
+            if !self.is_watched() {
+                return;
+            }
+            left.await;
+        }
+    }
+
     /// Changes whenever somebody begins or ends watching. A number once read stays below every later one.
     pub fn version(&self) -> u64 {
         self.table().version
@@ -113,6 +133,7 @@ impl WakeHub {
         table.watchers.clear();
         table.version += 1;
         self.count.store(0, Ordering::SeqCst);
+        self.left.notify_waiters();
     }
 
     fn enter(self: &Arc<Self>, prefix: &KeyPrefix, watcher: Watcher) -> Result<Guard, StoreError> {
@@ -170,7 +191,9 @@ impl Drop for Guard {
                 table.watchers.remove(self.prefix.as_str());
             }
             table.version += 1;
-            hub.count.fetch_sub(1, Ordering::SeqCst);
+            if hub.count.fetch_sub(1, Ordering::SeqCst) == 1 {
+                hub.left.notify_waiters();
+            }
         }
     }
 }
@@ -247,6 +270,20 @@ mod tests {
         assert!(hub.is_watched());
         drop(streams);
         assert!(!hub.is_watched() && hub.prefixes() == (10, Vec::new()));
+    }
+
+    /// Whoever waits for the last watcher to leave waits as long as there is one, and no longer.
+    #[test]
+    fn the_last_watcher_to_leave_is_noticed() {
+        let hub = WakeHub::new("x");
+        assert!(hub.unwatched().now_or_never().is_some());
+        let (first, second) = (watch(&hub, "a"), watch(&hub, "b"));
+        let mut unwatched = Box::pin(hub.unwatched());
+        assert!(unwatched.as_mut().now_or_never().is_none());
+        drop(first);
+        assert!(unwatched.as_mut().now_or_never().is_none());
+        drop(second);
+        assert!(unwatched.as_mut().now_or_never().is_some());
     }
 
     /// Streams end with the hub and when it is closed, after what was handed to them.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redis::Value;
-use tenure_store::{HolderId, LeaseKey, LeaseRecord, Nonce, Note, RecordFormat, Slot, StoreErrorKind, Term};
+use tenure_store::{HolderId, LeaseKey, LeaseRecord, Nonce, Note, RecordFormat, Slot, StoreErrorKind, Term, foreign};
 
 use crate::failure::{Failure, Reply};
 use crate::names;
@@ -22,17 +22,6 @@ pub(crate) struct Lease {
     pub(crate) nonce: Nonce,
     pub(crate) note: Note,
 }
-
-/// How many characters a word of another program's value may have to be shown as its holder: what is longer is rather a
-/// secret than a name.
-const SHOWN: usize = 40;
-
-/// From how many letters and digits in a row a word is a token.
-const TOKEN: usize = 20;
-
-/// The members under which programs that write JSON name the holder, the likeliest first.
-const HOLDER_MEMBERS: [&str; 8] =
-    ["holder", "owner", "instance", "instanceId", "instance_id", "ownerId", "owner_id", "node"];
 
 impl Words {
     /// The words of an array; an error where the script caught one for this item.
@@ -84,7 +73,8 @@ impl Words {
     pub(crate) fn holder(&self, at: usize) -> HolderId {
         let bytes = self.bytes(at);
         let word = std::str::from_utf8(bytes).ok();
-        word.and_then(|word| HolderId::new(names::holder_of_word(word)).ok()).unwrap_or_else(|| shown(bytes))
+        word.and_then(|word| HolderId::new(names::holder_of_word(word)).ok())
+            .unwrap_or_else(|| foreign::holder_in(bytes))
     }
 
     /// A word that is a note, or the absence of one.
@@ -123,7 +113,11 @@ impl Words {
             },
             None => LeaseRecord {
                 key,
-                holder: if self.kind() == "lease" { shown(value) } else { of_type(&self.text(1).unwrap_or_default()) },
+                holder: if self.kind() == "lease" {
+                    foreign::holder_in(value)
+                } else {
+                    foreign::holder_of_type(&self.text(1).unwrap_or_default())
+                },
                 nonce: None,
                 term: None,
                 ttl: None,
@@ -151,47 +145,6 @@ pub(crate) fn lease(value: &[u8]) -> Option<Lease> {
         nonce: nonce.strip_suffix('!').unwrap_or(nonce).parse().ok()?,
         note: Note::new(note).ok()?,
     })
-}
-
-/// A name for whoever wrote a value that is not ours. Values may hold secrets, so little of one is shown: of JSON the member
-/// that names the holder, else the first word, where it looks like a name.
-pub(crate) fn shown(value: &[u8]) -> HolderId {
-    let name = match std::str::from_utf8(value).map(str::trim_start) {
-        Ok(text) if text.starts_with(['{', '[', '"']) => {
-            serde_json::from_str(text).ok().and_then(|json| holder_in(&json))
-        }
-        Ok(text) => text.split_whitespace().next().filter(|word| is_name(word)).map(str::to_owned),
-        Err(_) => None,
-    };
-    named(&name.unwrap_or_default())
-}
-
-fn holder_in(json: &serde_json::Value) -> Option<String> {
-    let members = HOLDER_MEMBERS.iter().filter_map(|member| json.get(member)?.as_str());
-    members.filter(|name| is_name(name)).map(str::to_owned).next()
-}
-
-/// Letters, digits and what joins them in names of hosts, processes and instances: nothing that stands in URLs with
-/// passwords, in assignments or in Base64. Many without a joint are no name but a token, which may be what unlocks.
-fn is_name(word: &str) -> bool {
-    (1..=SHOWN).contains(&word.len())
-        && word.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':'))
-        && word.bytes().any(|b| b.is_ascii_alphanumeric())
-        && (word.len() < TOKEN || !word.bytes().all(|b| b.is_ascii_alphanumeric()))
-}
-
-/// A name for whoever put a value of another type in a lease's place.
-pub(crate) fn of_type(kind: &str) -> HolderId {
-    named(&format!("another program ({kind})"))
-}
-
-/// A holder of this name, or one without.
-pub(crate) fn named(text: &str) -> HolderId {
-    const UNNAMED: &str = "another program";
-    match HolderId::new(text).or_else(|_| HolderId::new(UNNAMED)) {
-        Ok(holder) => holder,
-        Err(error) => unreachable!("{UNNAMED:?} is a name: {error}"),
-    }
 }
 
 fn unreadable(place: &str) -> Failure {
@@ -227,48 +180,5 @@ mod tests {
             assert_eq!(lease(value.as_bytes()), None, "{value}");
         }
         assert_eq!(lease(b"\xff\xfe"), None);
-    }
-
-    /// The holder of a foreign key is what can be shown of its value.
-    #[test]
-    fn foreign_holders_are_shown_in_short() {
-        assert_eq!(shown(b"Instance-12345").as_str(), "Instance-12345");
-        assert_eq!(shown(b" 10.0.0.7:8080 since noon").as_str(), "10.0.0.7:8080");
-        assert_eq!(shown("-x".repeat(SHOWN / 2).as_bytes()).as_str(), "-x".repeat(SHOWN / 2));
-        for (json, holder) in [
-            (r#"{"owner":"api-1","token":"hunter2"}"#, "api-1"),
-            (r#" {"token": "hunter2", "node": "n", "holder": "host-7"}"#, "host-7"),
-            (r#"{"owner": {"id": "api-1"}, "instance": "i-1"}"#, "i-1"),
-        ] {
-            assert_eq!(shown(json.as_bytes()).as_str(), holder, "{json}");
-        }
-        assert_eq!(of_type("list").as_str(), "another program (list)");
-    }
-
-    /// What is no name for certain may be a secret, and is not shown.
-    #[test]
-    fn secrets_of_others_are_not_shown() {
-        let long = "-x".repeat(SHOWN / 2 + 1);
-        let values: [&[u8]; 16] = [
-            br#"{"password":"hunter2"}"#,
-            br#"{"owner":"redis://me:hunter2@host/"}"#,
-            br#"{"owner":"api-1","#,
-            br#"["hunter2"]"#,
-            br#""hunter2""#,
-            b"password=hunter2",
-            b"redis://me:hunter2@host/",
-            b"aHVudGVyMg==",
-            b"hunter2/hunter2",
-            b"a\x00b",
-            b"\xff\xfe",
-            b"",
-            b"--",
-            b"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b",
-            b"kJ3fQ9xV7bN2mL5pR8sT1w",
-            long.as_bytes(),
-        ];
-        for value in values {
-            assert_eq!(shown(value).as_str(), "another program", "{:?}", String::from_utf8_lossy(value));
-        }
     }
 }

@@ -10,7 +10,6 @@ use futures_util::StreamExt;
 use futures_util::future::{join_all, try_join_all};
 use futures_util::stream::FuturesUnordered;
 use redis::Value;
-use tenure_core::Timing;
 use tenure_store::{
     Answers, Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseRecord, LeaseStore, Released, Renewed, StoreError,
     StoreErrorKind, StoreInfo, Term, WakeStream, check_batch, check_ttl,
@@ -54,36 +53,23 @@ const LISTING: Duration = Duration::from_secs(60);
 /// How many names a server looks through at a time: everybody else waits meanwhile.
 const SCANNED: usize = 1_000;
 
-static INFO: StoreInfo = StoreInfo {
-    scheme: "redis",
-    min_ttl: Duration::from_millis(10),
-    max_ttl: Timing::MAX_TTL,
-    batch_limit: 10_000,
-    watch: true,
-    durable: false,
-    shared: true,
-    overlap_faults: &[
-        "a replica is promoted that had not yet received the lease (replication is asynchronous)",
-        "a cluster's master fails over while a slot is being moved from it: its replica may know of no move",
-        "a slot is moved from a node that has been up for less than the longest ttl or --hold-for",
-        "leases are deleted or evicted while they are held (FLUSHALL, DEL, an eviction policy)",
-        "the server's wall clock is set forward, or differs between a master and the replica that replaces it",
-        "the server restarts without what it had acknowledged, and candidates of one key have different ttls or --hold-for",
-    ],
-};
+static INFO: StoreInfo = StoreInfo::new("redis").watch(true).shared(true).overlap_faults(&[
+    "a replica is promoted that had not yet received the lease (replication is asynchronous)",
+    "a cluster's master fails over while a slot is being moved from it: its replica may know of no move",
+    "a slot is moved from a node that has been up for less than the longest ttl or --hold-for",
+    "leases are deleted or evicted while they are held (FLUSHALL, DEL, an eviction policy)",
+    "the server's wall clock is set forward, or differs between a master and the replica that replaces it",
+    "the server restarts without what it had acknowledged, and candidates of one key have different ttls or --hold-for",
+]);
 
-static INFO_DURABLE: StoreInfo = StoreInfo {
-    durable: true,
-    overlap_faults: &[
-        "a replica is promoted that had not yet received the lease (replication is asynchronous)",
-        "a cluster's master fails over while a slot is being moved from it: its replica may know of no move",
-        "a slot is moved from a node that has been up for less than the longest ttl or --hold-for",
-        "leases are deleted or evicted while they are held (FLUSHALL, DEL, an eviction policy)",
-        "the server's wall clock is set forward, or differs between a master and the replica that replaces it",
-        "the server restarts without what it had acknowledged, although durable=true says that it never does",
-    ],
-    ..INFO
-};
+static INFO_DURABLE: StoreInfo = StoreInfo::new("redis").watch(true).shared(true).durable(true).overlap_faults(&[
+    "a replica is promoted that had not yet received the lease (replication is asynchronous)",
+    "a cluster's master fails over while a slot is being moved from it: its replica may know of no move",
+    "a slot is moved from a node that has been up for less than the longest ttl or --hold-for",
+    "leases are deleted or evicted while they are held (FLUSHALL, DEL, an eviction policy)",
+    "the server's wall clock is set forward, or differs between a master and the replica that replaces it",
+    "the server restarts without what it had acknowledged, although durable=true says that it never does",
+]);
 
 impl RedisStore {
     /// Connects, and refuses servers on which leases would not be safe or would not work: replicas, versions before 6.2

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use redis::{Cmd, Value};
+use tenure_store::foreign::{holder_in, holder_of_type, stand_in};
 use tenure_store::{Claim, Claimed, Held, LeaseKey, LeaseRecord, Released, Renewed, StoreErrorKind, Term};
 
-use crate::answers::{self, Words};
+use crate::answers::Words;
 use crate::batch::Verb;
 use crate::failure::Failure;
 use crate::link::Live;
@@ -165,13 +166,11 @@ impl Verb for Acquire<'_> {
             match words.kind().as_str() {
                 "granted" => Ok(Claimed::Granted { term: words.term(1)?, last_note: words.note(2)? }),
                 "held" => held(words.holder(1), Some(words.term(2)?), 3),
-                "foreign" => foreign(answers::shown(words.bytes(1)), 2),
-                "typed" => foreign(answers::of_type(&words.text(1).unwrap_or_default()), 2),
+                "foreign" => foreign(holder_in(words.bytes(1)), 2),
+                "typed" => foreign(holder_of_type(&words.text(1).unwrap_or_default()), 2),
                 // Always the same name, lest every claim tells of another leader.
                 "young" => foreign(
-                    answers::named(
-                        "whoever held before Redis started (waiting until it cannot any more; see durable=true)",
-                    ),
+                    stand_in("whoever held before Redis started (waiting until it cannot any more; see durable=true)"),
                     1,
                 ),
                 "exhausted" => {
@@ -283,8 +282,8 @@ fn renewed(words: &Words) -> Result<Renewed, Failure> {
         "asked" => Ok(Renewed::Extended { resign_requested: true }),
         "free" => lost(None),
         "lost" => lost(Some(words.holder(1))),
-        "foreign" => lost(Some(answers::shown(words.bytes(1)))),
-        "typed" => lost(Some(answers::of_type(&words.text(1).unwrap_or_default()))),
+        "foreign" => lost(Some(holder_in(words.bytes(1)))),
+        "typed" => lost(Some(holder_of_type(&words.text(1).unwrap_or_default()))),
         _ => Err(words.unreadable()),
     }
 }

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use tenure_core::Time;
 use tenure_store::{
     Answers, Change, Claim, ClaimTime, Claimed, Held, HolderId, KeyPrefix, LeaseKey, LeaseRecord, LeaseTable, Note,
-    Occupant, RecordFormat, Released, Renewed, Slot, StoreInfo, Tenure, Term, check_ttl,
+    Occupant, RecordFormat, Released, Renewed, Slot, StoreInfo, Tenure, Term, check_ttl, foreign,
 };
 
 use crate::origin::{self, Origin};
@@ -172,8 +172,7 @@ fn slot(row: &Row<'_>, at: &Moment<'_>) -> rusqlite::Result<Slot> {
         Ok(version) if version > Slot::FORMAT => RecordFormat::Tenure(version),
         _ => RecordFormat::Foreign,
     };
-    let unknown = || HolderId::new("unknown").map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()));
-    let holder = holder.map_or_else(unknown, Ok)?;
+    let holder = holder.unwrap_or_else(|| foreign::stand_in(foreign::ANOTHER_PROGRAM));
     Ok(Slot { tenure: Occupant::Foreign { holder, format }, note, ..Slot::default() })
 }
 

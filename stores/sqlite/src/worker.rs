@@ -152,16 +152,7 @@ mod tests {
     use futures_util::FutureExt;
     use std::sync::atomic::AtomicBool;
 
-    static INFO: StoreInfo = StoreInfo {
-        scheme: "sqlite",
-        min_ttl: Duration::from_millis(1),
-        max_ttl: Duration::from_secs(1),
-        batch_limit: 1,
-        watch: false,
-        durable: true,
-        shared: true,
-        overlap_faults: &[],
-    };
+    static INFO: StoreInfo = StoreInfo::new("sqlite");
 
     async fn worker(folder: &tempfile::TempDir) -> Worker {
         let mut config = SqliteConfig::new(folder.path().join("x.db"));
