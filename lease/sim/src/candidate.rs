@@ -3,55 +3,14 @@
 //! The driver's part that a real process does with an OS thread, the watchdog, is an event of the world: it strikes even
 //! while the elector's loop stands still, and only a suspended host stops it.
 
-use tenure_core::{Elector, Held, HolderId, Input, Output, Standing, Term, Time};
+use tenure_core::{HolderId, Term};
 
-use crate::Nanos;
 use crate::clock::Clock;
+use crate::event::Event;
+use crate::face::Face;
 use crate::invariants::leaves_the_key::LeavesTheKey;
 use crate::invariants::requests_are_bounded::RequestsAreBounded;
-use crate::world::Event;
-
-/// The elector's face, as the simulator drives it; mutants stand before the real one.
-pub trait Face {
-    /// See [`Elector::handle`].
-    fn handle(&mut self, now: Time, input: Input);
-    /// See [`Elector::poll`].
-    fn poll(&mut self) -> Option<Output>;
-    /// See [`Elector::poll_timeout`].
-    fn poll_timeout(&self) -> Option<Time>;
-    /// See [`Elector::is_current`].
-    fn is_current(&self, now: Time) -> bool;
-    /// See [`Elector::held`].
-    fn held(&self) -> Option<Held>;
-    /// See [`Elector::standing`].
-    fn standing(&self) -> Standing;
-}
-
-impl Face for Elector {
-    fn handle(&mut self, now: Time, input: Input) {
-        Elector::handle(self, now, input);
-    }
-
-    fn poll(&mut self) -> Option<Output> {
-        Elector::poll(self)
-    }
-
-    fn poll_timeout(&self) -> Option<Time> {
-        Elector::poll_timeout(self)
-    }
-
-    fn is_current(&self, now: Time) -> bool {
-        Elector::is_current(self, now)
-    }
-
-    fn held(&self) -> Option<Held> {
-        Elector::held(self)
-    }
-
-    fn standing(&self) -> Standing {
-        Elector::standing(self)
-    }
-}
+use crate::true_time::Nanos;
 
 /// A machine that candidates run on, one process after the other, always under the same holder name.
 pub struct Host {

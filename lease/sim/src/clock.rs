@@ -2,7 +2,7 @@
 
 use tenure_core::Time;
 
-use crate::Nanos;
+use crate::true_time::Nanos;
 
 /// How far apart two clocks' origins can lie; keeps every reading clear of zero, whatever steps come.
 const ORIGIN: i64 = 1_000_000_000_000;
@@ -76,7 +76,7 @@ fn scale(value: i64, ppm: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::SECOND;
+    use crate::true_time::SECOND;
 
     /// `when` is the exact inverse of `read`: never before the time is shown, at most two nanoseconds off.
     #[test]

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use crate::Nanos;
-use crate::store_model::State;
+use crate::store::State;
 use crate::trace::ms;
+use crate::true_time::Nanos;
 
 /// Whom a fault strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

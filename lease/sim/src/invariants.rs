@@ -16,8 +16,6 @@ pub mod release_after_work;
 pub mod requests_are_bounded;
 pub mod sink_never_goes_back;
 pub mod terms_grow;
+pub mod verdict;
 pub mod wakes_are_hints;
 pub mod work_is_wanted;
-
-/// What an invariant says: nothing, or the sentence that tells how it was broken.
-pub type Verdict = Result<(), String>;

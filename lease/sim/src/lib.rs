@@ -11,26 +11,25 @@
 
 pub mod candidate;
 pub mod clock;
+pub mod event;
+pub mod face;
 pub mod faults;
 pub mod invariants;
+pub mod lease_store;
+pub mod mode;
+pub mod mutant;
 pub mod mutants;
 pub mod network;
+mod parts;
 pub mod plan;
 pub mod queue;
 pub mod report;
 pub mod rng;
 pub mod run;
 pub mod sink;
+pub mod store;
 pub mod store_model;
 pub mod trace;
+pub mod true_time;
 pub mod worker;
 pub mod world;
-
-/// True time in the simulation: nanoseconds since its start. No process of the simulation can read it.
-pub type Nanos = u64;
-
-/// One millisecond of true time.
-pub const MS: Nanos = 1_000_000;
-
-/// One second of true time.
-pub const SECOND: Nanos = 1_000_000_000;

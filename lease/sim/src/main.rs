@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use tenure_sim::mutants::{self, Honest, Mutant};
-use tenure_sim::plan::Mode;
+use tenure_sim::mode::Mode;
+use tenure_sim::mutant::{Honest, Mutant};
+use tenure_sim::mutants;
 use tenure_sim::report::Counts;
 use tenure_sim::run::{BOTH, Run, run_mutant, trace};
 

@@ -2,7 +2,7 @@
 
 use crate::report::Counts;
 use crate::rng::Rng;
-use crate::{MS, Nanos};
+use crate::true_time::{MS, Nanos};
 
 /// How the network treats messages, in one simulation.
 #[derive(Clone, Debug)]

@@ -1,33 +1,15 @@
 //! The plan: everything that a seed decides before the first event.
 
-use std::fmt;
 use std::time::Duration;
 
 use tenure_core::{Timing, TimingOptions};
 
 use crate::faults::{Aftermath, Fault, Target, Way};
+use crate::mode::Mode;
 use crate::network::Network;
 use crate::rng::Rng;
-use crate::store_model::State;
-use crate::{MS, Nanos, SECOND};
-
-/// Which faults may happen, and so which promises must hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// Only faults that the fault model covers.
-    Inside,
-    /// Also those that it does not: a store that forgets, a clock that steps, drift beyond the bound.
-    Outside,
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Mode::Inside => "inside the fault model",
-            Mode::Outside => "outside the fault model",
-        })
-    }
-}
+use crate::store::State;
+use crate::true_time::{MS, Nanos, SECOND, nanos};
 
 /// What one candidate is like.
 #[derive(Clone, Debug)]
@@ -165,11 +147,6 @@ impl Plan {
     pub fn ttl(&self) -> Nanos {
         self.candidates.iter().map(|candidate| nanos(candidate.timing.ttl())).max().unwrap_or(SECOND)
     }
-}
-
-/// `span` in nanoseconds.
-pub fn nanos(span: Duration) -> Nanos {
-    span.as_nanos() as Nanos
 }
 
 fn half_bound_ppm(timing: &Timing) -> i64 {

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::Nanos;
+use crate::true_time::Nanos;
 
 /// Events by time. Events of one moment come out in the order in which they went in, so that a run repeats exactly.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use crate::faults::KINDS;
-use crate::plan::Mode;
-use crate::{Nanos, SECOND};
+use crate::mode::Mode;
+use crate::true_time::{Nanos, SECOND};
 
 /// What happened, counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -100,6 +100,17 @@ impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} broken at {:.6} s: {}", self.invariant, self.at as f64 / SECOND as f64, self.what)
     }
+}
+
+/// How a simulation went.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What happened, counted.
+    pub counts: Counts,
+    /// The first promise that was broken.
+    pub violation: Option<Violation>,
+    /// The trace, where it was wanted.
+    pub trace: Vec<String>,
 }
 
 /// A seed that broke a promise, and how to see it again.

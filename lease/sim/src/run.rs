@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use crate::invariants::wakes_are_hints;
-use crate::mutants::{Honest, Mutant};
-use crate::plan::{Mode, Plan};
-use crate::report::{Counts, Failure, Violation};
-use crate::world::{Outcome, play};
+use crate::mode::Mode;
+use crate::mutant::{Honest, Mutant};
+use crate::plan::Plan;
+use crate::report::{Counts, Failure, Outcome, Violation};
+use crate::world::play;
 
 /// Which seeds to play, and how.
 #[derive(Clone, Copy, Debug)]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{MS, Nanos};
+use crate::true_time::{MS, Nanos};
 
 /// Collects lines, or nothing at all.
 #[derive(Debug, Default)]

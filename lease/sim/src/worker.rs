@@ -2,7 +2,7 @@
 
 use tenure_core::{Nonce, Term, Time};
 
-use crate::Nanos;
+use crate::true_time::Nanos;
 
 /// The work of one tenure.
 ///

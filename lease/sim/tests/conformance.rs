@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use tenure_conformance::{BuildError, Options, Records, Rewindable, StoreBuilder, suite_with};
-use tenure_sim::store_model::ModelStore;
+use tenure_sim::lease_store::ModelStore;
 use tenure_store::{HolderId, LeaseKey, LeaseStore, LeaseTable, Note, RecordFormat};
 
 #[derive(Default)]

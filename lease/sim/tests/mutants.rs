@@ -1,6 +1,7 @@
 //! Every known bug is caught within 1,000 seeds, and the table says by what.
 
-use tenure_sim::mutants::{Mutant, all, innocent};
+use tenure_sim::mutant::Mutant;
+use tenure_sim::mutants::{all, innocent};
 use tenure_sim::report::Failure;
 use tenure_sim::run::{BOTH, Run, run_mutant};
 

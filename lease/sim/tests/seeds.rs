@@ -1,7 +1,8 @@
 //! The electors as they are: some seeds in each mode, and the promise that a seed repeats itself.
 
-use tenure_sim::mutants::{Honest, all};
-use tenure_sim::plan::Mode;
+use tenure_sim::mode::Mode;
+use tenure_sim::mutant::Honest;
+use tenure_sim::mutants::all;
 use tenure_sim::run::{BOTH, Run, run, trace};
 
 /// 300 seeds in each mode break nothing. Far more are played by the binary.

@@ -3,9 +3,9 @@
 //! Somebody else leading hides a candidate that is stuck. A key that is held can be free again after a ttl, so whoever
 //! waits for it must have asked within the last stretch of the simulation, which is three ttls long.
 
-use super::Verdict;
-use crate::Nanos;
+use super::verdict::Verdict;
 use crate::candidate::Host;
+use crate::true_time::Nanos;
 
 /// The invariant's name.
 pub const NAME: &str = "candidates_take_part";

@@ -4,9 +4,9 @@
 //! up, the work has the few milliseconds that its watchdog and the kill itself take, and its own comparison with the
 //! deadline keeps it from acting meanwhile.
 
-use super::Verdict;
+use super::verdict::Verdict;
+use crate::true_time::{MS, Nanos};
 use crate::worker::Worker;
-use crate::{MS, Nanos};
 
 /// The invariant's name.
 pub const NAME: &str = "dead_by_deadline";

@@ -2,7 +2,7 @@
 
 use tenure_core::Term;
 
-use super::Verdict;
+use super::verdict::Verdict;
 use crate::worker::{Phase, Worker};
 
 /// The invariant's name.

@@ -3,7 +3,7 @@
 //! The bound is the plan's patience: a lease to run out, messages that are still late, a few retries. The timers alone
 //! must keep it, so it is the same with and without wake-ups.
 
-use super::Verdict;
+use super::verdict::Verdict;
 
 /// The invariant's name.
 pub const NAME: &str = "leads_after_faults_stop";

@@ -6,7 +6,7 @@
 
 use tenure_core::{Answer, Claimed, Nonce, Released, Renewed, Request, Term, Time};
 
-use super::Verdict;
+use super::verdict::Verdict;
 
 /// The invariant's name.
 pub const NAME: &str = "leases_last";

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tenure_core::Time;
 
-use super::Verdict;
+use super::verdict::Verdict;
 
 /// The invariant's name.
 pub const NAME: &str = "leaves_the_key";

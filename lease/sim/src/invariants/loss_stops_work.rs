@@ -5,7 +5,7 @@
 
 use tenure_core::{Nonce, Term};
 
-use super::Verdict;
+use super::verdict::Verdict;
 use crate::worker::{Phase, Worker};
 
 /// The invariant's name.

@@ -4,7 +4,7 @@
 //! is left, its host runs, and its own clock is before its deadline. That can only become true when a worker starts,
 //! when its deadline moves, or when its host wakes up, so it is asked then.
 
-use super::Verdict;
+use super::verdict::Verdict;
 use crate::worker::Worker;
 
 /// The invariant's name.

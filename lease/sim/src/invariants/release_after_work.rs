@@ -4,7 +4,7 @@
 
 use tenure_core::Held;
 
-use super::Verdict;
+use super::verdict::Verdict;
 use crate::worker::Worker;
 
 /// The invariant's name.

@@ -3,9 +3,9 @@
 //! Nothing is unbounded. Wake-ups cause at most eight claims per retry interval; retries, renewals, observations and
 //! releases are rarer. What goes beyond their sum is a loop that does not wait.
 
-use super::Verdict;
-use crate::Nanos;
+use super::verdict::Verdict;
 use crate::trace::ms;
+use crate::true_time::Nanos;
 
 /// The invariant's name.
 pub const NAME: &str = "requests_are_bounded";

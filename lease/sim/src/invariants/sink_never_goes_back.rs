@@ -5,7 +5,7 @@
 
 use tenure_core::Term;
 
-use super::Verdict;
+use super::verdict::Verdict;
 
 /// The invariant's name.
 pub const NAME: &str = "sink_never_goes_back";

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use tenure_core::Term;
 
-use super::Verdict;
+use super::verdict::Verdict;
 
 /// The invariant's name.
 pub const NAME: &str = "terms_grow";

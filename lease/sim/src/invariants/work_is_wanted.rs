@@ -2,7 +2,7 @@
 //!
 //! A grant may come after either; it is given back. Work that was running is told to stop at once.
 
-use super::Verdict;
+use super::verdict::Verdict;
 use crate::worker::{Phase, Worker};
 
 /// The invariant's name.

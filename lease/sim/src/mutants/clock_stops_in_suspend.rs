@@ -1,8 +1,8 @@
 //! Deadlines are kept on a clock that stands still in suspend. As with `std::time::Instant` on Linux: a suspended holder
 //! wakes up with a lease that looks valid.
 
-use super::Mutant;
 use crate::clock::Clock;
+use crate::mutant::Mutant;
 
 pub(super) struct ClockStopsInSuspend;
 

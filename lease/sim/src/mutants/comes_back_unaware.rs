@@ -1,8 +1,9 @@
 //! A store that was restored from a snapshot, or comes back without its data, takes what it finds for all there is. As any
 //! server does that keeps leases without knowing what a restart can lose.
 
-use super::Mutant;
-use crate::store_model::{Op, State, Step, Store, StoreModel, StoreTime};
+use crate::mutant::Mutant;
+use crate::store::{Op, State, Step, Store, StoreTime};
+use crate::store_model::StoreModel;
 
 pub(super) struct ComesBackUnaware;
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tenure_core::{Answer, Claimed, Held, Input, Order, Output, Renewed, RequestId, Standing, Time, Timing};
 
-use super::Mutant;
-use crate::candidate::Face;
+use crate::face::Face;
+use crate::mutant::Mutant;
 
 pub(super) struct DeadlineFromTheReply;
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tenure_core::{Answer, Event, Input, LossReason, Order, Output, Renewed, Time, Timing};
 
-use super::Mutant;
-use super::parts::{Frame, Inner, Twist};
-use crate::candidate::Face;
+use crate::face::Face;
+use crate::mutant::Mutant;
+use crate::parts::{Frame, Inner, Twist};
 
 pub(super) struct FlagNotDeadline;
 

@@ -3,10 +3,10 @@
 
 use tenure_core::Request;
 
-use super::Mutant;
-use super::parts::PlainStore;
-use crate::MS;
-use crate::store_model::{Op, Step, Store, StoreTime};
+use crate::mutant::Mutant;
+use crate::parts::PlainStore;
+use crate::store::{Op, Step, Store, StoreTime};
+use crate::true_time::MS;
 
 pub(super) struct ForceRelease;
 

@@ -3,8 +3,9 @@
 
 use tenure_core::{Claim, Request};
 
-use super::Mutant;
-use crate::store_model::{Op, State, Step, Store, StoreModel, StoreTime};
+use crate::mutant::Mutant;
+use crate::store::{Op, State, Step, Store, StoreTime};
+use crate::store_model::StoreModel;
 
 pub(super) struct IgnoresTheHold;
 

@@ -2,10 +2,10 @@
 
 use tenure_core::{Request, Timing};
 
-use super::Mutant;
-use super::parts::{Frame, PlainStore, Twist};
-use crate::candidate::Face;
-use crate::store_model::{Op, Step, Store, StoreTime};
+use crate::face::Face;
+use crate::mutant::Mutant;
+use crate::parts::{Frame, PlainStore, Twist};
+use crate::store::{Op, Step, Store, StoreTime};
 
 pub(super) struct Innocent;
 

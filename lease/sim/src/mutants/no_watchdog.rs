@@ -1,7 +1,7 @@
 //! Deadlines are enforced by the elector's loop alone: when it stalls, nobody kills the work. As with a timer of the
 //! async runtime in place of a thread.
 
-use super::Mutant;
+use crate::mutant::Mutant;
 
 pub(super) struct NoWatchdog;
 

@@ -1,6 +1,6 @@
 //! The nonce is the host's, not the process's: a restarted process is taken for the one before it, and gets its term.
 
-use super::Mutant;
+use crate::mutant::Mutant;
 
 pub(super) struct NoncePerHost;
 

@@ -4,8 +4,9 @@
 
 use tenure_core::{Answer, Claimed, Released, Request};
 
-use super::Mutant;
-use crate::store_model::{Op, State, Step, Store, StoreModel, StoreTime};
+use crate::mutant::Mutant;
+use crate::store::{Op, State, Step, Store, StoreTime};
+use crate::store_model::StoreModel;
 
 pub(super) struct ReleaseLiftsTheWait;
 

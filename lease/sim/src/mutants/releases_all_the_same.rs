@@ -3,9 +3,9 @@
 
 use tenure_core::{Input, Output, Request, RequestId, Time, Timing};
 
-use super::Mutant;
-use super::parts::{Frame, Inner, Twist};
-use crate::candidate::Face;
+use crate::face::Face;
+use crate::mutant::Mutant;
+use crate::parts::{Frame, Inner, Twist};
 
 pub(super) struct ReleasesAllTheSame;
 

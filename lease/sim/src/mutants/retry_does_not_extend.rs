@@ -4,8 +4,9 @@
 use tenure_core::{Answer, Claimed, Request};
 use tenure_store::Occupant;
 
-use super::Mutant;
-use crate::store_model::{Op, Step, Store, StoreModel, StoreTime};
+use crate::mutant::Mutant;
+use crate::store::{Op, Step, Store, StoreTime};
+use crate::store_model::StoreModel;
 
 pub(super) struct RetryDoesNotExtend;
 

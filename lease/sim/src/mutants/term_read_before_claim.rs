@@ -3,9 +3,9 @@
 
 use tenure_core::{Request, Term};
 
-use super::Mutant;
-use super::parts::PlainStore;
-use crate::store_model::{Op, Step, Store, StoreTime};
+use crate::mutant::Mutant;
+use crate::parts::PlainStore;
+use crate::store::{Op, Step, Store, StoreTime};
 
 pub(super) struct TermReadBeforeClaim;
 

@@ -3,15 +3,16 @@
 use tenure_core::{Answer, Elector, ElectorConfig, Event as Told, Held, Input, Note, Order, Output, Renewed, Request};
 use tenure_core::{RequestId, Time};
 
-use super::{Event, ForElector, Name, World};
+use super::state::{Name, World};
 use crate::candidate::Process;
+use crate::event::{Event, ForElector};
 use crate::faults::{Aftermath, Way};
 use crate::invariants::leaves_the_key::{self, LeavesTheKey};
 use crate::invariants::requests_are_bounded::{self, RequestsAreBounded};
 use crate::invariants::{events_in_order, left_runs_out, loss_stops_work, work_is_wanted};
-use crate::plan::nanos;
-use crate::store_model::Op;
-use crate::{MS, Nanos};
+use crate::store::Op;
+use crate::true_time::nanos;
+use crate::true_time::{MS, Nanos};
 
 /// How long after waking up a host's events are spread: the scheduler decides what runs first.
 const WAKING: Nanos = 3 * MS;

@@ -2,10 +2,11 @@
 
 use tenure_core::{Answer, Claimed, Failure, Released, Renewed, Request, RequestId};
 
-use super::{Event, ForElector, World};
+use super::state::World;
+use crate::event::{Event, ForElector};
 use crate::invariants::{leases_last, terms_grow};
-use crate::store_model::{Op, Step, StoreTime};
-use crate::{MS, Nanos};
+use crate::store::{Op, Step, StoreTime};
+use crate::true_time::{MS, Nanos};
 
 /// The store's wall clock at the start of a simulation, in microseconds since 1970.
 const EPOCH_MICROS: u64 = 1_700_000_000_000_000;

@@ -2,15 +2,16 @@
 
 use tenure_core::{Fenced, Held, Input, Nonce, Term, Time};
 
-use super::{Event, ForElector, ForWork, Name, World};
+use super::state::{Name, World};
+use crate::event::{Event, ForElector, ForWork};
 use crate::invariants::bounded_overlap::Actor;
 use crate::invariants::{
     bounded_overlap, dead_by_deadline, events_in_order, one_actor, release_after_work, sink_never_goes_back,
     terms_grow, work_is_wanted,
 };
-use crate::plan::nanos;
+use crate::true_time::nanos;
+use crate::true_time::{MS, Nanos};
 use crate::worker::{Phase, Worker};
-use crate::{MS, Nanos};
 
 impl World<'_> {
     pub(super) fn start_work(&mut self, host: usize, process: u64, term: Term, nonce: Nonce, deadline: Time) {
@@ -179,6 +180,13 @@ impl World<'_> {
             self.hosts[worker.host].suspended == 0 && worker.believes_itself_current(self.local(worker.host))
         };
         self.alive.iter().copied().filter(acts).collect()
+    }
+
+    /// The work that was told to work, on hosts that run.
+    pub(super) fn working(&self) -> Vec<usize> {
+        let mut acting = self.acting();
+        acting.retain(|worker| self.workers[*worker].phase == Phase::Working);
+        acting
     }
 
     pub(super) fn check_actors(&mut self) {

@@ -8,12 +8,12 @@ use tenure_core::{
     Request, Standing, Term, Time,
 };
 
-use crate::candidate::Face;
+use crate::face::Face;
 use crate::rng::Rng;
-use crate::{MS, Nanos, SECOND};
+use crate::true_time::{MS, Nanos, SECOND};
 
 /// What a mutant changes about an elector.
-pub(super) trait Twist {
+pub(crate) trait Twist {
     /// Something happens to the elector: by default it is told.
     fn input(&mut self, now: Time, input: Input, frame: &mut Inner) {
         frame.handle(now, input);
@@ -27,32 +27,32 @@ pub(super) trait Twist {
 }
 
 /// An elector with something before it.
-pub(super) struct Frame<T> {
+pub(crate) struct Frame<T> {
     twist: T,
     inner: Inner,
 }
 
 /// The elector in a frame, and what leaves the frame.
-pub(super) struct Inner {
+pub(crate) struct Inner {
     elector: Box<dyn Face>,
     /// What the world gets to see.
-    pub(super) out: VecDeque<Output>,
+    pub(crate) out: VecDeque<Output>,
 }
 
 impl Inner {
     /// What the elector holds.
-    pub(super) fn held(&self) -> Option<Held> {
+    pub(crate) fn held(&self) -> Option<Held> {
         self.elector.held()
     }
 
     /// Tells the elector.
-    pub(super) fn handle(&mut self, now: Time, input: Input) {
+    pub(crate) fn handle(&mut self, now: Time, input: Input) {
         self.elector.handle(now, input);
     }
 }
 
 impl<T: Twist + 'static> Frame<T> {
-    pub(super) fn around(elector: Box<dyn Face>, twist: T) -> Box<dyn Face> {
+    pub(crate) fn around(elector: Box<dyn Face>, twist: T) -> Box<dyn Face> {
         Box::new(Frame { twist, inner: Inner { elector, out: VecDeque::new() } })
     }
 }
@@ -89,39 +89,39 @@ impl<T: Twist> Face for Frame<T> {
 
 /// One record, and a counter beside it.
 #[derive(Debug)]
-pub(super) struct PlainStore {
-    pub(super) record: Option<Record>,
+pub(crate) struct PlainStore {
+    pub(crate) record: Option<Record>,
     /// The highest term given out.
-    pub(super) counter: u64,
+    pub(crate) counter: u64,
     /// How often the record changed hands.
-    pub(super) grants: u64,
+    pub(crate) grants: u64,
     /// The tenure that the last answer belongs to.
-    pub(super) answered: u64,
-    pub(super) rng: Rng,
+    pub(crate) answered: u64,
+    pub(crate) rng: Rng,
 }
 
 /// What [`PlainStore`] keeps.
 #[derive(Clone, Debug)]
-pub(super) struct Record {
-    pub(super) holder: HolderId,
-    pub(super) nonce: Nonce,
-    pub(super) term: Option<Term>,
-    pub(super) expires: Time,
-    pub(super) grant: u64,
+pub(crate) struct Record {
+    pub(crate) holder: HolderId,
+    pub(crate) nonce: Nonce,
+    pub(crate) term: Option<Term>,
+    pub(crate) expires: Time,
+    pub(crate) grant: u64,
 }
 
 impl PlainStore {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         PlainStore { record: None, counter: 0, grants: 0, answered: 0, rng: Rng::new(1, 99) }
     }
 
     /// The record, unless it has expired.
-    pub(super) fn current(&self, now: Time) -> Option<&Record> {
+    pub(crate) fn current(&self, now: Time) -> Option<&Record> {
         self.record.as_ref().filter(|record| now < record.expires)
     }
 
     /// Writes the claimant into the record, whatever was there.
-    pub(super) fn write(&mut self, now: Time, claim: &Claim, term: Option<Term>) -> u64 {
+    pub(crate) fn write(&mut self, now: Time, claim: &Claim, term: Option<Term>) -> u64 {
         self.grants += 1;
         let (holder, nonce) = (claim.holder.clone(), claim.nonce);
         self.record = Some(Record { holder, nonce, term, expires: now + claim.ttl, grant: self.grants });
@@ -129,13 +129,13 @@ impl PlainStore {
     }
 
     /// The next term.
-    pub(super) fn mint(&mut self, micros: u64) -> Option<Term> {
+    pub(crate) fn mint(&mut self, micros: u64) -> Option<Term> {
         self.counter = (self.counter + 1).max(micros);
         Term::new(self.counter)
     }
 
     /// "Held", as far as it is.
-    pub(super) fn held_by(&self, now: Time) -> Answer {
+    pub(crate) fn held_by(&self, now: Time) -> Answer {
         Answer::Claimed(match &self.record {
             Some(record) => Claimed::Held {
                 by: record.holder.clone(),
@@ -150,7 +150,7 @@ impl PlainStore {
         })
     }
 
-    pub(super) fn granted(&mut self, grant: u64, term: Option<Term>) -> Answer {
+    pub(crate) fn granted(&mut self, grant: u64, term: Option<Term>) -> Answer {
         self.answered = grant;
         match term {
             Some(term) => Answer::Claimed(Claimed::Granted { term, last_note: None }),
@@ -159,7 +159,7 @@ impl PlainStore {
     }
 
     /// Everything but claims, done right as far as the nonce goes.
-    pub(super) fn other(&mut self, now: Time, request: &Request) -> Answer {
+    pub(crate) fn other(&mut self, now: Time, request: &Request) -> Answer {
         let to = self.current(now).map(|record| record.holder.clone());
         match request {
             Request::Renew(held) => Answer::Renewed(match &mut self.record {
@@ -191,7 +191,7 @@ impl PlainStore {
     }
 
     /// The time between two calls of one client: mostly a round trip, now and then a pause of the client.
-    pub(super) fn between_calls(&mut self) -> Nanos {
+    pub(crate) fn between_calls(&mut self) -> Nanos {
         if self.rng.chance(60) { self.rng.range(SECOND, 8 * SECOND) } else { self.rng.range(MS / 2, 20 * MS) }
     }
 }

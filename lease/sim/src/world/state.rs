@@ -1,0 +1,183 @@
+//! What there is in one simulation, and what every part of the world asks of it.
+
+use std::collections::BTreeMap;
+
+use tenure_core::{LeaseKey, Nonce, Output, Term};
+
+use crate::candidate::Host;
+use crate::clock::Clock;
+use crate::event::{Ending, Event};
+use crate::faults::DRIFT;
+use crate::invariants::bounded_overlap::BoundedOverlap;
+use crate::invariants::leads_after_faults_stop::LeadsAfterFaultsStop;
+use crate::invariants::leases_last::LeasesLast;
+use crate::invariants::sink_never_goes_back::SinkNeverGoesBack;
+use crate::invariants::terms_grow::TermsGrow;
+use crate::invariants::verdict::Verdict;
+use crate::mode::Mode;
+use crate::mutant::Mutant;
+use crate::plan::Plan;
+use crate::queue::Queue;
+use crate::report::{Counts, Outcome, Violation};
+use crate::rng::Rng;
+use crate::sink::Sink;
+use crate::store::Store;
+use crate::trace::Trace;
+use crate::true_time::{MS, Nanos};
+use crate::worker::Worker;
+
+/// All that there is in one simulation.
+pub(super) struct World<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) mutant: &'a dyn Mutant,
+    pub(super) wakes: bool,
+    pub(super) now: Nanos,
+    pub(super) rng: Rng,
+    pub(super) queue: Queue<Event>,
+    pub(super) key: LeaseKey,
+    pub(super) hosts: Vec<Host>,
+    pub(super) processes: u64,
+    pub(super) workers: Vec<Worker>,
+    pub(super) alive: Vec<usize>,
+    pub(super) store: Box<dyn Store>,
+    pub(super) store_clock: Clock,
+    pub(super) wall_shift: i64,
+    pub(super) store_down: u32,
+    /// The tenures that the store told of a request to resign, and how many had been granted by then.
+    pub(super) asked: BTreeMap<(Nonce, Term), u64>,
+    pub(super) store_forgot: bool,
+    pub(super) store_went_back: bool,
+    /// How many tenures have been granted, whatever the store knows of them now.
+    pub(super) granted: u64,
+    pub(super) promises: LeasesLast,
+    pub(super) sink: Sink,
+    pub(super) terms: TermsGrow,
+    pub(super) sink_order: SinkNeverGoesBack,
+    pub(super) overlap: BoundedOverlap,
+    pub(super) leads: LeadsAfterFaultsStop,
+    pub(super) counts: Counts,
+    pub(super) trace: Trace,
+    pub(super) violation: Option<Violation>,
+    pub(super) outputs: Vec<Output>,
+}
+
+impl<'a> World<'a> {
+    pub(super) fn new(plan: &'a Plan, mutant: &'a dyn Mutant, wakes: bool, trace: bool) -> Self {
+        let mut trace = Trace::new(trace);
+        if trace.wanted() {
+            trace.heading(format_args!(
+                "seed {}, {}{}",
+                plan.seed,
+                plan.mode,
+                if wakes { "" } else { ", no wake-ups" }
+            ));
+            for (host, candidate) in plan.candidates.iter().enumerate() {
+                let drift = candidate.drift_ppm;
+                trace.heading(format_args!("  c{host} drift {drift} ppm, {:?}", candidate.timing));
+            }
+            trace.heading(format_args!("  store drift {} ppm, {:?}", plan.store_drift_ppm, plan.network));
+        }
+        let hosts = plan.candidates.iter().enumerate().map(|(host, candidate)| {
+            let clock = mutant.clock(Clock::new(candidate.origin, candidate.drift_ppm));
+            Host::new(name(host), clock)
+        });
+        World {
+            plan,
+            mutant,
+            wakes,
+            now: 0,
+            rng: Rng::new(plan.seed, if wakes { 3 } else { 4 }),
+            queue: Queue::new(),
+            key: constant(LeaseKey::new("key")),
+            hosts: hosts.collect(),
+            processes: 0,
+            workers: Vec::with_capacity(64),
+            alive: Vec::with_capacity(4),
+            store: mutant.store(),
+            store_clock: Clock::new(0, plan.store_drift_ppm),
+            wall_shift: 0,
+            store_down: 0,
+            asked: BTreeMap::new(),
+            store_forgot: false,
+            store_went_back: false,
+            granted: 0,
+            promises: LeasesLast::default(),
+            sink: Sink::default(),
+            terms: TermsGrow::default(),
+            sink_order: SinkNeverGoesBack::default(),
+            overlap: BoundedOverlap::default(),
+            leads: LeadsAfterFaultsStop::default(),
+            counts: Counts { runs: 1, ..Counts::default() },
+            trace,
+            violation: None,
+            outputs: Vec::with_capacity(8),
+        }
+    }
+
+    pub(super) fn begin(&mut self) {
+        for host in 0..self.hosts.len() {
+            let at = self.rng.below(500 * MS);
+            self.queue.push(at, Event::Ends(Ending::Crash(host)));
+        }
+        for (place, (at, _)) in self.plan.faults.iter().enumerate() {
+            self.queue.push(*at, Event::Strikes(place));
+        }
+        self.queue.push(self.plan.calm_from + 20 * MS, Event::Calm);
+        self.queue.push(self.plan.leads_by, Event::LeadsBy);
+        self.queue.push(self.plan.end, Event::End);
+        let drifts = self.plan.candidates.iter().filter(|candidate| candidate.drift_ppm != self.plan.store_drift_ppm);
+        self.counts.faults[DRIFT] = drifts.count() as u64;
+    }
+
+    pub(super) fn finish(mut self) -> Outcome {
+        (self.counts.admitted, self.counts.refused) = self.sink.counts();
+        self.counts.simulated = u128::from(self.now);
+        if let Some(violation) = &self.violation {
+            self.trace.heading(violation);
+        }
+        Outcome { counts: self.counts, violation: self.violation, trace: self.trace.into_lines() }
+    }
+
+    /// Whether faults may still strike messages.
+    pub(super) fn faulty(&self) -> bool {
+        self.now < self.plan.calm_from
+    }
+
+    pub(super) fn inside(&self) -> bool {
+        self.plan.mode == Mode::Inside
+    }
+
+    /// Notes a broken promise; the first one counts.
+    pub(super) fn judge(&mut self, invariant: &'static str, verdict: Verdict) {
+        if let Err(what) = verdict
+            && self.violation.is_none()
+        {
+            self.violation = Some(Violation { invariant, through: None, at: self.now, what });
+        }
+    }
+}
+
+/// A candidate's name in traces.
+pub(super) struct Name(pub(super) usize);
+
+impl std::fmt::Display for Name {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self.0 {
+            0 => "c0",
+            1 => "c1",
+            2 => "c2",
+            3 => "c3",
+            4 => "c4",
+            _ => "c?",
+        })
+    }
+}
+
+fn name(host: usize) -> tenure_core::HolderId {
+    constant(tenure_core::HolderId::new(format!("c{host}")))
+}
+
+/// A name that this program itself wrote, and that cannot be refused.
+fn constant<T>(name: Result<T, tenure_core::NameError>) -> T {
+    name.unwrap_or_else(|error| unreachable!("{error}"))
+}
