@@ -7,9 +7,9 @@ use tenure_core::{HolderId, Term};
 
 use crate::clock::Clock;
 use crate::event::Event;
-use crate::face::Face;
 use crate::invariants::leaves_the_key::LeavesTheKey;
 use crate::invariants::requests_are_bounded::RequestsAreBounded;
+use crate::machine::ElectorFace;
 use crate::true_time::Nanos;
 
 /// A machine that candidates run on, one process after the other, always under the same holder name.
@@ -32,8 +32,6 @@ pub struct Host {
     pub cut_out: u32,
     /// How many partitions keep the store's messages from it.
     pub cut_in: u32,
-    /// How many processes have been started.
-    pub starts: u64,
     /// The process that runs now.
     pub process: Option<Process>,
 }
@@ -51,7 +49,6 @@ impl Host {
             waiting_loop: Vec::new(),
             cut_out: 0,
             cut_in: 0,
-            starts: 0,
             process: None,
         }
     }
@@ -62,7 +59,7 @@ pub struct Process {
     /// Distinguishes processes in the simulation; electors do not see it.
     pub id: u64,
     /// The elector, or a mutant before it.
-    pub elector: Box<dyn Face>,
+    pub elector: Box<dyn ElectorFace>,
     /// When the elector is called next at the latest; `Nanos::MAX` for never.
     pub armed: Nanos,
     /// The latest term that was announced by `BecameLeader`.

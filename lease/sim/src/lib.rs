@@ -12,10 +12,10 @@
 pub mod candidate;
 pub mod clock;
 pub mod event;
-pub mod face;
 pub mod faults;
 pub mod invariants;
 pub mod lease_store;
+pub mod machine;
 pub mod mode;
 pub mod mutant;
 pub mod mutants;

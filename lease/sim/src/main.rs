@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use tenure_sim::mode::Mode;
-use tenure_sim::mutant::{Honest, Mutant};
+use tenure_sim::mutant::Mutant;
 use tenure_sim::mutants;
 use tenure_sim::report::Counts;
 use tenure_sim::run::{BOTH, Run, run_mutant, trace};
@@ -65,17 +65,16 @@ fn main() -> ExitCode {
 }
 
 fn show(options: &Options, out: &mut impl Write) -> io::Result<ExitCode> {
-    let mutants = mutants::all();
-    let mutant: &dyn Mutant = match options.mutant.as_deref() {
-        None => &Honest,
+    let mutant = match options.mutant.as_deref() {
+        None => &Mutant::HONEST,
         Some("list") => {
-            for mutant in &mutants {
-                writeln!(out, "{:<28} {}", mutant.name(), mutant.bug())?;
+            for mutant in mutants::ALL {
+                writeln!(out, "{:<28} {}", mutant.name, mutant.bug)?;
             }
             return Ok(ExitCode::SUCCESS);
         }
-        Some(name) => match mutants.iter().find(|mutant| mutant.name() == name) {
-            Some(mutant) => mutant.as_ref(),
+        Some(name) => match mutants::ALL.iter().find(|mutant| mutant.name == name) {
+            Some(mutant) => mutant,
             None => {
                 eprintln!("no mutant is called {name:?}; --mutant list prints them");
                 return Ok(ExitCode::from(64));
@@ -88,7 +87,7 @@ fn show(options: &Options, out: &mut impl Write) -> io::Result<ExitCode> {
     }
 }
 
-fn print_trace(seed: u64, modes: Modes, mutant: &dyn Mutant, out: &mut impl Write) -> io::Result<ExitCode> {
+fn print_trace(seed: u64, modes: Modes, mutant: &Mutant, out: &mut impl Write) -> io::Result<ExitCode> {
     for mode in modes.modes() {
         match trace(seed, *mode, mutant) {
             (_, Some(failure)) => {
@@ -105,7 +104,7 @@ fn print_trace(seed: u64, modes: Modes, mutant: &dyn Mutant, out: &mut impl Writ
     Ok(ExitCode::SUCCESS)
 }
 
-fn play(options: &Options, seed: Option<u64>, mutant: &dyn Mutant, out: &mut impl Write) -> io::Result<ExitCode> {
+fn play(options: &Options, seed: Option<u64>, mutant: &Mutant, out: &mut impl Write) -> io::Result<ExitCode> {
     let threads = options.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get()));
     let run = Run {
         start: seed.unwrap_or(options.start),

@@ -1,56 +1,39 @@
-//! A mutant: a set of parts for one simulation, of which at most one is wrong.
-
-use tenure_core::Timing;
+//! A mutant: the parts that one simulation is put together from, of which at most one is wrong.
 
 use crate::clock::Clock;
-use crate::face::Face;
+use crate::machine::ElectorFace;
 use crate::store::Store;
 use crate::store_model::StoreModel;
 
-/// A set of parts of which at most one is wrong.
-pub trait Mutant: Sync {
-    /// Its name on the command line.
-    fn name(&self) -> &'static str;
-
+/// Makes the parts of a simulation. A mutant replaces one of [`Mutant::HONEST`]'s and keeps the others:
+/// `Mutant { name, bug, store: ..., ..Mutant::HONEST }`.
+#[derive(Clone, Copy, Debug)]
+pub struct Mutant {
+    /// Its name on the command line, which is its file's.
+    pub name: &'static str,
     /// The bug, in a sentence.
-    fn bug(&self) -> &'static str;
-
-    /// The elector, or something before it.
-    fn elector(&self, elector: Box<dyn Face>, _timing: Timing) -> Box<dyn Face> {
-        elector
-    }
-
-    /// The store.
-    fn store(&self) -> Box<dyn Store> {
-        Box::new(StoreModel::default())
-    }
-
-    /// A host's clock.
-    fn clock(&self, clock: Clock) -> Clock {
-        clock
-    }
-
-    /// The first half of the nonces of a process that starts on `host`; `random` was drawn for it.
-    fn process(&self, _host: usize, random: u64) -> u64 {
-        random
-    }
-
-    /// Whether an independent thread kills the work at its deadline.
-    fn has_watchdog(&self) -> bool {
-        true
-    }
+    pub bug: &'static str,
+    /// Takes a new elector; returns it, or something that stands before it.
+    pub elector: fn(Box<dyn ElectorFace>) -> Box<dyn ElectorFace>,
+    /// Makes the store.
+    pub store: fn() -> Box<dyn Store>,
+    /// Takes a host's clock; returns it, or a wrong one.
+    pub clock: fn(Clock) -> Clock,
+    /// The first half of all nonces of a process that starts on `host`, given a number that was drawn for it.
+    pub process: fn(host: usize, random: u64) -> u64,
+    /// Whether a thread that depends on no elector kills the work at its deadline.
+    pub has_watchdog: bool,
 }
 
-/// No mutant at all.
-#[derive(Debug)]
-pub struct Honest;
-
-impl Mutant for Honest {
-    fn name(&self) -> &'static str {
-        "none"
-    }
-
-    fn bug(&self) -> &'static str {
-        "none"
-    }
+impl Mutant {
+    /// No bug at all.
+    pub const HONEST: Mutant = Mutant {
+        name: "none",
+        bug: "none",
+        elector: |elector| elector,
+        store: || Box::new(StoreModel::default()),
+        clock: |clock| clock,
+        process: |_, random| random,
+        has_watchdog: true,
+    };
 }

@@ -1,7 +1,7 @@
 //! The mutants: known bugs, put around elector, store model, clock or worker, one file each.
 //!
 //! The core holds no switch for them. Each is a bug that somebody shipped, or one that this design must not have; each
-//! must be caught by some invariant, or the invariants prove nothing.
+//! must be caught by some invariant, or the invariants prove nothing. A file says what is replaced, and whose bug it is.
 
 mod cancels_after_release;
 mod claims_without_compare;
@@ -27,31 +27,27 @@ mod token_inversion;
 use crate::mutant::Mutant;
 
 /// All mutants.
-pub fn all() -> Vec<Box<dyn Mutant>> {
-    vec![
-        Box::new(token_inversion::TokenInversion),
-        Box::new(term_read_before_claim::TermReadBeforeClaim),
-        Box::new(flag_not_deadline::FlagNotDeadline),
-        Box::new(ignores_definite_loss::IgnoresDefiniteLoss),
-        Box::new(cancels_after_release::CancelsAfterRelease),
-        Box::new(release_before_the_end::ReleaseBeforeTheEnd),
-        Box::new(claims_without_compare::ClaimsWithoutCompare),
-        Box::new(force_release::ForceRelease),
-        Box::new(clock_stops_in_suspend::ClockStopsInSuspend),
-        Box::new(phantom_leadership::PhantomLeadership),
-        Box::new(deadline_from_the_reply::DeadlineFromTheReply),
-        Box::new(retry_does_not_extend::RetryDoesNotExtend),
-        Box::new(nonce_per_host::NoncePerHost),
-        Box::new(no_watchdog::NoWatchdog),
-        Box::new(takes_it_back::TakesItBack),
-        Box::new(releases_all_the_same::ReleasesAllTheSame),
-        Box::new(comes_back_unaware::ComesBackUnaware),
-        Box::new(release_lifts_the_wait::ReleaseLiftsTheWait),
-        Box::new(ignores_the_hold::IgnoresTheHold),
-    ]
-}
+pub const ALL: &[Mutant] = &[
+    token_inversion::MUTANT,
+    term_read_before_claim::MUTANT,
+    flag_not_deadline::MUTANT,
+    ignores_definite_loss::MUTANT,
+    cancels_after_release::MUTANT,
+    release_before_the_end::MUTANT,
+    claims_without_compare::MUTANT,
+    force_release::MUTANT,
+    clock_stops_in_suspend::MUTANT,
+    phantom_leadership::MUTANT,
+    deadline_from_the_reply::MUTANT,
+    retry_does_not_extend::MUTANT,
+    nonce_per_host::MUTANT,
+    no_watchdog::MUTANT,
+    takes_it_back::MUTANT,
+    releases_all_the_same::MUTANT,
+    comes_back_unaware::MUTANT,
+    release_lifts_the_wait::MUTANT,
+    ignores_the_hold::MUTANT,
+];
 
-/// The parts of mutants without any bug; nothing may catch it.
-pub fn innocent() -> Box<dyn Mutant> {
-    Box::new(innocent::Innocent)
-}
+/// The parts that mutants are made of, without any bug; nothing may catch it.
+pub const INNOCENT: Mutant = innocent::MUTANT;

@@ -7,7 +7,7 @@ use std::thread;
 
 use crate::invariants::wakes_are_hints;
 use crate::mode::Mode;
-use crate::mutant::{Honest, Mutant};
+use crate::mutant::Mutant;
 use crate::plan::Plan;
 use crate::report::{Counts, Failure, Outcome, Violation};
 use crate::world::play;
@@ -31,11 +31,11 @@ pub const BOTH: &[Mode] = &[Mode::Inside, Mode::Outside];
 /// Plays the seeds of `run` with honest parts until one fails; what was counted, and the failure of the lowest seed
 /// that was found. `progress` is called now and then with the number of seeds done.
 pub fn run(run: Run, progress: impl Fn(u64) + Sync) -> (Counts, Option<Failure>) {
-    run_mutant(run, &Honest, progress)
+    run_mutant(run, &Mutant::HONEST, progress)
 }
 
 /// As [`run()`], with a mutant among the parts.
-pub fn run_mutant(run: Run, mutant: &(dyn Mutant + Sync), progress: impl Fn(u64) + Sync) -> (Counts, Option<Failure>) {
+pub fn run_mutant(run: Run, mutant: &Mutant, progress: impl Fn(u64) + Sync) -> (Counts, Option<Failure>) {
     let next = AtomicU64::new(run.start);
     let stop = AtomicBool::new(false);
     let end = run.start.saturating_add(run.seeds);
@@ -78,7 +78,7 @@ pub fn run_mutant(run: Run, mutant: &(dyn Mutant + Sync), progress: impl Fn(u64)
 }
 
 /// Plays one seed for a reader: the trace of the run that failed, or of the one with wake-ups where none did.
-pub fn trace(seed: u64, mode: Mode, mutant: &dyn Mutant) -> (Vec<String>, Option<Failure>) {
+pub fn trace(seed: u64, mode: Mode, mutant: &Mutant) -> (Vec<String>, Option<Failure>) {
     let (mut outcomes, violation) = explore(seed, mode, mutant, true);
     let Some(violation) = violation else {
         return (outcomes.swap_remove(0).trace, None);
@@ -88,7 +88,7 @@ pub fn trace(seed: u64, mode: Mode, mutant: &dyn Mutant) -> (Vec<String>, Option
 }
 
 /// Plays one seed with wake-ups and, where that goes well, without.
-fn explore(seed: u64, mode: Mode, mutant: &dyn Mutant, trace: bool) -> (Vec<Outcome>, Option<Violation>) {
+fn explore(seed: u64, mode: Mode, mutant: &Mutant, trace: bool) -> (Vec<Outcome>, Option<Violation>) {
     let plan = Plan::new(seed, mode);
     let with = play(&plan, mutant, true, trace);
     if let Some(violation) = with.violation.clone() {

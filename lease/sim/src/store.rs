@@ -44,14 +44,14 @@ pub enum Step {
 pub trait Store {
     /// Performs one atomic step.
     fn step(&mut self, at: StoreTime, op: Op) -> Step;
-    /// Asks whoever holds `key` to resign. Mutants that are about something else need not.
-    fn request_resign(&mut self, _at: StoreTime, _key: &LeaseKey) {}
+    /// Asks whoever holds `key` to resign.
+    fn request_resign(&mut self, at: StoreTime, key: &LeaseKey);
     /// Loses every record.
     fn forget(&mut self);
-    /// Keeps what it knows now for [`Store::come_back`]. Mutants that are about something else need not: theirs loses nothing.
-    fn save(&mut self) {}
+    /// Keeps what it knows now for [`Store::come_back`].
+    fn save(&mut self);
     /// Comes back from a restart.
-    fn come_back(&mut self, _at: StoreTime, _with: State) {}
+    fn come_back(&mut self, at: StoreTime, with: State);
     /// The place in the order of tenures of the tenure that was granted last: counts the moments at which a record
     /// changed hands, not the moments at which terms were minted.
     fn last_grant(&self) -> u64;

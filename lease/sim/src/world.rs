@@ -20,7 +20,7 @@ use crate::report::Outcome;
 use crate::true_time::MS;
 
 /// Plays `plan` once. `wakes` tells whether the store's hints are delivered.
-pub fn play(plan: &Plan, mutant: &dyn Mutant, wakes: bool, trace: bool) -> Outcome {
+pub fn play(plan: &Plan, mutant: &Mutant, wakes: bool, trace: bool) -> Outcome {
     let mut world = World::new(plan, mutant, wakes, trace);
     world.begin();
     while let Some((at, event)) = world.queue.pop() {

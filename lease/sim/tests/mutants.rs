@@ -1,13 +1,13 @@
 //! Every known bug is caught within 1,000 seeds, and the table says by what.
 
 use tenure_sim::mutant::Mutant;
-use tenure_sim::mutants::{all, innocent};
+use tenure_sim::mutants::{ALL, INNOCENT};
 use tenure_sim::report::Failure;
 use tenure_sim::run::{BOTH, Run, run_mutant};
 
 const SEEDS: u64 = 1_000;
 
-fn caught(mutant: &dyn Mutant, seeds: u64) -> Option<Failure> {
+fn caught(mutant: &Mutant, seeds: u64) -> Option<Failure> {
     let run = Run { start: 0, seeds, modes: BOTH, threads: 1 };
     run_mutant(run, mutant, |_| {}).1
 }
@@ -17,18 +17,18 @@ fn caught(mutant: &dyn Mutant, seeds: u64) -> Option<Failure> {
 fn every_mutant_is_caught() {
     println!("{:<26} {:<28} {:>5}  bug", "mutant", "caught by", "seeds");
     let mut missed = Vec::new();
-    for mutant in all() {
-        match caught(mutant.as_ref(), SEEDS) {
+    for mutant in ALL {
+        match caught(mutant, SEEDS) {
             Some(failure) => {
                 let by = match failure.violation.through {
                     Some(other) => format!("{other} (no wake-ups)"),
                     None => failure.violation.invariant.to_owned(),
                 };
-                println!("{:<26} {by:<28} {:>5}  {}", mutant.name(), failure.seed + 1, mutant.bug());
+                println!("{:<26} {by:<28} {:>5}  {}", mutant.name, failure.seed + 1, mutant.bug);
             }
             None => {
-                println!("{:<26} {:<28} {SEEDS:>5}  {}", mutant.name(), "NOTHING", mutant.bug());
-                missed.push(mutant.name());
+                println!("{:<26} {:<28} {SEEDS:>5}  {}", mutant.name, "NOTHING", mutant.bug);
+                missed.push(mutant.name);
             }
         }
     }
@@ -38,7 +38,7 @@ fn every_mutant_is_caught() {
 /// What the mutants are made of is caught by nothing while no bug is in it.
 #[test]
 fn the_mutants_parts_are_innocent() {
-    if let Some(failure) = caught(innocent().as_ref(), 100) {
+    if let Some(failure) = caught(&INNOCENT, 100) {
         panic!("{failure}");
     }
 }

@@ -1,8 +1,8 @@
 //! The electors as they are: some seeds in each mode, and the promise that a seed repeats itself.
 
 use tenure_sim::mode::Mode;
-use tenure_sim::mutant::Honest;
-use tenure_sim::mutants::all;
+use tenure_sim::mutant::Mutant;
+use tenure_sim::mutants::ALL;
 use tenure_sim::run::{BOTH, Run, run, trace};
 
 /// 300 seeds in each mode break nothing. Far more are played by the binary.
@@ -32,22 +32,21 @@ fn overlaps_happen_outside_the_fault_model_only() {
 #[test]
 fn a_seed_repeats_itself() {
     for mode in BOTH {
-        let (first, _) = trace(7, *mode, &Honest);
+        let (first, _) = trace(7, *mode, &Mutant::HONEST);
         assert!(first.len() > 100);
-        assert_eq!(first, trace(7, *mode, &Honest).0);
-        assert_ne!(first, trace(8, *mode, &Honest).0);
+        assert_eq!(first, trace(7, *mode, &Mutant::HONEST).0);
+        assert_ne!(first, trace(8, *mode, &Mutant::HONEST).0);
     }
 }
 
 /// The trace that a failing run prints is the one that its seed prints alone, broken promise and all.
 #[test]
 fn a_failure_repeats_itself() {
-    let mutants = all();
-    let mutant = mutants.iter().find(|mutant| mutant.name() == "flag_not_deadline").expect("it is in the list");
+    let mutant = ALL.iter().find(|mutant| mutant.name == "flag_not_deadline").expect("it is in the list");
     let many = Run { start: 0, seeds: 100, modes: BOTH, threads: 2 };
-    let (_, failure) = tenure_sim::run::run_mutant(many, mutant.as_ref(), |_| {});
+    let (_, failure) = tenure_sim::run::run_mutant(many, mutant, |_| {});
     let failure = failure.expect("this mutant is caught");
-    let (lines, again) = trace(failure.seed, failure.mode, mutant.as_ref());
+    let (lines, again) = trace(failure.seed, failure.mode, mutant);
     assert_eq!(lines, failure.trace);
     let again = again.expect("a seed that failed fails again");
     assert_eq!(again.violation, failure.violation);

@@ -1,36 +1,29 @@
-//! The release is written first, and the work is told to stop only once the release was answered or given up: it goes on
-//! meanwhile. As in client-go with ReleaseOnCancel, where `release()` runs before the callback's context is cancelled.
+//! The release is written first. The work is told to stop only once the release was answered or given up, and goes on
+//! meanwhile.
+//!
+//! Source: client-go with ReleaseOnCancel, where `release()` runs before the callback's context is cancelled.
 
-use tenure_core::{Event, Input, Order, Output, Request, Time, Timing};
+use tenure_core::{Event, Input, Order, Output, Request, RequestId, Time};
 
-use crate::face::Face;
 use crate::mutant::Mutant;
-use crate::parts::{Frame, Inner, Twist};
+use crate::parts::machine_frame::{Framed, Twist, twisted};
 
-pub(super) struct CancelsAfterRelease;
-
-impl Mutant for CancelsAfterRelease {
-    fn name(&self) -> &'static str {
-        "cancels_after_release"
-    }
-
-    fn bug(&self) -> &'static str {
-        "the release is written first, the work is told to stop afterwards"
-    }
-
-    fn elector(&self, elector: Box<dyn Face>, _timing: Timing) -> Box<dyn Face> {
-        Frame::around(elector, Late::default())
-    }
-}
+pub(super) const MUTANT: Mutant = Mutant {
+    name: "cancels_after_release",
+    bug: "the release is written first, the work is told to stop afterwards",
+    elector: |elector| twisted(elector, StopsLate::default()),
+    ..Mutant::HONEST
+};
 
 #[derive(Default)]
-struct Late {
+struct StopsLate {
+    /// What the work and the listeners are not told before the release is answered.
     held_back: Vec<Output>,
-    release: Option<tenure_core::RequestId>,
+    release: Option<RequestId>,
 }
 
-impl Twist for Late {
-    fn input(&mut self, now: Time, input: Input, frame: &mut Inner) {
+impl Twist for StopsLate {
+    fn input(&mut self, now: Time, input: Input, frame: &mut Framed) {
         if matches!(&input, Input::Answer(id, _) if self.release == Some(*id)) {
             self.release = None;
             frame.out.extend(self.held_back.drain(..));
@@ -38,7 +31,7 @@ impl Twist for Late {
         frame.handle(now, input);
     }
 
-    fn output(&mut self, now: Time, output: Output, frame: &mut Inner) {
+    fn output(&mut self, now: Time, output: Output, frame: &mut Framed) {
         match output {
             Output::Work(Order::Stop { .. } | Order::Kill { .. }) => {
                 self.held_back.push(output);

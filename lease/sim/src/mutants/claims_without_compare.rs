@@ -1,72 +1,49 @@
-//! Claims and renewals are a read, then a write that compares nothing. As in kube-leader-election: a merge patch without
-//! a resource version.
+//! Claims and renewals are a read, then a write that compares nothing.
+//!
+//! Source: kube-leader-election, a merge patch without a resource version.
 
 use tenure_core::{Answer, Renewed, Request};
 
 use crate::mutant::Mutant;
-use crate::parts::PlainStore;
-use crate::store::{Op, Step, Store, StoreTime};
+use crate::parts::plain_store::{self, Table};
+use crate::store::{Op, Step, StoreTime};
 
-pub(super) struct ClaimsWithoutCompare;
+pub(super) const MUTANT: Mutant = Mutant {
+    name: "claims_without_compare",
+    bug: "claims and renewals are a read, then a write that compares nothing",
+    store: || plain_store::with(step),
+    ..Mutant::HONEST
+};
 
-impl Mutant for ClaimsWithoutCompare {
-    fn name(&self) -> &'static str {
-        "claims_without_compare"
-    }
+const READ: u8 = 0;
+const WRITE: u8 = 1;
 
-    fn bug(&self) -> &'static str {
-        "claims and renewals are a read, then a write that compares nothing"
-    }
-
-    fn store(&self) -> Box<dyn Store> {
-        Box::new(WritesBlindly(PlainStore::new()))
-    }
-}
-
-struct WritesBlindly(PlainStore);
-
-impl Store for WritesBlindly {
-    fn step(&mut self, at: StoreTime, op: Op) -> Step {
-        let store = &mut self.0;
-        let reads = op.stage == 0;
-        match &op.request {
-            Request::Acquire(claim) => {
-                if reads && store.current(at.now).is_some_and(|record| record.nonce != claim.nonce) {
-                    return Step::Answer(store.held_by(at.now));
-                }
-                if reads {
-                    let after = store.between_calls();
-                    return Step::Later(after, Op { stage: 1, ..op });
-                }
-                let known = store.record.as_ref().filter(|record| record.nonce == claim.nonce).and_then(|r| r.term);
-                let term = known.or_else(|| store.mint(at.micros));
-                let grant = store.write(at.now, claim, term);
-                Step::Answer(store.granted(grant, term))
+fn step(table: &mut Table, at: StoreTime, op: Op) -> Step {
+    match (&op.request, op.stage) {
+        (Request::Acquire(claim), READ) => {
+            if table.current(at.now, &claim.key).is_some_and(|record| record.nonce != claim.nonce) {
+                return Step::Answer(table.held(at.now, &claim.key));
             }
-            Request::Renew(held) => {
-                let ours = store.current(at.now).is_some_and(|record| record.nonce == held.nonce);
-                if reads && ours {
-                    let after = store.between_calls();
-                    return Step::Later(after, Op { stage: 1, ..op });
-                }
-                if reads {
-                    return Step::Answer(store.other(at.now, &op.request));
-                }
-                if let Some(record) = &mut store.record {
-                    (record.nonce, record.term) = (held.nonce, Some(held.term));
-                    record.expires = at.now + held.ttl;
-                }
-                Step::Answer(Answer::Renewed(Renewed::Extended { resign_requested: false }))
-            }
-            _ => Step::Answer(store.other(at.now, &op.request)),
         }
+        (Request::Renew(held), READ) => {
+            if table.current(at.now, &held.key).is_none_or(|record| record.nonce != held.nonce) {
+                return table.step(at, op);
+            }
+        }
+        (Request::Acquire(claim), _) => {
+            let same = table.records.get(&claim.key).filter(|record| record.nonce == claim.nonce);
+            let term = same.and_then(|record| record.term).or_else(|| table.mint(at.micros));
+            let grant = table.write(at.now, claim, term);
+            return Step::Answer(table.granted(grant, term));
+        }
+        (Request::Renew(held), _) => {
+            if let Some(record) = table.records.get_mut(&held.key) {
+                (record.nonce, record.term) = (held.nonce, Some(held.term));
+                record.expires = at.now + held.ttl;
+            }
+            return Step::Answer(Answer::Renewed(Renewed::Extended { resign_requested: false }));
+        }
+        _ => return table.step(at, op),
     }
-
-    fn forget(&mut self) {
-        self.0.record = None;
-    }
-
-    fn last_grant(&self) -> u64 {
-        self.0.answered
-    }
+    Step::Later(table.between_calls(), Op { stage: WRITE, ..op })
 }

@@ -1,21 +1,12 @@
-//! Deadlines are kept on a clock that stands still in suspend. As with `std::time::Instant` on Linux: a suspended holder
-//! wakes up with a lease that looks valid.
+//! Deadlines are kept on a clock that stands still in suspend: a suspended holder wakes up with a lease that looks valid.
+//!
+//! Source: `std::time::Instant` on Linux, which is CLOCK_MONOTONIC.
 
-use crate::clock::Clock;
 use crate::mutant::Mutant;
 
-pub(super) struct ClockStopsInSuspend;
-
-impl Mutant for ClockStopsInSuspend {
-    fn name(&self) -> &'static str {
-        "clock_stops_in_suspend"
-    }
-
-    fn bug(&self) -> &'static str {
-        "deadlines are kept on a clock that stands still in suspend"
-    }
-
-    fn clock(&self, clock: Clock) -> Clock {
-        clock.stopping_in_suspend()
-    }
-}
+pub(super) const MUTANT: Mutant = Mutant {
+    name: "clock_stops_in_suspend",
+    bug: "deadlines are kept on a clock that stands still in suspend",
+    clock: |clock| clock.stopping_in_suspend(),
+    ..Mutant::HONEST
+};

@@ -1,85 +1,65 @@
 //! The deadline counts from the answer, not from the sending: the time that the answer took is added to the lease.
+//!
+//! It stands for `expires = now() + ttl`, computed after the call has returned.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use tenure_core::{Answer, Claimed, Held, Input, Order, Output, Renewed, RequestId, Standing, Time, Timing};
+use tenure_core::{Answer, Claimed, Input, Order, Output, Renewed, RequestId, Time};
 
-use crate::face::Face;
 use crate::mutant::Mutant;
+use crate::parts::machine_frame::{Framed, Twist, twisted};
 
-pub(super) struct DeadlineFromTheReply;
-
-impl Mutant for DeadlineFromTheReply {
-    fn name(&self) -> &'static str {
-        "deadline_from_the_reply"
-    }
-
-    fn bug(&self) -> &'static str {
-        "the deadline counts from the answer, not from the sending"
-    }
-
-    fn elector(&self, elector: Box<dyn Face>, _timing: Timing) -> Box<dyn Face> {
-        Box::new(Slow { elector, lag: Duration::ZERO, now: Time::ZERO, sent: VecDeque::new() })
-    }
-}
+pub(super) const MUTANT: Mutant = Mutant {
+    name: "deadline_from_the_reply",
+    bug: "the deadline counts from the answer, not from the sending",
+    elector: |elector| twisted(elector, CountsFromTheReply::default()),
+    ..Mutant::HONEST
+};
 
 /// Lets the elector live in the past: by as much as answers took, it believes that they came the moment it asked.
-struct Slow {
-    elector: Box<dyn Face>,
+#[derive(Default)]
+struct CountsFromTheReply {
     lag: Duration,
-    now: Time,
+    /// The latest requests, and when the elector believes to have sent them.
     sent: VecDeque<(RequestId, Time)>,
 }
 
-impl Face for Slow {
-    fn handle(&mut self, now: Time, input: Input) {
+impl Twist for CountsFromTheReply {
+    fn input(&mut self, now: Time, input: Input, frame: &mut Framed) {
         if let Input::Answer(id, answer) = &input
             && matches!(answer, Answer::Claimed(Claimed::Granted { .. }) | Answer::Renewed(Renewed::Extended { .. }))
             && let Some(at) = self.sent.iter().position(|(sent, _)| sent == id)
             && let Some((_, at)) = self.sent.remove(at)
         {
-            // Now is the moment at which that was sent.
+            // From here on, now is the moment at which that was sent.
             self.lag = self.lag.max(now.since(at));
         }
-        self.now = now - self.lag;
-        self.elector.handle(self.now, input);
+        frame.handle(now - self.lag, input);
     }
 
-    fn poll(&mut self) -> Option<Output> {
-        let output = self.elector.poll()?;
-        Some(match output {
+    fn output(&mut self, now: Time, output: Output, frame: &mut Framed) {
+        let lag = self.lag;
+        frame.out.push_back(match output {
             Output::Send(id, request) => {
                 if self.sent.len() == 16 {
                     self.sent.pop_front();
                 }
-                self.sent.push_back((id, self.now));
+                self.sent.push_back((id, now - lag));
                 Output::Send(id, request)
             }
             Output::Work(Order::Start { term, nonce, last_note, deadline }) => {
-                Output::Work(Order::Start { term, nonce, last_note, deadline: deadline + self.lag })
+                Output::Work(Order::Start { term, nonce, last_note, deadline: deadline + lag })
             }
-            Output::Work(Order::Extend { deadline }) => Output::Work(Order::Extend { deadline: deadline + self.lag }),
+            Output::Work(Order::Extend { deadline }) => Output::Work(Order::Extend { deadline: deadline + lag }),
             Output::Work(Order::Stop { reason, kill_at }) => {
-                Output::Work(Order::Stop { reason, kill_at: kill_at + self.lag })
+                Output::Work(Order::Stop { reason, kill_at: kill_at + lag })
             }
             other => other,
-        })
+        });
     }
 
-    fn poll_timeout(&self) -> Option<Time> {
-        self.elector.poll_timeout().map(|due| due + self.lag)
-    }
-
-    fn is_current(&self, now: Time) -> bool {
-        self.elector.is_current(now - self.lag)
-    }
-
-    fn held(&self) -> Option<Held> {
-        self.elector.held()
-    }
-
-    fn standing(&self) -> Standing {
-        self.elector.standing()
+    fn lag(&self) -> Duration {
+        self.lag
     }
 }

@@ -1,36 +1,28 @@
-//! Leadership is a flag that only another holder's record clears: behind a partition the holder never steps down. As in
-//! Excalibur on Kubernetes.
+//! Leadership is a flag that only another holder's record clears: whoever cannot reach the store never steps down.
+//!
+//! Sources: Excalibur on Kubernetes, behind a partition; Oban, where an election that failed kept the flag (oban#1488).
 
 use std::time::Duration;
 
-use tenure_core::{Answer, Event, Input, LossReason, Order, Output, Renewed, Time, Timing};
+use tenure_core::{Answer, Event, Input, LossReason, Order, Output, Renewed, Time};
 
-use crate::face::Face;
 use crate::mutant::Mutant;
-use crate::parts::{Frame, Inner, Twist};
+use crate::parts::machine_frame::{Framed, Twist, twisted};
 
-pub(super) struct FlagNotDeadline;
+pub(super) const MUTANT: Mutant = Mutant {
+    name: "flag_not_deadline",
+    bug: "leadership is a flag that only another holder's record clears",
+    elector: |elector| twisted(elector, Flag),
+    ..Mutant::HONEST
+};
 
-impl Mutant for FlagNotDeadline {
-    fn name(&self) -> &'static str {
-        "flag_not_deadline"
-    }
-
-    fn bug(&self) -> &'static str {
-        "leadership is a flag that only another holder's record clears"
-    }
-
-    fn elector(&self, elector: Box<dyn Face>, _timing: Timing) -> Box<dyn Face> {
-        Frame::around(elector, Flag)
-    }
-}
+/// Longer than any simulation.
+const FOR_EVER: Duration = Duration::from_secs(3_600);
 
 struct Flag;
 
-const FOR_EVER: Duration = Duration::from_secs(3_600);
-
 impl Twist for Flag {
-    fn input(&mut self, now: Time, input: Input, frame: &mut Inner) {
+    fn input(&mut self, now: Time, input: Input, frame: &mut Framed) {
         let lost = match &input {
             Input::Answer(_, Answer::Renewed(Renewed::Lost { to })) => Some(LossReason::Lost { to: to.clone() }),
             _ => None,
@@ -41,7 +33,7 @@ impl Twist for Flag {
         }
     }
 
-    fn output(&mut self, now: Time, output: Output, frame: &mut Inner) {
+    fn output(&mut self, now: Time, output: Output, frame: &mut Framed) {
         let output = match output {
             Output::Work(Order::Start { term, nonce, last_note, .. }) => {
                 Output::Work(Order::Start { term, nonce, last_note, deadline: now + FOR_EVER })

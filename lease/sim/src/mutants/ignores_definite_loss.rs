@@ -1,32 +1,23 @@
-//! A definite loss is treated like a failed renewal: the work goes on until the deadline. As in client-go, which keeps
-//! polling until RenewDeadline after it has seen another holder.
+//! A definite loss is treated like a failed renewal: the work goes on until the deadline.
+//!
+//! Source: client-go, which keeps polling until RenewDeadline after it has seen another holder.
 
-use tenure_core::{Answer, Failure, Input, Renewed, Time, Timing};
+use tenure_core::{Answer, Failure, Input, Renewed, Time};
 
-use crate::face::Face;
 use crate::mutant::Mutant;
-use crate::parts::{Frame, Inner, Twist};
+use crate::parts::machine_frame::{Framed, Twist, twisted};
 
-pub(super) struct IgnoresDefiniteLoss;
+pub(super) const MUTANT: Mutant = Mutant {
+    name: "ignores_definite_loss",
+    bug: "a definite loss is treated like a failed renewal",
+    elector: |elector| twisted(elector, TriesAgain),
+    ..Mutant::HONEST
+};
 
-impl Mutant for IgnoresDefiniteLoss {
-    fn name(&self) -> &'static str {
-        "ignores_definite_loss"
-    }
+struct TriesAgain;
 
-    fn bug(&self) -> &'static str {
-        "a definite loss is treated like a failed renewal"
-    }
-
-    fn elector(&self, elector: Box<dyn Face>, _timing: Timing) -> Box<dyn Face> {
-        Frame::around(elector, Deaf)
-    }
-}
-
-struct Deaf;
-
-impl Twist for Deaf {
-    fn input(&mut self, now: Time, input: Input, frame: &mut Inner) {
+impl Twist for TriesAgain {
+    fn input(&mut self, now: Time, input: Input, frame: &mut Framed) {
         let input = match input {
             Input::Answer(id, Answer::Renewed(Renewed::Lost { .. })) => {
                 let failure = Failure { outcome_unknown: true, message: "somebody else holds it, try again".into() };

@@ -1,20 +1,12 @@
-//! Deadlines are enforced by the elector's loop alone: when it stalls, nobody kills the work. As with a timer of the
-//! async runtime in place of a thread.
+//! Deadlines are enforced by the elector's loop alone: when it stalls, nobody kills the work.
+//!
+//! It stands for a deadline that is a timer of the async runtime in place of a thread.
 
 use crate::mutant::Mutant;
 
-pub(super) struct NoWatchdog;
-
-impl Mutant for NoWatchdog {
-    fn name(&self) -> &'static str {
-        "no_watchdog"
-    }
-
-    fn bug(&self) -> &'static str {
-        "deadlines are enforced by the elector's loop alone"
-    }
-
-    fn has_watchdog(&self) -> bool {
-        false
-    }
-}
+pub(super) const MUTANT: Mutant = Mutant {
+    name: "no_watchdog",
+    bug: "deadlines are enforced by the elector's loop alone",
+    has_watchdog: false,
+    ..Mutant::HONEST
+};

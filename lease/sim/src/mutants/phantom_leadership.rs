@@ -1,36 +1,28 @@
-//! A campaign that waited succeeds when it is woken, without a look at whether its own claim still stands. As in etcd's
-//! `Election.Campaign`, whose key may have expired during the wait.
+//! A campaign that waited succeeds when it is woken, without a look at whether its own claim still stands.
+//!
+//! Source: etcd's `Election.Campaign`, whose key may have expired during the wait.
 
-use tenure_core::{Answer, Claimed, Input, Output, Request, Term, Time, Timing};
+use tenure_core::{Answer, Claimed, Input, Output, Request, Term, Time};
 
-use crate::face::Face;
 use crate::mutant::Mutant;
-use crate::parts::{Frame, Inner, Twist};
+use crate::parts::machine_frame::{Framed, Twist, twisted};
 
-pub(super) struct PhantomLeadership;
-
-impl Mutant for PhantomLeadership {
-    fn name(&self) -> &'static str {
-        "phantom_leadership"
-    }
-
-    fn bug(&self) -> &'static str {
-        "a campaign that waited succeeds when woken, without asking again"
-    }
-
-    fn elector(&self, elector: Box<dyn Face>, _timing: Timing) -> Box<dyn Face> {
-        Frame::around(elector, Credulous::default())
-    }
-}
+pub(super) const MUTANT: Mutant = Mutant {
+    name: "phantom_leadership",
+    bug: "a campaign that waited succeeds when woken, without asking again",
+    elector: |elector| twisted(elector, TrustsTheWake::default()),
+    ..Mutant::HONEST
+};
 
 #[derive(Default)]
-struct Credulous {
+struct TrustsTheWake {
+    /// The term whose end it waits for.
     waits_for: Option<Term>,
     woken: bool,
 }
 
-impl Twist for Credulous {
-    fn input(&mut self, now: Time, input: Input, frame: &mut Inner) {
+impl Twist for TrustsTheWake {
+    fn input(&mut self, now: Time, input: Input, frame: &mut Framed) {
         match &input {
             Input::Answer(_, Answer::Claimed(Claimed::Held { term, .. })) => self.waits_for = *term,
             Input::Wake => self.woken = self.waits_for.is_some(),
@@ -39,7 +31,7 @@ impl Twist for Credulous {
         frame.handle(now, input);
     }
 
-    fn output(&mut self, now: Time, output: Output, frame: &mut Inner) {
+    fn output(&mut self, now: Time, output: Output, frame: &mut Framed) {
         match (&output, self.waits_for) {
             (Output::Send(id, Request::Acquire(_)), Some(before)) if self.woken => {
                 self.woken = false;

@@ -1,31 +1,24 @@
 //! The release is written when the work is told to stop, not when it has ended.
+//!
+//! Source: keepalived, which sends its stop notification and moves the virtual address without waiting for the script, so
+//! that services stop after their address has gone (keepalived#2389).
 
-use tenure_core::{Input, Order, Output, Time, Timing};
+use tenure_core::{Input, Order, Output, Time};
 
-use crate::face::Face;
 use crate::mutant::Mutant;
-use crate::parts::{Frame, Inner, Twist};
+use crate::parts::machine_frame::{Framed, Twist, twisted};
 
-pub(super) struct ReleaseBeforeTheEnd;
+pub(super) const MUTANT: Mutant = Mutant {
+    name: "release_before_the_end",
+    bug: "the release is written when the work is told to stop, not when it has ended",
+    elector: |elector| twisted(elector, DoesNotWait),
+    ..Mutant::HONEST
+};
 
-impl Mutant for ReleaseBeforeTheEnd {
-    fn name(&self) -> &'static str {
-        "release_before_the_end"
-    }
+struct DoesNotWait;
 
-    fn bug(&self) -> &'static str {
-        "the release is written when the work is told to stop, not when it has ended"
-    }
-
-    fn elector(&self, elector: Box<dyn Face>, _timing: Timing) -> Box<dyn Face> {
-        Frame::around(elector, Hasty)
-    }
-}
-
-struct Hasty;
-
-impl Twist for Hasty {
-    fn output(&mut self, now: Time, output: Output, frame: &mut Inner) {
+impl Twist for DoesNotWait {
+    fn output(&mut self, now: Time, output: Output, frame: &mut Framed) {
         let stops = matches!(output, Output::Work(Order::Stop { .. } | Order::Kill { .. }));
         frame.out.push_back(output);
         if stops {

@@ -1,36 +1,27 @@
-//! A lease that is to be left to run out is released when its work has ended. As in a clean-up that does not know the
-//! setting.
+//! A lease that is to be left to run out is released when its work has ended.
+//!
+//! It stands for a clean-up path that does not know the setting `leave_lease`.
 
-use tenure_core::{Input, Output, Request, RequestId, Time, Timing};
+use tenure_core::{Input, Output, Request, RequestId, Time};
 
-use crate::face::Face;
 use crate::mutant::Mutant;
-use crate::parts::{Frame, Inner, Twist};
+use crate::parts::machine_frame::{Framed, Twist, twisted};
 
-pub(super) struct ReleasesAllTheSame;
+pub(super) const MUTANT: Mutant = Mutant {
+    name: "releases_all_the_same",
+    bug: "a lease that is to be left is released when its work has ended",
+    elector: |elector| twisted(elector, AlwaysReleases),
+    ..Mutant::HONEST
+};
 
-impl Mutant for ReleasesAllTheSame {
-    fn name(&self) -> &'static str {
-        "releases_all_the_same"
-    }
+struct AlwaysReleases;
 
-    fn bug(&self) -> &'static str {
-        "a lease that is to be left is released when its work has ended"
-    }
-
-    fn elector(&self, elector: Box<dyn Face>, _timing: Timing) -> Box<dyn Face> {
-        Frame::around(elector, Tidy)
-    }
-}
-
-struct Tidy;
-
-impl Twist for Tidy {
-    fn input(&mut self, now: Time, input: Input, frame: &mut Inner) {
+impl Twist for AlwaysReleases {
+    fn input(&mut self, now: Time, input: Input, frame: &mut Framed) {
         let held = frame.held().filter(|_| matches!(input, Input::WorkEnded));
         frame.handle(now, input);
         if let Some(held) = held {
-            // A number that no elector comes to: its answer is nobody's.
+            // The elector never comes to this number, so it ignores the answer.
             frame.out.push_back(Output::Send(RequestId(u64::MAX), Request::Release(held)));
         }
     }

@@ -1,62 +1,29 @@
-//! The term is minted by a second call, before the claim: read the counter, add one, claim with that. Two claimants
-//! that read the same number lead under the same term, one after the other.
+//! The term is minted by a first call, before the claim: read the counter, add one, claim with that. Two claimants that read
+//! the same number lead under the same term, one after the other.
+//!
+//! It stands for the obvious way to number tenures in a store that has no scripts.
 
 use tenure_core::{Request, Term};
 
 use crate::mutant::Mutant;
-use crate::parts::PlainStore;
-use crate::store::{Op, Step, Store, StoreTime};
+use crate::parts::plain_store::{self, Table};
+use crate::store::{Op, Step, StoreTime};
 
-pub(super) struct TermReadBeforeClaim;
+pub(super) const MUTANT: Mutant = Mutant {
+    name: "term_read_before_claim",
+    bug: "the term is minted by a first call, before the claim",
+    store: || plain_store::with(step),
+    ..Mutant::HONEST
+};
 
-impl Mutant for TermReadBeforeClaim {
-    fn name(&self) -> &'static str {
-        "term_read_before_claim"
+fn step(table: &mut Table, at: StoreTime, op: Op) -> Step {
+    let Request::Acquire(claim) = &op.request else { return table.step(at, op) };
+    if op.stage == 0 {
+        let next = (table.counter + 1).max(at.micros);
+        return Step::Later(table.between_calls(), Op { stage: 1, carry: next, ..op });
     }
-
-    fn bug(&self) -> &'static str {
-        "the term is minted by a second call, before the claim"
-    }
-
-    fn store(&self) -> Box<dyn Store> {
-        Box::new(ReadsFirst(PlainStore::new()))
-    }
-}
-
-struct ReadsFirst(PlainStore);
-
-impl Store for ReadsFirst {
-    fn step(&mut self, at: StoreTime, op: Op) -> Step {
-        let store = &mut self.0;
-        let Request::Acquire(claim) = &op.request else { return Step::Answer(store.other(at.now, &op.request)) };
-        if op.stage == 0 {
-            let next = (store.counter + 1).max(at.micros);
-            let after = store.between_calls();
-            return Step::Later(after, Op { stage: 1, carry: next, ..op });
-        }
-        match store.current(at.now) {
-            Some(record) if record.nonce != claim.nonce => Step::Answer(store.held_by(at.now)),
-            Some(record) => {
-                let (grant, term) = (record.grant, record.term);
-                if let Some(record) = &mut store.record {
-                    record.expires = at.now + claim.ttl;
-                }
-                Step::Answer(store.granted(grant, term))
-            }
-            None => {
-                let term = Term::new(op.carry);
-                store.counter = store.counter.max(op.carry);
-                let grant = store.write(at.now, claim, term);
-                Step::Answer(store.granted(grant, term))
-            }
-        }
-    }
-
-    fn forget(&mut self) {
-        self.0.record = None;
-    }
-
-    fn last_grant(&self) -> u64 {
-        self.0.answered
-    }
+    Step::Answer(table.acquire_under(at, claim, |table| {
+        table.counter = table.counter.max(op.carry);
+        Term::new(op.carry)
+    }))
 }

@@ -25,20 +25,17 @@ impl World<'_> {
         }
         self.processes += 1;
         let id = self.processes;
-        let starts = self.hosts[host].starts + 1;
-        self.hosts[host].starts = starts;
         let config = ElectorConfig {
             key: self.key.clone(),
             holder: self.hosts[host].holder.clone(),
-            process: self.mutant.process(host, self.rng.next()),
+            process: (self.mutant.process)(host, self.rng.next()),
             timing: self.plan.candidates[host].timing,
             hold: std::time::Duration::from_nanos(self.plan.hold),
             note: Note::default(),
             leave_lease: self.plan.candidates[host].leaves,
             seed: self.rng.next(),
         };
-        let timing = config.timing;
-        let elector = self.mutant.elector(Box::new(Elector::new(config)), timing);
+        let elector = (self.mutant.elector)(Box::new(Elector::new(config)));
         self.hosts[host].process = Some(Process {
             id,
             elector,

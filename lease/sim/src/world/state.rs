@@ -29,7 +29,7 @@ use crate::worker::Worker;
 /// All that there is in one simulation.
 pub(super) struct World<'a> {
     pub(super) plan: &'a Plan,
-    pub(super) mutant: &'a dyn Mutant,
+    pub(super) mutant: &'a Mutant,
     pub(super) wakes: bool,
     pub(super) now: Nanos,
     pub(super) rng: Rng,
@@ -62,7 +62,7 @@ pub(super) struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    pub(super) fn new(plan: &'a Plan, mutant: &'a dyn Mutant, wakes: bool, trace: bool) -> Self {
+    pub(super) fn new(plan: &'a Plan, mutant: &'a Mutant, wakes: bool, trace: bool) -> Self {
         let mut trace = Trace::new(trace);
         if trace.wanted() {
             trace.heading(format_args!(
@@ -78,7 +78,7 @@ impl<'a> World<'a> {
             trace.heading(format_args!("  store drift {} ppm, {:?}", plan.store_drift_ppm, plan.network));
         }
         let hosts = plan.candidates.iter().enumerate().map(|(host, candidate)| {
-            let clock = mutant.clock(Clock::new(candidate.origin, candidate.drift_ppm));
+            let clock = (mutant.clock)(Clock::new(candidate.origin, candidate.drift_ppm));
             Host::new(name(host), clock)
         });
         World {
@@ -93,7 +93,7 @@ impl<'a> World<'a> {
             processes: 0,
             workers: Vec::with_capacity(64),
             alive: Vec::with_capacity(4),
-            store: mutant.store(),
+            store: (mutant.store)(),
             store_clock: Clock::new(0, plan.store_drift_ppm),
             wall_shift: 0,
             store_down: 0,

@@ -117,7 +117,7 @@ impl World<'_> {
         if self.local(host) < deadline - self.plan.candidates[host].timing.kill_lead() {
             return self.look_later(worker, ForWork::Watchdog);
         }
-        if self.plan.watchdog && self.mutant.has_watchdog() {
+        if self.plan.watchdog && self.mutant.has_watchdog {
             self.trace.line(self.now, Name(host), "watchdog kills the work");
             self.kill(worker);
         }

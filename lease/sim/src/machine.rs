@@ -1,15 +1,24 @@
-//! The elector's face, as the simulator drives it.
+//! The state machines of Tenure's core, as the simulator drives them. Mutants stand before the real ones.
 
 use tenure_core::{Elector, Held, Input, Output, Standing, Time};
 
-/// The elector's face, as the simulator drives it. Mutants stand before the real elector.
-pub trait Face {
+/// A pure state machine: inputs go in with the time, outputs are drained after every call.
+pub trait Machine {
+    /// What can happen to it.
+    type Input;
+    /// What it wants done.
+    type Output;
+
     /// See [`Elector::handle`].
-    fn handle(&mut self, now: Time, input: Input);
+    fn handle(&mut self, now: Time, input: Self::Input);
     /// See [`Elector::poll`].
-    fn poll(&mut self) -> Option<Output>;
+    fn poll(&mut self) -> Option<Self::Output>;
     /// See [`Elector::poll_timeout`].
     fn poll_timeout(&self) -> Option<Time>;
+}
+
+/// What a driver asks of an elector besides.
+pub trait ElectorFace: Machine<Input = Input, Output = Output> {
     /// See [`Elector::is_current`].
     fn is_current(&self, now: Time) -> bool;
     /// See [`Elector::held`].
@@ -18,7 +27,10 @@ pub trait Face {
     fn standing(&self) -> Standing;
 }
 
-impl Face for Elector {
+impl Machine for Elector {
+    type Input = Input;
+    type Output = Output;
+
     fn handle(&mut self, now: Time, input: Input) {
         Elector::handle(self, now, input);
     }
@@ -30,7 +42,9 @@ impl Face for Elector {
     fn poll_timeout(&self) -> Option<Time> {
         Elector::poll_timeout(self)
     }
+}
 
+impl ElectorFace for Elector {
     fn is_current(&self, now: Time) -> bool {
         Elector::is_current(self, now)
     }
