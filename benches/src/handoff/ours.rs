@@ -1,7 +1,7 @@
 //! Our candidate: an election of the library, with every default.
 
 use anyhow::{Context, Result};
-use tenure::{Election, ElectionConfig, Leadership};
+use tenure::{Election, Leadership};
 
 use super::candidate::Candidate;
 
@@ -18,7 +18,7 @@ impl Ours {
     /// Where the store does not open.
     pub(crate) async fn start(url: &str, key: &str) -> Result<Self> {
         let store = tenure_open::open(url).await.context("cannot open the store")?;
-        let election = Election::new(store, key, ElectionConfig::default())?.start();
+        let election = Election::builder(store, key).start()?;
         Ok(Self { election, leadership: None })
     }
 }

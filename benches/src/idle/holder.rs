@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use tenure::{Election, ElectionConfig, KeyPrefix, LeaseKey, LeaseStore, StoreError, Term};
+use tenure::{Election, KeyPrefix, LeaseKey, LeaseStore, StoreError, Term};
 use tenure_store::{Answers, Claim, Claimed, Held as HeldLease, LeaseRecord, Released, Renewed, StoreInfo, WakeStream};
 
 use crate::clock::{process_cpu, wall};
@@ -35,7 +35,7 @@ pub(crate) fn hold(url: &str, seconds: u64) -> Result<Held> {
     runtime.block_on(async {
         let store = tenure_open::open(url).await.context("cannot open the store")?;
         let counted = Arc::new(Counted { store, calls: AtomicU64::new(0) });
-        let election = Election::new(counted.clone(), "bench/idle", ElectionConfig::default())?.start();
+        let election = Election::builder(counted.clone(), "bench/idle").start()?;
         let leadership = election.campaign().await?;
         tokio::time::sleep(Duration::from_secs(1)).await;
         let (from, cpu, switches, calls) = (wall(), process_cpu(), wake_ups()?, counted.calls());

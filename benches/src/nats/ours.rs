@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use tenure::{Election, ElectionConfig, MemoryStore};
+use tenure::{Election, MemoryStore, Timing};
 use tenure_bus::{Batch, Bus as _, Message, Published, Subjects};
 use tenure_bus_nats::{NatsBus, NatsBusConfig};
 use tenure_core::Term;
@@ -28,9 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) async fn from_socket(url: &str, all: &Chat, follows: bool) -> Result<Began> {
     let count = all.messages.len();
     let bus = Arc::new(Counted::new(open(url).await?, count));
-    let config = ElectionConfig::default();
-    let ttl = config.timing.resolve()?.ttl();
-    let election = Election::new(Arc::new(MemoryStore::new()), KEY, config)?.start();
+    let election = Election::builder(Arc::new(MemoryStore::new()), KEY).start()?;
     let leadership = election.campaign().await?;
     // The daemon's own defaults.
     let coverage = CoverageConfig {
@@ -47,7 +45,7 @@ pub(super) async fn from_socket(url: &str, all: &Chat, follows: bool) -> Result<
         channels: vec![CHANNEL.into()],
         max_retries: 3,
         instance: "bench".into(),
-        ttl,
+        ttl: Timing::DEFAULT_TTL,
     };
     let pipeline = pipeline::start(config, Arc::clone(&bus) as Arc<_>, None);
     let lead = Command::Lead { mandate: Some(leadership.mandate()), last_note: None };

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::OptionFuture;
-use tenure::{Election, ElectionConfig, ElectionError, Leadership, OnOverrun, Status};
+use tenure::{Election, ElectionBuilder, ElectionError, Leadership, OnOverrun, Status};
 use tenure_bus::Bus;
 use tenure_core::{NameError, Note};
 use tenure_store::LeaseStore;
@@ -80,23 +80,21 @@ impl Daemon {
         config.reader.budgets = Some(config.reader.budgets());
         let elects = !config.development;
         // The lease that elects is told of; the one that announces this reader is not an election.
-        let election_config = |on_overrun| ElectionConfig {
-            holder: Some(config.instance.clone()),
-            timing: config.timing,
-            on_overrun,
-            process: config.process,
-            silent: on_overrun == OnOverrun::Report,
-            ..ElectionConfig::default()
+        let builder = |key: &str| -> ElectionBuilder {
+            let builder = Election::builder(Arc::clone(&store), key).holder(&config.instance).timing(config.timing);
+            match config.process {
+                Some(process) => builder.process(process),
+                None => builder,
+            }
         };
         let (mut election, mut announcement, mut fleet) = (None, None, None);
         if elects {
             // A worker that does not stop in time is aborted: its supervisor then proves its death and releases.
-            let builder = Election::new(Arc::clone(&store), config.lease.as_str(), election_config(OnOverrun::Abort))?;
-            election = Some(Arc::new(builder.start()));
+            let elected = builder(config.lease.as_str()).on_overrun(OnOverrun::Abort).start()?;
+            election = Some(Arc::new(elected));
             if config.standby == Standby::Warm {
                 let members = Fleet::new(Arc::clone(&store), &config.lease, config.instance.as_str())?;
-                let key = members.own_key().as_str().to_owned();
-                announcement = Some(Election::new(store, key, election_config(OnOverrun::Report))?.start());
+                announcement = Some(builder(members.own_key().as_str()).silent(true).start()?);
                 fleet = Some(members);
             }
         }
@@ -147,8 +145,8 @@ impl Daemon {
         };
         self.stop_reading().await;
         let end = async {
-            let announcement = OptionFuture::from(self.announcement.map(Election::stop));
-            let election = OptionFuture::from(self.election.and_then(Arc::into_inner).map(Election::stop));
+            let announcement = OptionFuture::from(self.announcement.as_ref().map(Election::stop));
+            let election = OptionFuture::from(self.election.as_ref().map(|election| election.stop()));
             tokio::join!(announcement, election);
         };
         if tokio::time::timeout(RELEASE_WITHIN, end).await.is_err() {

@@ -3,21 +3,19 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tenure_core::{Note, Term};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
-use crate::Leadership;
+use crate::waiter::Waiter;
 
 /// The wishes that the driver has not fulfilled yet.
 #[derive(Debug, Default)]
 pub(crate) struct Wishes {
     /// Campaign, and hand the leadership to this waiter.
-    pub(crate) campaign: Option<oneshot::Sender<Leadership>>,
+    pub(crate) campaign: Option<Waiter>,
     /// Resign: end the campaign or the tenure. It came before `campaign`, where there is one.
     pub(crate) resign: bool,
     /// Whoever waited has gone: end the campaign, but no tenure that somebody else was given.
     pub(crate) give_up: bool,
-    /// The work of this tenure has ended.
-    pub(crate) ended: Option<Term>,
     /// The health gate's new position.
     pub(crate) health: Option<bool>,
     /// The note to write from now on.
@@ -31,26 +29,62 @@ pub(crate) struct Wishes {
 /// The one way from users to the driver.
 #[derive(Debug, Default)]
 pub(crate) struct Control {
-    wishes: Mutex<Wishes>,
+    state: Mutex<State>,
     changed: Notify,
 }
 
+#[derive(Debug, Default)]
+struct State {
+    wishes: Wishes,
+    /// Somebody has asked the election to stop.
+    stopped: bool,
+    /// The driver has gone, and fulfils nothing any more.
+    closed: bool,
+}
+
 impl Control {
-    /// Changes the wishes and wakes the driver.
+    /// Changes the wishes and wakes the driver. Once the driver has gone the change is dropped, and with it whoever waits.
     pub(crate) fn wish(&self, change: impl FnOnce(&mut Wishes)) {
-        change(&mut self.lock());
-        self.changed.notify_one();
+        let mut state = self.lock();
+        if !state.closed {
+            change(&mut state.wishes);
+            self.changed.notify_one();
+        }
     }
 
+    /// Wishes for the election's end.
+    pub(crate) fn stop(&self) {
+        self.lock().stopped = true;
+        self.wish(|wishes| wishes.stop = true);
+    }
+
+    /// Whether the election's end was asked for, or its driver has gone.
+    pub(crate) fn is_stopped(&self) -> bool {
+        let state = self.lock();
+        state.stopped || state.closed
+    }
+
+    /// For the driver: takes what is wished for.
     pub(crate) fn take(&self) -> Wishes {
-        std::mem::take(&mut self.lock())
+        std::mem::take(&mut self.lock().wishes)
     }
 
+    /// For the driver: waits until something is wished for.
     pub(crate) async fn changed(&self) {
         self.changed.notified().await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Wishes> {
-        self.wishes.lock().unwrap_or_else(PoisonError::into_inner)
+    /// For the driver: whoever waits is let go, and nobody waits from now on.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        let unfulfilled = std::mem::take(&mut state.wishes);
+        // A waiter is woken without the lock.
+        drop(state);
+        drop(unfulfilled);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

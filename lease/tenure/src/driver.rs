@@ -7,17 +7,13 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tenure_core::{
-    Answer, Elector, Event, Failure, Input, LossReason, Order, Output, Request, RequestId, Standing, Time, Timing,
+    Answer, Claimed, Elector, Event, Failure, Input, Output, Request, RequestId, Standing, Time, Timing,
 };
 use tenure_store::{Answers, LeaseStore, StoreError};
-use tokio::sync::{broadcast, oneshot, watch};
 
-use crate::control::Control;
-use crate::telemetry::Telemetry;
-use crate::tenure::Tenure;
+use crate::frontend::Frontend;
+use crate::waiter::Outcome;
 use crate::wakes;
-use crate::watchdog::{self, Watched};
-use crate::{Leadership, OnOverrun, Status};
 
 /// The most requests that may be unanswered at a time; the elector has one, and late ones linger.
 const MOST_IN_FLIGHT: usize = 16;
@@ -26,62 +22,49 @@ pub(crate) struct Driver {
     elector: Elector,
     timing: Timing,
     store: Arc<dyn LeaseStore>,
-    control: Arc<Control>,
-    status: watch::Sender<Status>,
-    events: broadcast::Sender<Event>,
-    telemetry: Telemetry,
-    on_overrun: OnOverrun,
-    waiter: Option<oneshot::Sender<Leadership>>,
-    tenure: Option<(Arc<Tenure>, Watched)>,
+    frontend: Frontend,
     in_flight: FuturesUnordered<BoxFuture<'static, (RequestId, Answer)>>,
     /// The claims that are not answered yet: each may be granted.
     claims: Vec<RequestId>,
     /// A claim failed without saying whether it was granted.
     in_doubt: bool,
+    /// The one claim of a waiter that wants no more.
+    attempt: Option<Attempt>,
     /// Set once the election is stopped: until when a claim that may have been granted is waited for.
     stopping: Option<Time>,
 }
 
+/// The progress of one claim that somebody waits for.
+#[derive(Default)]
+struct Attempt {
+    claim: Option<RequestId>,
+    /// By when the claim is sent, unless the candidate stands back: set once it campaigns.
+    sent_by: Option<Time>,
+    outcome: Option<Outcome>,
+}
+
 impl Driver {
-    #[expect(clippy::too_many_arguments, reason = "one caller; the parts are unrelated")]
-    pub(crate) fn new(
-        elector: Elector,
-        timing: Timing,
-        store: Arc<dyn LeaseStore>,
-        control: Arc<Control>,
-        status: watch::Sender<Status>,
-        events: broadcast::Sender<Event>,
-        telemetry: Telemetry,
-        on_overrun: OnOverrun,
-    ) -> Self {
+    pub(crate) fn new(elector: Elector, timing: Timing, store: Arc<dyn LeaseStore>, frontend: Frontend) -> Self {
         Driver {
             elector,
             timing,
             store,
-            control,
-            status,
-            events,
-            telemetry,
-            on_overrun,
-            waiter: None,
-            tenure: None,
+            frontend,
             in_flight: FuturesUnordered::new(),
             claims: Vec::new(),
             in_doubt: false,
+            attempt: None,
             stopping: None,
         }
     }
 
     /// Runs until the election was stopped and its lease released.
     pub(crate) async fn run(mut self) {
-        let key = self.status.borrow().key.clone();
+        let (key, control) = (self.frontend.key(), Arc::clone(&self.frontend.control));
         let mut wakes = None;
         loop {
-            while let Some(output) = self.elector.poll() {
-                self.perform(output);
-            }
-            self.publish_status();
-            let now = tenure_base_time::now();
+            self.perform_all();
+            let now = self.frontend.now();
             if self.has_ended(now) {
                 return;
             }
@@ -93,64 +76,91 @@ impl Driver {
                 // Closing a connection takes a while, and whoever was just elected should not wait for it.
                 tokio::spawn(async move { drop(wakes) });
             }
-            let ends = self.stopping.filter(|_| matches!(self.elector.standing(), Standing::Idle));
-            let due = self.elector.poll_timeout().into_iter().chain(ends).min().map(|at| at.since(now));
+            let due = self.due().map(|at| at.since(now));
+            let tenure = self.frontend.tenure().cloned();
+            let ended = async {
+                match &tenure {
+                    Some(tenure) => tenure.ended().await,
+                    None => std::future::pending().await,
+                }
+            };
             let input = tokio::select! {
                 biased;
                 Some((id, answer)) = self.in_flight.next(), if !self.in_flight.is_empty() => {
                     self.note_answer(id, &answer);
                     Input::Answer(id, answer)
                 }
-                () = self.control.changed() => {
+                () = control.changed() => {
+                    self.take_wishes();
+                    Input::Timeout
+                }
+                () = ended => {
                     self.take_wishes();
                     Input::Timeout
                 }
                 Some(()) = async { wakes.as_mut()?.next().await }, if wakes.is_some() => Input::Wake,
                 () = tokio::time::sleep(due.unwrap_or(Duration::MAX)), if due.is_some() => Input::Timeout,
             };
-            self.elector.handle(tenure_base_time::now(), input);
+            self.elector.handle(self.frontend.now(), input);
         }
     }
 
+    /// When something is to be done although nothing happens.
+    fn due(&self) -> Option<Time> {
+        let idle = matches!(self.elector.standing(), Standing::Idle);
+        let ends = self.stopping.filter(|_| idle);
+        let sent_by = self.attempt.as_ref().and_then(|attempt| attempt.sent_by);
+        self.elector.poll_timeout().into_iter().chain(ends).chain(sent_by).min()
+    }
+
     fn take_wishes(&mut self) {
-        let wishes = self.control.take();
-        let now = tenure_base_time::now();
-        let mut handle = |input| self.elector.handle(now, input);
+        // Asked before the wishes are taken: what was wished for before the work ended belongs to its tenure.
+        let ended = self.frontend.tenure().is_some_and(|tenure| tenure.has_ended());
+        let wishes = self.frontend.control.take();
+        let now = self.frontend.now();
         if let Some(healthy) = wishes.health {
-            handle(Input::Health(healthy));
-            self.status.send_modify(|status| status.healthy = healthy);
+            self.elector.handle(now, Input::Health(healthy));
+            self.frontend.set_healthy(healthy);
         }
-        let mut handle = |input| self.elector.handle(now, input);
         if let Some(note) = wishes.note {
-            handle(Input::Note(note));
+            self.elector.handle(now, Input::Note(note));
         }
         if let Some(seen) = wishes.fenced {
-            handle(Input::Fenced(seen));
+            self.elector.handle(now, Input::Fenced(seen));
         }
         // The end of the work comes before a new campaign: it belongs to the tenure before.
-        if wishes.ended.is_some() && wishes.ended == self.tenure.as_ref().map(|(tenure, _)| tenure.term) {
-            handle(Input::WorkEnded);
-            self.tenure = None;
+        if ended && self.frontend.take_ended() {
+            self.elector.handle(now, Input::WorkEnded);
         }
         if wishes.resign || wishes.stop {
-            self.waiter = None;
-            handle(Input::Resign);
+            self.frontend.dismiss();
+            self.elector.handle(now, Input::Resign);
         }
         if wishes.give_up {
-            self.waiter = None;
-            if self.tenure.is_none() {
-                handle(Input::Resign);
+            self.frontend.dismiss();
+            if !self.frontend.has_tenure() {
+                self.elector.handle(now, Input::Resign);
             }
         }
         if wishes.stop {
             self.stopping.get_or_insert(now + self.timing.request_timeout() * 2);
         }
-        if self.stopping.is_none() {
-            self.waiter = wishes.campaign.or(self.waiter.take());
+        if let Some(waiter) = wishes.campaign
+            && self.stopping.is_none()
+        {
+            self.attempt = waiter.once.then(Attempt::default);
+            self.frontend.admit(waiter);
         }
-        // During a tenure the campaign waits for its end.
-        if self.waiter.is_some() && self.tenure.is_none() {
-            handle(Input::Campaign);
+        // During a tenure a campaign waits for its end; a single claim has its answer.
+        match self.frontend.tenure() {
+            Some(tenure) if self.attempt.is_some() && !tenure.has_ended() => {
+                let by = self.frontend.holder();
+                let (term, remaining) = (Some(tenure.term), Some(tenure.remaining()));
+                self.attempt = None;
+                self.frontend.answer(Outcome::Held { by, term, remaining });
+            }
+            None if self.frontend.has_waiter() => self.elector.handle(now, Input::Campaign),
+            _ => {}
         }
     }
 
@@ -163,11 +173,62 @@ impl Driver {
     }
 
     fn note_answer(&mut self, id: RequestId, answer: &Answer) {
+        if !matches!(answer, Answer::Failed(_)) {
+            self.frontend.store_answered();
+        }
         let before = self.claims.len();
         self.claims.retain(|claim| *claim != id);
         if before != self.claims.len() {
             self.in_doubt = matches!(answer, Answer::Failed(failure) if failure.outcome_unknown);
         }
+        if let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.claim == Some(id)) {
+            match answer {
+                Answer::Claimed(Claimed::Held { by, term, remaining }) => {
+                    attempt.outcome = Some(Outcome::Held { by: by.clone(), term: *term, remaining: *remaining });
+                }
+                // Leadership follows at once and goes to the waiter, unless the grant came too late to be used.
+                Answer::Claimed(Claimed::Granted { .. }) => {
+                    let message = "the grant came too late".into();
+                    attempt.outcome = Some(Outcome::Failed(Failure { outcome_unknown: false, message }));
+                }
+                // The elector tells of a failure, as it does where no answer came in time.
+                _ => {}
+            }
+        }
+    }
+
+    /// Carries out what the elector wants, and publishes where it stands then.
+    fn perform_all(&mut self) {
+        loop {
+            while let Some(output) = self.elector.poll() {
+                self.perform(output);
+            }
+            let standing = self.elector.standing();
+            let now = self.frontend.now();
+            self.frontend.publish(standing, self.elector.is_current(now), self.elector.observed());
+            let Some(outcome) = self.attempt_ended(now) else { return };
+            self.attempt = None;
+            self.elector.handle(now, Input::Resign);
+            self.frontend.answer(outcome);
+        }
+    }
+
+    /// How the one claim that somebody waits for has ended, where it has.
+    fn attempt_ended(&mut self, now: Time) -> Option<Outcome> {
+        let attempt = self.attempt.as_mut()?;
+        if !self.frontend.waits_once() {
+            self.attempt = None;
+            return None;
+        }
+        if attempt.outcome.is_some() {
+            return attempt.outcome.take();
+        }
+        if attempt.claim.is_some() || !matches!(self.elector.standing(), Standing::Candidate) {
+            attempt.sent_by = None;
+            return None;
+        }
+        let sent_by = *attempt.sent_by.get_or_insert(now + self.timing.claim_delay());
+        (now >= sent_by).then_some(Outcome::StoodBack)
     }
 
     fn perform(&mut self, output: Output) {
@@ -176,6 +237,9 @@ impl Driver {
                 if self.in_flight.len() < MOST_IN_FLIGHT {
                     if matches!(request, Request::Acquire(_)) {
                         self.claims.push(id);
+                        if let Some(attempt) = &mut self.attempt {
+                            attempt.claim.get_or_insert(id);
+                        }
                     }
                     let store = Arc::clone(&self.store);
                     self.in_flight.push(Box::pin(send(store, id, request, self.timing.ttl())));
@@ -186,84 +250,15 @@ impl Driver {
                 }
             }
             Output::Event(event) => {
-                self.note_event(&event);
-                self.telemetry.tell(&event);
-                // Nobody listening is no error.
-                let _ = self.events.send(event);
-            }
-            Output::Work(Order::Start { term, nonce, last_note, deadline }) => {
-                let tenure = Arc::new(Tenure::new(term, nonce, last_note, deadline));
-                let key = self.status.borrow().key.clone();
-                let watched =
-                    watchdog::watch(key.as_str(), Arc::clone(&tenure), self.timing.kill_lead(), self.on_overrun);
-                self.tenure = Some((Arc::clone(&tenure), watched));
-                // The status comes first, so that whoever gets the leadership finds itself there.
-                self.publish_status();
-                let leadership = Leadership::new(key, tenure, Arc::clone(&self.control), self.status.subscribe());
-                // A waiter that has gone hands the leadership back, which drops it: the work has ended before it began.
-                if let Some(waiter) = self.waiter.take() {
-                    let _ = waiter.send(leadership);
+                if let (Some(attempt), Event::StoreFailed { verb: "acquire", message, outcome_unknown }) =
+                    (&mut self.attempt, &event)
+                {
+                    let failure = Failure { outcome_unknown: *outcome_unknown, message: message.clone() };
+                    attempt.outcome = Some(Outcome::Failed(failure));
                 }
+                self.frontend.tell(event);
             }
-            Output::Work(Order::Extend { deadline }) => {
-                if let Some((tenure, _)) = &self.tenure {
-                    tenure.extend(deadline);
-                }
-            }
-            Output::Work(Order::Stop { reason, .. }) => {
-                if let Some((tenure, _)) = &self.tenure {
-                    tenure.stop(reason);
-                }
-            }
-            Output::Work(Order::Kill { reason }) => {
-                if let Some((tenure, _)) = &self.tenure {
-                    tenure.kill(reason);
-                }
-            }
-        }
-    }
-
-    fn note_event(&mut self, event: &Event) {
-        match event {
-            Event::BecameLeader { .. } => self.status.send_modify(|status| {
-                status.tenures += 1;
-                status.led_since = Some(tenure_base_time::now());
-            }),
-            Event::LostLeadership { led_for, .. } => self.status.send_modify(|status| {
-                status.led_since = None;
-                status.led_before += *led_for;
-            }),
-            Event::LeaderChanged { .. } => self.status.send_modify(|status| status.transitions += 1),
-            _ => {}
-        }
-    }
-
-    fn publish_status(&mut self) {
-        let standing = self.elector.standing();
-        let current = self.elector.is_current(tenure_base_time::now());
-        let observed = self.elector.observed();
-        self.status.send_if_modified(|status| {
-            let same = status.standing == standing
-                && status.current == current
-                && status.leader == observed.leader
-                && status.term == observed.term;
-            if !same {
-                status.standing = standing;
-                status.current = current;
-                status.leader.clone_from(&observed.leader);
-                status.term = observed.term;
-            }
-            !same
-        });
-    }
-}
-
-impl Drop for Driver {
-    /// A driver that ends during a tenure (its runtime was shut down, or it panicked) renews no more: the work gets what
-    /// is left of its time, and the watchdog ends it.
-    fn drop(&mut self) {
-        if let Some((tenure, _)) = &self.tenure {
-            tenure.stop(LossReason::RenewalFailed);
+            Output::Work(order) => self.frontend.order(order),
         }
     }
 }

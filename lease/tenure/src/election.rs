@@ -1,32 +1,28 @@
 //! An election: the face that programs use.
 
-use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tenure_core::{Elector, ElectorConfig, Event, HolderId, LeaseKey, Note, Term};
-use tenure_store::LeaseStore;
+use tenure_core::{Event, HolderId, LeaseKey, Note, Term};
 use tokio::sync::{Mutex, broadcast, oneshot, watch};
 
+use crate::attempt::Attempt;
+use crate::clock::Clock;
 use crate::control::Control;
-use crate::driver::Driver;
-use crate::events::CAPACITY;
-use crate::identity;
+use crate::error::ElectionError;
+use crate::events::{CAPACITY, Events};
+use crate::frontend::Frontend;
+use crate::hold::Hold;
+use crate::leadership::Leadership;
+use crate::status::Status;
 use crate::telemetry::Telemetry;
-use crate::watchdog;
-use crate::{ElectionConfig, ElectionError, Events, Leadership, Status};
-
-/// An election that has not been started yet.
-#[derive(Debug)]
-pub struct ElectionBuilder {
-    store: Arc<dyn LeaseStore>,
-    elector: ElectorConfig,
-    config: ElectionConfig,
-}
+use crate::waiter::{Outcome, Waiter};
+use crate::watchdog::Watch;
 
 /// One candidate in the election for one key. Dropping it resigns and ends its background task.
 ///
-/// It does not campaign by itself: [`Election::campaign`] or [`Election::lead`] does. Meanwhile it answers who leads.
+/// It does not campaign by itself: [`Election::run_until`], [`Election::lead`] and [`Election::campaign`] do. Meanwhile it
+/// answers who leads.
 #[derive(Debug)]
 pub struct Election {
     key: LeaseKey,
@@ -38,38 +34,19 @@ pub struct Election {
 }
 
 impl Election {
-    /// Prepares an election for `key` in `store`; [`ElectionBuilder::start`] begins it.
-    ///
-    /// Fails where the key, the holder's name or the durations are not valid, the store does not honour the ttl, or the
-    /// thread that enforces deadlines cannot be started.
-    #[expect(clippy::new_ret_no_self, reason = "reads as `Election::new(store, key, config)?.start()`")]
-    pub fn new(
-        store: Arc<dyn LeaseStore>,
-        key: impl AsRef<str>,
-        config: ElectionConfig,
-    ) -> Result<ElectionBuilder, ElectionError> {
-        let timing = config.timing.resolve()?;
-        watchdog::start()?;
-        let info = store.info();
-        if timing.ttl() < info.min_ttl || timing.ttl() > info.max_ttl {
-            let (scheme, min, max) = (info.scheme, info.min_ttl, info.max_ttl);
-            return Err(ElectionError::StoreTtl { scheme, min, max, ttl: timing.ttl() });
-        }
-        let holder = match &config.holder {
-            Some(holder) => holder.clone(),
-            None => identity::default_holder()?,
-        };
-        let elector = ElectorConfig {
-            key: LeaseKey::new(key)?,
-            holder,
-            process: config.process.unwrap_or_else(identity::random),
-            timing,
-            hold: config.hold_for,
-            note: config.note.clone(),
-            leave_lease: config.leave_lease,
-            seed: identity::random(),
-        };
-        Ok(ElectionBuilder { store, elector, config })
+    /// An election, and what its driver serves it by.
+    pub(crate) fn with_frontend(
+        key: LeaseKey,
+        holder: HolderId,
+        telemetry: Telemetry,
+        watch: Option<Watch>,
+        clock: Clock,
+    ) -> (Election, Frontend) {
+        let control = Arc::new(Control::default());
+        let (events, _) = broadcast::channel(CAPACITY);
+        let (sender, status) = watch::channel(Status::new(key.clone(), holder.clone(), clock));
+        let frontend = Frontend::new(Arc::clone(&control), sender, events.clone(), telemetry, watch);
+        (Election { key, holder, control, status, events, campaigning: Mutex::new(()) }, frontend)
     }
 
     /// What is contended for.
@@ -82,49 +59,68 @@ impl Election {
         &self.holder
     }
 
-    /// Waits for leadership. Cancel-safe: a dropped call gives the campaign up, and a lease that was granted too late
-    /// for it is released.
-    ///
-    /// A second call waits for the first, and a call while this candidate leads waits for the end of that tenure. Fails
-    /// with [`ElectionError::Stopped`] when the election was stopped, or [`Election::resign`] was called meanwhile.
-    pub async fn campaign(&self) -> Result<Leadership, ElectionError> {
-        let _turn = self.campaigning.lock().await;
-        let (reply, leadership) = oneshot::channel();
-        let mut give_up = GiveUp { control: &self.control, armed: true };
-        self.control.wish(|wishes| {
-            wishes.campaign = Some(reply);
-            wishes.give_up = false;
-        });
-        let leadership = leadership.await.map_err(|_| ElectionError::Stopped);
-        give_up.armed = false;
-        leadership
-    }
+    // ---- campaigns -----------------------------------------------------------------------------------------------
 
-    /// Campaigns, then runs `work` while leading, and releases after it has ended.
+    /// Waits for leadership, for as long as it takes, whatever the store does meanwhile.
     ///
-    /// The tenure lasts until the work's future is gone, whether it has captured the [`Leadership`] or not: returned,
-    /// dropped together with this call, or unwound by a panic. A leadership that outlives the future (in a task that it has
-    /// spawned) keeps the lease further; [`Leadership::resign`] alone ends it before, as it says that the work has ended.
+    /// Cancel-safe: a dropped call gives the campaign up, and a lease that was granted too late for it is released. A
+    /// second call waits for the first, and a call while this candidate leads waits for the end of that tenure.
     ///
-    /// Work that has to stop sees it at [`Leadership::lost`]; what still runs when the right to act ends is dropped, and
-    /// the answer is [`ElectionError::Lost`]. Dropping cannot end code that does not yield, nor tasks and threads that the
-    /// work has started: see [`crate::OnOverrun`].
-    pub async fn lead<F, T>(&self, work: impl FnOnce(Leadership) -> F) -> Result<T, ElectionError>
-    where
-        F: Future<Output = T>,
-    {
-        let leadership = self.campaign().await?;
-        // Before the work, so that it is dropped after it.
-        let hold = leadership.hold();
-        let mut work = pin!(work(leadership));
-        tokio::select! {
-            biased;
-            () = hold.tenure.killed() => {
-                Err(ElectionError::Lost(hold.tenure.reason().unwrap_or(tenure_core::LossReason::Expired)))
-            }
-            output = &mut work => Ok(output),
+    /// # Errors
+    /// [`ElectionError::Stopped`] when the election was stopped, or [`Election::resign`] was called meanwhile.
+    pub async fn campaign(&self) -> Result<Leadership, ElectionError> {
+        match self.wait(false).await? {
+            Outcome::Granted(hold) => Ok(self.leadership(hold)),
+            // Not told to whoever waits for as long as it takes.
+            Outcome::Held { .. } | Outcome::Failed(_) | Outcome::StoodBack => Err(ElectionError::Stopped),
         }
     }
+
+    /// Waits for leadership for so long at most; `None` where it did not come in time. Whether others hold the key, or the
+    /// store does not answer, is in [`Election::status`].
+    ///
+    /// # Errors
+    /// As [`Election::campaign`].
+    pub async fn campaign_within(&self, most: Duration) -> Result<Option<Leadership>, ElectionError> {
+        tokio::time::timeout(most, self.campaign()).await.ok().transpose()
+    }
+
+    /// Claims the key once, and answers what the store says.
+    ///
+    /// It takes as long as the store, at most the timing's request timeout, and before it what must be over first: a
+    /// release that is under way, a campaign of this election that somebody else waits for, the claim delay where there is
+    /// one. Cancel-safe, as [`Election::campaign`].
+    ///
+    /// # Errors
+    /// [`ElectionError::Store`] where the store failed; a claim that was granted all the same is released.
+    /// [`ElectionError::Stopped`] as for [`Election::campaign`].
+    pub async fn try_campaign(&self) -> Result<Attempt, ElectionError> {
+        match self.wait(true).await? {
+            Outcome::Granted(hold) => Ok(Attempt::Leading(self.leadership(hold))),
+            Outcome::Held { by, term, remaining } => Ok(Attempt::Held { by, term, remaining }),
+            Outcome::Failed(failure) => Err(ElectionError::Store(failure.message)),
+            Outcome::StoodBack => Ok(Attempt::StoodBack),
+        }
+    }
+
+    async fn wait(&self, once: bool) -> Result<Outcome, ElectionError> {
+        let _turn = self.campaigning.lock().await;
+        let (reply, outcome) = oneshot::channel();
+        let mut give_up = GiveUp { control: &self.control, armed: true };
+        self.control.wish(|wishes| {
+            wishes.campaign = Some(Waiter { reply, once });
+            wishes.give_up = false;
+        });
+        let outcome = outcome.await.map_err(|_| ElectionError::Stopped);
+        give_up.armed = false;
+        outcome
+    }
+
+    fn leadership(&self, hold: Hold) -> Leadership {
+        Leadership::new(self.key.clone(), hold, Arc::clone(&self.control), self.status.clone())
+    }
+
+    // ---- while it lasts ------------------------------------------------------------------------------------------
 
     /// Gives up: a campaign ends, a leader is told to stop, drains and releases. Candidates may campaign again.
     pub fn resign(&self) {
@@ -150,7 +146,9 @@ impl Election {
         self.control.wish(|wishes| wishes.fenced = wishes.fenced.max(Some(seen)));
     }
 
-    /// The events from now on.
+    // ---- what is to be seen --------------------------------------------------------------------------------------
+
+    /// The events from now on, in order. A subscriber that falls behind is told how many it missed.
     pub fn events(&self) -> Events {
         Events::new(self.events.subscribe())
     }
@@ -165,61 +163,31 @@ impl Election {
         self.status.borrow().clone()
     }
 
-    /// Resigns, waits until the lease is released (or has ended anyway), and ends the election. A claim that is under
-    /// way is waited for, within the timing's request timeouts, so that it leaves no lease behind.
+    // ---- the end -------------------------------------------------------------------------------------------------
+
+    /// Resigns, waits until the lease is released (or has ended anyway), and ends the election: campaigns fail from now
+    /// on, those that somebody waits for too. A claim that is under way is waited for, within the timing's request
+    /// timeouts, so that it leaves no lease behind.
     ///
-    /// The release comes after the work: while a [`Leadership`] of this election is alive, this waits.
-    pub async fn stop(self) {
+    /// The release comes after the work: while a [`Leadership`] of this election is alive, this waits. It may be called
+    /// any number of times, also at the same time; each call returns once the election has ended. A call that is dropped
+    /// does not take the wish back.
+    pub async fn stop(&self) {
+        self.control.stop();
         let mut status = self.status.clone();
-        drop(self);
         // The sender is dropped when the driver has ended.
         while status.changed().await.is_ok() {}
+    }
+
+    /// Whether the end was asked for, or has come.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.control.is_stopped()
     }
 }
 
 impl Drop for Election {
     fn drop(&mut self) {
-        self.control.wish(|wishes| wishes.stop = true);
-    }
-}
-
-impl ElectionBuilder {
-    /// Begins the election on the current tokio runtime.
-    ///
-    /// # Panics
-    /// Outside of a tokio runtime.
-    pub fn start(self) -> Election {
-        let ElectionBuilder { store, elector, config } = self;
-        let (key, holder) = (elector.key.clone(), elector.holder.clone());
-        let control = Arc::new(Control::default());
-        let (events, _) = broadcast::channel(CAPACITY);
-        let telemetry = Telemetry::new(&key, &holder, config.silent);
-        let timing = elector.timing;
-        let (status_sender, status) = watch::channel(Status {
-            key: key.clone(),
-            holder: holder.clone(),
-            standing: tenure_core::Standing::Idle,
-            leader: None,
-            term: None,
-            healthy: true,
-            tenures: 0,
-            transitions: 0,
-            led_since: None,
-            led_before: std::time::Duration::ZERO,
-            current: false,
-        });
-        let driver = Driver::new(
-            Elector::new(elector),
-            timing,
-            store,
-            Arc::clone(&control),
-            status_sender,
-            events.clone(),
-            telemetry,
-            config.on_overrun,
-        );
-        tokio::spawn(driver.run());
-        Election { key, holder, control, status, events, campaigning: Mutex::new(()) }
+        self.control.stop();
     }
 }
 

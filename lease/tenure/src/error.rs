@@ -6,7 +6,7 @@ use tenure_core::{LossReason, NameError, TimingError};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ElectionError {
-    /// The key or the holder's name is not valid.
+    /// The key, the holder's name or the note is not valid.
     #[error(transparent)]
     Name(#[from] NameError),
     /// The durations conflict.
@@ -27,9 +27,15 @@ pub enum ElectionError {
     /// The election was stopped, or resigned during the campaign.
     #[error("the election was stopped or resigned")]
     Stopped,
-    /// Leadership was lost before the work had ended.
+    /// Leadership was lost before the work of [`crate::Election::lead`] had ended.
     #[error("leadership was lost: {0}")]
     Lost(LossReason),
+    /// The store failed at the one claim of [`crate::Election::try_campaign`]: its own words, without secrets.
+    #[error("the store failed: {0}")]
+    Store(String),
+    /// An election begins on a tokio runtime, and there is none.
+    #[error("no tokio runtime to run the election on")]
+    Runtime,
     /// The deadline thread could not be started.
     #[error("cannot start the deadline thread: {0}")]
     Thread(#[from] std::io::Error),

@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 
 use tenure_core::{HolderId, NameError};
 
-/// A random number from the operating system, for names and for [`crate::ElectionConfig::process`].
+/// A random number from the operating system, for names and for [`crate::ElectionBuilder::process`].
 pub fn random() -> u64 {
     // Where the system's own call fails, the standard library has seeded its hash maps by another way.
     getrandom::u64().unwrap_or_else(|_| RandomState::new().build_hasher().finish())

@@ -248,33 +248,47 @@
 //! without clock and network, `Elector` in `tenure-core`, which takes the time as an argument: that is what to drive
 //! for hours in a millisecond.
 
-mod config;
+mod attempt;
+mod builder;
+mod clock;
 mod control;
 mod driver;
 mod election;
 mod error;
 mod events;
+mod frontend;
+mod hold;
 mod identity;
 mod lasted;
+mod lead;
 mod leadership;
+mod legacy;
+mod mandate;
+mod overrun;
 mod status;
 mod telemetry;
 mod tenure;
+mod waiter;
 mod wakes;
 mod watchdog;
 
-pub use config::{ElectionConfig, OnOverrun};
-pub use election::{Election, ElectionBuilder};
+pub use attempt::Attempt;
+pub use builder::ElectionBuilder;
+pub use election::Election;
 pub use error::ElectionError;
 pub use events::Events;
 pub use identity::random;
 pub use lasted::Lasted;
-pub use leadership::{Leadership, Mandate};
+pub use leadership::Leadership;
+#[doc(hidden)]
+pub use legacy::ElectionConfig;
+pub use mandate::Mandate;
+pub use overrun::OnOverrun;
 pub use status::Status;
 pub use tenure_base_time::now;
 pub use tenure_core::{
-    Event, Fence, Fenced, HolderId, KeyPrefix, LeaseKey, LossReason, Nonce, Note, Standing, Term, Time, Timing,
-    TimingError, TimingOptions,
+    Event, Fence, Fenced, HolderId, KeyPrefix, LeaseKey, LossReason, NameError, Nonce, Note, Standing, Term, Time,
+    Timing, TimingError, TimingOptions,
 };
 pub use tenure_store::{LeaseStore, MemoryStore, StoreError};
 

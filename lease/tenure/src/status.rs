@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use tenure_core::{HolderId, LeaseKey, Standing, Term, Time};
 
+use crate::clock::Clock;
+
 /// Where an election stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Status {
     /// What is contended for.
     pub key: LeaseKey,
@@ -27,27 +30,52 @@ pub struct Status {
     pub led_since: Option<Time>,
     /// How long the tenures before the current one lasted together.
     pub led_before: Duration,
+    /// Since when, on the boottime clock, the store has failed to answer; `None` once it answers again, whatever the answer.
+    pub store_failing_since: Option<Time>,
+    /// How it failed last, in the store's own words, without secrets; `None` as soon as it answers.
+    pub store_failure: Option<String>,
     /// False from a definite loss on, while the work is still being cleared away.
     pub(crate) current: bool,
+    pub(crate) clock: Clock,
 }
 
 impl Status {
+    /// The status before anything has happened.
+    pub(crate) fn new(key: LeaseKey, holder: HolderId, clock: Clock) -> Status {
+        Status {
+            key,
+            holder,
+            standing: Standing::Idle,
+            leader: None,
+            term: None,
+            healthy: true,
+            tenures: 0,
+            transitions: 0,
+            led_since: None,
+            led_before: Duration::ZERO,
+            store_failing_since: None,
+            store_failure: None,
+            current: false,
+            clock,
+        }
+    }
+
     /// Whether this candidate leads and may act now.
     pub fn is_leader(&self) -> bool {
-        self.current && matches!(self.standing, Standing::Leader { deadline, .. } if tenure_base_time::now() < deadline)
+        self.current && matches!(self.standing, Standing::Leader { deadline, .. } if self.clock.now() < deadline)
     }
 
     /// What is left of this candidate's own right to act; `None` where it does not lead.
     pub fn remaining(&self) -> Option<Duration> {
         match self.standing {
-            Standing::Leader { deadline, .. } => Some(deadline.since(tenure_base_time::now())),
+            Standing::Leader { deadline, .. } => Some(deadline.since(self.clock.now())),
             _ => None,
         }
     }
 
     /// How long the current tenure has lasted.
     pub fn led_for(&self) -> Option<Duration> {
-        self.led_since.map(|since| tenure_base_time::now().since(since))
+        self.led_since.map(|since| self.clock.now().since(since))
     }
 
     /// How long this candidate has led in all.

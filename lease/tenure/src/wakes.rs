@@ -86,7 +86,7 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::{Election, ElectionConfig, MemoryStore};
+    use crate::{Election, MemoryStore};
 
     /// A key that somebody else holds, whoever claims it; claims are counted, and hints come as the test says.
     #[derive(Debug)]
@@ -145,7 +145,7 @@ mod tests {
         let (claims, mut claimed) = mpsc::unbounded_channel();
         let (hints, wakes) = mpsc::unbounded_channel();
         let store = Taken { info: MemoryStore::new().info(), claims, wakes: Mutex::new(Some(wakes)) };
-        let election = Election::new(Arc::new(store), "k", ElectionConfig::default()).unwrap().start();
+        let election = Election::builder(Arc::new(store), "k").start().unwrap();
         let _campaign = tokio::spawn(async move { election.campaign().await.map(drop) });
         claimed.recv().await.unwrap();
         let key = || LeaseKey::new("k").unwrap();

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tenure_base_time::{Timer, now};
 use tenure_core::{LossReason, Term, Time};
 
-use crate::OnOverrun;
+use crate::overrun::OnOverrun;
 use crate::tenure::Tenure;
 
 /// A tenure under the watchdog's eye. Leaves it when dropped after the work has ended; work that goes on while nobody
@@ -23,30 +23,39 @@ pub(crate) struct Watched {
     id: u64,
 }
 
-/// Enforces `tenure`'s deadline from now on: kills it `kill_lead` before, and applies `on_overrun` where the work has
-/// not ended at the deadline itself.
-///
-/// Call [`start`] once before: without the thread nothing is enforced.
-pub(crate) fn watch(key: &str, tenure: Arc<Tenure>, kill_lead: Duration, on_overrun: OnOverrun) -> Watched {
-    let Some(watchdog) = WATCHDOG.get() else {
-        tracing::error!("the deadline thread was not started: the right to act ends at once");
-        tenure.kill(LossReason::Expired);
-        return Watched { id: 0 };
-    };
-    let due = tenure.deadline() - kill_lead;
-    let mut entries = watchdog.lock();
-    entries.last_id += 1;
-    let id = entries.last_id;
-    entries.by_id.insert(
-        id,
-        Entry { tenure, kill_lead, on_overrun, key: key.to_owned(), killed_at: None, overrun: None, reported: false },
-    );
-    // Deadlines move only later afterwards, so this is the one moment at which the thread may have to look sooner.
-    if due < entries.next {
-        entries.next = due;
-        watchdog.set_timer(due);
+/// How the deadlines of one election are enforced.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Watch {
+    /// How long before the deadline the work is killed.
+    pub(crate) kill_lead: Duration,
+    /// What to do where the work has not ended at the deadline itself.
+    pub(crate) on_overrun: OnOverrun,
+}
+
+impl Watch {
+    /// Enforces `tenure`'s deadline from now on.
+    ///
+    /// Call [`start`] once before: without the thread nothing is enforced.
+    pub(crate) fn enforce(self, key: &str, tenure: &Arc<Tenure>) -> Watched {
+        let Some(watchdog) = WATCHDOG.get() else {
+            tracing::error!("the deadline thread was not started: the right to act ends at once");
+            tenure.kill(LossReason::Expired);
+            return Watched { id: 0 };
+        };
+        let due = tenure.deadline() - self.kill_lead;
+        let mut entries = watchdog.lock();
+        entries.last_id += 1;
+        let id = entries.last_id;
+        let (tenure, key) = (Arc::clone(tenure), key.to_owned());
+        let entry = Entry { tenure, watch: self, key, killed_at: None, overrun: None, reported: false };
+        entries.by_id.insert(id, entry);
+        // Deadlines move only later afterwards, so this is the one moment at which the thread may have to look sooner.
+        if due < entries.next {
+            entries.next = due;
+            watchdog.set_timer(due);
+        }
+        Watched { id }
     }
-    Watched { id }
 }
 
 impl Drop for Watched {
@@ -75,8 +84,7 @@ struct Entries {
 
 struct Entry {
     tenure: Arc<Tenure>,
-    kill_lead: Duration,
-    on_overrun: OnOverrun,
+    watch: Watch,
     key: String,
     killed_at: Option<Time>,
     overrun: Option<Overrun>,
@@ -141,7 +149,7 @@ impl Entry {
             return None;
         }
         let deadline = self.tenure.deadline();
-        let kill_at = deadline - self.kill_lead;
+        let kill_at = deadline - self.watch.kill_lead;
         if now < kill_at {
             return Some(kill_at);
         }
@@ -151,12 +159,13 @@ impl Entry {
         // A process that was paused past its deadline learns of it only now: its work gets the same last moment to end
         // as any other, with its right to act gone already.
         let killed_at = *self.killed_at.get_or_insert(now);
-        let overrun_at = deadline.max(killed_at + self.kill_lead);
+        let overrun_at = deadline.max(killed_at + self.watch.kill_lead);
         if now < overrun_at {
             return Some(overrun_at);
         }
         self.reported = true;
-        self.overrun = Some(Overrun { key: self.key.clone(), term: self.tenure.term, on_overrun: self.on_overrun });
+        self.overrun =
+            Some(Overrun { key: self.key.clone(), term: self.tenure.term, on_overrun: self.watch.on_overrun });
         None
     }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure::{Election, ElectionConfig, HolderId, Leadership, TimingOptions};
+use tenure::{Election, Leadership};
 use tenure_sqlite::{SqliteConfig, SqliteStore};
 use tenure_store::LeaseStore;
 use tokio::sync::mpsc;
@@ -25,10 +25,8 @@ async fn two_hundred_candidates_hand_over_by_hints() {
     let (leaders, mut led) = mpsc::channel::<Leadership>(CROWD);
     for number in 0..CROWD {
         // Without a hint nobody would look again before ten minutes are over.
-        let timing = TimingOptions { ttl: Some(Duration::from_secs(600)), ..TimingOptions::default() };
-        let holder = HolderId::new(format!("candidate-{number}")).unwrap();
-        let config = ElectionConfig { holder: Some(holder), timing, ..ElectionConfig::default() };
-        let election = Election::new(Arc::clone(&store), "crowd/leader", config).unwrap().start();
+        let builder = Election::builder(Arc::clone(&store), "crowd/leader").ttl(Duration::from_secs(600));
+        let election = builder.holder(format!("candidate-{number}")).start().unwrap();
         let leaders = leaders.clone();
         tokio::spawn(async move {
             while let Ok(leadership) = election.campaign().await {

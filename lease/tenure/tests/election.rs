@@ -5,23 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tenure::{
-    Election, ElectionConfig, ElectionError, Event, HolderId, LossReason, MemoryStore, Note, Standing, Term,
-    TimingOptions,
+    Election, ElectionBuilder, ElectionError, Event, HolderId, LossReason, MemoryStore, Note, Standing, Term,
 };
 use tenure_store::{Held, KeyPrefix, LeaseKey, LeaseStore};
 
 const SOON: Duration = Duration::from_secs(10);
 
-fn config(name: &str) -> ElectionConfig {
-    ElectionConfig {
-        holder: Some(HolderId::new(name).unwrap()),
-        timing: TimingOptions { ttl: Some(Duration::from_secs(2)), ..TimingOptions::default() },
-        ..ElectionConfig::default()
-    }
+fn builder(store: &Arc<MemoryStore>, name: &str) -> ElectionBuilder {
+    Election::builder(store.clone(), "test/leader").holder(name).ttl(Duration::from_secs(2))
 }
 
 fn candidate(store: &Arc<MemoryStore>, name: &str) -> Election {
-    Election::new(Arc::clone(store) as Arc<dyn LeaseStore>, "test/leader", config(name)).unwrap().start()
+    builder(store, name).start().unwrap()
 }
 
 async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
@@ -217,8 +212,7 @@ async fn stopping_releases_and_leaves_the_last_note() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_that_is_left_keeps_others_waiting() {
     let store = Arc::new(MemoryStore::new());
-    let leaving = ElectionConfig { leave_lease: true, ..config("a") };
-    let a = Election::new(Arc::clone(&store) as Arc<dyn LeaseStore>, "test/leader", leaving).unwrap().start();
+    let a = builder(&store, "a").leave_lease(true).start().unwrap();
     let b = candidate(&store, "b");
     let term = within("the work", a.lead(async |leadership| leadership.term())).await.unwrap();
     within("the end", a.stop()).await;

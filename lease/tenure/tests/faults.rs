@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
-use tenure::{
-    Election, ElectionConfig, ElectionError, Event, HolderId, LeaseStore, LossReason, MemoryStore, TimingOptions,
-};
+use tenure::{Election, ElectionError, Event, LeaseStore, LossReason, MemoryStore};
 use tenure_store::{
     Answers, Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseRecord, Released, Renewed, StoreError, StoreInfo, Term,
     WakeStream,
@@ -85,12 +83,7 @@ impl LeaseStore for Faulty {
 }
 
 fn candidate(store: &Arc<Faulty>, name: &str, ttl: Duration) -> Election {
-    let config = ElectionConfig {
-        holder: Some(HolderId::new(name).unwrap()),
-        timing: TimingOptions { ttl: Some(ttl), ..TimingOptions::default() },
-        ..ElectionConfig::default()
-    };
-    Election::new(Arc::clone(store) as Arc<dyn LeaseStore>, "test/leader", config).unwrap().start()
+    Election::builder(store.clone(), "test/leader").holder(name).ttl(ttl).start().unwrap()
 }
 
 async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {

@@ -7,10 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tenure::{
-    Election, ElectionConfig, ElectionError, Event, HolderId, Leadership, LeaseStore, LossReason, Mandate, MemoryStore,
-    TimingOptions,
-};
+use tenure::{Election, ElectionError, Event, Leadership, LossReason, Mandate, MemoryStore};
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinError, JoinHandle};
 
@@ -21,13 +18,8 @@ async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
 }
 
 fn candidate(store: &Arc<MemoryStore>, name: &str) -> Arc<Election> {
-    let config = ElectionConfig {
-        holder: Some(HolderId::new(name).unwrap()),
-        timing: TimingOptions { ttl: Some(Duration::from_secs(1)), ..TimingOptions::default() },
-        ..ElectionConfig::default()
-    };
-    let store = Arc::clone(store) as Arc<dyn LeaseStore>;
-    Arc::new(Election::new(store, "test/lead", config).unwrap().start())
+    let builder = Election::builder(store.clone(), "test/lead").holder(name).ttl(Duration::from_secs(1));
+    Arc::new(builder.start().unwrap())
 }
 
 /// Work that can be looked at: whether it is alive, and when it may end.

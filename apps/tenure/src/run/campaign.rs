@@ -184,9 +184,7 @@ impl Candidate {
 
     /// Ends every election. A claim that is under way is waited for, so that it leaves nothing behind.
     pub(super) async fn stop(self) {
-        // Nobody keeps one of them beyond a moment.
-        let elections = self.elections.into_iter().filter_map(Arc::into_inner);
-        futures_util::future::join_all(elections.map(Election::stop)).await;
+        futures_util::future::join_all(self.elections.iter().map(|election| election.stop())).await;
     }
 
     /// The elections that may claim now, in the order in which they do.

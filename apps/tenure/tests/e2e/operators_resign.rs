@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure::{Election, ElectionConfig, HolderId, LossReason, TimingOptions};
+use tenure::{Election, LossReason};
 use tenure_twitch_sim::SimConfig;
 use tokio::sync::mpsc;
 
@@ -15,12 +15,7 @@ const TTL: Duration = Duration::from_secs(3);
 
 /// A candidate that campaigns again after each tenure, as a daemon does; tells who got which term.
 async fn candidate(place: &Place, name: &'static str, told: mpsc::UnboundedSender<(&'static str, u64)>) {
-    let config = ElectionConfig {
-        holder: Some(HolderId::new(name).unwrap()),
-        timing: TimingOptions { ttl: Some(TTL), ..TimingOptions::default() },
-        ..ElectionConfig::default()
-    };
-    let election = Election::new(place.store().await, "app/leader", config).unwrap().start();
+    let election = Election::builder(place.store().await, "app/leader").holder(name).ttl(TTL).start().unwrap();
     tokio::spawn(async move {
         while let Ok(leadership) = election.campaign().await {
             let _ = told.send((name, leadership.term().get()));

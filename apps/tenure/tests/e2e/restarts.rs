@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tenure::{Election, ElectionConfig, HolderId, TimingOptions};
+use tenure::Election;
 use tenure_store::{
     Answers, Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseRecord, LeaseStore, Released, Renewed, StoreError,
     StoreInfo, Term, WakeStream,
@@ -74,13 +74,8 @@ impl LeaseStore for Cut {
 }
 
 async fn candidate(redis: &Redis, name: &str) -> (Arc<Cut>, Arc<Election>) {
-    let config = ElectionConfig {
-        holder: Some(HolderId::new(name).unwrap()),
-        timing: TimingOptions { ttl: Some(TTL), ..TimingOptions::default() },
-        ..ElectionConfig::default()
-    };
     let store = Arc::new(Cut { store: tenure_open::open(&redis.url()).await.unwrap(), cut: AtomicBool::new(false) });
-    let election = Election::new(Arc::clone(&store) as Arc<dyn LeaseStore>, "app/leader", config).unwrap().start();
+    let election = Election::builder(store.clone(), "app/leader").holder(name).ttl(TTL).start().unwrap();
     (store, Arc::new(election))
 }
 

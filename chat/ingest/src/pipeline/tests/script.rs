@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
-use tenure::{Election, ElectionConfig, Leadership, Mandate, MemoryStore, Note, Term, TimingOptions};
+use tenure::{Election, Leadership, Mandate, MemoryStore, Note, Term};
 use tenure_bus::{
     Batch, Bus, BusError, BusErrorKind, BusInfo, FollowFrom, FollowStream, Followed, Message, Published, Refusal,
     Subjects,
@@ -343,9 +343,7 @@ pub(super) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T 
 
 /// A leadership over a memory store.
 pub(super) async fn leadership() -> (Election, Leadership) {
-    let timing = TimingOptions { ttl: Some(Duration::from_secs(15)), ..TimingOptions::default() };
-    let config = ElectionConfig { timing, ..ElectionConfig::default() };
-    let election = Election::new(Arc::new(MemoryStore::new()), "test/leader", config).unwrap().start();
+    let election = Election::builder(Arc::new(MemoryStore::new()), "test/leader").start().unwrap();
     let leadership = within("leadership", election.campaign()).await.unwrap();
     (election, leadership)
 }
