@@ -74,7 +74,7 @@ fn answer(table: &mut LeaseTable, now: Time, request: &Request) -> Result<Answer
         Request::Acquire(claim) => Answer::Claimed(table.acquire(now, now.as_nanos() / 1_000, claim)?),
         Request::Renew(held) => Answer::Renewed(table.renew(now, held)),
         Request::Release(held) => Answer::Released(table.release(now, held)),
-        Request::Observe(_) => bail!("an idle holder observes nothing"),
+        Request::Observe(_) | Request::List { .. } => bail!("an idle holder observes nothing"),
     })
 }
 

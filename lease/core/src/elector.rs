@@ -7,7 +7,6 @@
 
 mod campaign;
 mod face;
-mod jitter;
 mod release;
 mod requests;
 mod state;
@@ -21,10 +20,11 @@ use alloc::string::String;
 
 pub use face::{Answer, ElectorConfig, Failure, Input, Observed, Order, Output, Request, RequestId, Standing};
 
+use crate::jitter::Jitter;
 use crate::{Event, Held, HolderId, LossReason, Nonce, Note, Term, Time};
-use jitter::Jitter;
 use release::Releases;
 use requests::{Asked, Requests};
+pub(crate) use state::Attempts;
 use state::{Phase, State};
 use timers::{ACTING, SENDING, Timer, Timers};
 
@@ -44,7 +44,7 @@ pub struct Elector {
     state: State,
     healthy: bool,
     /// A campaign was asked for while a tenure was still being wound up.
-    campaign_wanted: bool,
+    campaign_wanted: Option<Attempts>,
     /// How many nonces this elector has used.
     campaigns: u64,
     /// Until when the key is left to others, after this candidate was asked to resign.
@@ -75,7 +75,7 @@ impl Elector {
             now: Time::ZERO,
             state: State::Idle,
             healthy: true,
-            campaign_wanted: false,
+            campaign_wanted: None,
             campaigns: 0,
             standing_back_until: Time::ZERO,
             highest: None,
@@ -89,7 +89,7 @@ impl Elector {
             orphan_checks: 0,
             last_observe: None,
             jitter: Jitter::new(config.seed),
-            outputs: VecDeque::with_capacity(8),
+            outputs: VecDeque::new(),
             config,
         }
     }
@@ -102,7 +102,8 @@ impl Elector {
         self.kill_if_due(now);
         match input {
             Input::Timeout => {}
-            Input::Campaign => self.campaign(now),
+            Input::Campaign => self.campaign(now, Attempts::UntilElected),
+            Input::TryCampaign => self.campaign(now, Attempts::One),
             Input::Resign => self.resign(now),
             Input::WorkEnded => self.work_ended(now),
             Input::Health(healthy) => self.health(now, healthy),
@@ -168,6 +169,11 @@ impl Elector {
             State::Leading(tenure) if !tenure.lost => Some(self.name(tenure.nonce, tenure.term)),
             _ => None,
         }
+    }
+
+    /// Until when the key is left to others, where it is.
+    pub(crate) fn standing_back_until(&self) -> Time {
+        self.standing_back_until
     }
 
     // ---- answers -------------------------------------------------------------------------------------------------

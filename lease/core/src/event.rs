@@ -19,6 +19,11 @@ pub enum Event {
     },
     /// The lease was extended.
     Renewed,
+    /// A campaign of one try ([`crate::Input::TryCampaign`]) has ended without leadership.
+    NotElected(NotElected),
+    /// Of several slots none can be had now: each is held, or left to others for a while. Told once in a campaign, and again
+    /// after the store has failed.
+    NoSlotFree,
     /// This candidate leads no longer. Comes after the work was told to stop.
     LostLeadership {
         /// Why.
@@ -37,7 +42,7 @@ pub enum Event {
     },
     /// The store did not do what it was asked; the election goes on.
     StoreFailed {
-        /// What was asked: "acquire", "renew", "release", "observe".
+        /// What was asked: "acquire", "renew", "release", "observe", "list".
         verb: &'static str,
         /// The store's own words, without secrets.
         message: String,
@@ -47,6 +52,18 @@ pub enum Event {
     /// The subscriber was too slow: this many events before the next one are missing. Made by the driver's bounded
     /// channel.
     Lagged(u64),
+}
+
+/// Why a campaign of one try ended without leadership.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotElected {
+    /// Somebody else holds the key; of several, every one.
+    Held,
+    /// The store failed, as [`Event::StoreFailed`] has told, or what it answered was of no use any more.
+    StoreFailed,
+    /// This candidate may not claim now: its health gate is closed, or it leaves the key to others, as it was asked to.
+    MayNotClaim,
 }
 
 /// Why a tenure ended.

@@ -29,6 +29,13 @@ pub enum NameError {
     },
     /// A nonce is 32 hexadecimal digits.
     Nonce,
+    /// So many slots; at least one is needed, and no more than `most` are allowed.
+    Slots {
+        /// How many were asked for.
+        count: u32,
+        /// The most that is allowed.
+        most: u32,
+    },
 }
 
 impl fmt::Display for NameError {
@@ -39,6 +46,7 @@ impl fmt::Display for NameError {
                 write!(f, "the {what} has {bytes} bytes; at most {most} are allowed")
             }
             NameError::Control { what, at } => write!(f, "the {what} has a control character at byte {at}"),
+            NameError::Slots { count, most } => write!(f, "{count} slots; from 1 to {most} are allowed"),
             NameError::Nonce => f.write_str("a nonce is 32 hexadecimal digits"),
         }
     }

@@ -193,6 +193,11 @@ impl Timing {
         self.retry_interval
     }
 
+    /// The same durations for a candidate that claims without delay.
+    pub(crate) const fn without_claim_delay(self) -> Timing {
+        Timing { claim_delay: Duration::ZERO, ..self }
+    }
+
     /// How long this candidate stands back before it claims.
     pub const fn claim_delay(&self) -> Duration {
         self.claim_delay

@@ -33,6 +33,7 @@ impl Store for StoreModel {
                 let records = self.table.list(at.now, &KeyPrefix::from(&key));
                 Answer::Observed(records.into_iter().find(|record| record.key == key))
             }
+            Request::List { prefix, .. } => Answer::Listed(self.table.list(at.now, &prefix)),
         };
         Step::Answer(answer)
     }

@@ -4,16 +4,20 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::future::{BoxFuture, FutureExt, try_join_all};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tenure_core::{
-    Answer, Claimed, Elector, Event, Failure, Input, Output, Request, RequestId, Standing, Time, Timing,
+    Answer, Claimed, Elector, Event, Failure, Input, KeyPrefix, LeaseKey, LeaseRecord, Output, Request, RequestId,
+    Standing, Time, Timing,
 };
 use tenure_store::{Answers, LeaseStore, StoreError};
 
 use crate::frontend::Frontend;
 use crate::waiter::Outcome;
 use crate::wakes;
+
+/// From more keys than this one list is cheaper than a look at each.
+const LIST_FROM: usize = 16;
 
 /// The most requests that may be unanswered at a time; the elector has one, and late ones linger.
 const MOST_IN_FLIGHT: usize = 16;
@@ -271,6 +275,7 @@ async fn send(store: Arc<dyn LeaseStore>, id: RequestId, request: Request, most:
             Request::Renew(held) => one(store.renew(&[held]).await).map(Answer::Renewed),
             Request::Release(held) => one(store.release(&[held]).await).map(Answer::Released),
             Request::Observe(key) => store.record(&key).await.map(Answer::Observed),
+            Request::List { prefix, keys } => list(&*store, &prefix, &keys).await.map(Answer::Listed),
         }
     };
     // A store that panics must not take the driver with it: the driver is who tells the work to stop.
@@ -283,6 +288,15 @@ async fn send(store: Arc<dyn LeaseStore>, id: RequestId, request: Request, most:
         Err(_) => Answer::Failed(Failure { outcome_unknown: true, message: "the store did not answer".into() }),
     };
     (id, answer)
+}
+
+/// The records of these keys. Few are looked at one by one, as a list may look through everything that the store has.
+async fn list(store: &dyn LeaseStore, prefix: &KeyPrefix, keys: &[LeaseKey]) -> Result<Vec<LeaseRecord>, StoreError> {
+    if keys.len() > LIST_FROM {
+        return store.list(prefix).await;
+    }
+    let records = try_join_all(keys.iter().map(|key| store.record(key))).await?;
+    Ok(records.into_iter().flatten().collect())
 }
 
 /// The one answer of a batch of one.

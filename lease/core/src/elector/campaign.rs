@@ -3,37 +3,35 @@
 use core::time::Duration;
 
 use super::requests::Asked;
-use super::state::{Campaign, Phase, State, Tenure};
+use super::state::{Attempts, Campaign, Phase, State, Tenure};
 use super::timers::Timer;
 use super::{Elector, Order, Request};
-use crate::{Claim, Claimed, Event, HolderId, LossReason, Nonce, Note, Term, Time, Timing};
+use crate::{Claim, Claimed, Event, HolderId, LossReason, Nonce, NotElected, Note, Term, Time, Timing};
 
 /// Retries are spread over this fraction of the retry interval.
 const JITTER_FRACTION: u32 = 8;
 
-/// Claims that wake-ups cause come at this fraction of the retry interval on average, however many hints come.
-const WAKE_FRACTION: u32 = 8;
-
-/// So many of them may come at once: hints often come in pairs (a change and its consequence), and the one that matters
-/// must cost no wait.
-const WAKE_BURST: u32 = 4;
-
 impl Elector {
     /// Somebody asks for a campaign: at once from idle, remembered while a tenure is wound up, ignored otherwise.
-    pub(super) fn campaign(&mut self, now: Time) {
-        match &self.state {
-            State::Idle if self.releases.is_empty() => self.start_campaign(now),
-            State::Idle => self.campaign_wanted = true,
-            State::Campaigning(_) => {}
-            State::Leading(tenure) => self.campaign_wanted = !matches!(tenure.phase, Phase::Working),
+    pub(super) fn campaign(&mut self, now: Time, attempts: Attempts) {
+        match &mut self.state {
+            State::Idle if self.releases.is_empty() => self.start_campaign(now, attempts),
+            State::Idle => self.campaign_wanted = self.campaign_wanted.max(Some(attempts)),
+            State::Campaigning(campaign) => campaign.attempts = campaign.attempts.max(attempts),
+            State::Leading(tenure) => {
+                self.campaign_wanted = (!matches!(tenure.phase, Phase::Working)).then_some(attempts);
+            }
         }
     }
 
-    pub(super) fn start_campaign(&mut self, now: Time) {
-        self.campaign_wanted = false;
+    pub(super) fn start_campaign(&mut self, now: Time, attempts: Attempts) {
+        self.campaign_wanted = None;
+        if attempts == Attempts::One && (!self.healthy || self.stands_back(now)) {
+            return self.event(Event::NotElected(NotElected::MayNotClaim));
+        }
         // A claim that meets an orphan of ours finds out by itself; no need to go on looking.
         self.stop_observing();
-        self.begin_anew(now);
+        self.begin_anew(now, attempts);
         if self.stands_back(now) {
             // Without claims nobody tells who leads now.
             self.look_for_successor(now);
@@ -43,24 +41,37 @@ impl Elector {
 
     /// Somebody gives up: the campaign ends, the tenure drains, what was remembered is forgotten.
     pub(super) fn resign(&mut self, now: Time) {
-        self.campaign_wanted = false;
+        self.campaign_wanted = None;
         match &self.state {
             State::Idle => {}
-            State::Campaigning(campaign) => {
-                let claiming =
-                    self.requests.in_flight().is_some_and(|sent| sent.asked == Asked::Acquire(campaign.nonce));
-                let in_doubt = campaign.in_doubt || claiming;
-                if claiming {
-                    self.abandon();
-                }
-                self.state = State::Idle;
-                self.timers.clear(Timer::Claim);
-                if in_doubt {
-                    self.suspect_orphan(now);
-                }
-            }
+            State::Campaigning(_) => self.end_campaign(now),
             State::Leading(_) => self.drain(now, LossReason::Resigned),
         }
+    }
+
+    /// Ends the campaign. A claim of it that may have been granted is looked for.
+    fn end_campaign(&mut self, now: Time) {
+        let State::Campaigning(campaign) = &self.state else { return };
+        let claiming = self.requests.in_flight().is_some_and(|sent| sent.asked == Asked::Acquire(campaign.nonce));
+        let in_doubt = campaign.in_doubt || claiming;
+        if claiming {
+            self.abandon();
+        }
+        self.state = State::Idle;
+        self.timers.clear(Timer::Claim);
+        if in_doubt {
+            self.suspect_orphan(now);
+        }
+    }
+
+    /// Whether the campaign was one try; then it has ended.
+    fn end_try(&mut self, now: Time, why: NotElected) -> bool {
+        let is_try = matches!(&self.state, State::Campaigning(campaign) if campaign.attempts == Attempts::One);
+        if is_try {
+            self.end_campaign(now);
+            self.event(Event::NotElected(why));
+        }
+        is_try
     }
 
     /// The health gate: a candidate waits behind it, a leader hands over.
@@ -71,7 +82,12 @@ impl Elector {
         self.healthy = healthy;
         match &self.state {
             State::Leading(_) if !healthy => self.drain(now, LossReason::Unhealthy),
-            State::Campaigning(campaign) if !healthy && campaign.in_doubt => self.suspect_orphan(now),
+            State::Campaigning(campaign) if !healthy => {
+                let in_doubt = campaign.in_doubt;
+                if !self.end_try(now, NotElected::MayNotClaim) && in_doubt {
+                    self.suspect_orphan(now);
+                }
+            }
             _ => {}
         }
     }
@@ -89,16 +105,15 @@ impl Elector {
             return;
         }
         let timing = &self.config.timing;
-        let spared = timing.retry_interval() / WAKE_FRACTION * (WAKE_BURST - 1);
         campaign.woken = true;
-        self.timers.advance(Timer::Claim, now.max(campaign.wakes_paid - spared) + timing.claim_delay());
+        self.timers.advance(Timer::Claim, campaign.hints.earliest(now, timing) + timing.claim_delay());
     }
 
     pub(super) fn send_claim(&mut self, now: Time) {
         let State::Campaigning(campaign) = &mut self.state else { return };
         if campaign.woken {
             campaign.woken = false;
-            campaign.wakes_paid = campaign.wakes_paid.max(now) + self.config.timing.retry_interval() / WAKE_FRACTION;
+            campaign.hints.spend(now, &self.config.timing);
         }
         let nonce = campaign.nonce;
         let claim = Claim {
@@ -124,7 +139,7 @@ impl Elector {
         campaign.wake_again = false;
         let in_doubt = campaign.in_doubt;
         self.timers.set(Timer::Claim, now + pause);
-        if in_doubt && !self.healthy {
+        if !self.end_try(now, NotElected::StoreFailed) && in_doubt && !self.healthy {
             self.suspect_orphan(now);
         }
     }
@@ -165,16 +180,18 @@ impl Elector {
         self.saw(Some(term));
         if too_late || outdated || !self.healthy {
             self.abandon();
-            self.begin_anew(now);
+            if !self.end_try(now, NotElected::StoreFailed) {
+                self.begin_anew(now, Attempts::UntilElected);
+            }
             return self.owe_release(now, nonce, term);
         }
         self.lead(now, at, deadline, (nonce, term), last_note);
     }
 
     /// Goes on campaigning under a fresh nonce.
-    pub(super) fn begin_anew(&mut self, now: Time) {
+    pub(super) fn begin_anew(&mut self, now: Time, attempts: Attempts) {
         let nonce = self.fresh_nonce();
-        self.state = State::Campaigning(Campaign::new(nonce));
+        self.state = State::Campaigning(Campaign::new(nonce, attempts));
         self.timers.set(Timer::Claim, self.earliest_claim(now));
     }
 
@@ -184,7 +201,7 @@ impl Elector {
     }
 
     /// Whether the key is still left to others, because this candidate was asked to give it up.
-    fn stands_back(&self, now: Time) -> bool {
+    pub(crate) fn stands_back(&self, now: Time) -> bool {
         now < self.standing_back_until
     }
 
@@ -261,6 +278,7 @@ impl Elector {
             self.look_for_orphan(now);
         }
         self.leader_is(Some(by), term, false);
+        self.end_try(now, NotElected::Held);
     }
 
     fn with_jitter(&mut self, pause: Duration) -> Duration {

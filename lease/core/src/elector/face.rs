@@ -1,9 +1,13 @@
 //! The elector's face: what goes in, what comes out.
 
 use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
-use crate::{Claim, Claimed, Event, Held, HolderId, LeaseKey, LeaseRecord, LossReason, Nonce, Note, Released, Renewed};
-use crate::{Term, Time, Timing};
+use crate::{
+    Claim, Claimed, Event, Held, HolderId, KeyPrefix, LeaseKey, LeaseRecord, LossReason, Nonce, Note, Released,
+};
+use crate::{Renewed, Term, Time, Timing};
 
 /// What an elector is made from.
 #[derive(Clone, Debug)]
@@ -42,6 +46,10 @@ pub enum Input {
     /// tenure that somebody asked to end, the first claim waits for [`Timing::stand_back`], or until somebody else was
     /// seen to hold the key.
     Campaign,
+    /// Campaign with one claim: where it is not granted the campaign ends, which [`Event::NotElected`] tells. A claim whose
+    /// outcome is unknown is settled in the background: what is granted late is released. Ignored while campaigning or
+    /// leading. [`Input::Campaign`] turns a try that is under way into a campaign without end.
+    TryCampaign,
     /// Give up: a campaign ends, a leader drains, then releases.
     Resign,
     /// The work has ended, and nothing of it can act any more. Required before a release is written.
@@ -69,6 +77,8 @@ pub enum Answer {
     Released(Released),
     /// An observation was answered: the key's record, if it has one.
     Observed(Option<LeaseRecord>),
+    /// A list was answered: the records of those of the keys that have one.
+    Listed(Vec<LeaseRecord>),
     /// The request failed.
     Failed(Failure),
 }
@@ -106,6 +116,14 @@ pub enum Request {
     Release(Held),
     /// `LeaseStore::list`, for this key alone: is there a record of ours that we do not know of?
     Observe(LeaseKey),
+    /// Who holds which of these keys? Asked by [`crate::Slots`] alone. `LeaseStore::list` for the prefix answers it in one
+    /// call, `LeaseStore::record` for each key where there are few; records of other keys do no harm.
+    List {
+        /// What all the keys begin with.
+        prefix: KeyPrefix,
+        /// The keys.
+        keys: Arc<[LeaseKey]>,
+    },
 }
 
 /// An order to the work.

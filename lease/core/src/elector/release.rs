@@ -7,9 +7,9 @@
 use alloc::collections::VecDeque;
 
 use super::requests::Asked;
-use super::state::State;
+use super::state::{Attempts, State};
 use super::timers::Timer;
-use super::{Elector, Request};
+use super::{Elector, Observed, Request};
 use crate::{LeaseRecord, Nonce, Term, Time};
 
 /// How many releases can be owed at once; the oldest is forgotten for a newer one, and runs out with its ttl.
@@ -95,9 +95,13 @@ impl Elector {
         }
         self.timers.clear(Timer::Release);
         match self.state {
-            State::Idle if self.campaign_wanted => self.start_campaign(now),
+            State::Idle => {
+                if let Some(attempts) = self.campaign_wanted {
+                    self.start_campaign(now, attempts);
+                }
+            }
             State::Campaigning(_) => self.timers.advance(Timer::Claim, self.earliest_claim(now)),
-            _ => {}
+            State::Leading(_) => {}
         }
     }
 
@@ -156,10 +160,7 @@ impl Elector {
         if waited_for {
             self.leader_is(Some(record.holder), record.term, false);
         }
-        // A lower term than the store has shown, or one that this candidate has led under, is no successor's: the store has come
-        // back with an older state.
-        let newest = record.term.is_none() || record.term == self.highest_stored && record.term > self.led;
-        if waited_for && newest && record.nonce.is_none_or(|nonce| nonce.process != self.config.process) {
+        if waited_for && self.is_successor(record.nonce, record.term) {
             self.somebody_took_it(now, record.remaining);
         }
         let (Some(nonce), Some(term)) = (record.nonce, record.term) else { return };
@@ -175,11 +176,38 @@ impl Elector {
             }
             state => {
                 if matches!(state, State::Campaigning(campaign) if campaign.nonce == nonce) {
-                    self.begin_anew(now);
+                    self.begin_anew(now, Attempts::UntilElected);
                 }
                 self.stop_observing();
                 self.owe_release(now, nonce, term);
             }
+        }
+    }
+
+    /// Whether a record that the store has just shown is that of another process, which has led later than this candidate. A
+    /// lower term than the store has shown, or one that this candidate has led under, is no successor's: the store has come
+    /// back with an older state.
+    fn is_successor(&self, nonce: Option<Nonce>, term: Option<Term>) -> bool {
+        let newest = term.is_none() || term == self.highest_stored && term > self.led;
+        newest && nonce.is_none_or(|nonce| nonce.process != self.config.process)
+    }
+
+    /// A list has shown this record for the key, or none, while this candidate neither campaigned nor led. It is no event: a
+    /// list of many keys shows many changes at once. A lease of this very process, which nobody wants, is released.
+    pub(crate) fn listed(&mut self, now: Time, record: Option<&LeaseRecord>) {
+        self.observed = record.map_or_else(Observed::default, |record| Observed {
+            leader: Some(record.holder.clone()),
+            term: record.term,
+        });
+        let Some(record) = record else { return };
+        self.saw(record.term);
+        if self.is_successor(record.nonce, record.term) {
+            self.standing_back_until = Time::ZERO;
+        }
+        if let (Some(nonce), Some(term)) = (record.nonce, record.term)
+            && nonce.process == self.config.process
+        {
+            self.owe_release(now, nonce, term);
         }
     }
 

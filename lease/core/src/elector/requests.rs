@@ -49,7 +49,7 @@ pub(super) struct Requests {
 
 impl Requests {
     pub(super) fn new() -> Self {
-        Requests { last: 0, current: None, remembered: VecDeque::with_capacity(REMEMBERED) }
+        Requests { last: 0, current: None, remembered: VecDeque::new() }
     }
 
     /// Notes a request as the one that is waited for from now on.

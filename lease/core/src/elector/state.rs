@@ -1,5 +1,6 @@
 //! What an elector can be: idle, campaigning, or leading; and the parts of each.
 
+use crate::hints::HintBudget;
 use crate::{LossReason, Nonce, Term, Time};
 
 /// Where an elector stands. Releases that are owed are kept beside it: they may be written in `Idle` and `Campaigning`,
@@ -11,24 +12,35 @@ pub(super) enum State {
     Leading(Tenure),
 }
 
-/// One campaign: it ends with a grant or a resignation.
+/// How many claims a campaign makes. The greater wish prevails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Attempts {
+    /// One, of which it tells how it ended.
+    One,
+    /// As many as it takes.
+    UntilElected,
+}
+
+/// One campaign: it ends with a grant or a resignation, or after its one claim.
 #[derive(Debug)]
 pub(super) struct Campaign {
     /// Repeated by every claim, so that a claim whose reply was lost is recognised.
     pub(super) nonce: Nonce,
+    pub(super) attempts: Attempts,
     /// A claim with this nonce may have been granted without our knowing.
     pub(super) in_doubt: bool,
     /// A wake-up came while a claim was in flight: claim once more after its answer.
     pub(super) wake_again: bool,
     /// The next claim is due because of a wake-up.
     pub(super) woken: bool,
-    /// Until when the claims that wake-ups caused have used up the pace that they are allowed.
-    pub(super) wakes_paid: Time,
+    /// How many claims wake-ups may cause.
+    pub(super) hints: HintBudget,
 }
 
 impl Campaign {
-    pub(super) fn new(nonce: Nonce) -> Self {
-        Campaign { nonce, in_doubt: false, wake_again: false, woken: false, wakes_paid: Time::ZERO }
+    pub(super) fn new(nonce: Nonce, attempts: Attempts) -> Self {
+        let hints = HintBudget::default();
+        Campaign { nonce, attempts, in_doubt: false, wake_again: false, woken: false, hints }
     }
 }
 

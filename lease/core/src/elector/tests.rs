@@ -10,13 +10,14 @@ mod late_answers;
 mod orphans;
 mod renewals;
 mod robustness;
+mod tries;
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::*;
-use crate::{Claimed, LeaseKey, Note, Released, Renewed, Timing, TimingOptions};
+use crate::{Claimed, LeaseKey, NotElected, Note, Released, Renewed, Timing, TimingOptions};
 
 const PROCESS: u64 = 7;
 

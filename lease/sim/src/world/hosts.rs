@@ -359,6 +359,7 @@ impl std::fmt::Display for Short<'_> {
             Request::Renew(held) => write!(f, "renew {:?} {}", held.nonce, held.term),
             Request::Release(held) => write!(f, "release {:?} {}", held.nonce, held.term),
             Request::Observe(_) => f.write_str("observe"),
+            Request::List { .. } => f.write_str("list"),
         }
     }
 }

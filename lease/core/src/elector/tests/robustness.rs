@@ -41,8 +41,9 @@ fn any_input_is_survived() {
         let (mut at, mut id, mut working) = (0, 0, false);
         for _ in 0..400 {
             at += [0, 1, 100, 3_000, 20_000][draw(&mut seed, 5) as usize];
-            let input = match draw(&mut seed, 16) {
+            let input = match draw(&mut seed, 17) {
                 0..=2 => Input::Campaign,
+                16 => Input::TryCampaign,
                 3 => Input::Resign,
                 4 => Input::WorkEnded,
                 5 => Input::Health(draw(&mut seed, 3) > 0),

@@ -1,19 +1,25 @@
-//! The elector's random numbers: small, seeded, its own.
+//! The random numbers of the state machines: small, seeded, their own.
 
 use core::time::Duration;
 
 /// SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014). Spreads retries; nothing
 /// about safety depends on its quality.
 #[derive(Clone, Debug)]
-pub(super) struct Jitter(u64);
+pub(crate) struct Jitter(u64);
 
 impl Jitter {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Jitter(seed)
     }
 
+    /// A number from zero to `below - 1`; zero where there is none.
+    pub(crate) fn below(&mut self, below: usize) -> usize {
+        let below = u64::try_from(below).unwrap_or(u64::MAX).max(1);
+        usize::try_from(self.next() % below).unwrap_or(0)
+    }
+
     /// A duration from zero to `most`, both included.
-    pub(super) fn up_to(&mut self, most: Duration) -> Duration {
+    pub(crate) fn up_to(&mut self, most: Duration) -> Duration {
         let most = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX - 1).min(u64::MAX - 1);
         Duration::from_nanos(self.next() % (most + 1))
     }
@@ -45,5 +51,7 @@ mod tests {
         assert_eq!(seen, [true; 10]);
         assert_eq!(a.up_to(Duration::ZERO), Duration::ZERO);
         assert!(a.up_to(Duration::MAX) <= Duration::MAX);
+        assert!((0..100).all(|_| a.below(3) < 3));
+        assert_eq!((a.below(1), a.below(0)), (0, 0));
     }
 }
