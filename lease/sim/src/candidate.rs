@@ -7,6 +7,7 @@ use tenure_core::{HolderId, Term};
 
 use crate::clock::Clock;
 use crate::event::Event;
+use crate::invariants::grants_are_used_or_released::GrantsAreUsedOrReleased;
 use crate::invariants::leaves_the_key::LeavesTheKey;
 use crate::invariants::requests_are_bounded::RequestsAreBounded;
 use crate::machine::ElectorFace;
@@ -74,6 +75,8 @@ pub struct Process {
     pub claimed_at: Nanos,
     /// What it leaves to others.
     pub leaves: LeavesTheKey,
+    /// The grants that it was told of.
+    pub grants: GrantsAreUsedOrReleased,
     /// Its latest requests.
     pub requests: RequestsAreBounded,
 }

@@ -60,7 +60,7 @@ pub enum Event {
 pub enum ForElector {
     /// The timer that was armed for this moment.
     Timer(Nanos),
-    /// An answer; with the tenure, where it answers a renewal.
+    /// An answer; with the tenure that it tells of, where it grants a claim or answers a renewal.
     Answer(RequestId, Answer, Option<(Nonce, Term)>),
     /// Anything else.
     Tell(Input),

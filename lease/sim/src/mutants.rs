@@ -3,26 +3,35 @@
 //! The core holds no switch for them. Each is a bug that somebody shipped, or one that this design must not have; each
 //! must be caught by some invariant, or the invariants prove nothing. A file says what is replaced, and whose bug it is.
 
+mod campaigns_once;
 mod cancels_after_release;
 mod claims_without_compare;
 mod clock_stops_in_suspend;
 mod comes_back_unaware;
 mod deadline_from_the_reply;
+mod error_taken_for_success;
 mod flag_not_deadline;
 mod force_release;
+mod identity_is_the_host_name;
 mod ignores_definite_loss;
 mod ignores_the_hold;
 mod innocent;
+mod keeps_an_unused_grant;
 mod no_watchdog;
 mod nonce_per_host;
 mod phantom_leadership;
+mod refused_claim_leaves_a_lease;
 mod release_before_the_end;
 mod release_lifts_the_wait;
 mod releases_all_the_same;
+mod renewals_starve;
+mod renews_any_record;
+mod renews_the_session;
 mod retry_does_not_extend;
 mod takes_it_back;
 mod term_read_before_claim;
 mod token_inversion;
+mod waits_for_hints_only;
 
 use crate::mutant::Mutant;
 
@@ -47,6 +56,15 @@ pub const ALL: &[Mutant] = &[
     comes_back_unaware::MUTANT,
     release_lifts_the_wait::MUTANT,
     ignores_the_hold::MUTANT,
+    renews_any_record::MUTANT,
+    renews_the_session::MUTANT,
+    identity_is_the_host_name::MUTANT,
+    error_taken_for_success::MUTANT,
+    campaigns_once::MUTANT,
+    keeps_an_unused_grant::MUTANT,
+    refused_claim_leaves_a_lease::MUTANT,
+    waits_for_hints_only::MUTANT,
+    renewals_starve::MUTANT,
 ];
 
 /// The parts that mutants are made of, without any bug; nothing may catch it.

@@ -55,6 +55,8 @@ pub trait Store {
     /// The place in the order of tenures of the tenure that was granted last: counts the moments at which a record
     /// changed hands, not the moments at which terms were minted.
     fn last_grant(&self) -> u64;
+    /// How many leases it keeps that have not run out.
+    fn kept(&self, now: Time) -> usize;
 }
 
 /// What a store knows after a restart.

@@ -1,6 +1,6 @@
 //! The store model: tenure-store's own pure table, on an injected clock.
 
-use tenure_core::{Answer, Claimed, Failure, KeyPrefix, LeaseKey, Nonce, Request, Term};
+use tenure_core::{Answer, Claimed, Failure, KeyPrefix, LeaseKey, Nonce, Request, Term, Time};
 use tenure_store::{LeaseTable, StoreError};
 
 use crate::store::{Op, State, Step, Store, StoreTime};
@@ -60,6 +60,10 @@ impl Store for StoreModel {
 
     fn last_grant(&self) -> u64 {
         self.last
+    }
+
+    fn kept(&self, now: Time) -> usize {
+        self.table.list(now, &KeyPrefix::default()).len()
     }
 }
 

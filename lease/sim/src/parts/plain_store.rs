@@ -46,6 +46,10 @@ impl Store for PlainStore {
     fn last_grant(&self) -> u64 {
         self.table.answered
     }
+
+    fn kept(&self, now: Time) -> usize {
+        self.table.records.values().filter(|record| now < record.expires).count()
+    }
 }
 
 /// What the store keeps.

@@ -1,6 +1,6 @@
 //! A frame around the store model: a mutant changes one of its calls, and nothing else.
 
-use tenure_core::LeaseKey;
+use tenure_core::{LeaseKey, Time};
 
 use crate::store::{Op, State, Step, Store, StoreTime};
 use crate::store_model::StoreModel;
@@ -56,5 +56,9 @@ impl<T: StoreTwist> Store for Frame<T> {
 
     fn last_grant(&self) -> u64 {
         self.model.last_grant()
+    }
+
+    fn kept(&self, now: Time) -> usize {
+        self.model.kept(now)
     }
 }

@@ -1,12 +1,15 @@
 //! The hosts' side of the world: processes, their electors, and the faults that strike them.
 
-use tenure_core::{Answer, Elector, ElectorConfig, Event as Told, Held, Input, Note, Order, Output, Renewed, Request};
-use tenure_core::{RequestId, Time};
+use tenure_core::{
+    Answer, Claimed, Elector, ElectorConfig, Event as Told, Held, Input, LeaseRecord, Nonce, Note, Order, Output,
+    Renewed, Request, RequestId, Term, Time,
+};
 
 use super::state::{Name, World};
 use crate::candidate::Process;
 use crate::event::{Event, ForElector};
 use crate::faults::{Aftermath, Way};
+use crate::invariants::grants_are_used_or_released::{self, GrantsAreUsedOrReleased};
 use crate::invariants::leaves_the_key::{self, LeavesTheKey};
 use crate::invariants::requests_are_bounded::{self, RequestsAreBounded};
 use crate::invariants::{events_in_order, left_runs_out, loss_stops_work, work_is_wanted};
@@ -46,6 +49,7 @@ impl World<'_> {
             wanted: false,
             claimed_at: 0,
             leaves: LeavesTheKey::default(),
+            grants: GrantsAreUsedOrReleased::default(),
             requests: RequestsAreBounded::default(),
         });
         self.trace.line(self.now, Name(host), format_args!("process {id} starts"));
@@ -165,6 +169,7 @@ impl World<'_> {
                 let asked = about
                     .filter(|_| matches!(answer, Answer::Renewed(Renewed::Extended { resign_requested: true })))
                     .and_then(|tenure| Some((tenure, *self.asked.get(&tenure)?)));
+                self.note_answer(host, id, &answer, about);
                 self.call(host, Input::Answer(id, answer));
                 if let Some(process) = &mut self.hosts[host].process {
                     let held = process.elector.held().map(|held| (held.nonce, held.term));
@@ -241,6 +246,25 @@ impl World<'_> {
         }
         self.outputs = outputs;
         self.arm(host, due);
+        if let Some(process) = &self.hosts[host].process {
+            let verdict = process.grants.check(local, self.plan.candidates[host].timing.ttl());
+            self.judge(grants_are_used_or_released::NAME, verdict);
+        }
+    }
+
+    /// What an answer tells a process, before its elector is told.
+    fn note_answer(&mut self, host: usize, id: RequestId, answer: &Answer, about: Option<(Nonce, Term)>) {
+        let local = self.hosts[host].clock.read(self.now);
+        let Some(process) = &mut self.hosts[host].process else { return };
+        match (answer, about) {
+            (Answer::Claimed(Claimed::Granted { .. }), Some((nonce, term))) => {
+                process.grants.saw(term);
+                process.grants.granted(local, id, nonce, term);
+            }
+            (Answer::Claimed(Claimed::Held { term: Some(term), .. }), _) => process.grants.saw(*term),
+            (Answer::Observed(Some(LeaseRecord { term: Some(term), .. })), _) => process.grants.saw(*term),
+            _ => {}
+        }
     }
 
     fn arm(&mut self, host: usize, due: Option<Time>) {
@@ -262,7 +286,7 @@ impl World<'_> {
                 if self.trace.wanted() {
                     self.trace.line(self.now, Name(host), format_args!("-> {} {}", id.0, Short(&request)));
                 }
-                self.note_request(host, &request);
+                self.note_request(host, id, &request);
                 self.send(host, process, id, request);
             }
             Output::Work(order) => {
@@ -304,10 +328,15 @@ impl World<'_> {
         }
     }
 
-    fn note_request(&mut self, host: usize, request: &Request) {
+    fn note_request(&mut self, host: usize, id: RequestId, request: &Request) {
         let (now, retry) = (self.now, nanos(self.plan.candidates[host].timing.retry_interval()));
         let local = self.hosts[host].clock.read(now);
         let Some(process) = &mut self.hosts[host].process else { return };
+        match request {
+            Request::Acquire(claim) => process.grants.claims(id, claim.nonce),
+            Request::Release(held) => process.grants.settled(held.term),
+            Request::Renew(_) | Request::Observe(_) => {}
+        }
         if matches!(request, Request::Acquire(_)) {
             process.claimed_at = now;
             let verdict = process.leaves.claims(local, self.granted);

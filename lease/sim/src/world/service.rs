@@ -4,7 +4,7 @@ use tenure_core::{Answer, Claimed, Failure, Released, Renewed, Request, RequestI
 
 use super::state::World;
 use crate::event::{Event, ForElector};
-use crate::invariants::{leases_last, terms_grow};
+use crate::invariants::{leases_last, refused_claims_leave_nothing, terms_grow};
 use crate::store::{Op, Step, StoreTime};
 use crate::true_time::{MS, Nanos};
 
@@ -41,6 +41,10 @@ impl World<'_> {
                     let verdict = self.terms.granted(self.store.last_grant(), term);
                     self.judge(terms_grow::NAME, verdict);
                 }
+                if let Answer::Claimed(Claimed::Held { .. }) = answer {
+                    let verdict = refused_claims_leave_nothing::check(1, self.store.kept(at.now));
+                    self.judge(refused_claims_leave_nothing::NAME, verdict);
+                }
                 if self.inside() {
                     let verdict = self.promises.answered(at.now, &request, &answer);
                     self.judge(leases_last::NAME, verdict);
@@ -76,8 +80,9 @@ impl World<'_> {
         if self.hosts[host].cut_in > 0 {
             return;
         }
-        let about = match request {
-            Request::Renew(held) => Some((held.nonce, held.term)),
+        let about = match (request, &answer) {
+            (Request::Renew(held), _) => Some((held.nonce, held.term)),
+            (Request::Acquire(claim), Answer::Claimed(Claimed::Granted { term, .. })) => Some((claim.nonce, *term)),
             _ => None,
         };
         let faulty = self.faulty();

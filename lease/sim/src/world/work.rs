@@ -20,6 +20,7 @@ impl World<'_> {
             let (announced, own) = (running.announced, running.highest_started);
             let (healthy, wanted) = (running.healthy, running.wanted);
             running.highest_started = Some(term);
+            running.grants.settled(term);
             let verdict = self.terms.started(own, term, inside);
             self.judge(terms_grow::NAME, verdict);
             self.judge(events_in_order::NAME, events_in_order::started(announced, term));
