@@ -335,7 +335,7 @@ impl World<'_> {
         match request {
             Request::Acquire(claim) => process.grants.claims(id, claim.nonce),
             Request::Release(held) => process.grants.settled(held.term),
-            Request::Renew(_) | Request::Observe(_) => {}
+            Request::Renew(_) | Request::Observe(_) | Request::List { .. } => {}
         }
         if matches!(request, Request::Acquire(_)) {
             process.claimed_at = now;
