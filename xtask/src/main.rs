@@ -1,7 +1,12 @@
-//! The project's own tasks: `cargo xtask test`, `tidy`, `bench`, `stores`, `soak` and `sim`.
+//! The project's own tasks: `cargo xtask test`, `tidy`, `map`, `bench`, `stores`, `soak` and `sim`.
 
 mod bench;
+mod circles;
 mod clock;
+mod crate_files;
+mod lex;
+mod map;
+mod module;
 mod node;
 mod outcome;
 mod report;
@@ -11,7 +16,10 @@ mod step;
 mod store_table;
 mod suites;
 mod tidy;
+mod tokens;
+mod tree;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -46,6 +54,12 @@ enum Task {
         /// Prints what the rules are and checks nothing
         #[arg(long)]
         list: bool,
+    },
+    /// Prints the map of the source in Markdown: crates with their lines and arrows, circles, sizes and words
+    Map {
+        /// Of the tree in this folder in place of this one
+        #[arg(long, value_name = "FOLDER")]
+        root: Option<PathBuf>,
     },
     /// Measures the product beside its peers and prints the table of BENCHMARKS.md
     ///
@@ -95,6 +109,10 @@ fn main() -> ExitCode {
             suites::test(&suites::Plan { quick, seeds: if quick { seeds / 10 } else { seeds } })
         }
         Task::Tidy { list } => tidy_alone(list),
+        Task::Map { root } => tree::Tree::read(&root.unwrap_or_else(root::root)).map(|tree| {
+            print!("{}", map::render(&tree));
+            true
+        }),
         Task::Bench { quick, only, write } => bench::run(&bench::Options { quick, only, write }),
         Task::Stores => suites::stores(),
         Task::Soak { rounds, only } => suites::soak(rounds, &only),

@@ -1,43 +1,38 @@
 //! The rules that hold for the source itself. One rule per file, each with a test that shows that it can fail.
 
 mod arrows;
+mod circles;
 mod corpora;
 mod dead_files;
 mod header;
 mod leaks;
 mod leftovers;
 mod length;
-mod lex;
 mod manifests;
 mod mod_files;
+pub(crate) mod old_words;
 mod peers;
 mod pure;
 mod readme;
+mod rule;
+mod schemes;
 mod store_shape;
 mod unsafe_code;
 
-use std::path::Path;
-use std::{fmt, fs};
+use anyhow::Result;
 
-use anyhow::{Context, Result, bail};
-use serde_json::Value;
-
+pub(crate) use self::rule::{Rule, Verdict};
 use crate::root;
-
-/// A rule: its name, what it asks, and how it looks.
-pub(crate) struct Rule {
-    /// One or two words.
-    pub(crate) name: &'static str,
-    /// What holds where it is kept.
-    pub(crate) what: &'static str,
-    check: fn(&Tree) -> Verdict,
-}
+use crate::tree::Tree;
 
 /// Every rule.
 pub(crate) const RULES: &[Rule] = &[
     arrows::RULE,
+    circles::RULE,
     pure::RULE,
     peers::RULE,
+    schemes::RULE,
+    old_words::RULE,
     mod_files::RULE,
     header::RULE,
     length::RULE,
@@ -50,48 +45,6 @@ pub(crate) const RULES: &[Rule] = &[
     store_shape::RULE,
     readme::RULE,
 ];
-
-/// What came of one rule.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// It holds everywhere.
-    Kept,
-    /// It does not hold here.
-    Broken(Vec<Finding>),
-    /// It could not be looked at, and why.
-    NotChecked(String),
-}
-
-impl Verdict {
-    /// Kept where there are no findings.
-    fn of(findings: Vec<Finding>) -> Self {
-        if findings.is_empty() { Self::Kept } else { Self::Broken(findings) }
-    }
-}
-
-/// One place where a rule does not hold, and how to mend it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Finding {
-    path: String,
-    line: usize,
-    what: String,
-}
-
-impl Finding {
-    /// At a line; 0 means the file as a whole.
-    fn new(path: &str, line: usize, what: impl Into<String>) -> Self {
-        Self { path: path.to_owned(), line, what: what.into() }
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.line {
-            0 => write!(f, "{}: {}", self.path, self.what),
-            line => write!(f, "{}:{line}: {}", self.path, self.what),
-        }
-    }
-}
 
 /// A rule and what came of it.
 pub(crate) struct Checked {
@@ -106,113 +59,8 @@ pub(crate) struct Checked {
 /// # Errors
 /// Where the tree cannot be read.
 pub(crate) fn run() -> Result<Vec<Checked>> {
-    let tree = Tree::read()?;
+    let tree = Tree::read(&root::root())?;
     Ok(RULES.iter().map(|rule| Checked { rule, outcome: (rule.check)(&tree) }).collect())
-}
-
-/// One file of the project.
-#[derive(Debug)]
-struct SourceFile {
-    /// From the root, with `/`.
-    path: String,
-    /// Its text; a file that is not UTF-8 has none.
-    text: String,
-}
-
-impl SourceFile {
-    fn is_rust(&self) -> bool {
-        self.path.ends_with(".rs")
-    }
-
-    /// Code that runs in tests only.
-    fn is_test(&self) -> bool {
-        self.path.contains("/tests/") || self.path.ends_with("/tests.rs")
-    }
-}
-
-/// The project's files and what cargo knows of its packages.
-#[derive(Debug, Default)]
-struct Tree {
-    files: Vec<SourceFile>,
-    /// `packages` of `cargo metadata --no-deps`.
-    packages: Vec<Value>,
-}
-
-impl Tree {
-    /// The files that git tracks or would track, and the packages.
-    fn read() -> Result<Self> {
-        let root = root::root();
-        let mut files = Vec::new();
-        for path in listed()? {
-            let full = root.join(&path);
-            // A file that was removed and not yet committed is still listed; a link is what it points to.
-            let Ok(bytes) = fs::read(&full) else { continue };
-            files.push(SourceFile { path, text: String::from_utf8(bytes).unwrap_or_default() });
-        }
-        files.sort_by(|a, b| a.path.cmp(&b.path));
-        let output = root::command("cargo")
-            .args(["metadata", "--no-deps", "--format-version", "1", "--locked"])
-            .output()
-            .context("cannot start cargo metadata")?;
-        if !output.status.success() {
-            bail!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr).trim());
-        }
-        let metadata: Value = serde_json::from_slice(&output.stdout).context("cargo metadata: not JSON")?;
-        let mut packages = metadata["packages"].as_array().cloned().unwrap_or_default();
-        // Folders from the root, so that rules need not know where the root is.
-        for package in &mut packages {
-            let manifest = package["manifest_path"].as_str().unwrap_or_default();
-            let folder = Path::new(manifest).parent().and_then(|folder| folder.strip_prefix(&root).ok());
-            package["folder"] = folder.map(|folder| folder.to_string_lossy().into_owned()).unwrap_or_default().into();
-        }
-        Ok(Self { files, packages })
-    }
-
-    /// A tree of these files, for the tests of rules.
-    #[cfg(test)]
-    fn of(files: &[(&str, &str)]) -> Self {
-        let files = files
-            .iter()
-            .map(|(path, text)| SourceFile { path: (*path).to_owned(), text: (*text).to_owned() })
-            .collect();
-        Self { files, packages: Vec::new() }
-    }
-
-    fn rust(&self) -> impl Iterator<Item = &SourceFile> {
-        self.files.iter().filter(|file| file.is_rust())
-    }
-
-    fn has(&self, path: &str) -> bool {
-        self.files.iter().any(|file| file.path == path)
-    }
-}
-
-/// The paths that git knows or would add; without git, every file outside hidden and build folders.
-fn listed() -> Result<Vec<String>> {
-    let output = root::command("git").args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).output();
-    if let Ok(output) = output
-        && output.status.success()
-    {
-        let text = String::from_utf8_lossy(&output.stdout);
-        return Ok(text.split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect());
-    }
-    let root = root::root();
-    let mut paths = Vec::new();
-    let mut folders = vec![root.clone()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))? {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if entry.file_type()?.is_dir() {
-                if !matches!(name.as_str(), "target" | "node_modules" | ".git") {
-                    folders.push(entry.path());
-                }
-            } else if let Ok(path) = entry.path().strip_prefix(&root) {
-                paths.push(path.to_string_lossy().into_owned());
-            }
-        }
-    }
-    Ok(paths)
 }
 
 #[cfg(test)]

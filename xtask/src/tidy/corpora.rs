@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use super::{Finding, Rule, Tree, Verdict};
+use super::rule::{Finding, Rule, Verdict};
 use crate::root;
+use crate::tree::Tree;
 
 pub(super) const RULE: Rule =
     Rule { name: "corpora", what: "no line and no message id of the corpora stands in a file of the project", check };

@@ -1,7 +1,8 @@
 //! Every file below `src` is part of its crate.
 
-use super::lex::code_only;
-use super::{Finding, Rule, SourceFile, Tree, Verdict};
+use super::rule::{Finding, Rule, Verdict};
+use crate::lex::code_only;
+use crate::tree::{SourceFile, Tree};
 
 pub(super) const RULE: Rule =
     Rule { name: "dead files", what: "every Rust file below src is declared as a module by the file above it", check };

@@ -1,6 +1,7 @@
 //! Every file says in its first line what it is for.
 
-use super::{Finding, Rule, Tree, Verdict};
+use super::rule::{Finding, Rule, Verdict};
+use crate::tree::Tree;
 
 pub(super) const RULE: Rule = Rule { name: "header", what: "every Rust file begins with //! and a sentence", check };
 

@@ -1,7 +1,8 @@
 //! The project speaks of itself alone: not of a machine it was written on, not of where its dependencies are fetched, not
 //! of papers that no reader of it has.
 
-use super::{Finding, Rule, Tree, Verdict};
+use super::rule::{Finding, Rule, Verdict};
+use crate::tree::Tree;
 
 pub(super) const RULE: Rule = Rule {
     name: "leaks",

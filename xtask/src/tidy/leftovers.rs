@@ -1,7 +1,8 @@
 //! Nothing is left for later in a way that only shows when it runs.
 
-use super::lex::code_only;
-use super::{Finding, Rule, Tree, Verdict};
+use super::rule::{Finding, Rule, Verdict};
+use crate::lex::code_only;
+use crate::tree::Tree;
 
 pub(super) const RULE: Rule =
     Rule { name: "leftovers", what: "no todo!, unimplemented!, dbg! and no ignored tests", check };

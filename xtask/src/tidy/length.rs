@@ -1,6 +1,7 @@
 //! A file holds one noun, and one noun fits 700 lines.
 
-use super::{Finding, Rule, Tree, Verdict};
+use super::rule::{Finding, Rule, Verdict};
+use crate::tree::Tree;
 
 pub(super) const RULE: Rule = Rule { name: "length", what: "a Rust file outside tests has at most 700 lines", check };
 

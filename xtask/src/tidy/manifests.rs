@@ -1,6 +1,7 @@
 //! Every crate says what it is and takes the workspace's lints.
 
-use super::{Finding, Rule, Tree, Verdict};
+use super::rule::{Finding, Rule, Verdict};
+use crate::tree::Tree;
 
 pub(super) const RULE: Rule =
     Rule { name: "manifests", what: "every Cargo.toml has a description and takes the workspace's lints", check };

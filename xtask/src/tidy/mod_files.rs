@@ -1,6 +1,7 @@
 //! A module's file bears the module's name.
 
-use super::{Finding, Rule, Tree, Verdict};
+use super::rule::{Finding, Rule, Verdict};
+use crate::tree::Tree;
 
 pub(super) const RULE: Rule = Rule { name: "mod files", what: "no mod.rs: foo.rs stands beside the folder foo", check };
 

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::{Finding, Rule, Tree, Verdict};
+use super::rule::{Finding, Rule, Verdict};
+use crate::tree::Tree;
 
 pub(super) const RULE: Rule =
     Rule { name: "peers", what: "other clients' crates are used by benches and by tests only", check };

@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use super::lex::{code_only, shipped_lines, words};
-use super::{Finding, Rule, Tree, Verdict};
+use super::rule::{Finding, Rule, Verdict};
+use crate::lex::{code_only, shipped_lines, words};
+use crate::tree::Tree;
 
 pub(super) const RULE: Rule = Rule {
     name: "pure",

@@ -1,6 +1,7 @@
 //! The commands that the documents show exist.
 
-use super::{Finding, Rule, Tree, Verdict};
+use super::rule::{Finding, Rule, Verdict};
+use crate::tree::Tree;
 
 pub(super) const RULE: Rule = Rule {
     name: "readme",
@@ -10,7 +11,7 @@ pub(super) const RULE: Rule = Rule {
 
 /// What a newcomer types first: see it, and check it.
 const SHOWN: &[&str] = &["cargo run --release -- demo", "cargo xtask test"];
-const TASKS: &[&str] = &["test", "tidy", "bench", "stores", "soak", "sim", "help"];
+const TASKS: &[&str] = &["test", "tidy", "map", "bench", "stores", "soak", "sim", "help"];
 
 fn check(tree: &Tree) -> Verdict {
     let mut findings = Vec::new();

@@ -1,7 +1,8 @@
 //! No line of ours is outside the compiler's guarantees.
 
-use super::lex::{code_only, words};
-use super::{Finding, Rule, Tree, Verdict};
+use super::rule::{Finding, Rule, Verdict};
+use crate::lex::{code_only, words};
+use crate::tree::Tree;
 
 pub(super) const RULE: Rule = Rule { name: "unsafe", what: "the keyword unsafe is absent", check };
 

@@ -1,33 +1,72 @@
 //! Rust text without its comments and literals, so that rules look at code only.
 
+/// What a stretch of text that is no code is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stretch {
+    Comment,
+    /// A string or a character, raw or not.
+    Literal,
+}
+
 /// The text with every comment, string and character literal blanked; lines stay where they are.
-pub(super) fn code_only(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut code = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let end = match bytes[at] {
-            b'/' if bytes.get(at + 1) == Some(&b'/') => line_end(bytes, at),
-            b'/' if bytes.get(at + 1) == Some(&b'*') => block_comment_end(bytes, at),
-            b'"' => string_end(bytes, at + 1),
-            b'r' if !joins(bytes, at) => raw_string_end(bytes, at + 1).unwrap_or(at),
-            b'\'' => char_end(bytes, at).unwrap_or(at),
-            _ => at,
-        };
-        if end == at {
-            code.push(bytes[at]);
-            at += 1;
-        } else {
-            code.extend(bytes[at..end].iter().map(|&byte| if byte == b'\n' { b'\n' } else { b' ' }));
-            at = end;
+pub(crate) fn code_only(text: &str) -> String {
+    blanked(text, |_| true)
+}
+
+/// The text with every comment blanked; lines stay where they are.
+pub(crate) fn without_comments(text: &str) -> String {
+    blanked(text, |stretch| stretch == Stretch::Comment)
+}
+
+/// The string literals with the lines on which they begin, without quotes; escapes stay as they are written.
+pub(crate) fn strings(text: &str) -> Vec<(usize, &str)> {
+    let mut strings = Vec::new();
+    let (mut line, mut counted) = (1, 0);
+    for (from, end, stretch) in stretches(text.as_bytes()) {
+        let Some(written) = text.get(from..end).filter(|_| stretch == Stretch::Literal) else { continue };
+        line += text[counted..from].matches('\n').count();
+        counted = from;
+        let inner = written.trim_start_matches('r').trim_matches('#');
+        if let Some(inner) = inner.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')) {
+            strings.push((line, inner));
         }
+    }
+    strings
+}
+
+/// The text with the stretches blanked that are meant.
+fn blanked(text: &str, is_meant: impl Fn(Stretch) -> bool) -> String {
+    let mut code = text.as_bytes().to_vec();
+    for (from, end, _) in stretches(text.as_bytes()).into_iter().filter(|(_, _, stretch)| is_meant(*stretch)) {
+        code[from..end].iter_mut().filter(|byte| **byte != b'\n').for_each(|byte| *byte = b' ');
     }
     String::from_utf8_lossy(&code).into_owned()
 }
 
+/// Where each comment and literal begins and ends.
+fn stretches(bytes: &[u8]) -> Vec<(usize, usize, Stretch)> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        let (end, stretch) = match bytes[at] {
+            b'/' if bytes.get(at + 1) == Some(&b'/') => (line_end(bytes, at), Stretch::Comment),
+            b'/' if bytes.get(at + 1) == Some(&b'*') => (block_comment_end(bytes, at), Stretch::Comment),
+            b'"' => (string_end(bytes, at + 1), Stretch::Literal),
+            b'r' if !joins(bytes, at) => (raw_string_end(bytes, at + 1).unwrap_or(at), Stretch::Literal),
+            b'\'' => (char_end(bytes, at).unwrap_or(at), Stretch::Literal),
+            _ => (at, Stretch::Literal),
+        };
+        if end > at {
+            found.push((at, end.min(bytes.len()), stretch));
+        }
+        at = end.max(at + 1);
+    }
+    found
+}
+
 /// The lines of code that are not under `#[cfg(test)]`, with their numbers; what follows a test module is not looked at,
 /// for tests come last.
-pub(super) fn shipped_lines(code: &str) -> Vec<(usize, &str)> {
+pub(crate) fn shipped_lines(code: &str) -> Vec<(usize, &str)> {
     let mut lines = Vec::new();
     let mut under_test = false;
     for (number, line) in (1..).zip(code.lines()) {
@@ -52,7 +91,7 @@ pub(super) fn shipped_lines(code: &str) -> Vec<(usize, &str)> {
 }
 
 /// The identifiers of a line.
-pub(super) fn words(line: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn words(line: &str) -> impl Iterator<Item = &str> {
     line.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty())
 }
 
@@ -147,6 +186,14 @@ mod tests {
             assert!(code.contains(stays), "{stays} not in {code}");
         }
         assert_eq!(code.lines().count(), 3);
+    }
+
+    /// Strings are told with their lines, however they are written; characters are not.
+    #[test]
+    fn strings_are_told_with_their_lines() {
+        let text = "// \"no\"\nlet a = \"one\\n\";\nlet b = (r#\"two \"2\"\"#, 'c');\nlet d = b\"three\";";
+        assert_eq!(strings(text), [(2, "one\\n"), (3, "two \"2\""), (4, "three")]);
+        assert_eq!(without_comments("let a = \"b\"; // c"), "let a = \"b\";     ");
     }
 
     /// A line under `#[cfg(test)]` is not shipped, the next one is; nothing after a test module is.
