@@ -7,7 +7,7 @@ use crate::tree::Tree;
 
 pub(super) const RULE: Rule = Rule {
     name: "arrows",
-    what: "packages depend downwards only: apps -> ingest -> tenure -> store -> core -> base, chat the same",
+    what: "packages depend downwards only: apps -> ingest -> tenure -> store -> core -> base, and chat the same way",
     check,
 };
 
@@ -16,23 +16,29 @@ pub(super) const RULE: Rule = Rule {
 /// Dependencies of tests may also point at the conformance suites and at the simulated Twitch, which nothing else but the
 /// application ships.
 const LAYERS: &[(&str, &[&str])] = &[
+    // The ground floor: it knows nothing of leases and messages.
     ("base/time", &[]),
     ("base/net", &[]),
     ("base/*", &["base/time", "base/net"]),
+    // Leases.
     ("lease/core", &["base/time"]),
-    ("lease/store", &["lease/core"]),
-    ("lease/conformance", &["lease/core", "lease/store"]),
-    ("lease/sim", &["lease/core", "lease/store"]),
-    ("lease/tenure", &["base/time", "lease/core", "lease/store"]),
-    ("stores/open", &["lease/core", "lease/store", "stores/*"]),
-    ("stores/*", &["base/*", "lease/core", "lease/store"]),
-    ("chat/irc", &["lease/core"]),
+    ("lease/store", &["base/time", "lease/core"]),
+    ("lease/records", &["base/time", "lease/core", "lease/store"]),
+    ("lease/supervise", &["base/time", "lease/core", "lease/store"]),
+    ("lease/conformance", &["base/time", "lease/core", "lease/store"]),
+    ("lease/sim", &["base/time", "lease/core", "lease/store"]),
+    ("stores/open", &["base/*", "lease/core", "lease/store", "stores/*"]),
+    ("stores/*", &["base/*", "lease/core", "lease/store", "lease/records"]),
+    ("lease/tenure", &["base/time", "base/net", "lease/core", "lease/store", "lease/supervise"]),
+    // Chat.
+    ("chat/irc", &["base/time", "lease/core"]),
     ("chat/envelope", &["chat/irc"]),
-    ("chat/bus", &["lease/core", "chat/envelope"]),
-    ("chat/bus-conformance", &["lease/core", "chat/envelope", "chat/bus"]),
+    ("chat/bus", &["base/time", "lease/core", "chat/envelope"]),
+    ("chat/bus-conformance", &["base/time", "lease/core", "chat/envelope", "chat/bus"]),
+    ("buses/open", &["base/*", "lease/core", "chat/envelope", "chat/bus", "buses/*"]),
     ("buses/*", &["base/*", "lease/core", "chat/envelope", "chat/bus"]),
-    ("chat/twitch", &["base/time", "base/net", "chat/irc", "lease/core"]),
-    ("chat/twitch-sim", &["chat/irc"]),
+    ("chat/twitch", &["base/time", "base/net", "lease/core", "chat/irc"]),
+    ("chat/twitch-sim", &["base/time", "base/net", "chat/irc"]),
     (
         "chat/ingest",
         &[
@@ -46,14 +52,18 @@ const LAYERS: &[(&str, &[&str])] = &[
             "chat/twitch",
         ],
     ),
-    ("apps/*", &["base/*", "lease/core", "lease/store", "lease/tenure", "stores/*", "chat/*", "buses/*"]),
+    // Whoever puts it together.
+    (
+        "apps/*",
+        &["base/*", "lease/core", "lease/store", "lease/supervise", "lease/tenure", "stores/*", "chat/*", "buses/*"],
+    ),
     ("benches", &["base/*", "lease/core", "lease/store", "lease/tenure", "stores/*", "chat/*", "buses/*", "testing/*"]),
     ("testing/*", &[]),
     ("examples", &["lease/store", "lease/tenure", "stores/*"]),
     ("xtask", &[]),
 ];
 
-/// What tests may use besides.
+/// What tests may use besides; those of the ground floor only the servers.
 const FOR_TESTS: &[&str] =
     &["lease/conformance", "chat/bus-conformance", "chat/twitch-sim", "lease/store", "chat/irc", "testing/*"];
 
@@ -87,7 +97,11 @@ fn check(tree: &Tree) -> Verdict {
             if dependency["kind"] == "dev" {
                 let upper = FOR_UPPER_TESTS.iter().find(|(pattern, _)| matches(pattern, folder));
                 let further = FOR_TESTS.iter().chain(upper.into_iter().flat_map(|(_, patterns)| *patterns));
-                is_allowed |= further.into_iter().any(|pattern| matches(pattern, target));
+                let is_ground = matches("base/*", folder);
+                is_allowed |= further
+                    .into_iter()
+                    .filter(|pattern| !is_ground || **pattern == "testing/*")
+                    .any(|pattern| matches(pattern, target));
             }
             if !is_allowed {
                 findings.push(Finding::new(
@@ -142,6 +156,23 @@ mod tests {
         }
         assert!(matches!(check(&tree(None, base, core)), Verdict::Broken(_)));
         assert!(matches!(check(&tree(None, base, ("tenure-base-nats", "base/nats"))), Verdict::Broken(_)));
+        assert_eq!(check(&tree(None, base, ("tenure-base-time", "base/time"))), Verdict::Kept);
+        let store = ("tenure-store", "lease/store");
+        assert!(matches!(check(&tree(Some("dev"), base, store)), Verdict::Broken(_)), "its tests neither");
+    }
+
+    /// What watches over processes lies below the driver and knows no store by name; the pure core knows no files.
+    #[test]
+    fn every_floor_stands_on_those_below() {
+        let (supervise, tenure) = (("tenure-supervise", "lease/supervise"), ("tenure", "lease/tenure"));
+        assert_eq!(check(&tree(None, tenure, supervise)), Verdict::Kept);
+        assert!(matches!(check(&tree(None, supervise, tenure)), Verdict::Broken(_)));
+        assert!(matches!(check(&tree(None, supervise, ("tenure-sqlite", "stores/sqlite"))), Verdict::Broken(_)));
+        let core = ("tenure-core", "lease/core");
+        assert!(matches!(check(&tree(None, core, ("tenure-base-sqlite", "base/sqlite"))), Verdict::Broken(_)));
+        let (open, bus) = (("tenure-open-bus", "buses/open"), ("tenure-bus-nats", "buses/nats"));
+        assert_eq!(check(&tree(None, open, bus)), Verdict::Kept);
+        assert!(matches!(check(&tree(None, bus, open)), Verdict::Broken(_)));
     }
 
     /// A suite is for tests: the same arrow is refused where it would be shipped.

@@ -8,7 +8,7 @@ use crate::tree::Tree;
 
 pub(super) const RULE: Rule = Rule {
     name: "pure",
-    what: "lease/core, chat/irc and chat/envelope are no_std, name std nowhere, and depend only on what is listed",
+    what: "lease/core, chat/irc and chat/envelope are no_std, name std nowhere, and depend only on what is listed, without its feature `os`",
     check,
 };
 
@@ -42,9 +42,18 @@ fn check(tree: &Tree) -> Verdict {
                     format!("a pure crate depends on {name}: list it in xtask/src/tidy/pure.rs if it is pure too");
                 findings.push(Finding::new(&format!("{folder}/Cargo.toml"), 0, what));
             }
+            if dependency["kind"] == Value::Null && asks_for_os(dependency) {
+                let what = format!("a pure crate takes the feature `os` of {name}: `now` is an argument");
+                findings.push(Finding::new(&format!("{folder}/Cargo.toml"), 0, what));
+            }
         }
     }
     Verdict::of(findings)
+}
+
+/// Whether a dependency brings the operating system's clocks and timers along.
+fn asks_for_os(dependency: &Value) -> bool {
+    dependency["features"].as_array().into_iter().flatten().any(|feature| feature == "os")
 }
 
 #[cfg(test)]
@@ -78,5 +87,17 @@ mod tests {
         };
         assert!(matches!(of(Value::Null), Verdict::Broken(_)));
         assert_eq!(of("dev".into()), Verdict::Kept);
+    }
+
+    /// The type of a moment is pure, the clock is not; tests may look at it.
+    #[test]
+    fn the_clock_of_the_system_is_found() {
+        let of = |kind: Value, features: Value| {
+            let on = json!([{"name": "tenure-base-time", "kind": kind, "features": features}]);
+            check(&Tree { packages: vec![json!({"folder": "lease/core", "dependencies": on})], ..Tree::default() })
+        };
+        assert_eq!(of(Value::Null, json!([])), Verdict::Kept);
+        assert_eq!(of("dev".into(), json!(["os"])), Verdict::Kept);
+        assert!(matches!(of(Value::Null, json!(["os"])), Verdict::Broken(_)));
     }
 }
