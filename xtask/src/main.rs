@@ -60,6 +60,9 @@ enum Task {
         /// Of the tree in this folder in place of this one
         #[arg(long, value_name = "FOLDER")]
         root: Option<PathBuf>,
+        /// The arrows between the files of this crate in place of the map
+        #[arg(long, value_name = "FOLDER")]
+        files: Option<String>,
     },
     /// Measures the product beside its peers and prints the table of BENCHMARKS.md
     ///
@@ -109,8 +112,8 @@ fn main() -> ExitCode {
             suites::test(&suites::Plan { quick, seeds: if quick { seeds / 10 } else { seeds } })
         }
         Task::Tidy { list } => tidy_alone(list),
-        Task::Map { root } => tree::Tree::read(&root.unwrap_or_else(root::root)).map(|tree| {
-            print!("{}", map::render(&tree));
+        Task::Map { root, files } => tree::Tree::read(&root.unwrap_or_else(root::root)).map(|tree| {
+            print!("{}", files.map_or_else(|| map::render(&tree), |folder| map::render_files(&tree, &folder)));
             true
         }),
         Task::Bench { quick, only, write } => bench::run(&bench::Options { quick, only, write }),

@@ -1,6 +1,6 @@
 //! `cargo xtask map`: the crates with their lines and arrows, the circles, and how far sizes and words are from their targets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use crate::circles::circles;
@@ -22,6 +22,20 @@ pub(crate) fn render(tree: &Tree) -> String {
     map.push_str(&file_circles(&files));
     map.push_str(&targets(tree));
     map
+}
+
+/// The arrows between the files of the crates below a folder, those that lie in circles marked.
+pub(crate) fn render_files(tree: &Tree, folder: &str) -> String {
+    let mut told = String::new();
+    for files in crates(tree).iter().filter(|files| is_shipped_by(folder.trim_end_matches('/'), &files.root)) {
+        let circles = circles(files.arrows.keys().copied());
+        for ((from, to), (line, name)) in &files.arrows {
+            let both = |members: &BTreeSet<usize>| members.contains(from) && members.contains(to);
+            let mark = if circles.iter().any(|circle| both(&circle.members)) { "circle" } else { "" };
+            let _ = writeln!(told, "{mark:<6} {}:{line} -> {}  {name}", files.files[*from], files.files[*to]);
+        }
+    }
+    told
 }
 
 /// The packages by folder: their lines, files, and arrows to packages of ours.

@@ -9,28 +9,16 @@ use tenure_irc::Message;
 use crate::anomaly::{Anomalies, Anomaly};
 use crate::emotes::Occurrence;
 use crate::json::{self, Care};
+use crate::line_care::LineCare;
 use crate::tags::{Key, Scratch, Values, parse_number};
 use crate::time::LATEST_MS;
-use crate::{EnvelopeId, Gap, Identity, Kind, header, payload};
+use crate::{Built, EnvelopeId, Gap, Identity, Kind, header, payload};
 
 /// Makes envelopes. Keeps its buffers, so that after the first few lines it allocates nothing.
 #[derive(Debug, Default)]
 pub struct Builder {
     scratch: Scratch,
     emotes: Vec<Occurrence>,
-}
-
-/// What was appended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Built {
-    /// The envelope's id, which is its correlation id too.
-    pub id: EnvelopeId,
-    /// Its type.
-    pub kind: Kind,
-    /// Where the id comes from.
-    pub identity: Identity,
-    /// The envelope's timestamp, in milliseconds since 1970: when Twitch sent the line, or else when it was received.
-    pub timestamp_ms: u64,
 }
 
 impl Builder {
@@ -127,26 +115,6 @@ fn addressed<'a>(line: &Message<'a>, kind: Kind) -> Option<Addressed<'a>> {
     let is_channel = |name: &&[u8]| core::str::from_utf8(name).is_ok_and(tenure_irc::is_channel_name);
     let channel = line.params().next().filter(|_| kind != Kind::Message).filter(is_channel)?;
     Some(Addressed { channel, hash: false })
-}
-
-/// What the strings of a line need, by the part of it that they come from.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct LineCare {
-    pub(crate) tags: Care,
-    pub(crate) rest: Care,
-    pub(crate) line: Care,
-}
-
-impl LineCare {
-    fn of(line: &Message<'_>) -> LineCare {
-        let raw = line.raw();
-        let utf8 = core::str::from_utf8(raw).is_ok();
-        let section = line.tags().raw();
-        // The section follows the line's first byte, where there is one.
-        let rest = raw.get(section.len() + 1..).filter(|_| !section.is_empty()).unwrap_or(raw);
-        let (tags, rest) = (Care::of(section, utf8), Care::of(rest, utf8));
-        LineCare { tags, rest, line: tags.worse(rest) }
-    }
 }
 
 /// When Twitch sent the line.

@@ -2,10 +2,9 @@
 
 use alloc::vec::Vec;
 
-use crate::builder::Built;
 use crate::json::{self, Care};
 use crate::time::rfc3339;
-use crate::{EnvelopeId, Identity, Kind, header};
+use crate::{Built, EnvelopeId, Identity, Kind, header};
 
 /// An interval in which nobody read a channel, or what was read was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,6 +10,7 @@ extern crate alloc;
 
 mod anomaly;
 mod builder;
+mod built;
 mod emotes;
 mod gap;
 mod gifs;
@@ -17,11 +18,13 @@ mod header;
 mod id;
 mod json;
 mod kind;
+mod line_care;
 mod payload;
 mod tags;
 mod time;
 
-pub use builder::{Builder, Built, channel_of, sent_at_ms};
+pub use builder::{Builder, channel_of, sent_at_ms};
+pub use built::Built;
 pub use gap::Gap;
 pub use id::{EnvelopeId, NAMESPACE};
 pub use kind::{Identity, Kind};

@@ -8,10 +8,10 @@ use base64::engine::general_purpose::STANDARD;
 use tenure_irc::Message;
 
 use crate::anomaly::{Anomalies, Anomaly};
-use crate::builder::LineCare;
 use crate::emotes::{self, Occurrence};
 use crate::gifs;
 use crate::json::{self, Care};
+use crate::line_care::LineCare;
 use crate::tags::{Key, Scratch, Values, parse_number};
 use crate::time::rfc3339;
 

@@ -1,11 +1,13 @@
 //! The pipeline: lines in, envelopes onto the bus. One task owns everything, so that data flows one way.
 //!
 //! Here is its loop; what comes in is in `intake.rs`, what goes out in `outflow.rs`, and this instance's part, with the
-//! gaps and notes that belong to it, in `part.rs`.
+//! gaps and notes that belong to it, in `role.rs`.
 
+mod command;
 mod intake;
+mod notes;
 mod outflow;
-mod part;
+mod role;
 mod publisher;
 #[cfg(test)]
 mod tests;
@@ -18,10 +20,10 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tenure::Mandate;
 use tenure_bus::{Bus, Subjects};
-use tenure_core::{Note, Term, Time};
+use tenure_core::Time;
 use tenure_envelope::Builder;
 use tenure_twitch::ReaderEvent;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 use crate::complaints::Complaints;
 use crate::cover::Cover;
@@ -37,8 +39,11 @@ use crate::rooms::Rooms;
 use crate::sightings::Sightings;
 use crate::snapshot::Snapshot;
 use crate::wall::{Ahead, Steps};
-use part::StandingBy;
+use command::StandingBy;
 use publisher::Publisher;
+
+pub use command::{Command, StoodBy};
+pub use notes::Notes;
 
 /// How a pipeline is configured.
 #[derive(Clone, Debug)]
@@ -57,52 +62,6 @@ pub struct PipelineConfig {
     pub instance: String,
     /// How long the lease lasts: bounds how stale another reader's note may be.
     pub ttl: Duration,
-}
-
-/// What the daemon tells its pipeline.
-#[derive(Debug)]
-pub enum Command {
-    /// Lead from now on. `mandate` is none where elections are switched off.
-    Lead {
-        /// The right to publish.
-        mandate: Option<Mandate>,
-        /// What the leader before wrote last.
-        last_note: Option<Note>,
-    },
-    /// Publish what was read so far, for as long as the mandate and the bound allow, then stand by. A standby waits, in
-    /// the same bound, until what it holds has appeared, and repairs what does not.
-    StandBy {
-        /// How long to go on publishing. A batch that is on its way then is waited for one second more.
-        within: Duration,
-        /// The reader was stopped: whatever it has still delivered is published too, to the last entry.
-        reading_ends: bool,
-        /// Answered when standing by.
-        done: oneshot::Sender<StoodBy>,
-    },
-    /// Stand by now, whatever bound was given; nothing where nobody asked to stand by.
-    Hurry,
-    /// A term was seen to lead.
-    Observe(Term),
-    /// Read from these lines from now on, until their sender is gone.
-    Read(mpsc::Receiver<ReaderEvent>),
-}
-
-/// How a leader's part ended.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StoodBy {
-    /// How many entries are still held.
-    pub held: usize,
-    /// What was covered at the end.
-    pub note: CoverNote,
-}
-
-/// What the pipeline wants written into notes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Notes {
-    /// For the leader's lease: what is read and published; nothing where this instance does not lead.
-    pub leader: Option<CoverNote>,
-    /// For the reader's own lease: what is read, and seen on the bus.
-    pub reader: CoverNote,
 }
 
 /// What can be seen of a running pipeline.

@@ -5,6 +5,7 @@
 
 use memchr::memchr;
 
+use crate::params::skip_spaces;
 use crate::{Params, ParseError, ParseErrorKind, Prefix, Tags};
 
 /// Parses one line, with or without its line end.
@@ -137,15 +138,6 @@ fn split_at_space(bytes: &[u8]) -> (&[u8], &[u8]) {
         }
         None => bytes.split_at(bytes.len()),
     }
-}
-
-#[inline]
-pub(crate) fn skip_spaces(bytes: &[u8]) -> &[u8] {
-    let mut bytes = bytes;
-    while let [b' ', rest @ ..] = bytes {
-        bytes = rest;
-    }
-    bytes
 }
 
 #[cfg(test)]

@@ -2,8 +2,6 @@
 
 use memchr::memchr;
 
-use crate::message::skip_spaces;
-
 /// The parameters of a message, in order. A last one that is written with a colon may be empty and hold spaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Params<'a> {
@@ -46,3 +44,13 @@ impl<'a> Iterator for Params<'a> {
 }
 
 impl core::iter::FusedIterator for Params<'_> {}
+
+/// What follows the run of spaces at the beginning.
+#[inline]
+pub(crate) fn skip_spaces(bytes: &[u8]) -> &[u8] {
+    let mut bytes = bytes;
+    while let [b' ', rest @ ..] = bytes {
+        bytes = rest;
+    }
+    bytes
+}

@@ -4,40 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use crate::chat::{Chat, ChatLine};
+use crate::chat_state::ChatState;
 use crate::config::StartRule;
 use crate::ledger::Origin;
 use crate::line::Line;
 use crate::lock;
 use crate::replay::Replay;
 use crate::shared::Shared;
-
-/// How far the chat is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum ChatState {
-    /// The start rule does not hold yet.
-    Waiting,
-    /// Lines flow.
-    Running,
-    /// All lines of the file were sent, or as many as the limit says.
-    Finished,
-    /// It was stopped.
-    Stopped,
-    /// The ledger is full.
-    LedgerFull,
-}
-
-impl ChatState {
-    /// Whether no further line will come.
-    pub fn is_over(self) -> bool {
-        !matches!(self, ChatState::Waiting | ChatState::Running)
-    }
-}
 
 /// Where lines come from.
 #[derive(Debug)]

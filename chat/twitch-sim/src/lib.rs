@@ -21,11 +21,13 @@
 
 mod args;
 mod chat;
+mod chat_state;
 mod checker;
 mod config;
 mod connection;
 mod error;
 mod fault;
+mod fault_record;
 mod feed;
 mod http;
 mod ledger;
@@ -36,27 +38,30 @@ mod outbox;
 mod random;
 mod replay;
 mod room;
+mod serve;
 mod session;
 mod shared;
 mod sim;
 mod stats;
 mod tls;
+mod transport;
 mod websocket;
 mod world;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use args::{Args, run};
+pub use chat_state::ChatState;
 pub use checker::{Checker, Findings, Unknown, Verdict};
 pub use config::{SimConfig, StartRule, TimedFault};
 pub use error::SimError;
 pub use fault::{Cut, Fault, FaultOutcome, OddLine, Select, Split};
-pub use feed::ChatState;
+pub use fault_record::FaultRecord;
 pub use ledger::{Ledger, LedgerConnection, LedgerCounts, LedgerFormatError, LedgerLine, Origin};
 pub use limits::{Budget, SendLimits};
 pub use outbox::OutboxStats;
 pub use sim::{Addresses, Sim};
-pub use stats::{ChatStats, ConnectionStats, FaultRecord, Stats};
+pub use stats::{ChatStats, ConnectionStats, Stats};
 
 /// Locks, and goes on with what a panicking task left: every change under these locks is complete or harmless.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

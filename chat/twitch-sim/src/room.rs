@@ -89,6 +89,14 @@ pub(crate) struct MembershipChange {
     pub(crate) by: u64,
 }
 
+impl MembershipChange {
+    /// The JOIN or PART that tells the other members, with its line end.
+    pub(crate) fn line(&self, room: &str) -> String {
+        let (login, verb) = (&self.login, if self.joined { "JOIN" } else { "PART" });
+        format!(":{login}!{login}@{login}.tmi.twitch.tv {verb} #{room}\r\n")
+    }
+}
+
 /// Above this many people Twitch tells nobody who comes and goes.
 pub(crate) const MEMBERSHIP_CUT: usize = 1_000;
 

@@ -12,7 +12,7 @@ use crate::limits::SendVerdict;
 use crate::line::Line;
 use crate::message::Message;
 use crate::outbox::Close;
-use crate::room::{MembershipChange, user_number};
+use crate::room::user_number;
 use crate::world::{Now, World};
 
 /// The longest message; the rest is cut off.
@@ -354,10 +354,4 @@ impl Session {
 pub(crate) fn is_anonymous(nick: &str) -> bool {
     nick.strip_prefix("justinfan")
         .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
-/// The text of a coming or going.
-pub(crate) fn membership_line(change: &MembershipChange, room: &str) -> String {
-    let (login, verb) = (&change.login, if change.joined { "JOIN" } else { "PART" });
-    format!(":{login}!{login}@{login}.tmi.twitch.tv {verb} #{room}\r\n")
 }

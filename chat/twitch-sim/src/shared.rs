@@ -10,16 +10,16 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::chat_state::ChatState;
 use crate::config::SimConfig;
 use crate::connection::{COMMANDS, Connection, Signal};
 use crate::fault::{Cut, Fault, FaultOutcome, Select};
-use crate::feed::ChatState;
+use crate::fault_record::FaultRecord;
 use crate::ledger::{Origin, Recorder};
 use crate::lock;
 use crate::message::odd_line;
 use crate::outbox::Close;
 use crate::session::Session;
-use crate::stats::FaultRecord;
 use crate::world::{Now, World};
 
 /// One simulator.

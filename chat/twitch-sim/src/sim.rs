@@ -10,19 +10,22 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
 use crate::chat::Chat;
+use crate::chat_state::ChatState;
 use crate::config::SimConfig;
-use crate::connection::{Connection, Transport, Wire, serve};
+use crate::connection::{Connection, Wire};
 use crate::error::SimError;
 use crate::fault::{Fault, FaultOutcome};
-use crate::feed::{self, ChatState, Source};
+use crate::feed::{self, Source};
 use crate::ledger::{Ledger, Recorder};
 use crate::lock;
 use crate::outbox::Close;
 use crate::replay::Replay;
 use crate::room::RoomName;
+use crate::serve::serve;
 use crate::shared::Shared;
 use crate::stats::{self, Stats};
 use crate::tls::Tls;
+use crate::transport::Transport;
 use crate::websocket::WebSocket;
 use crate::world::World;
 

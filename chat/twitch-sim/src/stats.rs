@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
 
+use crate::chat_state::ChatState;
 use crate::connection::{COMMANDS, Connection, MEMBERSHIP, TAGS};
-use crate::fault::Fault;
-use crate::feed::ChatState;
+use crate::fault_record::FaultRecord;
 use crate::lock;
 use crate::outbox::OutboxStats;
 use crate::shared::Shared;
@@ -81,18 +81,6 @@ pub struct ConnectionStats {
     /// What faults did to its lines, and what waits.
     #[serde(flatten)]
     pub outbox: OutboxStats,
-}
-
-/// A fault that happened.
-#[derive(Clone, Debug, Serialize)]
-pub struct FaultRecord {
-    /// Unix milliseconds.
-    pub at_ms: i64,
-    /// The fault.
-    #[serde(flatten)]
-    pub fault: Fault,
-    /// The open connections it concerned.
-    pub matched: usize,
 }
 
 /// Reads all counts.

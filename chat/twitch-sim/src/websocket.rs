@@ -22,8 +22,8 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
 
-use crate::connection::Transport;
 use crate::outbox::Close;
+use crate::transport::Transport;
 
 /// The longest message that a client may send; one line has a lower limit of its own.
 const MESSAGE_LIMIT: usize = 64 * 1024;

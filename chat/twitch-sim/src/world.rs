@@ -15,7 +15,6 @@ use crate::limits::{SendBuckets, SendVerdict, Window};
 use crate::outbox::Close;
 use crate::random::Rng;
 use crate::room::{MembershipChange, Room, RoomName};
-use crate::session::membership_line;
 
 /// One moment on both clocks.
 #[derive(Clone, Copy, Debug)]
@@ -201,7 +200,7 @@ impl World {
             let pending = std::mem::take(&mut room.pending);
             for member in room.members.iter().filter(|member| member.has(MEMBERSHIP)) {
                 let others = pending.iter().filter(|change| change.by != member.id);
-                let lines: String = others.map(|change| membership_line(change, &room.name.name)).collect();
+                let lines: String = others.map(|change| change.line(&room.name.name)).collect();
                 member.reply(Bytes::from(lines));
             }
         }

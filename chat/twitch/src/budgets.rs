@@ -8,7 +8,7 @@ use tenure_core::Time;
 use tenure_irc::{Attempt, Budget};
 
 use crate::clock::Clock;
-use crate::shared::lock;
+use crate::lock::lock;
 
 /// How many JOINs and logins the server takes in which time. Clones share: a reader that follows another, or that reads
 /// beside it under the same account, spends from what that one has left.

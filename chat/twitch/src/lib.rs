@@ -10,6 +10,7 @@ mod config;
 mod error;
 mod event;
 mod link;
+mod lock;
 mod pool;
 mod reader;
 mod seat;

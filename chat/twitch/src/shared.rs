@@ -1,8 +1,8 @@
 //! What the connections of one reader share: budgets, counters, status, the way up.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tenure_irc::{Login, Settings};
@@ -11,6 +11,7 @@ use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::lock::lock;
 use crate::{Budgets, ConnectionStatus, IrcUrl, LastError, LostReason, ReaderConfig, ReaderEvent, ReaderStatus};
 use tenure_base_time::unix_millis;
 
@@ -133,9 +134,4 @@ impl Shared {
             last_line_at_unix_ms: Some(count(&self.counters.last_line_at)).filter(|at| *at > 0),
         }
     }
-}
-
-/// No lock is held over a panic that could leave what it guards half done, so a poisoned one is as good as any.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -19,7 +19,6 @@ const OPEN: &[&str] = &[
     "apps/tenure/",
     "base/sqlite/",
     "buses/nats/",
-    "chat/",
     "lease/core/",
     "lease/sim/",
     "lease/tenure/",

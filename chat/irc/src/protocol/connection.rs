@@ -8,12 +8,13 @@ use core::fmt;
 use tenure_core::Time;
 
 use super::join::Channels;
+use super::keep_alive::{self, KeepAlive};
 use super::login::{LoginFailure, LoginState};
-use super::ping::{self, Silence};
-use super::rate;
+use super::outgoing::Outgoing;
+use super::rate_limit;
 use super::timers::{Timer, TimerTable, Timing};
 use super::{Budget, Login, Verdict};
-use crate::{AssembleError, Message, assemble};
+use crate::Message;
 
 /// What a connection is told at its making.
 #[derive(Clone, Debug)]
@@ -128,32 +129,6 @@ pub enum Disposition {
     Consumed,
 }
 
-/// One line to write, with its line end. Its debug output does not show what a PASS line carries.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Outgoing {
-    bytes: Vec<u8>,
-}
-
-impl Outgoing {
-    pub(super) fn new(command: &[u8], params: &[&[u8]]) -> Result<Self, AssembleError> {
-        let mut bytes = assemble(&[], None, command, params)?;
-        bytes.extend_from_slice(b"\r\n");
-        Ok(Outgoing { bytes })
-    }
-
-    /// What to write; secret where it is a PASS line.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-impl fmt::Debug for Outgoing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown: &[u8] = if self.bytes.starts_with(b"PASS") { b"PASS ..\r\n" } else { &self.bytes };
-        write!(f, "Outgoing({})", shown.escape_ascii())
-    }
-}
-
 /// The state machine of one connection.
 ///
 /// Feed it with [`Connection::handle`] and [`Connection::receive`], then call [`Connection::poll`] until it gives
@@ -164,7 +139,7 @@ pub struct Connection {
     login: Login,
     timing: Timing,
     seed: u64,
-    stage: Stage,
+    state: State,
     channels: Channels,
     timers: TimerTable,
     /// What [`Connection::poll`] gives next. Bounded by the callers' discipline to poll after every input, and by the
@@ -173,7 +148,7 @@ pub struct Connection {
 }
 
 #[derive(Clone, Debug)]
-enum Stage {
+enum State {
     Connecting,
     LoggingIn(LoginState),
     Up { nick: Vec<u8> },
@@ -188,7 +163,7 @@ impl Connection {
             login,
             timing,
             seed,
-            stage: Stage::Connecting,
+            state: State::Connecting,
             channels: Channels::new(channel_limit, seed),
             timers: TimerTable::default(),
             outputs: VecDeque::new(),
@@ -208,12 +183,12 @@ impl Connection {
                 self.look_at_joins(now);
             }
             Input::Part(channel) => {
-                if self.channels.forget(channel) && matches!(self.stage, Stage::Up { .. }) {
+                if self.channels.forget(channel) && matches!(self.state, State::Up { .. }) {
                     self.send(b"PART", &[&room(channel)]);
                 }
             }
             Input::Closed => {
-                self.stage = Stage::Closed;
+                self.state = State::Closed;
                 self.outputs.clear();
                 self.timers = TimerTable::default();
             }
@@ -223,9 +198,9 @@ impl Connection {
     /// Takes one line that came at `now`, and says whether it is chat. Call [`Connection::handle`] with
     /// [`Input::Heard`] once for the bytes that brought it.
     pub fn receive(&mut self, now: Time, message: &Message<'_>) -> Disposition {
-        match &mut self.stage {
-            Stage::Connecting | Stage::Closed => Disposition::Consumed,
-            Stage::LoggingIn(state) => {
+        match &mut self.state {
+            State::Connecting | State::Closed => Disposition::Consumed,
+            State::LoggingIn(state) => {
                 if message.command() == b"PING" {
                     self.answer(message);
                 } else {
@@ -237,7 +212,7 @@ impl Connection {
                 }
                 Disposition::Consumed
             }
-            Stage::Up { .. } => match message.command() {
+            State::Up { .. } => match message.command() {
                 b"PRIVMSG" | b"USERNOTICE" | b"CLEARCHAT" | b"CLEARMSG" => Disposition::Deliver,
                 _ => self.receive_other(now, message),
             },
@@ -250,7 +225,7 @@ impl Connection {
         if let Some(output) = self.poll_queued(now) {
             return Some(output);
         }
-        if !matches!(self.stage, Stage::Up { .. }) || !self.timers.is_due(Timer::Join, now) {
+        if !matches!(self.state, State::Up { .. }) || !self.timers.is_due(Timer::Join, now) {
             return None;
         }
         let (line, at) = match self.channels.next_join(joins, &self.timing, now) {
@@ -279,7 +254,7 @@ impl Connection {
 
     /// Whether the login is done and every wanted channel was joined or has had a verdict.
     pub fn is_settled(&self) -> bool {
-        matches!(self.stage, Stage::Up { .. }) && self.channels.are_settled()
+        matches!(self.state, State::Up { .. }) && self.channels.are_settled()
     }
 
     /// How many JOINs await their answer.
@@ -298,10 +273,10 @@ impl Connection {
     }
 
     fn log_in(&mut self, now: Time) {
-        if !matches!(self.stage, Stage::Connecting) {
+        if !matches!(self.state, State::Connecting) {
             return;
         }
-        self.stage = Stage::LoggingIn(LoginState::default());
+        self.state = State::LoggingIn(LoginState::default());
         self.timers.set(Timer::Login, now + self.timing.login_within);
         match self.login.lines(self.seed) {
             Ok(lines) => self.outputs.extend(lines.into_iter().map(Output::Send)),
@@ -312,14 +287,14 @@ impl Connection {
     fn welcome(&mut self, now: Time, nick: Vec<u8>) {
         self.timers.stop(Timer::Login);
         self.tell(Event::LoggedIn { nick: String::from_utf8_lossy(&nick).into_owned() });
-        self.stage = Stage::Up { nick };
-        ping::heard(&mut self.timers, &self.timing, now);
+        self.state = State::Up { nick };
+        keep_alive::heard(&mut self.timers, &self.timing, now);
         self.look_at_joins(now);
     }
 
     /// Something changed that may ask for a JOIN: the next poll looks.
     fn look_at_joins(&mut self, now: Time) {
-        if matches!(self.stage, Stage::Up { .. }) {
+        if matches!(self.state, State::Up { .. }) {
             self.timers.set(Timer::Join, now);
         }
     }
@@ -330,19 +305,19 @@ impl Connection {
     }
 
     fn heard(&mut self, now: Time) {
-        if matches!(self.stage, Stage::Up { .. }) {
-            ping::heard(&mut self.timers, &self.timing, now);
+        if matches!(self.state, State::Up { .. }) {
+            keep_alive::heard(&mut self.timers, &self.timing, now);
         }
     }
 
     /// The lines that are not pure chat.
     fn receive_other(&mut self, now: Time, message: &Message<'_>) -> Disposition {
-        let Stage::Up { nick } = &self.stage else { return Disposition::Consumed };
+        let State::Up { nick } = &self.state else { return Disposition::Consumed };
         match message.command() {
             b"PING" => self.answer(message),
             b"RECONNECT" => self.tell(Event::ReconnectRequested),
             b"NOTICE" => {
-                if rate::is_told(message) && self.channels.is_awaited(message) {
+                if rate_limit::is_rate_limit_notice(message) && self.channels.is_awaited(message) {
                     self.tell(Event::TooFast);
                 }
                 if let Some((channel, verdict)) = self.channels.refused(message, &self.timing, now) {
@@ -376,9 +351,9 @@ impl Connection {
         if self.timers.fired(Timer::Login, now) {
             self.disconnect(LostBecause::LoginTimeout);
         }
-        match ping::silence(&mut self.timers, &self.timing, now) {
-            Some(Silence::Ask) => self.send(b"PING", &[b"tenure"]),
-            Some(Silence::Dead) => self.disconnect(LostBecause::Unresponsive),
+        match keep_alive::on_silence(&mut self.timers, &self.timing, now) {
+            Some(KeepAlive::SendPing) => self.send(b"PING", &[b"tenure"]),
+            Some(KeepAlive::Unresponsive) => self.disconnect(LostBecause::Unresponsive),
             None => {}
         }
         if self.timers.is_due(Timer::Join, now) {

@@ -5,8 +5,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::connection::Outgoing;
-use super::{backoff, rate};
+use super::outgoing::Outgoing;
+use super::{backoff, rate_limit};
 use crate::Message;
 
 /// A string that no log, error or debug output shows.
@@ -127,7 +127,7 @@ impl LoginState {
                 }
             }
             b"001" => self.nick = message.params().next().map(<[u8]>::to_vec),
-            b"NOTICE" if rate::is_told(message) => return Some(Err(LoginFailure::TooFast)),
+            b"NOTICE" if rate_limit::is_rate_limit_notice(message) => return Some(Err(LoginFailure::TooFast)),
             b"NOTICE" => return failure(message.text()?).map(Err),
             _ => {}
         }

@@ -8,10 +8,11 @@ use tenure::Mandate;
 use tenure_bus::Message;
 use tenure_core::Time;
 use tenure_envelope::Gap;
-use tokio::sync::oneshot;
 
+use super::Pipeline;
+use super::command::{Command, StandingBy, StoodBy};
+use super::notes::Notes;
 use super::publisher::Publisher;
-use super::{Command, Notes, Pipeline, StoodBy};
 use crate::coverage::Role;
 use crate::gaps::Found;
 use crate::interval::apart_ms;
@@ -26,14 +27,6 @@ const LAST_ANSWER: Duration = Duration::from_secs(1);
 
 /// How often a note is renewed in which nothing has changed: so that it is known to be of now.
 const NOTE_EVERY_MS: u64 = 1_000;
-
-/// Somebody asked this instance to stand by.
-pub(super) struct StandingBy {
-    asked: Time,
-    until: Time,
-    pub(super) reading_ends: bool,
-    done: oneshot::Sender<StoodBy>,
-}
 
 impl Pipeline {
     pub(super) fn is_leader(&self) -> bool {
@@ -311,13 +304,5 @@ impl Pipeline {
             *held = held.and(*covered);
         }
         self.signed(self.cover.note(self.coverage.ring().oldest_ms(), &pending))
-    }
-}
-
-impl Notes {
-    /// What they say, but for when they were made.
-    fn unsigned(&self) -> (Option<CoverNote>, CoverNote) {
-        let unsigned = |note: &CoverNote| CoverNote { at: None, ..note.clone() };
-        (self.leader.as_ref().map(unsigned), unsigned(&self.reader))
     }
 }

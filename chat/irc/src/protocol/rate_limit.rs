@@ -1,10 +1,10 @@
-//! What a server says when it was asked too often.
+//! The notices by which a server refuses attempts that come too fast.
 
 use crate::Message;
 
 /// Whether this NOTICE says that something came too often. Twitch documents no words for it, so these are what servers
 /// commonly say.
-pub(super) fn is_told(notice: &Message<'_>) -> bool {
+pub(super) fn is_rate_limit_notice(notice: &Message<'_>) -> bool {
     const SAYINGS: [&[u8]; 6] =
         [b"rate limit", b"ratelimit", b"rate_limit", b"rate exceeded", b"too many", b"too fast"];
     let said = |text: &[u8]| SAYINGS.iter().any(|saying| contains(text, saying));
@@ -13,6 +13,7 @@ pub(super) fn is_told(notice: &Message<'_>) -> bool {
     id != b"msg_concurrent_channel_limit_reached" && (said(id) || said(notice.text().unwrap_or_default()))
 }
 
+/// Whether the text contains the saying; ASCII case does not matter.
 fn contains(text: &[u8], saying: &[u8]) -> bool {
     text.windows(saying.len()).any(|part| part.eq_ignore_ascii_case(saying))
 }
@@ -21,9 +22,9 @@ fn contains(text: &[u8], saying: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    /// It is told by an id or by a sentence, in any case; other notices tell of something else.
+    /// Such a notice is known by its id or by its sentence, in any case; other notices are about something else.
     #[test]
-    fn it_is_told_by_id_or_sentence() {
+    fn it_is_rate_limit_notice_by_id_or_sentence() {
         for (line, told) in [
             ("NOTICE * :Login Rate Limit exceeded", true),
             ("@msg-id=msg_ratelimit NOTICE #a :no", true),
@@ -32,7 +33,7 @@ mod tests {
             ("@msg-id=msg_concurrent_channel_limit_reached NOTICE #a :You are in too many channels", false),
             ("NOTICE *", false),
         ] {
-            assert_eq!(is_told(&crate::parse(line.as_bytes()).unwrap()), told, "{line}");
+            assert_eq!(is_rate_limit_notice(&crate::parse(line.as_bytes()).unwrap()), told, "{line}");
         }
     }
 }
