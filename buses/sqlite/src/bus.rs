@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use crate::config::{SqliteBusConfig, invalid};
 use crate::counters::Counters;
 use crate::failure::failure;
-use crate::retention::{self, Retention};
+use crate::retention::{self, RetentionThread};
 use crate::schema::FORMAT;
 use crate::writer::{self, Command, OwnedBatch};
 use crate::{follow, schema};
@@ -34,7 +34,7 @@ pub struct SqliteBus {
     /// To the writing thread, where the bus was opened to write.
     commands: Option<mpsc::Sender<Command>>,
     /// Ends the thread that removes old messages when the last handle goes.
-    _retention: Option<Arc<Retention>>,
+    _retention: Option<Arc<RetentionThread>>,
 }
 
 impl SqliteBus {

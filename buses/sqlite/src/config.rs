@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tenure_base_net::durations;
 use tenure_base_sqlite::FileName;
-use tenure_bus::{BusError, BusErrorKind};
+use tenure_bus::{BusError, BusErrorKind, Retention};
 
 use crate::failure::failure;
 
@@ -18,11 +19,9 @@ pub struct SqliteBusConfig {
     pub path: PathBuf,
     /// How long a call waits while another process writes, before it fails with `Unavailable`. Default 2 s.
     pub busy_timeout: Duration,
-    /// Removes messages once they have been on the bus for so long. Default: kept for ever.
-    pub max_age: Option<Duration>,
-    /// Removes the oldest messages once all of them together take more than this many bytes. Counts the messages, not
-    /// the file: space that became free is used again, the file does not shrink. Default: unbounded.
-    pub max_bytes: Option<u64>,
+    /// What is kept. Its `max_bytes` counts the messages, not the file: space that became free is used again, the file
+    /// does not shrink. Default: everything.
+    pub retention: Retention,
     /// When an answer is given. Default [`SyncMode::Full`].
     pub sync: SyncMode,
     /// How often a follower looks for new messages. Default 10 ms.
@@ -44,8 +43,7 @@ impl SqliteBusConfig {
         SqliteBusConfig {
             path: path.into(),
             busy_timeout: Duration::from_secs(2),
-            max_age: None,
-            max_bytes: None,
+            retention: Retention::default(),
             sync: SyncMode::Full,
             poll: Duration::from_millis(10),
         }
@@ -76,12 +74,9 @@ impl SqliteBusConfig {
         Ok(config)
     }
 
-    fn set(&mut self, key: &str, value: &str) -> Result<(), &'static str> {
-        const DURATION: &str = "write a duration, such as 250ms, 90s, 15m, 12h or 7d";
+    fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
         match key {
-            "max_age" => self.max_age = Some(duration(value).ok_or(DURATION)?),
-            "busy_timeout" => self.busy_timeout = duration(value).ok_or(DURATION)?,
-            "max_bytes" => self.max_bytes = Some(bytes(value).ok_or("write a size, such as 500MB, 1GB or 2GiB")?),
+            "busy_timeout" => self.busy_timeout = durations::parse(value)?,
             "poll_ms" => {
                 let millis: u64 = value.parse().map_err(|_| "write a number of milliseconds")?;
                 self.poll = Duration::from_millis(millis);
@@ -90,10 +85,13 @@ impl SqliteBusConfig {
                 self.sync = match value {
                     "full" => SyncMode::Full,
                     "normal" => SyncMode::Normal,
-                    _ => return Err("write full or normal"),
+                    _ => return Err("write full or normal".into()),
                 }
             }
-            _ => return Err("unknown option, there are max_age, max_bytes, sync, poll_ms and busy_timeout"),
+            _ => {
+                let unknown = "unknown option, there are max_age, max_bytes, sync, poll_ms and busy_timeout";
+                return self.retention.set(key, value).unwrap_or_else(|| Err(unknown.into()));
+            }
         }
         Ok(())
     }
@@ -111,9 +109,8 @@ impl SqliteBusConfig {
         let rules = [
             ("poll", !self.poll.is_zero() && self.poll <= hour, "between 1 ms and 1 h"),
             ("busy_timeout", self.busy_timeout <= hour, "at most 1 h"),
-            ("max_age", self.max_age.is_none_or(|age| age >= Duration::from_secs(1)), "at least 1 s"),
-            ("max_bytes", self.max_bytes.is_none_or(|bytes| bytes >= 64 * 1024), "at least 64 KiB"),
         ];
+        self.retention.check().map_err(|why| invalid(format!("sqlite bus {}: {why}", self.path.display())))?;
         for (name, holds, allowed) in rules {
             if !holds {
                 return Err(invalid(format!("sqlite bus {}: {name} must be {allowed}", self.path.display())));
@@ -127,40 +124,6 @@ pub(crate) fn invalid(text: String) -> BusError {
     BusError::new(BusErrorKind::Invalid, text)
 }
 
-/// A whole number and its unit.
-fn number_and_unit(text: &str) -> Option<(u64, &str)> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    Some((text[..digits].parse().ok()?, &text[digits..]))
-}
-
-fn duration(text: &str) -> Option<Duration> {
-    let (number, unit) = number_and_unit(text)?;
-    let millis = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    };
-    number.checked_mul(millis).map(Duration::from_millis)
-}
-
-fn bytes(text: &str) -> Option<u64> {
-    let (number, unit) = number_and_unit(text)?;
-    let bytes = match unit {
-        "" | "B" => 1,
-        "KB" => 1_000,
-        "MB" => 1_000_000,
-        "GB" => 1_000_000_000,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        _ => return None,
-    };
-    number.checked_mul(bytes).filter(|bytes| i64::try_from(*bytes).is_ok())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,8 +134,8 @@ mod tests {
         let url = "sqlite:/var/lib/chat.db?max_age=7d&max_bytes=1GB&sync=normal&poll_ms=25&busy_timeout=300ms";
         let config = SqliteBusConfig::parse(url).unwrap();
         assert_eq!(config.path, PathBuf::from("/var/lib/chat.db"));
-        assert_eq!(config.max_age, Some(Duration::from_secs(7 * 86_400)));
-        assert_eq!(config.max_bytes, Some(1_000_000_000));
+        assert_eq!(config.retention.max_age, Some(Duration::from_secs(7 * 86_400)));
+        assert_eq!(config.retention.max_bytes, Some(1_000_000_000));
         assert_eq!(config.sync, SyncMode::Normal);
         assert_eq!(config.poll, Duration::from_millis(25));
         assert_eq!(config.busy_timeout, Duration::from_millis(300));
@@ -193,7 +156,7 @@ mod tests {
             ("sqlite:x?max_age=7", "max_age"),
             ("sqlite:x?max_age=0s", "max_age"),
             ("sqlite:x?max_age=99999999999999999999d", "max_age"),
-            ("sqlite:x?max_bytes=1TB", "max_bytes"),
+            ("sqlite:x?max_bytes=1PB", "max_bytes"),
             ("sqlite:x?max_bytes=1", "max_bytes"),
             ("sqlite:x?sync=off", "sync"),
             ("sqlite:x?poll_ms=0", "poll"),

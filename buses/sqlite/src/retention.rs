@@ -27,7 +27,7 @@ const BREATH: Duration = Duration::from_millis(2);
 /// For ever without a bound. With `max_age` for that long, also where the size bound removes the message earlier; with
 /// `max_bytes` alone for an hour after the message has been removed.
 pub(crate) fn dedupe(config: &SqliteBusConfig) -> Duration {
-    match (config.max_age, config.max_bytes) {
+    match (config.retention.max_age, config.retention.max_bytes) {
         (None, None) => Duration::MAX,
         (Some(age), _) => age,
         (None, Some(_)) => REMEMBERED,
@@ -36,13 +36,13 @@ pub(crate) fn dedupe(config: &SqliteBusConfig) -> Duration {
 
 /// Ends the removing thread when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Retention {
+pub(crate) struct RetentionThread {
     _alive: mpsc::Sender<()>,
 }
 
 /// Starts the thread that keeps the bounds, where there is one.
-pub(crate) fn start(config: &SqliteBusConfig, name: &FileName) -> Result<Option<Retention>, BusError> {
-    if config.max_age.is_none() && config.max_bytes.is_none() {
+pub(crate) fn start(config: &SqliteBusConfig, name: &FileName) -> Result<Option<RetentionThread>, BusError> {
+    if config.retention.max_age.is_none() && config.retention.max_bytes.is_none() {
         return Ok(None);
     }
     // What was removed comes back after a crash of the machine, and is removed again; no fsync for that.
@@ -53,7 +53,7 @@ pub(crate) fn start(config: &SqliteBusConfig, name: &FileName) -> Result<Option<
     thread::Builder::new().name("tenure-bus-trim".into()).spawn(move || keeper.run(ended)).map_err(|error| {
         BusError::new(BusErrorKind::Unavailable, "sqlite bus: no thread could be started").with_source(error)
     })?;
-    Ok(Some(Retention { _alive: alive }))
+    Ok(Some(RetentionThread { _alive: alive }))
 }
 
 struct Keeper {
@@ -121,11 +121,11 @@ fn step(connection: &mut Connection, config: &SqliteBusConfig, now_ms: i64) -> r
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let kept_ids = i64::try_from(dedupe(config).as_millis()).unwrap_or(i64::MAX);
     let mut removed = 0;
-    if let Some(age) = config.max_age {
+    if let Some(age) = config.retention.max_age {
         let cutoff = now_ms.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
         removed += remove(&transaction, cutoff, i64::MAX, None)?;
     }
-    if let Some(most) = config.max_bytes {
+    if let Some(most) = config.retention.max_bytes {
         let bytes: i64 = transaction.query_row("SELECT bytes FROM bus_state", [], |row| row.get(0))?;
         let excess = bytes.saturating_sub(i64::try_from(most).unwrap_or(i64::MAX));
         if excess > 0 {
@@ -149,8 +149,8 @@ fn idle(connection: &Connection, config: &SqliteBusConfig, now_ms: i64) -> rusql
     )?;
     let (bytes, oldest, ids): (i64, i64, bool) =
         query.query_row([now_ms], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    let old = config.max_age.is_some_and(|age| now_ms.saturating_sub(oldest) as u128 >= age.as_millis());
-    let large = config.max_bytes.is_some_and(|most| u64::try_from(bytes).unwrap_or(0) > most);
+    let old = config.retention.max_age.is_some_and(|age| now_ms.saturating_sub(oldest) as u128 >= age.as_millis());
+    let large = config.retention.max_bytes.is_some_and(|most| u64::try_from(bytes).unwrap_or(0) > most);
     Ok(!old && !large && !ids)
 }
 

@@ -3,6 +3,7 @@
 mod error;
 mod info;
 mod message;
+mod retention;
 mod stdout;
 mod subjects;
 
@@ -14,6 +15,7 @@ use futures_util::stream::BoxStream;
 pub use error::{BusError, BusErrorKind};
 pub use info::BusInfo;
 pub use message::{Batch, FollowFrom, Followed, Message, Published, Refusal};
+pub use retention::Retention;
 pub use stdout::StdoutBus;
 pub use subjects::Subjects;
 

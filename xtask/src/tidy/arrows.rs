@@ -33,7 +33,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Chat.
     ("chat/irc", &["base/time", "lease/core"]),
     ("chat/envelope", &["chat/irc"]),
-    ("chat/bus", &["base/time", "lease/core", "chat/envelope"]),
+    ("chat/bus", &["base/time", "base/net", "lease/core", "chat/envelope"]),
     ("chat/bus-conformance", &["base/time", "lease/core", "chat/envelope", "chat/bus"]),
     ("buses/open", &["base/*", "lease/core", "chat/envelope", "chat/bus", "buses/*"]),
     ("buses/*", &["base/*", "lease/core", "chat/envelope", "chat/bus"]),
