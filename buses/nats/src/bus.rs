@@ -5,17 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tenure_base_nats::{Servers, check_subject};
 use tenure_bus::{Batch, Bus, BusError, BusErrorKind, BusInfo, FollowFrom, FollowStream, Published, Refusal};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
-use crate::config::{NatsBusConfig, Problem, check_subject};
-use crate::connection::Dialer;
-use crate::failure::Failure;
-use crate::link::Link;
+use crate::config::NatsBusConfig;
+use crate::error::{bus_error, invalid};
+use crate::follow::{self, Content};
+use crate::incarnation::KnownIncarnations;
 use crate::publisher::{BATCH_LIMIT, Publisher};
-use crate::stream::Origins;
-use crate::{follow, tls};
 
 /// A bus over a JetStream stream. Cloning gives another handle to the same connection.
 ///
@@ -28,10 +27,11 @@ use crate::{follow, tls};
 #[derive(Clone)]
 pub struct NatsBus {
     config: Arc<NatsBusConfig>,
-    dedupe: Duration,
+    duplicate_window: Duration,
     publisher: Arc<Mutex<Publisher>>,
-    follower: Link,
-    origins: Arc<Origins>,
+    /// The servers as followers begin with them.
+    servers: Servers,
+    known: Arc<KnownIncarnations>,
 }
 
 impl NatsBus {
@@ -47,32 +47,43 @@ impl NatsBus {
     }
 
     async fn start(config: NatsBusConfig, make: bool) -> Result<NatsBus, BusError> {
-        config.check().map_err(wrong)?;
-        let deadline = Instant::now() + config.timeout;
+        config.check()?;
+        let deadline = Instant::now() + config.client.timeout;
+        let servers = Servers::new(config.client.clone()).map_err(invalid)?;
         let config = Arc::new(config);
-        let tls = tls::client_config(&config).map_err(wrong)?;
-        let link = Link::new(Dialer { config: Arc::clone(&config), tls });
-        let mut publisher = Publisher::new(link, make);
-        let dedupe = publisher.open(deadline, make).await.map_err(Failure::into_bus_error)?;
+        let mut publisher = Publisher::new(Arc::clone(&config), servers, make);
+        let duplicate_window = publisher.open(deadline, make).await.map_err(bus_error)?;
         Ok(NatsBus {
             config,
-            dedupe,
+            duplicate_window,
             // Followers begin with the server that has just answered.
-            follower: publisher.link().clone(),
+            servers: publisher.servers().clone(),
             publisher: Arc::new(Mutex::new(publisher)),
-            origins: Arc::default(),
+            known: Arc::default(),
         })
     }
 
-    fn unavailable(&self, what: &str) -> BusError {
-        BusError::new(BusErrorKind::Unavailable, format!("nats bus: {what}"))
+    async fn follow_content(
+        &self,
+        subject: &str,
+        from: FollowFrom,
+        content: Content,
+    ) -> Result<FollowStream, BusError> {
+        check_subject(subject).map_err(invalid)?;
+        follow::start(self.servers.clone(), Arc::clone(&self.known), subject, from, content).await
     }
 }
 
 #[async_trait]
 impl Bus for NatsBus {
     fn info(&self) -> BusInfo {
-        BusInfo { scheme: "nats", dedupe: Some(self.dedupe), fence: false, follow: true, batch_limit: BATCH_LIMIT }
+        BusInfo {
+            scheme: "nats",
+            dedupe: Some(self.duplicate_window),
+            fence: false,
+            follow: true,
+            batch_limit: BATCH_LIMIT,
+        }
     }
 
     async fn publish(&self, batch: &Batch<'_>) -> Result<Vec<Result<Published, Refusal>>, BusError> {
@@ -82,38 +93,30 @@ impl Bus for NatsBus {
                 format!("nats bus: a batch of {count} messages, at most {BATCH_LIMIT} are taken: send it in parts");
             return Err(BusError::new(BusErrorKind::Invalid, text));
         }
-        check_subject(batch.subject).map_err(wrong)?;
+        check_subject(batch.subject).map_err(invalid)?;
         if count == 0 {
             return Ok(Vec::new());
         }
-        let deadline = Instant::now() + self.config.timeout;
-        let mut publisher = timeout_at(deadline, self.publisher.lock())
-            .await
-            .map_err(|_| self.unavailable("other calls are waiting for the servers, this one has not begun"))?;
-        publisher.publish(batch, deadline).await.map_err(Failure::into_bus_error)
+        let deadline = Instant::now() + self.config.client.timeout;
+        let mut publisher = timeout_at(deadline, self.publisher.lock()).await.map_err(|_| {
+            let text = "nats bus: other calls are waiting for the servers, this one has not begun";
+            BusError::new(BusErrorKind::Unavailable, text)
+        })?;
+        Ok(publisher.publish(batch, deadline).await?)
     }
 
     async fn follow(&self, subject: &str, from: FollowFrom) -> Result<FollowStream, BusError> {
-        check_subject(subject).map_err(wrong)?;
-        follow::start(self.follower.clone(), Arc::clone(&self.origins), subject, from, follow::Wanted::Messages)
-            .await
-            .map_err(Failure::into_bus_error)
+        self.follow_content(subject, from, Content::Whole).await
     }
 
     async fn follow_ids(&self, subject: &str, from: FollowFrom) -> Result<FollowStream, BusError> {
-        check_subject(subject).map_err(wrong)?;
-        follow::start(self.follower.clone(), Arc::clone(&self.origins), subject, from, follow::Wanted::Headers)
-            .await
-            .map_err(Failure::into_bus_error)
+        self.follow_content(subject, from, Content::Headers).await
     }
 }
 
 impl fmt::Debug for NatsBus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NatsBus").field("config", &self.config).field("dedupe", &self.dedupe).finish_non_exhaustive()
+        let mut shown = f.debug_struct("NatsBus");
+        shown.field("config", &self.config).field("duplicate_window", &self.duplicate_window).finish_non_exhaustive()
     }
-}
-
-fn wrong(problem: Problem) -> BusError {
-    BusError::new(BusErrorKind::Invalid, problem.to_string())
 }

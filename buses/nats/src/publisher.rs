@@ -4,18 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tenure_base_nats::{Acknowledger, Connection, Failover, JetStream, NatsError, NatsErrorKind, Servers};
+use tenure_base_time::now;
 use tenure_bus::{Batch, Message, Published, Refusal};
 use tokio::time::{Instant, sleep};
 
-use crate::api::Api;
-use crate::clock;
+use crate::acknowledged::{Acknowledged, Rollback};
 use crate::config::NatsBusConfig;
-use crate::connection::Connection;
-use crate::failure::{Failure, FailureKind};
-use crate::link::{Link, Round};
-use crate::publish::{Acknowledger, Job};
-use crate::recent::{Recent, Setback};
-use crate::stream::{self, Covered, Origin};
+use crate::error::{PublishError, PublishErrorKind};
+use crate::incarnation::Incarnation;
+use crate::publish_window::PublishWindow;
+use crate::stream;
 
 /// The most messages in one batch.
 pub(crate) const BATCH_LIMIT: usize = 1024;
@@ -23,105 +22,115 @@ pub(crate) const BATCH_LIMIT: usize = 1024;
 const SILENCE: Duration = Duration::from_secs(2);
 /// How long the stream is looked for, once it has not answered.
 const LOOK: Duration = Duration::from_secs(1);
-/// After so many attempts that nobody answered for, the stream is looked for; most often it only elects a leader.
+/// After so many attempts that nobody answered, the stream is looked for; most often it only elects a leader.
 const LOOK_AFTER: u32 = 4;
-/// After so many attempts that nobody answered for, another server is tried.
-const UNSERVED: u32 = 8;
+/// After so many attempts that nobody answered, another server is tried. Attempts that a server answered in other ways that
+/// get nowhere count for more than one.
+const UNANSWERED_LIMIT: u32 = 8;
 /// After so long of nothing but messages that its leader has met and not stored, the stream is to get another leader.
-const HELD_UP: Duration = Duration::from_secs(4);
-/// Between two attempts: at first, and at most.
+const IN_PROCESS_LIMIT: Duration = Duration::from_secs(4);
+/// The pause between two attempts: at first, and at most. It doubles.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(400));
 
-/// What publishing needs: one call at a time has it.
+/// The publishing side of a bus. One call at a time has it.
 pub(crate) struct Publisher {
-    link: Link,
-    /// A connection that nothing is left to write or to read on. A call that fails, or is given up, takes it with it.
+    config: Arc<NatsBusConfig>,
+    servers: Servers,
+    /// A connection that nothing is left to write to or to read from. A call that fails, or is dropped, drops it too.
     idle: Option<Connection>,
     /// Whether the streams were found since something last spoke against it.
-    prepared: bool,
+    streams_known: bool,
     /// Each configured subject's stream, once it was found.
-    streams: BTreeMap<String, Origin>,
+    streams: BTreeMap<String, Incarnation>,
     /// Since when the stream's leader has met messages and not stored them, and nothing else has happened.
-    held_up: Option<Instant>,
-    /// How many attempts in a row nobody answered for.
-    unserved: u32,
-    /// What was acknowledged a moment ago, by configured subject.
-    recent: BTreeMap<String, Recent>,
+    in_process_since: Option<Instant>,
+    /// How many attempts in a row nobody answered.
+    unanswered_attempts: u32,
+    /// What was acknowledged in the last minutes, by configured subject.
+    acknowledged: BTreeMap<String, Acknowledged>,
 }
 
 type Answers = Vec<Result<Published, Refusal>>;
 
 impl Publisher {
-    /// Connected to nobody yet. With `make` streams are looked after, and made.
-    pub(crate) fn new(link: Link, make: bool) -> Publisher {
+    /// Connected to nobody yet. With `make` missing streams are made, now and later.
+    pub(crate) fn new(config: Arc<NatsBusConfig>, servers: Servers, make: bool) -> Publisher {
         Publisher {
-            link,
+            config,
+            servers,
             idle: None,
-            prepared: !make,
+            streams_known: !make,
             streams: BTreeMap::new(),
-            held_up: None,
-            unserved: 0,
-            recent: BTreeMap::new(),
+            in_process_since: None,
+            unanswered_attempts: 0,
+            acknowledged: BTreeMap::new(),
         }
     }
 
     /// The servers, the one that answered last in front.
-    pub(crate) fn link(&self) -> &Link {
-        &self.link
+    pub(crate) fn servers(&self) -> &Servers {
+        &self.servers
     }
 
-    /// Connects and finds the streams, or makes them; answers the shortest time for which any drops second messages. Who
-    /// starts wants to know at once that nobody is there; a server that is, gets time to be ready.
-    pub(crate) async fn open(&mut self, deadline: Instant, make: bool) -> Result<Duration, Failure> {
-        let (mut round, mut patience) = (Round::until(deadline), Patience::until(deadline));
+    /// Connects and finds the streams, or makes them; answers the shortest duplicate window of them. That no server can be
+    /// connected to is told at once; one that can be gets until `deadline` to be ready.
+    pub(crate) async fn open(&mut self, deadline: Instant, make: bool) -> Result<Duration, NatsError> {
+        let (mut failover, mut backoff) = (Failover::until(deadline), Backoff::until(deadline));
         loop {
-            let mut connection = self.link.connect(deadline).await?;
-            let part = round.part(&self.link);
-            match look(&mut connection, self.link.config(), part, make).await {
-                Ok(covered) => {
-                    (self.prepared, self.idle, self.streams) = (true, Some(connection), covered.streams);
-                    return Ok(covered.dedupe);
+            let mut connection = self.servers.connect(deadline).await?;
+            let deadline = failover.deadline_of_server(&self.servers);
+            let domain = self.config.client.domain.as_deref();
+            let mut js = JetStream { connection: &mut connection, domain, deadline };
+            let found = match make {
+                true => stream::ensure(&mut js, &self.config).await,
+                false => stream::find_first(&mut js, &self.config).await,
+            };
+            match found {
+                Ok(found) => {
+                    (self.streams_known, self.idle, self.streams) = (true, Some(connection), found.by_subject);
+                    return Ok(found.duplicate_window);
                 }
-                Err(failure) if failure.kind == FailureKind::NoResponders => patience.bear(failure).await?,
-                Err(failure) => round.bear(&mut self.link, failure)?,
+                Err(error) if error.kind() == NatsErrorKind::NoResponders && backoff.wait().await => {}
+                Err(error) if error.kind() == NatsErrorKind::NoResponders => return Err(error),
+                Err(error) => failover.next_server(&mut self.servers, error)?,
             }
         }
     }
 
-    /// Publishes the batch: one answer for each message. What the stream has lost of earlier ones comes first.
-    pub(crate) async fn publish(&mut self, batch: &Batch<'_>, deadline: Instant) -> Result<Answers, Failure> {
-        self.held_up = None;
-        self.make_good(batch, deadline).await?;
-        let answers = self.take(batch, deadline).await?;
-        self.note(batch, &answers);
-        if let Err(failure) = self.make_good(batch, deadline).await {
-            tracing::debug!(component = "publisher", %failure, "what the stream has lost comes before the next batch");
+    /// Publishes the batch: one answer for each message. What the stream has lost of earlier batches comes first.
+    pub(crate) async fn publish(&mut self, batch: &Batch<'_>, deadline: Instant) -> Result<Answers, PublishError> {
+        self.in_process_since = None;
+        self.publish_lost(batch, deadline).await?;
+        let answers = self.publish_until_answered(batch, deadline).await?;
+        self.record(batch, &answers);
+        if let Err(error) = self.publish_lost(batch, deadline).await {
+            tracing::debug!(component = "publisher", %error, "what the stream has lost comes before the next batch");
         }
         Ok(answers)
     }
 
-    /// Publishes again what the stream has acknowledged and has lost since, under the right to publish of this batch.
-    async fn make_good(&mut self, batch: &Batch<'_>, deadline: Instant) -> Result<(), Failure> {
-        if !self.recent.get(batch.subject).is_some_and(Recent::has_lost) {
+    /// Publishes again what the stream has acknowledged and has lost since, under the write deadline of this batch.
+    async fn publish_lost(&mut self, batch: &Batch<'_>, deadline: Instant) -> Result<(), PublishError> {
+        if !self.acknowledged.get(batch.subject).is_some_and(Acknowledged::has_lost) {
             return Ok(());
         }
-        if !self.prepared {
+        if !self.streams_known {
             let mut connection = self.connection(deadline).await?;
-            self.look_again(&mut connection, deadline).await?;
-            if !self.prepared {
+            self.find_streams_again(&mut connection, deadline).await?;
+            if !self.streams_known {
                 let what = format!("the stream of {} has lost messages and cannot be looked at", batch.subject);
-                return Err(Failure::connection(what));
+                return Err(PublishError::client(NatsErrorKind::Unreachable, what));
             }
             self.idle = Some(connection);
         }
-        while let Some(recent) = self.recent.get_mut(batch.subject) {
-            let lost = recent.lost(self.streams.get(batch.subject));
+        while let Some(acknowledged) = self.acknowledged.get_mut(batch.subject) {
+            let lost = acknowledged.lost(self.streams.get(batch.subject));
             let part: Vec<Message> = lost.iter().take(BATCH_LIMIT).cloned().collect();
             if part.is_empty() {
                 break;
             }
             let again = Batch { messages: &part, ..*batch };
-            let answers = self.take(&again, deadline).await?;
+            let answers = self.publish_until_answered(&again, deadline).await?;
             let count = |wanted: fn(&Result<Published, Refusal>) -> bool| {
                 answers.iter().filter(|answer| wanted(answer)).count()
             };
@@ -133,24 +142,24 @@ impl Publisher {
                 refused = count(Result::is_err),
                 "what the stream had acknowledged and has lost is published again"
             );
-            if let Some(recent) = self.recent.get_mut(batch.subject) {
-                let lost = recent.lost(self.streams.get(batch.subject));
+            if let Some(acknowledged) = self.acknowledged.get_mut(batch.subject) {
+                let lost = acknowledged.lost(self.streams.get(batch.subject));
                 lost.drain(..part.len().min(lost.len()));
             }
-            self.note(&again, &answers);
+            self.record(&again, &answers);
         }
         Ok(())
     }
 
-    /// Takes note of what was acknowledged. Where positions begin again the stream was made anew, or has lost its end:
-    /// before anything more is given to it, it is looked at whether it can carry that.
-    fn note(&mut self, batch: &Batch<'_>, answers: &Answers) {
-        if !self.link.config().subjects.iter().any(|configured| configured == batch.subject) {
+    /// Records what was acknowledged. Where the stream names sequences again it was made anew, or has lost its end: before it
+    /// is given anything more, it is checked whether it can carry that.
+    fn record(&mut self, batch: &Batch<'_>, answers: &Answers) {
+        if !self.config.subjects.iter().any(|configured| configured == batch.subject) {
             return;
         }
-        let recent = self.recent.entry(batch.subject.to_owned()).or_default();
-        let origin = self.streams.get(batch.subject);
-        if let Some(Setback { before, first }) = recent.note(clock::now(), origin, batch.messages, answers) {
+        let acknowledged = self.acknowledged.entry(batch.subject.to_owned()).or_default();
+        let stream = self.streams.get(batch.subject);
+        if let Some(Rollback { before, first }) = acknowledged.record(now(), stream, batch.messages, answers) {
             tracing::warn!(
                 component = "publisher",
                 subject = batch.subject,
@@ -158,184 +167,166 @@ impl Publisher {
                 first,
                 "positions begin again: the stream was made anew, or has lost its end; it is checked"
             );
-            (self.prepared, self.unserved) = (false, 0);
+            (self.streams_known, self.unanswered_attempts) = (false, 0);
         }
     }
 
-    /// Attempts until all of the batch is answered.
-    async fn take(&mut self, batch: &Batch<'_>, deadline: Instant) -> Result<Answers, Failure> {
-        let mut job = Job::new(batch);
-        let mut patience = Patience::until(deadline);
+    /// Makes attempts until all of the batch is answered.
+    async fn publish_until_answered(&mut self, batch: &Batch<'_>, deadline: Instant) -> Result<Answers, PublishError> {
+        let mut window = PublishWindow::new(batch);
+        let mut backoff = Backoff::until(deadline);
         loop {
-            let failure = match self.attempt(&mut job, batch, deadline).await {
-                Ok(()) => return Ok(job.into_answers()),
-                Err(failure) => failure,
-            };
-            tracing::debug!(component = "publisher", unanswered = job.unanswered(), %failure, "an attempt failed");
-            patience.bear(failure).await?;
+            let Err(error) = self.attempt(&mut window, batch, deadline).await else { return Ok(window.into_answers()) };
+            tracing::debug!(component = "publisher", unanswered = window.unanswered(), %error, "an attempt failed");
+            if !error.is_retryable() || !backoff.wait().await {
+                return Err(error);
+            }
         }
     }
 
-    /// One attempt at what of the job is unanswered. The connection is kept only where nothing was left on it.
-    async fn attempt(&mut self, job: &mut Job<'_>, batch: &Batch<'_>, deadline: Instant) -> Result<(), Failure> {
-        if batch.valid_until.is_some_and(|until| clock::now() >= until) {
-            return Err(Failure::new(FailureKind::Ended, "the right to publish has ended"));
+    /// Makes one attempt at what of the window is unanswered. The connection is kept only where nothing was left on it.
+    async fn attempt(
+        &mut self,
+        window: &mut PublishWindow<'_>,
+        batch: &Batch<'_>,
+        deadline: Instant,
+    ) -> Result<(), PublishError> {
+        if batch.valid_until.is_some_and(|until| now() >= until) {
+            return Err(PublishError::client(NatsErrorKind::DeadlinePassed, "the right to publish has ended"));
         }
         let mut connection = self.connection(deadline).await?;
-        if !self.prepared && self.unserved.is_multiple_of(LOOK_AFTER) {
-            self.look_again(&mut connection, deadline).await?;
+        if !self.streams_known && self.unanswered_attempts.is_multiple_of(LOOK_AFTER) {
+            self.find_streams_again(&mut connection, deadline).await?;
         }
-        connection.valid_until(batch.valid_until);
-        let config = Arc::clone(self.link.config());
+        connection.set_write_deadline(batch.valid_until);
+        let config = Arc::clone(&self.config);
         let stream = self.streams.get(batch.subject).cloned();
-        let stream = stream.as_ref().map(Origin::name);
-        let unanswered = job.unanswered();
-        let by = Acknowledger { stream, domain: config.domain.as_deref() };
-        let result = job.run(&mut connection, by, deadline, SILENCE).await;
-        let keep = match result.as_ref().map_err(|failure| failure.kind) {
-            Ok(()) | Err(FailureKind::Refused) => true,
-            Err(FailureKind::NoResponders) => {
+        let stream = stream.as_ref().map(Incarnation::name);
+        let unanswered = window.unanswered();
+        let by = Acknowledger { stream, domain: config.client.domain.as_deref() };
+        let result = window.run(&mut connection, by, deadline, SILENCE).await;
+        let is_usable = match result.as_ref().map_err(|error| error.kind) {
+            Ok(()) | Err(PublishErrorKind::Client(NatsErrorKind::Unavailable)) => true,
+            Err(PublishErrorKind::Client(NatsErrorKind::NoResponders)) => {
                 // The stream may be gone, or without a leader for a moment. Or this server knows nothing of it.
-                self.prepared = false;
-                self.unserved += 1;
-                self.unserved < UNSERVED
+                self.streams_known = false;
+                self.count_unanswered(1)
             }
-            Err(FailureKind::Unacknowledged) => {
-                self.unserved += UNSERVED / 2;
-                self.unserved < UNSERVED
+            Err(PublishErrorKind::Unacknowledged) => self.count_unanswered(UNANSWERED_LIMIT / 2),
+            // The leader may be cut off from its peers, which have another one: mostly it is a matter of one more attempt.
+            Err(PublishErrorKind::InProcess) => self.count_unanswered(UNANSWERED_LIMIT / 4),
+            Err(PublishErrorKind::OtherStream) => {
+                self.streams_known = false;
+                let next_look = (self.unanswered_attempts + 1).next_multiple_of(LOOK_AFTER);
+                self.count_unanswered(next_look - self.unanswered_attempts)
             }
-            Err(FailureKind::InProcess) => {
-                // Its leader may be cut off from its peers, which have another one: mostly it is a matter of one more attempt.
-                self.unserved += UNSERVED / 4;
-                self.unserved < UNSERVED
-            }
-            Err(FailureKind::Displaced) => {
-                self.prepared = false;
-                self.unserved = (self.unserved + 1).next_multiple_of(LOOK_AFTER);
-                self.unserved < UNSERVED
-            }
-            Err(_) => false,
+            Err(PublishErrorKind::Client(_)) => false,
         };
-        let held_up = matches!(&result, Err(failure) if failure.kind == FailureKind::InProcess);
-        if !held_up || job.unanswered() < unanswered {
-            self.held_up = None;
+        let in_process = matches!(&result, Err(error) if error.kind == PublishErrorKind::InProcess);
+        if !in_process || window.unanswered() < unanswered {
+            self.in_process_since = None;
         }
-        if keep {
-            connection.valid_until(None);
-            if !held_up || self.bear_with_the_leader(&mut connection, stream, deadline).await {
+        if is_usable {
+            connection.set_write_deadline(None);
+            if !in_process || self.replace_stuck_leader(&mut connection, stream, deadline).await {
                 self.idle = Some(connection);
             }
         }
         match &result {
-            Ok(()) => self.unserved = 0,
-            Err(failure) if !keep && failure.is_passing() => {
-                self.unserved = 0;
-                self.link.turn();
+            Ok(()) => self.unanswered_attempts = 0,
+            Err(error) if !is_usable && error.is_retryable() => {
+                self.unanswered_attempts = 0;
+                self.servers.rotate();
             }
             Err(_) => {}
         }
         result
     }
 
+    /// Counts an attempt that got nowhere as `weight` of those that nobody answered; false once another server is to be tried.
+    fn count_unanswered(&mut self, weight: u32) -> bool {
+        self.unanswered_attempts += weight;
+        self.unanswered_attempts < UNANSWERED_LIMIT
+    }
+
     /// Has the stream's leader replaced where it has met messages for a while and not stored them. A leader of 2.10 that was
     /// cut off, followed by another and has come back never will, for as long as its duplicate window lasts; the others do.
     /// False where the connection is not to be used any more.
-    async fn bear_with_the_leader(
+    async fn replace_stuck_leader(
         &mut self,
         connection: &mut Connection,
         stream: Option<&str>,
         deadline: Instant,
     ) -> bool {
-        let since = *self.held_up.get_or_insert_with(Instant::now);
-        let Some(stream) = stream.filter(|_| since.elapsed() >= HELD_UP) else { return true };
-        self.held_up = None;
+        let since = *self.in_process_since.get_or_insert_with(Instant::now);
+        let Some(stream) = stream.filter(|_| since.elapsed() >= IN_PROCESS_LIMIT) else { return true };
+        self.in_process_since = None;
         tracing::warn!(
             component = "publisher",
             stream,
-            "the stream's leader has met messages and not stored them for {HELD_UP:?}: it is asked to let another server lead"
+            "the stream's leader has met messages and not stored them for {IN_PROCESS_LIMIT:?}: it is asked to let another \
+             server lead"
         );
-        let (config, deadline) = (Arc::clone(self.link.config()), deadline.min(Instant::now() + LOOK));
-        let asked = Api { connection, domain: config.domain.as_deref(), deadline }.step_down(stream).await;
-        match asked {
-            Ok(answer) => {
-                if let Err(error) = answer {
-                    let failure = error.into_failure("asking for another leader");
-                    tracing::debug!(component = "publisher", stream, %failure, "the stream's leader stays");
-                }
+        match self.jetstream(connection, deadline.min(Instant::now() + LOOK)).step_down(stream).await {
+            Ok(Ok(_)) => true,
+            Ok(Err(error)) => {
+                let error = error.into_error("asking for another leader");
+                tracing::debug!(component = "publisher", stream, %error, "the stream's leader stays");
                 true
             }
-            Err(failure) => {
-                tracing::debug!(component = "publisher", stream, %failure, "the stream's leader was not heard");
+            Err(error) => {
+                tracing::debug!(component = "publisher", stream, %error, "the stream's leader was not heard");
                 false
             }
         }
     }
 
-    /// Makes the stream again where it is gone. Without an answer publishing is tried all the same: whoever would answer
-    /// here may be another server than the stream's leader.
-    async fn look_again(&mut self, connection: &mut Connection, deadline: Instant) -> Result<(), Failure> {
-        let config = Arc::clone(self.link.config());
-        let deadline = deadline.min(Instant::now() + LOOK);
-        match stream::prepare(&mut Api { connection, domain: config.domain.as_deref(), deadline }, &config).await {
-            Ok(covered) => (self.prepared, self.streams) = (true, covered.streams),
-            Err(failure) if failure.is_passing() => {
-                tracing::debug!(component = "publisher", %failure, "the stream could not be looked for");
+    /// Finds the streams again, and makes what is gone. Without an answer publishing is tried all the same: whoever would
+    /// answer here may be another server than the stream's leader.
+    async fn find_streams_again(&mut self, connection: &mut Connection, deadline: Instant) -> Result<(), PublishError> {
+        let mut js = self.jetstream(connection, deadline.min(Instant::now() + LOOK));
+        match stream::ensure(&mut js, &self.config).await {
+            Ok(found) => (self.streams_known, self.streams) = (true, found.by_subject),
+            Err(error) if error.is_retryable() => {
+                tracing::debug!(component = "publisher", %error, "the stream could not be looked for");
             }
-            Err(failure) => return Err(failure),
+            Err(error) => return Err(error.into()),
         }
         Ok(())
     }
 
-    async fn connection(&mut self, deadline: Instant) -> Result<Connection, Failure> {
+    fn jetstream<'a>(&'a self, connection: &'a mut Connection, deadline: Instant) -> JetStream<'a> {
+        JetStream { connection, domain: self.config.client.domain.as_deref(), deadline }
+    }
+
+    async fn connection(&mut self, deadline: Instant) -> Result<Connection, NatsError> {
         if let Some(mut connection) = self.idle.take()
-            && connection.look().await.is_ok()
+            && connection.drain_input().await.is_ok()
         {
             return Ok(connection);
         }
-        self.link.connect(deadline).await
+        self.servers.connect(deadline).await
     }
 }
 
-/// Finds the streams of all subjects, or makes them; without `make` only the first subject's is looked at.
-async fn look(
-    connection: &mut Connection,
-    config: &NatsBusConfig,
-    deadline: Instant,
-    make: bool,
-) -> Result<Covered, Failure> {
-    let mut api = Api { connection, domain: config.domain.as_deref(), deadline };
-    if make {
-        return stream::prepare(&mut api, config).await;
-    }
-    let mut covered = Covered { dedupe: Duration::MAX, streams: BTreeMap::new() };
-    if let Some(subject) = config.subjects.first() {
-        let Some(info) = stream::covering(&mut api, subject).await? else {
-            return Err(Failure::new(FailureKind::Refused, format!("there is no stream for {subject}")));
-        };
-        covered.dedupe = info.config.dedupe();
-        covered.streams.insert(subject.clone(), Origin::of(&info));
-    }
-    Ok(covered)
-}
-
-/// How failures are borne that may pass: with growing pauses, until the deadline.
-struct Patience {
+/// The growing pauses between the attempts of one call.
+struct Backoff {
     deadline: Instant,
     pause: Duration,
 }
 
-impl Patience {
-    fn until(deadline: Instant) -> Patience {
-        Patience { deadline, pause: PAUSES.0 }
+impl Backoff {
+    fn until(deadline: Instant) -> Backoff {
+        Backoff { deadline, pause: PAUSES.0 }
     }
 
-    /// Waits before the next attempt; gives the failure back where there is none.
-    async fn bear(&mut self, failure: Failure) -> Result<(), Failure> {
-        if !failure.is_passing() || Instant::now() + self.pause >= self.deadline {
-            return Err(failure);
+    /// Waits before the next attempt; false where there is no time for one.
+    async fn wait(&mut self) -> bool {
+        if Instant::now() + self.pause >= self.deadline {
+            return false;
         }
         sleep(self.pause).await;
         self.pause = (self.pause * 2).min(PAUSES.1);
-        Ok(())
+        true
     }
 }

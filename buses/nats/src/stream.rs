@@ -1,60 +1,32 @@
 //! The stream behind the subjects: found, checked, or made.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tenure_base_nats::{JetStream, NatsError, NatsErrorKind, ServerInfo, StreamConfig, StreamInfo, covers, error_code};
 
-use crate::api::{self, Api, StreamConfig, StreamInfo};
 use crate::config::NatsBusConfig;
-use crate::failure::Failure;
-
-/// Which stream the positions of a subject belong to: its name, and when it was made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Origin {
-    name: String,
-    created: String,
-}
-
-impl Origin {
-    pub(crate) fn of(stream: &StreamInfo) -> Origin {
-        Origin { name: stream.config.name.clone(), created: stream.created.clone() }
-    }
-
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-}
-
-/// The origins that this process has last met, by subject; of more subjects than it follows it forgets them all.
-#[derive(Debug, Default)]
-pub(crate) struct Origins(Mutex<BTreeMap<String, Origin>>);
-
-/// The most subjects that are remembered.
-const MOST_SUBJECTS: usize = 64;
-
-impl Origins {
-    pub(crate) fn get(&self, subject: &str) -> Option<Origin> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(subject).cloned()
-    }
-
-    pub(crate) fn set(&self, subject: &str, origin: Origin) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MOST_SUBJECTS && !known.contains_key(subject) {
-            known.clear();
-        }
-        known.insert(subject.to_owned(), origin);
-    }
-}
+use crate::incarnation::Incarnation;
 
 /// The streams behind the subjects.
 #[derive(Clone, Debug)]
-pub(crate) struct Covered {
-    /// The shortest time for which any of them drops second messages.
-    pub(crate) dedupe: Duration,
+pub(crate) struct Streams {
+    /// The shortest duplicate window of them.
+    pub(crate) duplicate_window: Duration,
     /// Each subject's stream.
-    pub(crate) streams: BTreeMap<String, Origin>,
+    pub(crate) by_subject: BTreeMap<String, Incarnation>,
+}
+
+impl Streams {
+    fn none() -> Streams {
+        Streams { duplicate_window: Duration::MAX, by_subject: BTreeMap::new() }
+    }
+
+    fn add(&mut self, subject: String, stream: &StreamInfo) {
+        self.duplicate_window = self.duplicate_window.min(stream.config.duplicate_window());
+        self.by_subject.insert(subject, Incarnation::of(stream));
+    }
 }
 
 /// Sees to it that every subject of the configuration is covered by a stream that can carry it.
@@ -62,18 +34,18 @@ pub(crate) struct Covered {
 /// A stream that covers a subject is used whatever its name. What no stream covers goes into the configured one: it is
 /// made where it is not there, and given the subjects where it is. Nothing else of a stream is ever changed: where one
 /// does not fit, the failure holds the command that mends it.
-pub(crate) async fn prepare(api: &mut Api<'_>, config: &NatsBusConfig) -> Result<Covered, Failure> {
-    let mut covered = Covered { dedupe: Duration::MAX, streams: BTreeMap::new() };
+pub(crate) async fn ensure(js: &mut JetStream<'_>, config: &NatsBusConfig) -> Result<Streams, NatsError> {
+    let mut streams = Streams::none();
     let mut missing = Vec::new();
     for subject in &config.subjects {
-        let Some(info) = covering(api, subject).await? else {
+        let Some(info) = covering(js, subject).await? else {
             missing.push(subject.clone());
             continue;
         };
-        let origin = Origin::of(&info);
-        if !covered.streams.values().any(|checked| *checked == origin) {
+        let stream = Incarnation::of(&info);
+        if !streams.by_subject.values().any(|checked| *checked == stream) {
             check(&info.config, config)?;
-            warn_of_version(&api.connection.info.version, &info.config);
+            warn_of_version(js.connection.info(), &info.config);
             if info.config.name != config.stream {
                 tracing::info!(
                     component = "publisher",
@@ -82,35 +54,46 @@ pub(crate) async fn prepare(api: &mut Api<'_>, config: &NatsBusConfig) -> Result
                     "another stream covers the subject: it is used"
                 );
             }
-            covered.dedupe = covered.dedupe.min(info.config.dedupe());
         }
-        covered.streams.insert(subject.clone(), origin);
+        streams.add(subject.clone(), &info);
     }
     if !missing.is_empty() {
-        let made = make(api, config, &missing).await?;
+        let made = make(js, config, &missing).await?;
         check(&made.config, config)?;
-        warn_of_version(&api.connection.info.version, &made.config);
-        covered.dedupe = covered.dedupe.min(made.config.dedupe());
-        covered.streams.extend(missing.into_iter().map(|subject| (subject, Origin::of(&made))));
+        warn_of_version(js.connection.info(), &made.config);
+        missing.into_iter().for_each(|subject| streams.add(subject, &made));
     }
-    Ok(covered)
+    Ok(streams)
+}
+
+/// Finds the first subject's stream, which must be there, and asks nothing of it.
+pub(crate) async fn find_first(js: &mut JetStream<'_>, config: &NatsBusConfig) -> Result<Streams, NatsError> {
+    let mut streams = Streams::none();
+    if let Some(subject) = config.subjects.first() {
+        let Some(info) = covering(js, subject).await? else {
+            let text = format!("there is no stream for {subject}");
+            return Err(NatsError::new(NatsErrorKind::Unavailable, text));
+        };
+        streams.add(subject.clone(), &info);
+    }
+    Ok(streams)
 }
 
 /// The stream that covers `subject`, if there is one.
-pub(crate) async fn covering(api: &mut Api<'_>, subject: &str) -> Result<Option<StreamInfo>, Failure> {
+pub(crate) async fn covering(js: &mut JetStream<'_>, subject: &str) -> Result<Option<StreamInfo>, NatsError> {
     let doing = format!("looking for the stream of {subject}");
-    let names = api.streams_covering(subject).await?.map_err(|error| error.into_failure(&doing))?;
+    let names = js.streams_covering(subject).await?.map_err(|error| error.into_error(&doing))?;
     let Some(name) = names.first() else { return Ok(None) };
-    match api.stream(name).await? {
+    match js.stream(name).await? {
         Ok(info) => Ok(Some(info)),
-        Err(error) if error.err_code == api::STREAM_NOT_FOUND => Ok(None),
-        Err(error) => Err(error.into_failure(&doing)),
+        Err(error) if error.err_code == error_code::STREAM_NOT_FOUND => Ok(None),
+        Err(error) => Err(error.into_error(&doing)),
     }
 }
 
-async fn make(api: &mut Api<'_>, config: &NatsBusConfig, subjects: &[String]) -> Result<StreamInfo, Failure> {
+async fn make(js: &mut JetStream<'_>, config: &NatsBusConfig, subjects: &[String]) -> Result<StreamInfo, NatsError> {
     let name = &config.stream;
-    let window = nanos(config.least_dedupe());
+    let window = nanos(config.least_duplicate_window());
     let made = json!({
         "name": name,
         "subjects": subjects,
@@ -118,44 +101,44 @@ async fn make(api: &mut Api<'_>, config: &NatsBusConfig, subjects: &[String]) ->
         "storage": "file",
         "discard": "old",
         "duplicate_window": window,
-        "max_age": config.max_age.map_or(0, nanos),
-        "max_bytes": config.max_bytes.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
+        "max_age": config.retention.max_age.map_or(0, nanos),
+        "max_bytes": config.retention.max_bytes.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
         "max_msgs": -1,
         "max_msg_size": -1,
         "max_consumers": -1,
         "num_replicas": config.replicas.unwrap_or(1),
     });
-    let error = match api.create_stream(name, &made).await? {
+    let error = match js.create_stream(name, &made).await? {
         Ok(info) => {
             tracing::info!(component = "publisher", stream = name.as_str(), ?subjects, "the stream is made");
             return Ok(info);
         }
         Err(error) => error,
     };
-    if ![api::STREAM_NAME_IN_USE, api::SUBJECTS_OVERLAP].contains(&error.err_code) {
-        return Err(error.into_failure(&format!("making the stream {name}")));
+    if ![error_code::STREAM_NAME_IN_USE, error_code::SUBJECTS_OVERLAP].contains(&error.err_code) {
+        return Err(error.into_error(&format!("making the stream {name}")));
     }
     // Somebody made it a moment ago, or it has been there for other subjects, such as those of another prefix.
     let doing = format!("making the stream {name}");
-    let found = api.stream(name).await?.map_err(|_| error.into_failure(&doing))?;
+    let found = js.stream(name).await?.map_err(|_| error.into_error(&doing))?;
     check(&found.config, config)?;
-    let lacks = |subject: &&String| !found.config.subjects.iter().any(|pattern| matches(pattern, subject));
+    let lacks = |subject: &&String| !found.config.subjects.iter().any(|pattern| covers(pattern, subject));
     let lacking: Vec<_> = subjects.iter().filter(lacks).cloned().collect();
     if lacking.is_empty() {
         return Ok(found);
     }
-    add(api, name, &lacking).await
+    add(js, name, &lacking).await
 }
 
 /// Gives the stream further subjects.
-async fn add(api: &mut Api<'_>, name: &str, subjects: &[String]) -> Result<StreamInfo, Failure> {
+async fn add(js: &mut JetStream<'_>, name: &str, subjects: &[String]) -> Result<StreamInfo, NatsError> {
     let doing = format!("giving the stream {name} the subjects {}", subjects.join(" and "));
-    let mut settings = api.settings(name).await?.map_err(|error| error.into_failure(&doing))?;
+    let mut settings = js.stream_settings(name).await?.map_err(|error| error.into_error(&doing))?;
     let all = settings["subjects"].as_array().cloned().unwrap_or_default();
     let all: Vec<Value> = all.into_iter().chain(subjects.iter().map(|subject| json!(subject))).collect();
     let listed = all.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(",");
     settings["subjects"] = json!(all);
-    match api.update_stream(name, &settings).await? {
+    match js.update_stream(name, &settings).await? {
         Ok(info) => {
             tracing::info!(
                 component = "publisher",
@@ -166,18 +149,18 @@ async fn add(api: &mut Api<'_>, name: &str, subjects: &[String]) -> Result<Strea
             Ok(info)
         }
         Err(error) => {
-            let failure = error.into_failure(&doing);
-            let mend = format!("{failure}. Mend it with: nats stream edit {name} --subjects={}", quoted(&listed));
-            Err(Failure::new(failure.kind, mend))
+            let error = error.into_error(&doing);
+            let mend = format!("{error}. Mend it with: nats stream edit {name} --subjects={}", quoted(&listed));
+            Err(NatsError::new(error.kind(), mend))
         }
     }
 }
 
 /// Whether a stream that is there can carry the subjects.
-fn check(stream: &StreamConfig, config: &NatsBusConfig) -> Result<(), Failure> {
+fn check(stream: &StreamConfig, config: &NatsBusConfig) -> Result<(), NatsError> {
     let name = &stream.name;
     if stream.retention != "limits" {
-        return Err(Failure::invalid(format!(
+        return Err(NatsError::invalid(format!(
             "the stream {name} has {} retention: it removes messages that others still need; it must have limits retention. \
              That cannot be edited: remove the subjects {} from it, or give other ones with a prefix (BUS_PREFIX)",
             stream.retention,
@@ -185,27 +168,27 @@ fn check(stream: &StreamConfig, config: &NatsBusConfig) -> Result<(), Failure> {
         )));
     }
     if stream.no_ack {
-        return Err(Failure::invalid(format!(
+        return Err(NatsError::invalid(format!(
             "the stream {name} acknowledges nothing (no_ack). Mend it with: nats stream edit {name} --ack"
         )));
     }
     if stream.sealed {
-        return Err(Failure::invalid(format!(
+        return Err(NatsError::invalid(format!(
             "the stream {name} is sealed: it takes nothing more, and stays so; name another"
         )));
     }
-    let least = config.least_dedupe();
-    if stream.dedupe() < least {
+    let least = config.least_duplicate_window();
+    if stream.duplicate_window() < least {
         // The window cannot be longer than the age.
         let age = match stream.max_age {
             0 => String::new(),
             age if Duration::from_nanos(age) >= least => String::new(),
             _ => format!(" --max-age={}", written(least)),
         };
-        return Err(Failure::invalid(format!(
+        return Err(NatsError::invalid(format!(
             "the stream {name} drops a second message for {} only; {} are needed: the larger of 10m and four times the ring's \
              age of {}. Mend it with: nats stream edit {name}{age} --dupe-window={}",
-            written(stream.dedupe()),
+            written(stream.duplicate_window()),
             written(least),
             written(config.ring_age),
             written(least)
@@ -247,36 +230,17 @@ fn warn(stream: &StreamConfig, config: &NatsBusConfig) {
 }
 
 /// A cluster of 2.9 elects leaders that lack what others have acknowledged, and then has it removed from them.
-fn warn_of_version(version: &str, stream: &StreamConfig) {
-    if stream.num_replicas > 1 && is_before_2_10(version) {
+fn warn_of_version(server: &ServerInfo, stream: &StreamConfig) {
+    if stream.num_replicas > 1 && server.is_before(2, 10) {
         tracing::warn!(
             component = "publisher",
             stream = stream.name.as_str(),
-            version,
+            version = server.version,
             "servers before 2.10 lose acknowledged messages of a stream with replicas when its leader changes: update them, or \
              keep one copy: nats stream edit {} --replicas=1",
             stream.name
         );
     }
-}
-
-fn is_before_2_10(version: &str) -> bool {
-    let mut numbers = version.split('.').map(str::parse::<u32>);
-    matches!((numbers.next(), numbers.next()), (Some(Ok(major)), Some(Ok(minor))) if (major, minor) < (2, 10))
-}
-
-/// Whether a stream's subject with wildcards covers `subject`.
-fn matches(pattern: &str, subject: &str) -> bool {
-    let mut tokens = subject.split('.');
-    for part in pattern.split('.') {
-        match (part, tokens.next()) {
-            (">", Some(_)) => return true,
-            ("*", Some(_)) => {}
-            (part, Some(token)) if part == token => {}
-            _ => return false,
-        }
-    }
-    tokens.next().is_none()
 }
 
 fn nanos(span: Duration) -> i64 {
@@ -314,7 +278,7 @@ mod tests {
             ..StreamConfig::default()
         };
         change(&mut stream);
-        check(&stream, &config).err().map(|failure| failure.to_string())
+        check(&stream, &config).err().map(|error| error.to_string())
     }
 
     /// What does not fit is refused with the command that mends it, to the letter.
@@ -332,32 +296,6 @@ mod tests {
             assert!(text.contains(retention) && text.contains("limits"), "{text}");
         }
         assert!(refusal(|stream| stream.sealed = true).is_some());
-    }
-
-    /// Versions are compared as numbers, and one that is not understood is not warned of.
-    #[test]
-    fn versions_before_2_10_are_known() {
-        for (version, before) in [("2.9.10", true), ("2.2.0", true), ("1.4.1", true), ("2.10.0", false), ("3.0", false)]
-        {
-            assert_eq!(is_before_2_10(version), before, "{version}");
-        }
-        assert!(!is_before_2_10("") && !is_before_2_10("dev") && !is_before_2_10("2.x"));
-    }
-
-    /// Wildcards cover what NATS says they cover.
-    #[test]
-    fn wildcards_cover() {
-        for (pattern, subject, covers) in [
-            ("a.b", "a.b", true),
-            ("a.*", "a.b", true),
-            ("a.>", "a.b.c", true),
-            (">", "a", true),
-            ("a.>", "a", false),
-            ("a.*", "a.b.c", false),
-            ("a.b.c", "a.b", false),
-        ] {
-            assert_eq!(matches(pattern, subject), covers, "{pattern} {subject}");
-        }
     }
 
     /// Durations are as short as the command line reads them back.

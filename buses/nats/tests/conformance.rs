@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use async_nats::ConnectOptions;
 use async_trait::async_trait;
+use tenure_base_nats::Login;
 use tenure_bus::{Bus, BusError};
 use tenure_bus_conformance::{BusBuilder, suite};
-use tenure_bus_nats::{Login, NatsBus, NatsBusConfig};
+use tenure_bus_nats::{NatsBus, NatsBusConfig};
 use tenure_test_servers::{Cut, Nats, NatsCluster, NatsLogin, NatsOptions, nats_program, or_skip};
 use tokio::time::{Instant, sleep};
 
@@ -45,10 +46,8 @@ impl Servers {
     /// The name of the server that leads the stream of this account.
     async fn leader(&self, account: usize) -> String {
         let deadline = Instant::now() + Duration::from_secs(30);
-        let servers: Vec<async_nats::ServerAddr> =
-            self.url.trim_start_matches("nats://").split(',').map(|host| host.parse().unwrap()).collect();
         let login = ConnectOptions::with_user_and_password(format!("u{account}"), format!("p{account}"));
-        let context = async_nats::jetstream::new(login.connect(servers).await.unwrap());
+        let context = async_nats::jetstream::new(login.connect(addresses(&self.url)).await.unwrap());
         loop {
             if let Ok(stream) = context.get_stream("TENURE").await
                 && let Some(leader) = stream.cached_info().cluster.clone().and_then(|cluster| cluster.leader)
@@ -59,6 +58,11 @@ impl Servers {
             sleep(Duration::from_millis(50)).await;
         }
     }
+}
+
+/// The servers of a URL, as the independent client takes them.
+fn addresses(url: &str) -> Vec<async_nats::ServerAddr> {
+    url.trim_start_matches("nats://").split(',').map(|host| host.parse().unwrap()).collect()
 }
 
 #[async_trait]
@@ -73,13 +77,13 @@ impl BusBuilder for Servers {
         };
         let mut config = NatsBusConfig::parse(&self.url).unwrap();
         // Each client begins with another server.
-        let servers = config.servers.len();
-        config.servers.rotate_left(client % servers);
-        config.login = Login::User { name: format!("u{account}"), password: format!("p{account}") };
+        let servers = config.client.servers.len();
+        config.client.servers.rotate_left(client % servers);
+        config.client.login = Login::User { name: format!("u{account}"), password: format!("p{account}") };
         config.subjects = vec!["conformance.ingress.v1".into(), "conformance.finalize.v1".into()];
         config.replicas = Some(self.replicas);
         // Three servers that were all stopped elect a leader first, once they go on.
-        config.timeout = Duration::from_secs(if self.replicas > 1 { 18 } else { 10 });
+        config.client.timeout = Duration::from_secs(if self.replicas > 1 { 18 } else { 10 });
         Ok(Arc::new(NatsBus::open(config).await?))
     }
 

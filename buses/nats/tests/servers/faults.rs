@@ -192,7 +192,7 @@ async fn a_missing_permission_is_said() {
 async fn every_call_is_bounded() {
     let Some(mut server) = server("2.9", &NatsOptions::default()) else { return };
     let mut settings = config(&server.url());
-    settings.timeout = Duration::from_secs(3);
+    settings.client.timeout = Duration::from_secs(3);
     let bus = NatsBus::open(settings.clone()).await.unwrap();
     server.server().stop();
     let began = Instant::now();

@@ -1,9 +1,8 @@
-//! What the NATS bus does with real servers: streams, logins, faults, and a publisher that is stopped.
+//! What the NATS bus does with real servers: streams, faults, and a publisher that is stopped.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod faults;
 mod headers;
-mod logins;
 mod lossy;
 mod partitions;
 mod paused;
@@ -69,12 +68,15 @@ async fn publish_until_taken(bus: &NatsBus, messages: &[Message]) -> Vec<Result<
     }
 }
 
+/// The servers of a URL, as the independent client takes them.
+fn addresses(url: &str) -> Vec<async_nats::ServerAddr> {
+    url.trim_start_matches("nats://").split(',').map(|host| host.parse().unwrap()).collect()
+}
+
 /// What an independent client sees.
 async fn jetstream(url: &str) -> async_nats::jetstream::Context {
-    let servers: Vec<async_nats::ServerAddr> =
-        url.trim_start_matches("nats://").split(',').map(|host| host.parse().unwrap()).collect();
     async_nats::jetstream::new(
-        async_nats::ConnectOptions::new().retry_on_initial_connect().connect(servers).await.unwrap(),
+        async_nats::ConnectOptions::new().retry_on_initial_connect().connect(addresses(url)).await.unwrap(),
     )
 }
 

@@ -12,7 +12,7 @@ use tenure_test_servers::{Cut, NatsCluster, NatsOptions};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::faults::leader;
-use crate::{SUBJECT, config, message, messages, numbers_on, open, program, publish, publish_until_taken};
+use crate::{SUBJECT, addresses, config, message, messages, numbers_on, open, program, publish, publish_until_taken};
 
 /// The longest that a call may take, with what a slow machine adds.
 const BOUND: Duration = Duration::from_secs(20);
@@ -60,9 +60,7 @@ async fn what_a_cut_off_leader_has_met_is_stored_after_its_return() {
 /// Has the stream led by the server of this name.
 async fn lead_again(url: &str, name: &str) {
     let client = ConnectOptions::new().retry_on_initial_connect();
-    let servers: Vec<async_nats::ServerAddr> =
-        url.trim_start_matches("nats://").split(',').map(|host| host.parse().unwrap()).collect();
-    let client = client.connect(servers).await.unwrap();
+    let client = client.connect(addresses(url)).await.unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
     while leader(url).await != name {
         assert!(Instant::now() < deadline, "{name} does not lead again");
@@ -84,7 +82,7 @@ async fn a_cut_off_server_keeps_nobody_from_starting() {
         // One that follows the leader: it knows that it is cut off from the beginning.
         let at = (0..3).find(|index| format!("n{index}") != leading).unwrap();
         let mut settings = config(&url);
-        settings.servers.rotate_left(at);
+        settings.client.servers.rotate_left(at);
         let cut = cluster.cut_off(&format!("n{at}"), Cut::Silent);
         let began = Instant::now();
         // It may have led the cluster, which then elects first; whoever asks once more finds the others again.

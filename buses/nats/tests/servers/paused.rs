@@ -5,8 +5,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use tenure_base_time::now;
 use tenure_bus::{Batch, Bus};
-use tenure_core::Time;
 use tenure_test_servers::NatsOptions;
 use tokio::time::sleep;
 
@@ -120,10 +120,4 @@ async fn publisher_process() {
         let valid_until = right.map(|_| until);
         let _ = bus.publish(&Batch { subject: SUBJECT, fence: None, valid_until, messages: &messages }).await;
     }
-}
-
-fn now() -> Time {
-    let at = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    let nanos = u64::try_from(at.tv_sec).unwrap() * 1_000_000_000 + u64::try_from(at.tv_nsec).unwrap();
-    Time::from_nanos(nanos)
 }

@@ -1,14 +1,16 @@
 //! The NATS client protocol: what servers say, taken apart. Source: the NATS documentation, "Client Protocol".
 
 use bytes::{Buf, Bytes, BytesMut};
-use serde::Deserialize;
 
-/// The longest line of control that is taken; an INFO of a large cluster is the longest there is.
+use crate::incoming::Incoming;
+use crate::server_info::ServerInfo;
+
+/// The longest control line that is taken; the longest there is is the INFO of a large cluster.
 const LINE_LIMIT: usize = 256 * 1024;
 /// The largest message that is taken: the most that a server can be configured to.
 const MESSAGE_LIMIT: usize = 64 * 1024 * 1024;
 
-/// One operation of the server's.
+/// One operation that a server sends.
 #[derive(Debug)]
 pub(crate) enum Op {
     /// What the server says of itself; comes again when its cluster changes.
@@ -21,42 +23,11 @@ pub(crate) enum Op {
     Pong,
     /// An error, in the server's words.
     Error(String),
-    /// Says nothing.
+    /// The server has taken an operation; it sends this in verbose mode only.
     Ok,
 }
 
-/// What of a server's INFO is of use here.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct ServerInfo {
-    pub(crate) version: String,
-    pub(crate) max_payload: usize,
-    pub(crate) tls_required: bool,
-    pub(crate) tls_available: bool,
-    pub(crate) headers: bool,
-    pub(crate) jetstream: bool,
-    pub(crate) nonce: String,
-    #[serde(deserialize_with = "list_or_null")]
-    pub(crate) connect_urls: Vec<String>,
-}
-
-/// A list that some servers write as null.
-pub(crate) fn list_or_null<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    Ok(Option::<Vec<String>>::deserialize(deserializer)?.unwrap_or_default())
-}
-
-/// A message as it came.
-#[derive(Debug)]
-pub(crate) struct Incoming {
-    pub(crate) subject: Bytes,
-    /// Where an answer goes; empty where none is wanted.
-    pub(crate) reply: Bytes,
-    /// The whole header block; empty where there is none.
-    pub(crate) headers: Bytes,
-    pub(crate) payload: Bytes,
-}
-
-/// Takes the next whole operation out of `input`; nothing where it has not all come yet.
+/// Takes the next operation out of `input`; `None` while only a part of it has come.
 pub(crate) fn next(input: &mut BytesMut) -> Result<Option<Op>, String> {
     let Some(end) = input.windows(2).position(|pair| pair == b"\r\n") else {
         return if input.len() > LINE_LIMIT { Err("a line without end".into()) } else { Ok(None) };

@@ -6,13 +6,14 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nkeys::KeyPair;
 use serde_json::{Map, Value, json};
+use tenure_base_net::secret::{self, ExposeSecret};
 
-use crate::config::Problem;
+use crate::error::ConfigError;
 
 /// How the client says who it is. Never shown, not even in `Debug`.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub enum Login {
-    /// It does not.
+    /// It does not say.
     #[default]
     Anonymous,
     /// User and password.
@@ -49,19 +50,24 @@ impl fmt::Debug for Login {
 
 impl Login {
     /// The login that these variables give, the first of: `NATS_CREDS` (a file), `NATS_NKEY` (a seed, or a file that
-    /// holds one), `NATS_USER` with `NATS_PASSWORD`, `NATS_TOKEN`. The error names the variable, never its secret.
-    pub fn from_environment(lookup: impl Fn(&str) -> Option<String>) -> Result<Login, Problem> {
+    /// holds one), `NATS_USER` with `NATS_PASSWORD`, `NATS_TOKEN`. The last two may be given as `NATS_PASSWORD_FILE` and
+    /// `NATS_TOKEN_FILE`, which name files. The error names the variable, never its secret.
+    pub fn from_environment(lookup: impl Fn(&str) -> Option<String>) -> Result<Login, ConfigError> {
         let given = |name: &str| lookup(name).filter(|value| !value.is_empty());
         if let Some(path) = given("NATS_CREDS") {
-            return Login::read_credentials(&path).map_err(|why| Problem::new(format!("NATS_CREDS: {why}")));
+            return Login::read_credentials(&path).map_err(|why| ConfigError::new(format!("NATS_CREDS: {why}")));
         }
         if let Some(value) = given("NATS_NKEY") {
-            return Login::nkey(&value).map_err(|why| Problem::new(format!("NATS_NKEY: {why}")));
+            return Login::nkey(&value).map_err(|why| ConfigError::new(format!("NATS_NKEY: {why}")));
         }
-        match (given("NATS_USER"), given("NATS_PASSWORD"), given("NATS_TOKEN")) {
+        let secret = |name: &str| match secret::from_environment(&[name], &lookup) {
+            Ok(found) => Ok(found.map(|secret| secret.expose_secret().to_owned())),
+            Err(error) => Err(ConfigError::new(error.to_string())),
+        };
+        match (given("NATS_USER"), secret("NATS_PASSWORD")?, secret("NATS_TOKEN")?) {
             (Some(name), password, _) => Ok(Login::User { name, password: password.unwrap_or_default() }),
             (None, _, Some(token)) => Ok(Login::Token(token)),
-            (None, Some(_), None) => Err(Problem::new("NATS_PASSWORD is set without NATS_USER")),
+            (None, Some(_), None) => Err(ConfigError::new("NATS_PASSWORD is set without NATS_USER")),
             (None, None, None) => Ok(Login::Anonymous),
         }
     }
@@ -134,7 +140,7 @@ fn sign(seed: &str, nonce: &str) -> Result<(String, String), String> {
 mod tests {
     use super::*;
 
-    fn from(pairs: &[(&str, &str)]) -> Result<Login, Problem> {
+    fn from(pairs: &[(&str, &str)]) -> Result<Login, ConfigError> {
         Login::from_environment(|name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
     }
 
@@ -150,10 +156,13 @@ mod tests {
         );
         std::fs::write(&creds, text).unwrap();
         std::fs::write(&key, format!("# a comment\n{seed}\n")).unwrap();
+        let token = folder.path().join("token");
+        std::fs::write(&token, "t\n").unwrap();
         let user = Login::User { name: "u".into(), password: "p".into() };
         assert_eq!(from(&[]).unwrap(), Login::Anonymous);
         assert_eq!(from(&[("NATS_USER", "u"), ("NATS_PASSWORD", "p"), ("NATS_TOKEN", "t")]).unwrap(), user);
         assert_eq!(from(&[("NATS_TOKEN", "t")]).unwrap(), Login::Token("t".into()));
+        assert_eq!(from(&[("NATS_TOKEN_FILE", token.to_str().unwrap())]).unwrap(), Login::Token("t".into()));
         assert_eq!(from(&[("NATS_NKEY", &seed), ("NATS_USER", "u")]).unwrap(), Login::NKey(seed.clone()));
         assert_eq!(from(&[("NATS_NKEY", key.to_str().unwrap())]).unwrap(), Login::NKey(seed.clone()));
         let expected = Login::Credentials { jwt: "header.body.sig".into(), seed: seed.clone() };

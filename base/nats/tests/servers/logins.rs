@@ -1,6 +1,7 @@
 //! Logins and TLS: each works, and what is wrong is said without a secret.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,29 +9,35 @@ use nkeys::KeyPair;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair as TlsKey};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tenure_bus::{BusError, BusErrorKind};
-use tenure_bus_nats::NatsBus;
+use tenure_base_nats::{Connection, NatsConfig, NatsError, NatsErrorKind, Servers};
 use tenure_test_servers::{NatsLogin, NatsOptions, NatsTls};
+use tokio::time::Instant;
 
-use crate::{config, messages, publish, server};
+use crate::server;
 
-async fn open(url: &str, environment: &[(&str, &str)]) -> Result<NatsBus, BusError> {
+async fn connect(url: &str, environment: &[(&str, &str)]) -> Result<Connection, NatsError> {
     let lookup = |name: &str| environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-    NatsBus::open(config(url).with_environment(lookup).unwrap()).await
+    let config = NatsConfig::parse(url, |_, _| Err("unknown".into())).unwrap().with_environment(lookup).unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"), "{config:?}");
+    let deadline = Instant::now() + config.timeout;
+    Servers::new(config)?.connect(deadline).await
 }
 
-/// Opens, publishes, and shows no secret.
+/// Connects, and is heard by itself: it may publish and subscribe.
 async fn works(url: &str, environment: &[(&str, &str)]) {
-    let bus = open(url, environment).await.unwrap();
-    publish(&bus, &messages(0..3)).await.unwrap();
-    assert!(!format!("{bus:?}").contains("hunter2"), "{bus:?}");
+    let mut connection = connect(url, environment).await.unwrap();
+    let info = connection.info().clone();
+    assert!(info.version.starts_with("2.") && info.max_payload > 0 && info.jetstream, "{info:?}");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let error = connection.request("nobody.listens", None, b"", deadline).await.unwrap_err();
+    assert_eq!(error.kind(), NatsErrorKind::NoResponders, "{error}");
 }
 
 /// Refused for good, in words that hold `named` and no secret.
 async fn refused(url: &str, environment: &[(&str, &str)], named: &str) {
-    let error = open(url, environment).await.unwrap_err();
+    let error = connect(url, environment).await.unwrap_err();
     let text = error.to_string();
-    assert_eq!(error.kind(), BusErrorKind::Invalid, "{text}");
+    assert_eq!(error.kind(), NatsErrorKind::Invalid, "{text}");
     assert!(text.contains(named) && !text.contains("hunter2") && !text.contains("SU"), "{text}");
 }
 
@@ -184,5 +191,5 @@ async fn clients_are_verified() {
     let paths = ["ca.pem", "client.pem", "client.key"].map(|name| text(&files.path(name)));
     let all = [("NATS_CA", paths[0].as_str()), ("NATS_CERT", paths[1].as_str()), ("NATS_KEY", paths[2].as_str())];
     works(&server.url(), &all).await;
-    assert!(open(&server.url(), &all[..1]).await.is_err());
+    assert!(connect(&server.url(), &all[..1]).await.is_err());
 }
