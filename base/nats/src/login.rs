@@ -1,4 +1,4 @@
-//! Who the client is: password, token, nkey or credentials; and what of it a server is told.
+//! Who the client is: password, token, nkey or credentials, and how it proves that to a server.
 
 use std::fmt;
 
@@ -89,7 +89,7 @@ impl Login {
         if check_seed(value).is_ok() {
             return Ok(Login::NKey(value.to_owned()));
         }
-        // What is no seed is a file's name, unless it looks like a seed with a slip: that is not repeated.
+        // A value that is no seed names a file, unless it looks like a seed with a typing error: that is not repeated.
         if value.starts_with('S') && !value.contains(['/', '.', '\\']) {
             return Err("it begins like a seed and is none".to_owned());
         }
@@ -99,7 +99,7 @@ impl Login {
         seed.map(|seed| Login::NKey(seed.to_owned())).ok_or_else(|| "the file holds no user's seed (SU...)".to_owned())
     }
 
-    /// Adds what this login says in a CONNECT, where the server asked `nonce`.
+    /// Adds the fields of CONNECT that say who the client is; a key signs `nonce`, which the server chose.
     pub(crate) fn answer(&self, nonce: &str, connect: &mut Map<String, Value>) -> Result<(), String> {
         match self {
             Login::Anonymous => {}

@@ -1,4 +1,4 @@
-//! The NATS client protocol: what servers say, taken apart. Source: the NATS documentation, "Client Protocol".
+//! The NATS client protocol: the operations that a server sends, parsed. Source: the NATS documentation, "Client Protocol".
 
 use bytes::{Buf, Bytes, BytesMut};
 

@@ -110,7 +110,7 @@ impl PullConsumer {
 struct Delivery {
     /// Its stream sequence.
     sequence: u64,
-    /// The how manieth delivery of its consumer it is.
+    /// How many messages its consumer has delivered, this one included.
     number: u64,
 }
 

@@ -23,13 +23,13 @@ use crate::publisher::{BATCH_LIMIT, Publisher};
 /// dropped for the stream's duplicate window. Positions follow the order of publishing, except within a window whose
 /// server or leader was lost: what of it had not arrived is sent once more behind the rest. A stream that somebody removes
 /// is made again by the next batch; one that somebody makes anew is checked once more, and its followers begin at its first
-/// position. No term is checked: a fence of its own the server does not have.
+/// position. No term is checked: the server has no fence. Consumers compare the term in the header `term`.
 #[derive(Clone)]
 pub struct NatsBus {
     config: Arc<NatsBusConfig>,
     duplicate_window: Duration,
     publisher: Arc<Mutex<Publisher>>,
-    /// The servers as followers begin with them.
+    /// The servers, in the order in which each follower tries them first.
     servers: Servers,
     known: Arc<KnownIncarnations>,
 }

@@ -15,9 +15,10 @@ use crate::incarnation::{Incarnation, KnownIncarnations};
 use crate::message_headers;
 use crate::stream::covering;
 
-/// How long the server may take to say of the stream whether it is still led.
+/// How long the server may take to answer whether the stream still has a leader.
 const LOOK: Duration = Duration::from_secs(5);
-/// How long a consumer may take to be made before another is; each further one may take twice as long.
+/// How long the server may take to make a consumer before another one is asked for; each further one may take twice as
+/// long.
 const CONSUMER: Duration = Duration::from_secs(1);
 /// How long the server keeps a consumer that nobody asks for messages.
 const INACTIVE: Duration = Duration::from_secs(60);
@@ -44,7 +45,7 @@ pub(crate) async fn start(
     content: Content,
 ) -> Result<FollowStream, BusError> {
     let deadline = Instant::now() + servers.config().timeout;
-    // A position most often comes from somebody who has followed here before.
+    // A position most often comes from an earlier follower of this process, and is of the stream that it followed.
     let stream = known.get(subject).filter(|_| matches!(from, FollowFrom::After(_)));
     let subject = subject.to_owned();
     let mut follower = Follower { servers, known, subject, from, stream, content, source: None, ended: false };
@@ -145,7 +146,7 @@ impl Follower {
         }
     }
 
-    /// Makes a consumer behind what was seen last, at one of the servers.
+    /// Connects to a server and makes a consumer there, behind what was seen last.
     async fn subscribe(&mut self, deadline: Instant) -> Result<Source, NatsError> {
         let mut failover = Failover::until(deadline);
         loop {
@@ -162,7 +163,7 @@ impl Follower {
         }
     }
 
-    /// Makes it over this connection; gives the stream's name too.
+    /// Makes the consumer over this connection; gives the stream's name too.
     async fn subscribe_over(
         &mut self,
         connection: &mut Connection,

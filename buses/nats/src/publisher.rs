@@ -1,4 +1,4 @@
-//! The publishing side: one connection, one call at a time, and what becomes of an attempt that fails.
+//! Publishing: one connection, one call at a time, and what happens after an attempt that fails.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ pub(crate) struct Publisher {
     servers: Servers,
     /// A connection that nothing is left to write to or to read from. A call that fails, or is dropped, drops it too.
     idle: Option<Connection>,
-    /// Whether the streams were found since something last spoke against it.
+    /// Whether `streams` is up to date: false once an answer, or its absence, suggests that a stream is gone or has changed.
     streams_known: bool,
     /// Each configured subject's stream, once it was found.
     streams: BTreeMap<String, Incarnation>,
@@ -53,7 +53,7 @@ pub(crate) struct Publisher {
 type Answers = Vec<Result<Published, Refusal>>;
 
 impl Publisher {
-    /// Connected to nobody yet. With `make` missing streams are made, now and later.
+    /// Not connected yet. With `make`, streams that are missing are made whenever that is noticed.
     pub(crate) fn new(config: Arc<NatsBusConfig>, servers: Servers, make: bool) -> Publisher {
         Publisher {
             config,

@@ -33,7 +33,7 @@ impl Streams {
 ///
 /// A stream that covers a subject is used whatever its name. What no stream covers goes into the configured one: it is
 /// made where it is not there, and given the subjects where it is. Nothing else of a stream is ever changed: where one
-/// does not fit, the failure holds the command that mends it.
+/// does not fit, the error holds the command that mends it.
 pub(crate) async fn ensure(js: &mut JetStream<'_>, config: &NatsBusConfig) -> Result<Streams, NatsError> {
     let mut streams = Streams::none();
     let mut missing = Vec::new();
@@ -118,7 +118,8 @@ async fn make(js: &mut JetStream<'_>, config: &NatsBusConfig, subjects: &[String
     if ![error_code::STREAM_NAME_IN_USE, error_code::SUBJECTS_OVERLAP].contains(&error.err_code) {
         return Err(error.into_error(&format!("making the stream {name}")));
     }
-    // Somebody made it a moment ago, or it has been there for other subjects, such as those of another prefix.
+    // Another process made the stream a moment ago, or it has been there for other subjects, such as those of another
+    // prefix.
     let doing = format!("making the stream {name}");
     let found = js.stream(name).await?.map_err(|_| error.into_error(&doing))?;
     check(&found.config, config)?;
@@ -198,7 +199,7 @@ fn check(stream: &StreamConfig, config: &NatsBusConfig) -> Result<(), NatsError>
     Ok(())
 }
 
-/// What weakens the bus and is the operator's choice.
+/// Warns of settings that weaken the bus. They are the operator's choice: nothing is refused for them.
 fn warn(stream: &StreamConfig, config: &NatsBusConfig) {
     let name = &stream.name;
     if stream.max_msgs_per_subject > 0 {
@@ -229,7 +230,8 @@ fn warn(stream: &StreamConfig, config: &NatsBusConfig) {
     }
 }
 
-/// A cluster of 2.9 elects leaders that lack what others have acknowledged, and then has it removed from them.
+/// Warns of servers before 2.10 where the stream has replicas: they elect leaders that lack what others have acknowledged,
+/// and then remove it from the replicas that have it.
 fn warn_of_version(server: &ServerInfo, stream: &StreamConfig) {
     if stream.num_replicas > 1 && server.is_before(2, 10) {
         tracing::warn!(
@@ -247,7 +249,7 @@ fn nanos(span: Duration) -> i64 {
     i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// A duration as the NATS command line takes it.
+/// Writes a duration as the NATS command line takes it.
 fn written(span: Duration) -> String {
     let seconds = span.as_secs();
     match (seconds % 3600, seconds % 60) {
@@ -258,7 +260,7 @@ fn written(span: Duration) -> String {
     }
 }
 
-/// A word that a shell leaves as it is.
+/// Quotes a word where a shell would change it.
 fn quoted(word: &str) -> String {
     if word.contains(['*', '>', ' ', '$']) { format!("'{word}'") } else { word.to_owned() }
 }
