@@ -18,6 +18,7 @@ mod races;
 mod report;
 mod restarts;
 mod shards;
+mod table_builder;
 mod terms;
 mod watch;
 
@@ -33,6 +34,7 @@ pub use builder::{
 pub use kit::Options;
 use kit::{Kit, Outcome, Verdict};
 pub use report::{Line, Report, Result as CaseResult};
+pub use table_builder::{Act, TableBuilder};
 
 /// Runs every case with [`Options::from_env`], prints a line for each, and panics at the end if any failed.
 pub async fn suite(builder: &dyn StoreBuilder) -> Report {
