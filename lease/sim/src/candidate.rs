@@ -1,7 +1,7 @@
 //! A candidate: a host with its clock, and the process on it that drives an elector.
 //!
-//! The driver's part that a real process does with an OS thread, the watchdog, is an event of the world: it strikes even
-//! while the elector's loop stands still, and only a suspended host stops it.
+//! In a real process the watchdog is an OS thread. Here it is an event of the world, which comes also while the elector's
+//! loop stands still; only a suspended host holds it up.
 
 use tenure_core::{HolderId, Term};
 
@@ -25,9 +25,9 @@ pub struct Host {
     pub resumed_at: Nanos,
     /// How many stalls of the elector's loop are in force: worker and watchdog go on.
     pub stalled: u32,
-    /// What waits for the host to wake up.
+    /// The events that are held back until the host wakes up.
     pub waiting: Vec<Event>,
-    /// What waits for the loop.
+    /// The events that are held back until the elector's loop goes on.
     pub waiting_loop: Vec<Event>,
     /// How many partitions keep its messages from the store.
     pub cut_out: u32,
@@ -73,10 +73,10 @@ pub struct Process {
     pub wanted: bool,
     /// When its latest claim was sent.
     pub claimed_at: Nanos,
-    /// What it leaves to others.
+    /// Whether, and until when, it leaves the key to others.
     pub leaves: LeavesTheKey,
-    /// The grants that it was told of.
+    /// The grants that it was told of and has not settled.
     pub grants: GrantsAreUsedOrReleased,
-    /// Its latest requests.
+    /// When it sent its latest requests.
     pub requests: RequestsAreBounded,
 }

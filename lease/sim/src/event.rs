@@ -47,7 +47,8 @@ pub enum Event {
     Strikes(usize),
     /// A fault ends.
     Ends(Ending),
-    /// Nothing goes wrong any more: everybody is healthy and wants to lead, whatever overtook what.
+    /// Nothing goes wrong any more: everybody is told once more to be healthy and to campaign, in case a late message had
+    /// the last word.
     Calm,
     /// By now somebody must lead.
     LeadsBy,

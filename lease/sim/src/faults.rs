@@ -33,7 +33,7 @@ pub enum Aftermath {
     Nothing,
     /// Whoever proved the death releases it.
     Released,
-    /// Whoever proved the death has it last for what was promised.
+    /// Whoever proved the death extends it to the end of its hold.
     Kept,
 }
 
@@ -114,7 +114,7 @@ pub enum Fault {
     },
     /// The leader's work ends by itself.
     WorkEnds,
-    /// Hints that mean nothing reach everybody.
+    /// Everybody gets wake-ups, though nothing has changed.
     FalseWakes {
         /// How many each.
         count: u64,

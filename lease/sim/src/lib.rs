@@ -1,6 +1,7 @@
 //! The simulator: real electors against a model of everything else, one seed at a time.
 //!
-//! A seed fixes a plan ([`plan`]): how many candidates, their clocks, the network's manners, which fault strikes when.
+//! A seed fixes a plan ([`plan`]): how many candidates, their clocks, how the network treats messages, which fault strikes
+//! when.
 //! The world ([`world`]) then plays at least 60 simulated seconds of it, event by event: electors campaign and lead,
 //! workers write to a fenced sink, and after every event the invariants ([`invariants`]) are asked. Nothing here reads
 //! a clock or a random source, so a seed always tells the same story.
@@ -8,6 +9,9 @@
 //! Two modes. *Inside* the fault model every promise must hold. *Outside* it, the store may forget, its clock may step,
 //! clocks may drift beyond the bound; then the weaker promises must hold. Mutants ([`mutants`]) are known bugs put
 //! around elector, store model, clock or worker; they show that the invariants can fail.
+//!
+//! To read it: [`event`] says what can happen, [`world`] makes it happen, [`machine`] and [`store`] are the faces of the two
+//! things that are tested, [`mutant`] says which of their parts can be replaced.
 
 pub mod candidate;
 pub mod clock;

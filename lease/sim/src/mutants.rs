@@ -1,7 +1,7 @@
 //! The mutants: known bugs, put around elector, store model, clock or worker, one file each.
 //!
 //! The core holds no switch for them. Each is a bug that somebody shipped, or one that this design must not have; each
-//! must be caught by some invariant, or the invariants prove nothing. A file says what is replaced, and whose bug it is.
+//! must be caught by some invariant, or the invariants prove nothing. A file holds what is replaced, and names whose bug it is.
 
 mod campaigns_once;
 mod cancels_after_release;

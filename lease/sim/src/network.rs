@@ -58,7 +58,7 @@ mod tests {
 
     /// Without faults every message arrives once and in time; with faults, none, one or two copies do.
     #[test]
-    fn copies_match_the_manners() {
+    fn copies_match_the_settings() {
         let network = Network { fastest: 1, slowest: 5, lost: 100, late: 100, latest: 50 * MS, doubled: 100 };
         let (mut rng, mut counts) = (Rng::new(1, 1), Counts::default());
         for _ in 0..1_000 {

@@ -33,12 +33,13 @@ pub struct Plan {
     pub mode: Mode,
     /// The candidates, at least three.
     pub candidates: Vec<CandidatePlan>,
-    /// For how long a tenure may be promised, by any candidate; zero where the ttl says all. At least everybody's ttl where
-    /// these differ, as a store that came back knows no other.
+    /// Every candidate's `Claim::hold`: for how long a tenure may have been promised. Zero where that is the ttl, and all ttls
+    /// are equal. Where they differ it is at least the longest, as a store that came back with an older state cannot know
+    /// the ttl of a tenure that it forgot.
     pub hold: Nanos,
     /// How fast the store's clock is, in parts per million.
     pub store_drift_ppm: i64,
-    /// The network's manners.
+    /// How the network treats messages.
     pub network: Network,
     /// How many of a thousand requests the store fails.
     pub store_fails: u64,
@@ -175,7 +176,7 @@ fn timing(rng: &mut Rng) -> Timing {
 
 fn faults(rng: &mut Rng, mode: Mode, hosts: usize, ttl: Nanos, calm_from: Nanos) -> Vec<(Nanos, Fault)> {
     let kinds = if mode == Mode::Outside { 21 } else { 17 };
-    // A few kinds per seed, so that each is seen alone too.
+    // A few kinds per seed, so that each is also seen without the others.
     let enabled: Vec<u64> = (0..kinds).filter(|_| rng.chance(400)).collect();
     let count = if enabled.is_empty() { 0 } else { rng.range(2, 24) };
     let mut planned: Vec<(Nanos, Fault)> = Vec::with_capacity(count as usize);
@@ -184,7 +185,7 @@ fn faults(rng: &mut Rng, mode: Mode, hosts: usize, ttl: Nanos, calm_from: Nanos)
     for _ in 0..count {
         let at = rng.range(ttl / 10, calm_from - ttl / 10);
         let target = if rng.chance(600) { Target::Leader } else { Target::Host(rng.below(hosts as u64) as usize) };
-        // Short ones, and ones that outlast a lease; none outlasts the faults' time.
+        // Short ones, and ones that outlast a lease. All end before the calm.
         let most = if rng.chance(500) { ttl / 2 } else { ttl * 5 / 2 };
         let lasts = rng.range(MS, most).min(calm_from - at);
         let fault = match enabled[rng.below(enabled.len() as u64) as usize] {
@@ -211,11 +212,11 @@ fn faults(rng: &mut Rng, mode: Mode, hosts: usize, ttl: Nanos, calm_from: Nanos)
                     15 => State::Empty,
                     _ => State::TakenForAll,
                 };
-                // What is older than a few leases is as good as nothing.
+                // Every lease in an older state has run out, so that it is no different from an empty one.
                 if with != State::Empty {
                     let before = rng.below(3 * ttl);
                     planned.push((at.saturating_sub(before), Fault::StoreSaves));
-                    // Somebody's lease comes back that was handed over meanwhile.
+                    // The saved state then holds a lease that was handed over since.
                     if rng.chance(500) {
                         let handed_over = at.saturating_sub(rng.below(before.min(ttl / 2) + 1));
                         planned.push((handed_over, Fault::Resign { target: Target::Leader }));

@@ -18,7 +18,7 @@ pub struct StoreTime {
 pub struct Op {
     /// What was asked.
     pub request: Request,
-    /// Zero for a fresh request. Only mutants use others: they need several steps for one request.
+    /// Zero for a fresh request. Only mutants use others, for stores that need several steps for one request.
     pub stage: u8,
     /// What a mutant remembers between its steps.
     pub carry: u64,

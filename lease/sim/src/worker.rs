@@ -1,4 +1,4 @@
-//! The worker: what a leader does, as a thing that can outlive its orders.
+//! The worker: the work of one tenure, which can go on after it was told to stop.
 
 use tenure_core::{Nonce, Term, Time};
 
@@ -7,7 +7,7 @@ use crate::true_time::Nanos;
 /// The work of one tenure.
 ///
 /// It acts only while it believes itself current: a comparison of its own clock with the deadline it was last told, made
-/// before each act. That is all it can do; who kills it in time is its watchdog.
+/// before each act. It does not end by itself at the deadline; its watchdog kills it.
 #[derive(Clone, Debug)]
 pub struct Worker {
     /// The host it runs on.

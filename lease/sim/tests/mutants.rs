@@ -15,7 +15,7 @@ fn caught(mutant: &Mutant, seeds: u64) -> Option<Failure> {
 /// Prints mutant, invariant and seeds; one that is not caught fails the test.
 #[test]
 fn every_mutant_is_caught() {
-    println!("{:<26} {:<28} {:>5}  bug", "mutant", "caught by", "seeds");
+    println!("{:<28} {:<28} {:>5}  bug", "mutant", "caught by", "seeds");
     let mut missed = Vec::new();
     for mutant in ALL {
         match caught(mutant, SEEDS) {
@@ -24,10 +24,10 @@ fn every_mutant_is_caught() {
                     Some(other) => format!("{other} (no wake-ups)"),
                     None => failure.violation.invariant.to_owned(),
                 };
-                println!("{:<26} {by:<28} {:>5}  {}", mutant.name, failure.seed + 1, mutant.bug);
+                println!("{:<28} {by:<28} {:>5}  {}", mutant.name, failure.seed + 1, mutant.bug);
             }
             None => {
-                println!("{:<26} {:<28} {SEEDS:>5}  {}", mutant.name, "NOTHING", mutant.bug);
+                println!("{:<28} {:<28} {SEEDS:>5}  {}", mutant.name, "NOTHING", mutant.bug);
                 missed.push(mutant.name);
             }
         }

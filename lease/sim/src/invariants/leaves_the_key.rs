@@ -29,7 +29,7 @@ impl LeavesTheKey {
         self.asked.get_or_insert(grants);
     }
 
-    /// Its tenure is lost: nothing is left to leave to anybody.
+    /// Its tenure is lost, so that it has no key to leave to others.
     pub fn lost(&mut self) {
         self.asked = None;
     }

@@ -1,5 +1,5 @@
-//! A candidate that leaves its leases never releases one that work began under. Asked in both modes, of its elector; whoever
-//! proves its death releases all the same.
+//! A candidate that leaves its leases to run out (`leave_lease`) releases none that work began under. Asked in both modes, of
+//! its elector. Whoever proves the death of such a candidate may release its lease.
 
 use tenure_core::Held;
 
@@ -9,7 +9,7 @@ use crate::worker::Worker;
 /// The invariant's name.
 pub const NAME: &str = "left_runs_out";
 
-/// Asks it of one release that a candidate sends which leaves its leases.
+/// Asks it of a release that is sent by a candidate with that setting.
 pub fn check(held: &Held, workers: &[Worker]) -> Verdict {
     match workers.iter().find(|worker| (worker.nonce, worker.term) == (held.nonce, held.term)) {
         Some(worker) => Err(format!("term {} is released, though host {} leaves its leases", held.term, worker.host)),

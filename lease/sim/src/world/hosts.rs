@@ -61,7 +61,7 @@ impl World<'_> {
         let Some(process) = self.hosts[host].process.take() else { return };
         for worker in self.alive.clone() {
             if self.workers[worker].process == process.id {
-                self.bury(worker);
+                self.mark_dead(worker);
             }
         }
         let Some(held) = process.elector.held() else { return };
@@ -73,7 +73,7 @@ impl World<'_> {
         self.send(host, process.id, RequestId(0), request);
     }
 
-    /// What has a lease last for the rest of what it was promised, or ends it where nothing is left of that.
+    /// The request of whoever proved the death: it extends the lease to the end of its hold, or releases it where that is over.
     fn keep(&self, held: Held) -> Request {
         let began = self.workers.iter().rev().find(|worker| (worker.nonce, worker.term) == (held.nonce, held.term));
         let led = began.map_or(self.plan.hold, |worker| self.now - worker.started);
@@ -101,7 +101,7 @@ impl World<'_> {
         sleeper.resumed_at = self.now;
         self.trace.line(self.now, Name(host), "wakes up");
         let waiting = std::mem::take(&mut self.hosts[host].waiting);
-        self.go_on(waiting);
+        self.plan_held_back(waiting);
         self.check_actors();
     }
 
@@ -112,11 +112,11 @@ impl World<'_> {
         }
         self.trace.line(self.now, Name(host), "elector's loop goes on");
         let waiting = std::mem::take(&mut self.hosts[host].waiting_loop);
-        self.go_on(waiting);
+        self.plan_held_back(waiting);
     }
 
-    /// Plans what had to wait: the loop's events in their order, the work's in any.
-    fn go_on(&mut self, waiting: Vec<Event>) {
+    /// Plans the events that were held back: those of the elector's loop in their order, those of work in any.
+    fn plan_held_back(&mut self, waiting: Vec<Event>) {
         let mut loops = self.now;
         for event in waiting {
             let at = if matches!(event, Event::Elector { .. }) {
@@ -225,7 +225,7 @@ impl World<'_> {
         process.armed = Nanos::MAX;
         match process.elector.poll_timeout() {
             Some(due) if due <= local => self.call(host, Input::Timeout),
-            // What it was armed for was put off meanwhile.
+            // The elector wants to be called later than when the timer was armed.
             due => self.arm(host, due),
         }
     }
@@ -320,7 +320,7 @@ impl World<'_> {
                 let last = self.workers.iter().rev().find(|worker| worker.process == process);
                 let verdict = events_in_order::lost(last);
                 self.judge(events_in_order::NAME, verdict);
-                // As a program that wants to lead again does.
+                // A program that wants to lead again campaigns again.
                 let again = self.rng.below(500 * MS);
                 self.tell(host, again, Input::Campaign);
             }

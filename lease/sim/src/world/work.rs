@@ -140,7 +140,7 @@ impl World<'_> {
 
     /// Nothing of it is left, and its elector is told.
     pub(super) fn work_is_over(&mut self, worker: usize) {
-        self.bury(worker);
+        self.mark_dead(worker);
         let Worker { host, process, .. } = self.workers[worker];
         self.trace.line(self.now, Name(host), "work has ended");
         let after = self.rng.below(2 * MS);
@@ -148,7 +148,7 @@ impl World<'_> {
         self.queue.push(self.now + after, Event::Elector { host, process, what });
     }
 
-    pub(super) fn bury(&mut self, worker: usize) {
+    pub(super) fn mark_dead(&mut self, worker: usize) {
         self.workers[worker].phase = Phase::Dead;
         self.alive.retain(|alive| *alive != worker);
     }
