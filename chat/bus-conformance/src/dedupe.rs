@@ -2,7 +2,7 @@
 
 use tenure_bus::{FollowFrom, Published};
 
-use crate::harness::{Fresh, Harness, Need, SUBJECT, Verdict, ensure};
+use crate::harness::{CheckResult, Fresh, Harness, Need, SUBJECT, ensure};
 use crate::harness::{message, messages, next, publish, silent, stored, with_body};
 
 pub(crate) async fn checks(harness: &mut Harness<'_>) {
@@ -12,7 +12,7 @@ pub(crate) async fn checks(harness: &mut Harness<'_>) {
 }
 
 /// The first of two in one batch is stored, the second is a duplicate of that one, the others are untouched.
-async fn within_a_batch(fresh: Fresh<'_>) -> Verdict {
+async fn within_a_batch(fresh: Fresh<'_>) -> CheckResult {
     let bus = fresh.client().await?;
     let batch = [message(1), message(2), message(1), message(3), message(2)];
     let answers = publish(&*bus, &batch).await?;
@@ -25,7 +25,7 @@ async fn within_a_batch(fresh: Fresh<'_>) -> Verdict {
 }
 
 /// A repeated batch is all duplicates, whoever repeats it; a batch that is partly new is partly stored.
-async fn across_clients(fresh: Fresh<'_>) -> Verdict {
+async fn across_clients(fresh: Fresh<'_>) -> CheckResult {
     let (one, other) = (fresh.client().await?, fresh.client().await?);
     let positions = stored(&publish(&*one, &messages(0..10)).await?)?;
     for bus in [&one, &other] {
@@ -42,7 +42,7 @@ async fn across_clients(fresh: Fresh<'_>) -> Verdict {
 }
 
 /// The first body is the one that stays, and it is seen once.
-async fn once_to_a_follower(fresh: Fresh<'_>) -> Verdict {
+async fn once_to_a_follower(fresh: Fresh<'_>) -> CheckResult {
     let bus = fresh.client().await?;
     publish(&*bus, &[with_body(1, "first"), with_body(1, "second")]).await?;
     publish(&*bus, &[with_body(1, "third"), with_body(2, "last")]).await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tenure_bus::{Batch, BusErrorKind, Published};
 use tokio::time::timeout;
 
-use crate::harness::{Fresh, Harness, Need, SUBJECT, Verdict, ensure, message, messages, publish, stored};
+use crate::harness::{CheckResult, Fresh, Harness, Need, SUBJECT, ensure, message, messages, publish, stored};
 
 /// The longest that a bus may keep a caller waiting before it says that it does not answer.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
@@ -16,7 +16,7 @@ pub(crate) async fn checks(harness: &mut Harness<'_>) {
 }
 
 /// While the bus cannot answer, the error is `Unavailable`; afterwards the same client stores the same batch.
-async fn locked_then_recovers(fresh: Fresh<'_>) -> Verdict {
+async fn locked_then_recovers(fresh: Fresh<'_>) -> CheckResult {
     let bus = fresh.client().await?;
     stored(&publish(&*bus, &[message(0)]).await?)?;
     let lock = fresh.builder.lock(fresh.name).await;
@@ -39,7 +39,7 @@ async fn locked_then_recovers(fresh: Fresh<'_>) -> Verdict {
 }
 
 /// A caller that gives up leaves its batch stored or not, and the bus answers the next one.
-async fn abandoned_call_harms_nobody(fresh: Fresh<'_>) -> Verdict {
+async fn abandoned_call_harms_nobody(fresh: Fresh<'_>) -> CheckResult {
     let bus = fresh.client().await?;
     let batch = messages(0..50);
     for _ in 0..20 {

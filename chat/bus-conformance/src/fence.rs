@@ -2,7 +2,7 @@
 
 use tenure_bus::{Bus, FollowFrom, Published, Refusal};
 
-use crate::harness::{Fresh, Harness, Need, SUBJECT, Verdict, ensure, message, messages};
+use crate::harness::{CheckResult, Fresh, Harness, Need, SUBJECT, ensure, message, messages};
 use crate::harness::{next, publish, publish_as, silent, stored, term};
 
 pub(crate) async fn checks(harness: &mut Harness<'_>) {
@@ -14,7 +14,7 @@ pub(crate) async fn checks(harness: &mut Harness<'_>) {
 }
 
 /// After a term was admitted, every message under a lower one is refused with the one seen, by every client.
-async fn lower_term_is_refused(fresh: Fresh<'_>) -> Verdict {
+async fn lower_term_is_refused(fresh: Fresh<'_>) -> CheckResult {
     let (new, old) = (fresh.client().await?, fresh.client().await?);
     stored(&publish_as(&*old, SUBJECT, Some(("lease", term(7)?)), &[message(0)]).await?)?;
     stored(&publish_as(&*new, SUBJECT, Some(("lease", term(9)?)), &[message(1)]).await?)?;
@@ -25,7 +25,7 @@ async fn lower_term_is_refused(fresh: Fresh<'_>) -> Verdict {
 }
 
 /// A publisher goes on under its own term; a newer one takes over at once; without a fence nothing is asked.
-async fn equal_and_higher(fresh: Fresh<'_>) -> Verdict {
+async fn equal_and_higher(fresh: Fresh<'_>) -> CheckResult {
     let bus = fresh.client().await?;
     let greatest = tenure_core::Term::LIMIT - 1;
     for (number, at) in [1, 1, 2, 2, 1_764_000_000_000_000, greatest, greatest].into_iter().zip(0..) {
@@ -36,7 +36,7 @@ async fn equal_and_higher(fresh: Fresh<'_>) -> Verdict {
 }
 
 /// The term of one lease says nothing about another.
-async fn fences_are_apart_by_key(fresh: Fresh<'_>) -> Verdict {
+async fn fences_are_apart_by_key(fresh: Fresh<'_>) -> CheckResult {
     let bus = fresh.client().await?;
     stored(&publish_as(&*bus, SUBJECT, Some(("one", term(9)?)), &[message(1)]).await?)?;
     stored(&publish_as(&*bus, SUBJECT, Some(("other", term(3)?)), &[message(2)]).await?)?;
@@ -45,7 +45,7 @@ async fn fences_are_apart_by_key(fresh: Fresh<'_>) -> Verdict {
 }
 
 /// Nothing of a refused batch reaches the bus, and its ids are free; terms are seen where the bus keeps them.
-async fn refused_is_never_seen(fresh: Fresh<'_>) -> Verdict {
+async fn refused_is_never_seen(fresh: Fresh<'_>) -> CheckResult {
     let bus = fresh.client().await?;
     let mut stream = bus.follow(SUBJECT, FollowFrom::Start).await.map_err(|error| error.to_string())?;
     stored(&publish_as(&*bus, SUBJECT, Some(("lease", term(9)?)), &[message(0)]).await?)?;
@@ -58,7 +58,7 @@ async fn refused_is_never_seen(fresh: Fresh<'_>) -> Verdict {
 }
 
 /// A stale publisher learns that it is stale, also about messages that are there already.
-async fn fence_comes_before_dedupe(fresh: Fresh<'_>) -> Verdict {
+async fn fence_comes_before_dedupe(fresh: Fresh<'_>) -> CheckResult {
     let bus = fresh.client().await?;
     let first = messages(100..105);
     stored(&publish_as(&*bus, SUBJECT, Some(("lease", term(9)?)), &first).await?)?;
@@ -69,7 +69,7 @@ async fn fence_comes_before_dedupe(fresh: Fresh<'_>) -> Verdict {
 }
 
 /// Five messages under `lower` are all refused because of `seen`.
-async fn refused(bus: &dyn Bus, lower: u64, seen: u64) -> Verdict {
+async fn refused(bus: &dyn Bus, lower: u64, seen: u64) -> CheckResult {
     let answers = publish_as(bus, SUBJECT, Some(("lease", term(lower)?)), &messages(100..105)).await?;
     let expected = Refusal::Fenced { seen: term(seen)? };
     ensure!(answers.iter().all(|answer| answer == &Err(expected.clone())), "{answers:?} instead of {expected:?}");

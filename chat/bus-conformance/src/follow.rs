@@ -2,7 +2,7 @@
 
 use tenure_bus::{Bus, FollowFrom, FollowStream};
 
-use crate::harness::{Fresh, Harness, Need, SUBJECT, Verdict, ensure};
+use crate::harness::{CheckResult, Fresh, Harness, Need, SUBJECT, ensure};
 use crate::harness::{message, messages, next, publish, publish_as, silent, stored, term};
 
 pub(crate) async fn checks(harness: &mut Harness<'_>) {
@@ -16,7 +16,7 @@ pub(crate) async fn checks(harness: &mut Harness<'_>) {
 }
 
 /// The start is the oldest message, the end is what comes next, and a position is itself not seen again.
-async fn from_start_end_and_after(fresh: Fresh<'_>) -> Verdict {
+async fn from_start_end_and_after(fresh: Fresh<'_>) -> CheckResult {
     let bus = fresh.client().await?;
     let positions = stored(&publish(&*bus, &messages(0..10)).await?)?;
     let mut start = follow(&*bus, FollowFrom::Start).await?;
@@ -39,7 +39,7 @@ async fn from_start_end_and_after(fresh: Fresh<'_>) -> Verdict {
 }
 
 /// A follower sees every message once, in the order of positions, while another client publishes.
-async fn sees_what_is_published_meanwhile(fresh: Fresh<'_>) -> Verdict {
+async fn sees_what_is_published_meanwhile(fresh: Fresh<'_>) -> CheckResult {
     let (reader, writer) = (fresh.client().await?, fresh.client().await?);
     let mut stream = follow(&*reader, FollowFrom::Start).await?;
     let write = async {
@@ -56,7 +56,7 @@ async fn sees_what_is_published_meanwhile(fresh: Fresh<'_>) -> Verdict {
 }
 
 /// Who follows ids alone sees the same positions, ids and terms as who follows messages, from wherever, and what is new.
-async fn following_ids_sees_the_same(fresh: Fresh<'_>) -> Verdict {
+async fn following_ids_sees_the_same(fresh: Fresh<'_>) -> CheckResult {
     let bus = fresh.client().await?;
     let fence = Some(("conformance/leader", term(7)?));
     let positions = stored(&publish_as(&*bus, SUBJECT, fence, &messages(0..10)).await?)?;
@@ -77,7 +77,7 @@ async fn following_ids_sees_the_same(fresh: Fresh<'_>) -> Verdict {
 }
 
 /// What is published under another subject is not seen, and does not stop what is.
-async fn sees_its_own_subject_only(fresh: Fresh<'_>) -> Verdict {
+async fn sees_its_own_subject_only(fresh: Fresh<'_>) -> CheckResult {
     let bus = fresh.client().await?;
     let mut stream = follow(&*bus, FollowFrom::Start).await?;
     for number in 0..20 {
@@ -91,7 +91,7 @@ async fn sees_its_own_subject_only(fresh: Fresh<'_>) -> Verdict {
 }
 
 /// A follower that does not read holds nobody up, and finds everything later.
-async fn slow_follower_misses_nothing(fresh: Fresh<'_>) -> Verdict {
+async fn slow_follower_misses_nothing(fresh: Fresh<'_>) -> CheckResult {
     let bus = fresh.client().await?;
     let mut stream = follow(&*bus, FollowFrom::Start).await?;
     let abandoned = follow(&*bus, FollowFrom::Start).await?;
@@ -106,7 +106,7 @@ async fn slow_follower_misses_nothing(fresh: Fresh<'_>) -> Verdict {
 }
 
 /// A client that comes after all others have gone finds every message, and goes on behind the last.
-async fn reopening_keeps_everything(fresh: Fresh<'_>) -> Verdict {
+async fn reopening_keeps_everything(fresh: Fresh<'_>) -> CheckResult {
     let first = fresh.client().await?;
     let positions = stored(&publish(&*first, &messages(0..100)).await?)?;
     drop(first);

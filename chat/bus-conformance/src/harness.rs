@@ -21,7 +21,7 @@ const CHECK_LIMIT: Duration = Duration::from_secs(120);
 /// How long nothing has to come before it counts as nothing.
 pub(crate) const SILENCE: Duration = Duration::from_millis(200);
 
-pub(crate) type Verdict = Result<(), String>;
+pub(crate) type CheckResult = Result<(), String>;
 
 /// Fails a check, in words, where a condition does not hold.
 macro_rules! ensure {
@@ -48,7 +48,7 @@ impl<'a> Harness<'a> {
     /// Runs one check on a bus of its own, unless the bus says that it cannot do that.
     pub(crate) async fn check<F>(&mut self, name: &'static str, needs: &[Need], run: F)
     where
-        F: AsyncFnOnce(Fresh<'a>) -> Verdict,
+        F: AsyncFnOnce(Fresh<'a>) -> CheckResult,
     {
         let outcome = match self.missing(needs).await {
             Err(text) => Outcome::Failed(text),
@@ -186,7 +186,7 @@ pub(crate) async fn next(stream: &mut FollowStream, count: usize) -> Result<Vec<
 }
 
 /// Nothing more comes for a moment.
-pub(crate) async fn silent(stream: &mut FollowStream) -> Verdict {
+pub(crate) async fn silent(stream: &mut FollowStream) -> CheckResult {
     match timeout(SILENCE, stream.next()).await {
         Err(_) => Ok(()),
         Ok(item) => Err(format!("expected nothing more, got {item:?}")),

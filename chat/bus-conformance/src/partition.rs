@@ -10,7 +10,7 @@ use tenure_bus::{Batch, Bus, FollowFrom, Message, Published};
 use tenure_envelope::EnvelopeId;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
-use crate::harness::{Fresh, Harness, Need, SUBJECT, Verdict, ensure, messages, publish, stored};
+use crate::harness::{CheckResult, Fresh, Harness, Need, SUBJECT, ensure, messages, publish, stored};
 
 /// How many clients publish. A builder that knows several servers connects them to different ones.
 const CLIENTS: u64 = 3;
@@ -32,7 +32,7 @@ pub(crate) async fn checks(harness: &mut Harness<'_>) {
 
 /// Each id that was answered is on the bus once, at the position that the answer named, and whoever followed saw it:
 /// whatever server a client is connected to, and however often it repeats itself.
-async fn cut_off_leader_loses_nothing(fresh: Fresh<'_>) -> Verdict {
+async fn cut_off_leader_loses_nothing(fresh: Fresh<'_>) -> CheckResult {
     let mut clients = Vec::new();
     for _ in 0..CLIENTS {
         clients.push(fresh.client().await?);

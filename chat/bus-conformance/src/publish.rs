@@ -2,7 +2,7 @@
 
 use tenure_bus::{Batch, BusErrorKind};
 
-use crate::harness::{Fresh, Harness, Need, Verdict, ensure, messages, next, publish, stored, with_body};
+use crate::harness::{CheckResult, Fresh, Harness, Need, ensure, messages, next, publish, stored, with_body};
 use crate::harness::{SUBJECT, message};
 
 pub(crate) async fn checks(harness: &mut Harness<'_>) {
@@ -14,7 +14,7 @@ pub(crate) async fn checks(harness: &mut Harness<'_>) {
 }
 
 /// Positions of new messages grow within a batch and from batch to batch.
-async fn answers_come_in_order(fresh: Fresh<'_>) -> Verdict {
+async fn answers_come_in_order(fresh: Fresh<'_>) -> CheckResult {
     let bus = fresh.client().await?;
     let mut positions = stored(&publish(&*bus, &messages(0..50)).await?)?;
     positions.extend(stored(&publish(&*bus, &messages(50..60)).await?)?);
@@ -23,7 +23,7 @@ async fn answers_come_in_order(fresh: Fresh<'_>) -> Verdict {
 }
 
 /// An empty batch has no answers and does nothing; a batch of one and one of the most that is allowed are stored.
-async fn batches_of_none_one_and_the_limit(fresh: Fresh<'_>) -> Verdict {
+async fn batches_of_none_one_and_the_limit(fresh: Fresh<'_>) -> CheckResult {
     let bus = fresh.client().await?;
     let limit = bus.info().batch_limit as u64;
     ensure!(limit > 0, "a batch limit of nothing");
@@ -34,7 +34,7 @@ async fn batches_of_none_one_and_the_limit(fresh: Fresh<'_>) -> Verdict {
 }
 
 /// One more than the limit is a clear error, and nothing of it was done.
-async fn batch_over_the_limit_is_invalid(fresh: Fresh<'_>) -> Verdict {
+async fn batch_over_the_limit_is_invalid(fresh: Fresh<'_>) -> CheckResult {
     let bus = fresh.client().await?;
     let limit = bus.info().batch_limit as u64;
     let many = messages(0..=limit);
@@ -46,7 +46,7 @@ async fn batch_over_the_limit_is_invalid(fresh: Fresh<'_>) -> Verdict {
 }
 
 /// Bodies of 64 KiB and more are taken.
-async fn big_bodies_are_taken(fresh: Fresh<'_>) -> Verdict {
+async fn big_bodies_are_taken(fresh: Fresh<'_>) -> CheckResult {
     let bus = fresh.client().await?;
     let batch: Vec<_> = big_bodies().into_iter().zip(0..).map(|(body, number)| with_body(number, body)).collect();
     stored(&publish(&*bus, &batch).await?)?;
@@ -54,7 +54,7 @@ async fn big_bodies_are_taken(fresh: Fresh<'_>) -> Verdict {
 }
 
 /// What is followed is what was published: every byte, id and term, however odd.
-async fn bodies_come_back_byte_for_byte(fresh: Fresh<'_>) -> Verdict {
+async fn bodies_come_back_byte_for_byte(fresh: Fresh<'_>) -> CheckResult {
     let bus = fresh.client().await?;
     let mut bodies = big_bodies();
     bodies.push(String::new());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use tenure_bus::{Bus, FollowFrom, Published};
 
-use crate::harness::{Fresh, Harness, Need, SUBJECT, Verdict, ensure};
+use crate::harness::{CheckResult, Fresh, Harness, Need, SUBJECT, ensure};
 use crate::harness::{messages, next, publish, publish_as, silent, term};
 
 /// How many publish at once.
@@ -20,7 +20,7 @@ pub(crate) async fn checks(harness: &mut Harness<'_>) {
 }
 
 /// Clients with the same messages, cut into batches differently: every id is stored by exactly one of them.
-async fn store_each_id_once(fresh: Fresh<'_>) -> Verdict {
+async fn store_each_id_once(fresh: Fresh<'_>) -> CheckResult {
     let mut clients = Vec::new();
     for number in 0..PUBLISHERS {
         clients.push((fresh.client().await?, 7 + number as usize * 6));
@@ -50,7 +50,7 @@ async fn store_each_id_once(fresh: Fresh<'_>) -> Verdict {
 }
 
 /// Two tenures that publish at the same time: along the bus the terms only grow.
-async fn terms_never_go_back(fresh: Fresh<'_>) -> Verdict {
+async fn terms_never_go_back(fresh: Fresh<'_>) -> CheckResult {
     let (old, new, reader) = (fresh.client().await?, fresh.client().await?, fresh.client().await?);
     let mut stream = reader.follow(SUBJECT, FollowFrom::Start).await.map_err(|error| error.to_string())?;
     let tenure = async |bus: Arc<dyn Bus>, number: u64, from: u64| {

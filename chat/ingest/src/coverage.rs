@@ -13,9 +13,9 @@ use tenure_envelope::{EnvelopeId, Kind};
 
 use crate::ids::IdMap;
 use crate::lines::Fates;
-use crate::note::CoverNote;
+use crate::note::CoverageNote;
+use crate::recent_ids::RecentIds;
 use crate::ring::{Entry, Inserted, Ring, RingLimits};
-use crate::seen::Seen;
 
 /// How coverage is configured.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +32,7 @@ pub struct CoverageConfig {
     pub batch_bytes: usize,
 }
 
-/// This instance's part.
+/// The role of this instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Somebody else leads, or nobody. `observed` is the highest term that was seen to lead.
@@ -78,16 +78,16 @@ pub struct Counts {
     pub repaired: u64,
 }
 
-/// The state machine; see the module's own words.
+/// The state machine that decides what this instance publishes.
 #[derive(Debug)]
 pub struct Coverage {
     config: CoverageConfig,
     ring: Ring,
-    seen: Seen,
+    recent_ids: RecentIds,
     role: Role,
     counts: Counts,
-    /// Lines that were seen on the bus while they were on their way there: the answer says who has published them. With
-    /// each, whether an earlier attempt at it was not answered.
+    /// Lines that appeared on the bus while this instance's own publication of them was unanswered: the answer will tell who
+    /// published them. The value tells whether an earlier attempt went unanswered too.
     unanswered: IdMap<bool>,
     fates: Fates,
 }
@@ -101,7 +101,7 @@ impl Coverage {
         Coverage {
             config,
             ring: Ring::new(config.ring),
-            seen: Seen::new(SEEN),
+            recent_ids: RecentIds::new(SEEN),
             role: Role::Standby { observed: None },
             counts: Counts::default(),
             unanswered: IdMap::default(),
@@ -109,7 +109,7 @@ impl Coverage {
         }
     }
 
-    /// This instance's part.
+    /// The role of this instance.
     pub fn role(&self) -> Role {
         self.role
     }
@@ -134,11 +134,11 @@ impl Coverage {
         &self.ring
     }
 
-    /// Takes this instance's part. Who becomes leader publishes its ring first; who stops leading takes back what is in
+    /// Changes the role. Who becomes leader publishes its ring first; who stops leading takes back what is in
     /// flight and drops what only a leader may publish: lines without identity, and gaps, which the next leader finds
     /// again; answers the former. `covered` is what the leader before is known to have published: on a bus that does not
     /// drop second messages, each channel's ring up to there must not be published again.
-    pub fn take_role(&mut self, role: Role, covered: Option<&CoverNote>) -> Vec<Entry> {
+    pub fn take_role(&mut self, role: Role, covered: Option<&CoverageNote>) -> Vec<Entry> {
         let mut dropped = Vec::new();
         match role {
             Role::Leader { .. } if !self.config.repairs => {
@@ -152,10 +152,10 @@ impl Coverage {
             Role::Leader { .. } => {}
             Role::Standby { .. } => {
                 self.ring.give_back_all();
-                // Nobody waits for these answers any more.
+                // The publications are abandoned, so their answers never come.
                 self.fates.known += self.unanswered.drain().count() as u64;
-                dropped = self.ring.drop_where(|entry| entry.standing.is_the_leaders());
-                dropped.retain(|entry| entry.standing.is_line());
+                dropped = self.ring.drop_where(|entry| entry.kind.is_leader_only());
+                dropped.retain(|entry| entry.kind.is_line());
                 self.counts.live_dropped += dropped.len() as u64;
                 for entry in &dropped {
                     match is_room(entry) {
@@ -186,13 +186,13 @@ impl Coverage {
 
     /// A line was read. Answers what the limits force out for it.
     pub fn read(&mut self, now: Time, entry: Entry) -> Vec<Entry> {
-        let line = u64::from(entry.standing.is_line());
-        if entry.standing.is_the_leaders() && !matches!(self.role, Role::Leader { .. }) {
+        let line = u64::from(entry.kind.is_line());
+        if entry.kind.is_leader_only() && !matches!(self.role, Role::Leader { .. }) {
             self.counts.live_dropped += line;
             self.fates.known += line;
             return Vec::new();
         }
-        if self.seen.contains(&entry.message.id) {
+        if self.recent_ids.contains(&entry.message.id) {
             self.counts.known += 1;
             self.fates.known += line;
             return Vec::new();
@@ -225,11 +225,11 @@ impl Coverage {
 
     /// The id was seen on the bus. Answers what was held.
     pub fn appeared(&mut self, id: EnvelopeId) -> Option<Entry> {
-        self.seen.insert(id);
+        self.recent_ids.insert(id);
         let (in_flight, doubtful) = (self.ring.is_in_flight(&id), self.ring.is_doubtful(&id));
         let entry = self.ring.remove(id)?;
         self.counts.appeared += 1;
-        match entry.standing.is_line() {
+        match entry.kind.is_line() {
             true if in_flight => drop(self.unanswered.insert(id, doubtful)),
             line => self.fates.known += u64::from(line),
         }
@@ -238,12 +238,12 @@ impl Coverage {
 
     /// The bus has answered that the message is there: put there now, or there already. Answers what was held.
     pub fn acknowledged(&mut self, id: EnvelopeId, stored: bool) -> Option<Entry> {
-        self.seen.insert(id);
+        self.recent_ids.insert(id);
         let entry = self.ring.remove(id);
         let line = match &entry {
             Some(entry) => {
                 self.counts.appeared += 1;
-                entry.standing.is_line()
+                entry.kind.is_line()
             }
             None => self.unanswered.remove(&id).is_some(),
         };
@@ -281,12 +281,12 @@ impl Coverage {
 
     /// The message will never be published here: the finalizer has it, or else a gap must say so. Answers what was held.
     pub fn give_up(&mut self, id: EnvelopeId, finalized: bool) -> Option<Entry> {
-        self.seen.insert(id);
+        self.recent_ids.insert(id);
         let Some(entry) = self.ring.remove(id) else {
             self.fates.known += u64::from(self.unanswered.remove(&id).is_some());
             return None;
         };
-        let line = u64::from(entry.standing.is_line());
+        let line = u64::from(entry.kind.is_line());
         match finalized {
             true => self.fates.refused += line,
             false => self.fates.gap += line,
@@ -340,10 +340,10 @@ impl Coverage {
 }
 
 fn lines(entries: &[Entry]) -> u64 {
-    entries.iter().filter(|entry| entry.standing.is_line()).count() as u64
+    entries.iter().filter(|entry| entry.kind.is_line()).count() as u64
 }
 
-/// Whether it says how a room is set: a state, which the next leader knows as well, and not a message.
+/// Whether it is a ROOMSTATE: a state that the next leader knows too, not a message that would be lost.
 fn is_room(entry: &Entry) -> bool {
     entry.message.kind == Kind::Room.as_str()
 }
@@ -352,7 +352,7 @@ fn is_room(entry: &Entry) -> bool {
 mod tests {
     use super::*;
     use crate::note::Span;
-    use crate::ring::Standing;
+    use crate::ring::EntryKind;
     use bytes::Bytes;
     use std::collections::BTreeSet;
 
@@ -373,7 +373,7 @@ mod tests {
             channel: "c".into(),
             body: Bytes::from_static(b"{}"),
         };
-        Entry { message, read_at: Time::from_millis(at_ms), read_at_ms: at_ms, standing: Standing::Line }
+        Entry { message, read_at: Time::from_millis(at_ms), read_at_ms: at_ms, kind: EntryKind::Line }
     }
 
     fn at(ms: u64) -> Time {
@@ -518,7 +518,7 @@ mod tests {
     #[test]
     fn lines_without_identity_are_the_leaders_alone() {
         let mut instance = coverage(true);
-        let live = |n, at_ms| Entry { standing: Standing::LiveLine, ..entry(n, at_ms) };
+        let live = |n, at_ms| Entry { kind: EntryKind::LiveLine, ..entry(n, at_ms) };
         instance.read(at(1), live(1, 1));
         instance.take_role(Role::Leader { term: None }, None);
         assert_eq!(instance.hand_out(at(1)), None);
@@ -542,7 +542,7 @@ mod tests {
             assert_eq!(leader.held_lines(), usize::from(n));
         }
         leader.read(at(1), entry(1, 1));
-        leader.read(at(1), Entry { standing: Standing::Gap, ..entry(9, 1) });
+        leader.read(at(1), Entry { kind: EntryKind::Gap, ..entry(9, 1) });
         leader.hand_out(at(1)).unwrap();
         leader.appeared(id(1));
         leader.acknowledged(id(1), true);
@@ -603,8 +603,11 @@ mod tests {
         other.message.channel = "d".into();
         standby.read(at(4_500), other);
         let span = |until| Span { since: Some(0), until: Some(until), held_back: false };
-        let note =
-            CoverNote { all: span(2_000), except: [("d".to_owned(), span(1_000))].into(), ..CoverNote::default() };
+        let note = CoverageNote {
+            all: span(2_000),
+            except: [("d".to_owned(), span(1_000))].into(),
+            ..CoverageNote::default()
+        };
         standby.take_role(Role::Leader { term: Some(term(8)) }, Some(&note));
         assert_eq!(ids(standby.hand_out(at(60_000))), [3, 4, 5]);
     }

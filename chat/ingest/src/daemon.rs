@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{DedupeTooShort, IngestConfig, Standby};
 use crate::fleet::Fleet;
-use crate::note::CoverNote;
+use crate::note::CoverageNote;
 use crate::pipeline::{self, Command, Handle, PipelineConfig, StoodBy};
 use crate::shutdown::Shutdown;
 use crate::snapshot::Snapshot;
@@ -378,7 +378,7 @@ struct Reading {
 
 /// A coverage note as the text of a lease's note; empty where nothing is covered yet, or where it would be too long, which
 /// no bounded note is.
-fn encode(note: &CoverNote) -> Note {
+fn encode(note: &CoverageNote) -> Note {
     if !note.covers_anything() {
         return Note::default();
     }

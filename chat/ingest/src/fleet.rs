@@ -1,5 +1,5 @@
-//! The fleet: each reader announces what it covers in the note of a lease of its own, so that a leader can tell what
-//! somebody read from what nobody did.
+//! The fleet: every warm reader announces what it covers in the note of a lease of its own. A leader reads these notes to
+//! tell an interval that a peer has read from one that nobody has.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,28 +7,28 @@ use std::time::Duration;
 use tenure_core::{KeyPrefix, LeaseKey, NameError};
 use tenure_store::{LeaseStore, StoreError, StoreErrorKind};
 
-use crate::note::CoverNote;
+use crate::note::CoverageNote;
 use tenure_base_time::unix_millis;
 
-impl Answer {
-    /// That of a fleet of one.
-    pub fn of_nobody() -> Answer {
-        Answer { asked_ms: unix_millis(), answered_ms: unix_millis(), readers: Vec::new() }
+impl FleetNotes {
+    /// The notes of a fleet of one: none.
+    pub fn of_no_peer() -> FleetNotes {
+        FleetNotes { asked_ms: unix_millis(), answered_ms: unix_millis(), readers: Vec::new() }
     }
 }
 
 /// How long the store may take to list the readers.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
-/// What the other living readers say of themselves.
+/// The notes of all peers that hold their lease.
 #[derive(Clone, Debug, Default)]
-pub struct Answer {
-    /// When they were asked, by the own wall clock in Unix milliseconds.
+pub struct FleetNotes {
+    /// When the store was asked, by the own wall clock in Unix milliseconds.
     pub asked_ms: u64,
-    /// When the answer was there.
+    /// When the store had answered.
     pub answered_ms: u64,
     /// The note of each.
-    pub readers: Vec<(LeaseKey, CoverNote)>,
+    pub readers: Vec<(LeaseKey, CoverageNote)>,
 }
 
 /// The readers beside this one.
@@ -52,17 +52,18 @@ impl Fleet {
         &self.own
     }
 
-    /// What the other living readers say they cover; `None` where the store did not answer (after a pause, so that
-    /// asking again at once is no storm).
-    pub(crate) async fn others(self) -> Option<Answer> {
+    /// The notes of the peers. `None` where the store did not answer; that comes after a pause, so that a caller that asks
+    /// again at once does not flood the store.
+    pub(crate) async fn others(self) -> Option<FleetNotes> {
         let asked_ms = unix_millis();
         let listed = tokio::time::timeout(ANSWER_WITHIN, self.store.list(&self.prefix)).await;
         let timeout = || StoreError::new(StoreErrorKind::Unavailable, "the store did not answer");
         match listed.unwrap_or_else(|_| Err(timeout())) {
             Ok(records) => {
                 let others = records.into_iter().filter(|record| record.key != self.own);
-                let readers = others.filter_map(|record| Some((record.key, CoverNote::parse(record.note.as_str())?)));
-                Some(Answer { asked_ms, answered_ms: unix_millis(), readers: readers.collect() })
+                let readers =
+                    others.filter_map(|record| Some((record.key, CoverageNote::parse(record.note.as_str())?)));
+                Some(FleetNotes { asked_ms, answered_ms: unix_millis(), readers: readers.collect() })
             }
             Err(error) => {
                 tracing::debug!(component = "coverage", %error, "the fleet could not be listed");

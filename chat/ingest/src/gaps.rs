@@ -1,4 +1,4 @@
-//! Intervals that may have been read by nobody: kept until it is decided whether another reader covered them.
+//! Intervals that this instance did not read, and what becomes of them: nothing where a peer has read them, else a gap.
 
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::time::Duration;
@@ -6,15 +6,15 @@ use std::time::Duration;
 use tenure_core::{LeaseKey, Time};
 use tenure_envelope::EnvelopeId;
 
-use crate::cover::Interruption;
-use crate::fleet::Answer;
+use crate::bus_timeline::BusTimeline;
+use crate::fleet::FleetNotes;
 use crate::ids::IdMap;
 use crate::interval::{Interval, apart_ms};
 use crate::lines::Fates;
-use crate::note::{CoverNote, Covered};
+use crate::note::{CoverageNote, CoveredUntil};
+use crate::peer_coverage::{PeerCoverage, PeerHistory};
+use crate::read_spans::Interruption;
 use crate::ring;
-use crate::sightings::Sightings;
-use crate::witness::{Testimony, Witness};
 
 /// Why a channel's interval is not covered, as the gap envelope says it.
 pub const NOT_COVERED: &str = "not_covered";
@@ -27,7 +27,7 @@ pub const LINE_TOO_LONG: &str = "line_too_long";
 
 /// A gap that is certain: to be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct FoundGap {
     /// The channel, without `#`.
     pub channel: String,
     /// The interval's start, in Unix milliseconds.
@@ -39,22 +39,29 @@ pub struct Found {
     /// Its ends were named by clocks that are apart: it is longer than what is missing, which may be nothing.
     pub uncertain: bool,
     /// Until when all is known to have been read: where it begins, unless that is uncertain.
-    pub covered: Covered,
+    pub covered: CoveredUntil,
 }
 
-impl Found {
+impl FoundGap {
     /// A gap of one moment: of a line that was read at it.
-    pub fn at(channel: String, at_ms: u64, reason: &str) -> Found {
+    pub fn at(channel: String, at_ms: u64, reason: &str) -> FoundGap {
         let reason = reason.to_owned();
-        Found { channel, from_ms: at_ms, until_ms: at_ms, reason, uncertain: false, covered: Covered::until(at_ms) }
+        FoundGap {
+            channel,
+            from_ms: at_ms,
+            until_ms: at_ms,
+            reason,
+            uncertain: false,
+            covered: CoveredUntil::until(at_ms),
+        }
     }
 
     /// The same where the clock that showed it is known to be so much ahead of the server's.
-    pub fn by_a_clock_ahead(self, ahead: i64) -> Found {
-        let Found { from_ms, until_ms, uncertain, covered, .. } = self;
+    pub fn with_clock_ahead(self, ahead: i64) -> FoundGap {
+        let FoundGap { from_ms, until_ms, uncertain, covered, .. } = self;
         let Interval { from_ms, until_ms, uncertain } =
             Interval { from_ms, until_ms, uncertain }.by_the_servers_clock(ahead, ahead);
-        Found { from_ms, until_ms, uncertain, covered: Covered { ahead, ..covered }, ..self }
+        FoundGap { from_ms, until_ms, uncertain, covered: CoveredUntil { ahead, ..covered }, ..self }
     }
 }
 
@@ -66,8 +73,8 @@ pub struct Gaps {
     forced_out: IdMap<ForcedOut>,
     overflowed: BTreeMap<String, (u64, u64)>,
     overflow_due: Option<Time>,
-    announced: IdMap<Found>,
-    witnesses: BTreeMap<LeaseKey, Witness>,
+    announced: IdMap<FoundGap>,
+    histories: BTreeMap<LeaseKey, PeerHistory>,
     decide_after: Duration,
     give_up_after: Duration,
     fates: Fates,
@@ -82,12 +89,12 @@ struct ForcedOut {
 
 #[derive(Debug)]
 struct Undecided {
-    /// What it will say.
+    /// The interval of the gap envelope, should there be one.
     interval: Interval,
     /// Until when all is known to have been read, by whoever's clock.
-    covered: Covered,
-    /// Who vouches must have read from here to there, by the own clock; or from the line on that was on the bus when all
-    /// was still read.
+    covered: CoveredUntil,
+    /// From when until when a peer must have read the channel, by the own clock, for this to be no gap. Instead of the former, a
+    /// peer may have begun before the line at `covered.pos`.
     must_read: (u64, u64),
     reason: String,
     ask_at: Time,
@@ -96,29 +103,29 @@ struct Undecided {
 }
 
 impl Undecided {
-    fn new(interval: Interval, covered: Covered, must_read: (u64, u64), reason: String) -> Undecided {
+    fn new(interval: Interval, covered: CoveredUntil, must_read: (u64, u64), reason: String) -> Undecided {
         let (ask_at, decide_at, give_up_at) = (Time::ZERO, Time::ZERO, Time::ZERO);
         Undecided { interval, covered, must_read, reason, ask_at, decide_at, give_up_at }
     }
 
-    /// Another one of the same channel is part of it.
+    /// Takes another interval of the same channel in.
     fn widen(&mut self, now: Time, other: &Undecided) {
         self.interval = self.interval.and(other.interval);
-        // By positions only where either can be told by them.
+        // `and` keeps a position only where both intervals have one.
         self.covered = self.covered.and(other.covered);
         self.must_read = (self.must_read.0.min(other.must_read.0), self.must_read.1.max(other.must_read.1));
         self.ask_at = now;
     }
 }
 
-/// How often the other readers are asked while something is undecided.
+/// How often the notes of the peers are asked for while an interval is undecided.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// How many entries that were forced out are remembered by id; more are remembered by interval alone.
 const MOST_FORCED_OUT: usize = 50_000;
 
 impl Gaps {
-    /// Counts an interval as uncovered where nobody is there to vouch for it `decide_after` it became known, or where
-    /// those who could have not done so `give_up_after` that.
+    /// An interval becomes a gap `decide_after` it became known where no peer could have read it; where one could, but its notes
+    /// do not show it, `give_up_after` later.
     pub fn new(decide_after: Duration, give_up_after: Duration) -> Self {
         Gaps {
             undecided: BTreeMap::new(),
@@ -126,7 +133,7 @@ impl Gaps {
             overflowed: BTreeMap::new(),
             overflow_due: None,
             announced: IdMap::default(),
-            witnesses: BTreeMap::new(),
+            histories: BTreeMap::new(),
             decide_after,
             give_up_after,
             fates: Fates::default(),
@@ -143,7 +150,7 @@ impl Gaps {
         self.fates
     }
 
-    /// How many lines were forced out of which it is not known yet whether somebody else publishes them.
+    /// How many lines were forced out of the ring of which it is not known yet whether a peer publishes them.
     pub fn held_lines(&self) -> usize {
         self.forced_out.values().filter(|entry| entry.is_line).count()
     }
@@ -153,7 +160,7 @@ impl Gaps {
     pub fn interrupted(&mut self, now: Time, interruption: Interruption, ahead: i64, pos: Option<u64>) {
         let Interruption { channel, from_ms, until_ms, reason } = interruption;
         let interval = Interval::between(from_ms, until_ms);
-        let covered = Covered { until_ms: from_ms.min(until_ms), ahead, pos };
+        let covered = CoveredUntil { until_ms: from_ms.min(until_ms), ahead, pos };
         let must_read = (interval.from_ms, until_ms);
         let interval = interval.by_the_servers_clock(ahead, ahead);
         self.undecided(now, channel, Undecided::new(interval, covered, must_read, reason));
@@ -161,7 +168,7 @@ impl Gaps {
 
     /// The leader before had covered the channel until a moment of its clock, and this instance reads since `since_ms` of its
     /// own, which is so much ahead of the server's; whether all was read between is not known.
-    pub fn taken_over(&mut self, now: Time, channel: String, covered: Covered, since_ms: u64, ahead: i64) {
+    pub fn taken_over(&mut self, now: Time, channel: String, covered: CoveredUntil, since_ms: u64, ahead: i64) {
         let interval = Interval::between(covered.until_ms, since_ms);
         let from_ms = interval.from_ms.min(since_ms).saturating_sub(apart_ms());
         let interval = interval.by_the_servers_clock(covered.ahead, ahead);
@@ -171,7 +178,7 @@ impl Gaps {
 
     fn undecided(&mut self, now: Time, channel: String, undecided: Undecided) {
         match self.undecided.entry(channel) {
-            // The decision is not put off: a channel that comes and goes would have none.
+            // A further interval does not put the decision off: a channel that is lost again and again would never get one.
             Entry::Occupied(mut before) => before.get_mut().widen(now, &undecided),
             Entry::Vacant(place) => {
                 let decide_at = now + self.decide_after;
@@ -181,15 +188,15 @@ impl Gaps {
         }
     }
 
-    /// The earliest start, by channel, of what is not on the bus as a gap yet: nobody may claim coverage beyond it. The own
-    /// clock is so much ahead of the server's.
-    pub fn pending(&self, ahead: i64) -> BTreeMap<String, Covered> {
-        let own = |until_ms| Covered { ahead, ..Covered::until(until_ms) };
+    /// For each channel, until when it is covered before the first interval that is undecided or whose gap is not on the bus yet:
+    /// no note may claim more. The own clock is `ahead` of the server's.
+    pub fn pending(&self, ahead: i64) -> BTreeMap<String, CoveredUntil> {
+        let own = |until_ms| CoveredUntil { ahead, ..CoveredUntil::until(until_ms) };
         let undecided = self.undecided.iter().map(|(channel, undecided)| (channel, undecided.covered));
         let announced = self.announced.values().map(|found| (&found.channel, found.covered));
         let forced_out = self.forced_out.values().map(|entry| (&entry.channel, own(entry.at_ms)));
         let overflowed = self.overflowed.iter().map(|(channel, (from_ms, _))| (channel, own(*from_ms)));
-        let mut pending: BTreeMap<String, Covered> = BTreeMap::new();
+        let mut pending: BTreeMap<String, CoveredUntil> = BTreeMap::new();
         for (channel, covered) in undecided.chain(announced).chain(forced_out).chain(overflowed) {
             match pending.get_mut(channel) {
                 Some(earliest) => *earliest = earliest.and(covered),
@@ -199,7 +206,7 @@ impl Gaps {
         pending
     }
 
-    /// Forgets everything: somebody else leads, and finds in the last note what is left to answer for.
+    /// Forgets everything: another instance leads, and finds what is undecided in the last note.
     pub fn forget(&mut self) {
         self.undecided.clear();
         self.fates.gap += self.held_lines() as u64;
@@ -207,99 +214,100 @@ impl Gaps {
         self.overflowed.clear();
         self.overflow_due = None;
         self.announced.clear();
-        self.witnesses.clear();
+        self.histories.clear();
     }
 
-    /// The own clock was set: nothing that it showed before can be held against what it shows now, so that nobody can vouch
-    /// for what is undecided.
+    /// The own clock was set: its earlier moments cannot be compared with later ones, so that no note can show that a peer has
+    /// read what is undecided.
     pub fn clock_stepped(&mut self) {
-        self.witnesses.clear();
+        self.histories.clear();
         self.undecided.values_mut().for_each(|undecided| undecided.must_read = (0, u64::MAX));
     }
 
     /// The gap is on its way to the bus under this id.
-    pub fn announced(&mut self, id: EnvelopeId, found: Found) {
+    pub fn announced(&mut self, id: EnvelopeId, found: FoundGap) {
         self.announced.insert(id, found);
     }
 
-    /// When the other readers are to be asked next.
+    /// When the notes of the peers are to be asked for next.
     pub fn due(&self) -> Option<Time> {
         self.undecided.values().map(|undecided| undecided.ask_at).min()
     }
 
-    /// Decides what can be decided, given what the other living readers say they cover: whoever vouches has read the
-    /// interval and seen all of it on the bus, so that it is none at once; that nobody will is known only later.
+    /// Decides what can be decided from the notes of the peers. An interval that a peer has read, and all of which that peer has
+    /// seen on the bus, is no gap; that is known at once. That no peer has read it is known only after the waits of [`Gaps::new`].
     ///
-    /// Their clocks may show anything. What counts is what happened before what: a reader had been reading for as long as
-    /// its note says before the note was there, and before a line was on the bus that it had read since; and the note was
+    /// Peers' clocks are not trusted. What counts is the order of events: a peer had been reading for the span that its note
+    /// tells before the note was made, and before a line that it read since was on the bus; and the note was
     /// made after what `sightings` knows of the bus's position in it, and after one that others have followed.
     ///
-    /// `begun_by` is where on the bus the first line of a channel is that this instance has read itself: it may have learned
-    /// only since it began to lead that it had read across the interval, for it sees the bus late.
+    /// `begun_by` gives the position of the first line of a channel that this instance has read itself. It sees the bus late, so
+    /// it may learn only after it began to lead that it had itself read across the interval.
     pub fn decide(
         &mut self,
         now: Time,
-        answer: &Answer,
-        sightings: &Sightings,
+        answer: &FleetNotes,
+        bus_timeline: &BusTimeline,
         begun_by: impl Fn(&str) -> Option<u64>,
-    ) -> Vec<Found> {
-        let testimonies: Vec<Testimony<'_>> =
-            answer.readers.iter().map(|(key, note)| self.hear(key, note, answer, sightings)).collect();
-        self.witnesses.retain(|key, _| answer.readers.iter().any(|(reader, _)| reader == key));
+    ) -> Vec<FoundGap> {
+        let peers: Vec<PeerCoverage<'_>> =
+            answer.readers.iter().map(|(key, note)| self.peer_coverage(key, note, answer, bus_timeline)).collect();
+        self.histories.retain(|key, _| answer.readers.iter().any(|(reader, _)| reader == key));
         let mut found = Vec::new();
         self.undecided.retain(|channel, undecided| {
             let ((from_ms, until_ms), from_pos) = (undecided.must_read, undecided.covered.pos);
             if begun_by(channel).is_some_and(|first| from_pos.is_some_and(|pos| first <= pos)) {
                 return false;
             }
-            let began = |reader: &&Testimony<'_>| reader.began_by(channel, from_ms, from_pos);
-            let mut readers = testimonies.iter().filter(began).peekable();
+            let began = |reader: &&PeerCoverage<'_>| reader.began_by(channel, from_ms, from_pos);
+            let mut readers = peers.iter().filter(began).peekable();
             let hopeful = readers.peek().is_some();
             if readers.any(|reader| reader.covers_to(channel, until_ms)) {
                 return false;
             }
-            // A note may be older than the interval's end, or its reader's ring not empty yet; the next one will tell.
+            // A note may be older than the interval's end, or its writer not have seen all on the bus yet: the next note will
+            // show it.
             if now < undecided.decide_at || hopeful && now < undecided.give_up_at {
                 undecided.ask_at = now + ASK_AGAIN;
                 return true;
             }
             let Interval { from_ms, until_ms, uncertain } = undecided.interval;
             let (channel, reason, covered) = (channel.clone(), undecided.reason.clone(), undecided.covered);
-            found.push(Found { channel, from_ms, until_ms, reason, uncertain, covered });
+            found.push(FoundGap { channel, from_ms, until_ms, reason, uncertain, covered });
             false
         });
         found
     }
 
-    fn hear<'a>(
+    fn peer_coverage<'a>(
         &mut self,
         reader: &LeaseKey,
-        note: &'a CoverNote,
-        answer: &Answer,
-        sightings: &Sightings,
-    ) -> Testimony<'a> {
-        let witness = self.witnesses.entry(reader.clone()).or_default();
+        note: &'a CoverageNote,
+        answer: &FleetNotes,
+        bus_timeline: &BusTimeline,
+    ) -> PeerCoverage<'a> {
+        let history = self.histories.entry(reader.clone()).or_default();
         if let Some(at) = note.at {
-            witness.sees(at, answer.asked_ms, answer.answered_ms);
+            history.observe_note(at, answer.asked_ms, answer.answered_ms);
         }
-        Testimony {
+        PeerCoverage {
             note,
-            known_ms: note.at.and_then(|at| witness.own_clock(at)),
-            began_by_ms: note.first.and_then(|pos| sightings.by(pos)),
-            made_after_ms: witness.made_after().max(note.pos.and_then(|pos| sightings.before(pos))),
+            known_ms: note.at.and_then(|at| history.own_clock(at)),
+            began_by_ms: note.first.and_then(|pos| bus_timeline.by(pos)),
+            made_after_ms: history.made_after().max(note.pos.and_then(|pos| bus_timeline.before(pos))),
         }
     }
 
-    /// Entries that the ring had to let go.
+    /// Entries that the limits forced out of the ring.
     pub fn forced_out(&mut self, entries: Vec<ring::Entry>) {
         for entry in entries {
             let channel = entry.message.channel.to_string();
-            let is_line = entry.standing.is_line();
+            let is_line = entry.kind.is_line();
             if let Some(found) = self.announced.remove(&entry.message.id) {
                 widen(&mut self.overflowed, channel, found.from_ms, found.until_ms);
             } else if self.forced_out.len() < MOST_FORCED_OUT {
                 let forced_out = ForcedOut { channel, at_ms: entry.read_at_ms, is_line };
-                // The same line may have been read, and forced out, before.
+                // The same line may have been forced out before, after it was read over another connection.
                 if self.forced_out.insert(entry.message.id, forced_out).is_some_and(|before| before.is_line) {
                     self.fates.gap += 1;
                 }
@@ -318,20 +326,20 @@ impl Gaps {
         self.announced.remove(id);
     }
 
-    /// The bus takes messages: what was forced out becomes a gap after the time that another instance has to publish it.
+    /// The bus takes messages again: what was forced out becomes a gap unless a peer publishes it within `decide_after`.
     pub fn bus_works(&mut self, now: Time) {
         if self.overflowed() && self.overflow_due.is_none() {
             self.overflow_due = Some(now + self.decide_after);
         }
     }
 
-    /// Whether entries were forced out that nobody has been seen to publish.
+    /// Whether entries were forced out that have not appeared on the bus.
     pub fn overflowed(&self) -> bool {
         !self.forced_out.is_empty() || !self.overflowed.is_empty()
     }
 
     /// Turns what was forced out into gaps, one per channel, once that is due.
-    pub fn take_overflow(&mut self, now: Time) -> Vec<Found> {
+    pub fn take_overflow(&mut self, now: Time) -> Vec<FoundGap> {
         if self.overflow_due.is_none_or(|due| now < due) {
             return Vec::new();
         }
@@ -342,7 +350,10 @@ impl Gaps {
         }
         std::mem::take(&mut self.overflowed)
             .into_iter()
-            .map(|(channel, (from_ms, until_ms))| Found { until_ms, ..Found::at(channel, from_ms, RING_OVERFLOW) })
+            .map(|(channel, (from_ms, until_ms))| FoundGap {
+                until_ms,
+                ..FoundGap::at(channel, from_ms, RING_OVERFLOW)
+            })
             .collect()
     }
 }
@@ -356,7 +367,7 @@ fn widen(intervals: &mut BTreeMap<String, (u64, u64)>, channel: String, from_ms:
 mod tests {
     use super::*;
     use crate::note::Span;
-    use crate::ring::Standing;
+    use crate::ring::EntryKind;
 
     fn gaps() -> Gaps {
         Gaps::new(Duration::from_secs(5), Duration::from_secs(20))
@@ -374,25 +385,25 @@ mod tests {
     }
 
     impl Other {
-        fn note(&self, made_ms: u64, until: u64) -> CoverNote {
+        fn note(&self, made_ms: u64, until: u64) -> CoverageNote {
             let shown = |at: u64| at.checked_add_signed(self.ahead).unwrap();
             let all = Span { since: Some(shown(self.since)), until: Some(shown(until)), held_back: false };
-            CoverNote { all, at: Some(shown(made_ms)), pos: self.pos, ..CoverNote::default() }
+            CoverageNote { all, at: Some(shown(made_ms)), pos: self.pos, ..CoverageNote::default() }
         }
     }
 
-    fn answer(asked_ms: u64, notes: Vec<CoverNote>) -> Answer {
+    fn answer(asked_ms: u64, notes: Vec<CoverageNote>) -> FleetNotes {
         let key = |n: usize| LeaseKey::new(format!("readers/{n}")).unwrap();
         let readers = notes.into_iter().enumerate().map(|(n, note)| (key(n), note)).collect();
-        Answer { asked_ms, answered_ms: asked_ms + 10, readers }
+        FleetNotes { asked_ms, answered_ms: asked_ms + 10, readers }
     }
 
-    fn nobody() -> Answer {
+    fn nobody() -> FleetNotes {
         answer(0, Vec::new())
     }
 
-    fn none() -> Sightings {
-        Sightings::default()
+    fn none() -> BusTimeline {
+        BusTimeline::default()
     }
 
     /// The leader itself knows of no line that it has read.
@@ -437,13 +448,13 @@ mod tests {
             }
 
             gaps.interrupted(Time::ZERO, interruption(start, start + 100), 0, None);
-            gaps.witnesses.clear();
-            let mut sightings = none();
-            sightings.add(7, start + 150, || start + 160);
+            gaps.histories.clear();
+            let mut bus_timeline = none();
+            bus_timeline.add(7, start + 150, || start + 160);
             for (pos, vouches) in [(6, false), (7, true)] {
                 let other = Other { ahead, since: LONG_AGO, pos: Some(pos) };
                 let note = other.note(start + 400, start + 390);
-                assert_eq!(gaps.decide(Time::ZERO, &answer(start + 500, vec![note]), &sightings, unread), []);
+                assert_eq!(gaps.decide(Time::ZERO, &answer(start + 500, vec![note]), &bus_timeline, unread), []);
                 assert_eq!(gaps.pending(0).is_empty(), vouches, "{ahead} ms ahead, position {pos}");
             }
         }
@@ -457,8 +468,8 @@ mod tests {
             let start = LONG_AGO + 10_000;
             let newcomer = Other { ahead, since: start + 50, pos: Some(9) };
             let silent = Other { ahead, since: LONG_AGO, pos: Some(1) };
-            let mut sightings = none();
-            sightings.add(5, start + 150, || start + 160);
+            let mut bus_timeline = none();
+            bus_timeline.add(5, start + 150, || start + 160);
             let mut gaps = gaps();
             gaps.interrupted(Time::ZERO, interruption(start, start + 100), 0, None);
             for turn in 0..80 {
@@ -466,7 +477,7 @@ mod tests {
                 // The one has lost its connection too: its notes go on, but what they cover does not.
                 let notes = vec![newcomer.note(at - 100, at - 150), silent.note(at - 100, start)];
                 let due = Time::from_millis(turn * 500);
-                let found = gaps.decide(due, &answer(at, notes), &sightings, unread);
+                let found = gaps.decide(due, &answer(at, notes), &bus_timeline, unread);
                 assert_eq!(found.len(), usize::from(turn == 50), "{ahead} ms ahead, turn {turn}");
             }
         }
@@ -478,15 +489,15 @@ mod tests {
     fn who_began_just_before_it_vouches_where_the_bus_tells() {
         for (known_at, vouches) in [(9_999, true), (10_001, false)] {
             let start = LONG_AGO + 10_000;
-            let mut sightings = none();
-            sightings.add(3, LONG_AGO + 9_900, || LONG_AGO + known_at);
-            sightings.add(7, start + 150, || start + 160);
+            let mut bus_timeline = none();
+            bus_timeline.add(3, LONG_AGO + 9_900, || LONG_AGO + known_at);
+            bus_timeline.add(7, start + 150, || start + 160);
             let mut gaps = gaps();
             gaps.interrupted(Time::ZERO, interruption(start, start + 100), 0, None);
             let other = Other { ahead: -20_000, since: start - 50, pos: Some(7) };
             // What it says of time is too late to tell.
-            let note = CoverNote { first: Some(3), ..other.note(start + 400, start + 390) };
-            assert_eq!(gaps.decide(Time::ZERO, &answer(start + 500, vec![note]), &sightings, unread), []);
+            let note = CoverageNote { first: Some(3), ..other.note(start + 400, start + 390) };
+            assert_eq!(gaps.decide(Time::ZERO, &answer(start + 500, vec![note]), &bus_timeline, unread), []);
             assert_eq!(gaps.pending(0).is_empty(), vouches, "known at {known_at}");
         }
     }
@@ -498,14 +509,14 @@ mod tests {
         for ahead in [-20_000, 0, 20_000] {
             for (covered_pos, vouches) in [(Some(2), false), (Some(3), true), (None, false)] {
                 let start = LONG_AGO + 10_000;
-                let mut sightings = none();
-                sightings.add(7, start + 150, || start + 160);
+                let mut bus_timeline = none();
+                bus_timeline.add(7, start + 150, || start + 160);
                 let mut gaps = gaps();
-                let covered = Covered { until_ms: start + 4_000, ahead: 0, pos: covered_pos };
+                let covered = CoveredUntil { until_ms: start + 4_000, ahead: 0, pos: covered_pos };
                 gaps.taken_over(Time::ZERO, "c".into(), covered, start + 100, 0);
                 let other = Other { ahead, since: start - 50, pos: Some(7) };
-                let note = CoverNote { first: Some(3), ..other.note(start + 400, start + 390) };
-                assert_eq!(gaps.decide(Time::ZERO, &answer(start + 500, vec![note]), &sightings, unread), []);
+                let note = CoverageNote { first: Some(3), ..other.note(start + 400, start + 390) };
+                assert_eq!(gaps.decide(Time::ZERO, &answer(start + 500, vec![note]), &bus_timeline, unread), []);
                 assert_eq!(gaps.pending(0).is_empty(), vouches, "{ahead} ms ahead, {covered_pos:?}");
             }
         }
@@ -523,7 +534,7 @@ mod tests {
                 let (ended, begun) = (LONG_AGO, LONG_AGO + missing);
                 // By the clock of the leader before, which is so far ahead of ours.
                 let shown = ended.checked_add_signed(ahead).unwrap();
-                let covered = Covered { until_ms: shown, ahead: 0, pos: None };
+                let covered = CoveredUntil { until_ms: shown, ahead: 0, pos: None };
                 gaps.taken_over(Time::ZERO, "c".into(), covered, begun, 0);
                 let found = gaps.decide(LATER, &nobody(), &none(), unread).remove(0);
                 assert!(found.from_ms <= found.until_ms);
@@ -549,7 +560,7 @@ mod tests {
             let by = |ahead: i64, ms: u64| ms.checked_add_signed(ahead).unwrap();
             let (ended, begun) = (LONG_AGO, LONG_AGO + 60_000);
             let mut gaps = gaps();
-            let covered = Covered { until_ms: by(first, ended), ahead: first, pos: None };
+            let covered = CoveredUntil { until_ms: by(first, ended), ahead: first, pos: None };
             gaps.taken_over(Time::ZERO, "c".into(), covered, by(second, begun), second);
             let own = Interruption { channel: "d".into(), ..interruption(by(second, ended), by(second, begun)) };
             gaps.interrupted(Time::ZERO, own, second, None);
@@ -595,7 +606,7 @@ mod tests {
             },
             read_at: Time::ZERO,
             read_at_ms: at_ms,
-            standing: Standing::Line,
+            kind: EntryKind::Line,
         };
         let mut gaps = gaps();
         gaps.forced_out(vec![entry(1, 10), entry(2, 20), entry(3, 30)]);

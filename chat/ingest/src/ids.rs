@@ -1,5 +1,7 @@
-//! Maps and sets by envelope id. An id is the end of a SHA-1 already, so a quick hash with a seed of the process is enough:
-//! with the standard library's a tenth of the pipeline's time would go there.
+//! Maps and sets by envelope id.
+//!
+//! An id is part of a SHA-1 already, so a quick hash with a seed of the process is enough; the standard library's would take
+//! a tenth of the pipeline's time.
 
 use std::collections::{HashMap, HashSet};
 

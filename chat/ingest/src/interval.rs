@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// How far the wall clocks of two instances may be apart: so much longer, at either end, is a gap whose ends were named by
-/// different clocks and come out in the wrong order.
+/// How far the wall clocks of two instances may be apart. A gap whose ends are of different clocks, and in the wrong order, is
+/// made longer by up to this at either end.
 pub const CLOCKS_APART: Duration = Duration::from_secs(60);
 
 /// [`CLOCKS_APART`] in milliseconds.
@@ -35,8 +35,7 @@ impl Interval {
         }
     }
 
-    /// As long as it takes to hold it by the server's clock too, where the clocks by which its ends were named are known to
-    /// be ahead of that.
+    /// Long enough to hold it by the server's clock too, where the clocks of its ends are known to be ahead of that by so much.
     pub(crate) fn by_the_servers_clock(self, from_ahead: i64, until_ahead: i64) -> Interval {
         let mut longer = self;
         longer.from_ms = self.from_ms.min(self.from_ms.saturating_add_signed(from_ahead.saturating_neg()));

@@ -3,41 +3,41 @@
 //! Data flows one way: ownership -> joined channels -> socket lines -> envelope -> bus. [`Coverage`] decides who publishes
 //! what; [`pipeline`] runs it; [`Daemon`] adds the election and the reader.
 
-mod complaints;
+mod bus_follower;
+mod bus_timeline;
+mod channel_names;
 mod config;
-mod cover;
 mod coverage;
 mod daemon;
 mod fleet;
-mod follower;
 mod gaps;
 mod ids;
 mod interval;
 mod lines;
-mod names;
 mod note;
+mod peer_coverage;
 pub mod pipeline;
 mod publication;
+mod read_spans;
+mod recent_ids;
+mod refusal_log;
 mod ring;
-mod rooms;
-mod seen;
+mod room_states;
 mod shutdown;
-mod sightings;
 mod snapshot;
-mod wall;
-mod witness;
+mod wall_clock;
 
+pub use bus_timeline::BusTimeline;
 pub use config::{DedupeTooShort, Guarantees, IngestConfig, Standby};
-pub use cover::{Cover, Interruption};
 pub use coverage::{Counts, Coverage, CoverageConfig, Handout, Role};
 pub use daemon::{Daemon, DaemonError, View};
-pub use fleet::{Answer, Fleet};
-pub use gaps::{Found, Gaps, LINE_TOO_LONG, NOT_COVERED, REFUSED, RING_OVERFLOW};
+pub use fleet::{Fleet, FleetNotes};
+pub use gaps::{FoundGap, Gaps, LINE_TOO_LONG, NOT_COVERED, REFUSED, RING_OVERFLOW};
 pub use interval::CLOCKS_APART;
 pub use lines::{Fates, Lines};
-pub use note::{CoverNote, Covered, Line, Span};
-pub use ring::{Entry, Inserted, Ring, RingLimits, Standing};
-pub use seen::Seen;
+pub use note::{BusLine, CoverageNote, CoveredUntil, Span};
+pub use read_spans::{Interruption, ReadSpans};
+pub use recent_ids::RecentIds;
+pub use ring::{Entry, EntryKind, Inserted, Ring, RingLimits};
 pub use shutdown::Shutdown;
-pub use sightings::Sightings;
 pub use snapshot::Snapshot;

@@ -1,14 +1,14 @@
-//! The pipeline: lines in, envelopes onto the bus. One task owns everything, so that data flows one way.
+//! The pipeline: lines in, envelopes onto the bus. One task owns all state, so that data flows one way.
 //!
-//! Here is its loop; what comes in is in `intake.rs`, what goes out in `outflow.rs`, and this instance's part, with the
-//! gaps and notes that belong to it, in `role.rs`.
+//! This file has its state and its loop. `intake.rs` handles what the reader and the bus bring, `outflow.rs` what is published,
+//! `role.rs` leading and standing by, with the gaps and notes of a leader.
 
 mod command;
 mod intake;
 mod notes;
 mod outflow;
-mod role;
 mod publisher;
+mod role;
 #[cfg(test)]
 mod tests;
 
@@ -25,20 +25,20 @@ use tenure_envelope::Builder;
 use tenure_twitch::ReaderEvent;
 use tokio::sync::{mpsc, watch};
 
-use crate::complaints::Complaints;
-use crate::cover::Cover;
+use crate::bus_follower::BusFollower;
+use crate::bus_timeline::BusTimeline;
+use crate::channel_names::ChannelNames;
 use crate::coverage::{Coverage, CoverageConfig};
-use crate::fleet::{Answer, Fleet};
-use crate::follower::Following;
+use crate::fleet::{Fleet, FleetNotes};
 use crate::gaps::Gaps;
 use crate::lines::Fates;
-use crate::names::Names;
-use crate::note::{CoverNote, Covered};
+use crate::note::{CoverageNote, CoveredUntil};
 use crate::publication::{Finalization, Retries};
-use crate::rooms::Rooms;
-use crate::sightings::Sightings;
+use crate::read_spans::ReadSpans;
+use crate::refusal_log::RefusalLog;
+use crate::room_states::RoomStates;
 use crate::snapshot::Snapshot;
-use crate::wall::{Ahead, Steps};
+use crate::wall_clock::{ClockOffset, ClockSteps};
 use command::StandingBy;
 use publisher::Publisher;
 
@@ -77,7 +77,7 @@ pub struct Handle {
 
 /// How often snapshots and notes are renewed, and limits looked at.
 const TICK: Duration = Duration::from_millis(200);
-/// For how long a reader may say nothing new although it reads: nobody speaks, and its PING is answered late.
+/// How old the last sign of life of a reading peer may be: nobody speaks, and its PING is answered late.
 const SILENT_READER: Duration = Duration::from_secs(10);
 /// How many reader events are taken at once.
 const EVENTS: usize = 512;
@@ -88,24 +88,24 @@ pub fn start(mut config: PipelineConfig, bus: Arc<dyn Bus>, fleet: Option<Fleet>
     let (commands, receiver) = mpsc::channel(16);
     let (snapshot_sender, snapshot) = watch::channel(Snapshot { healthy: true, ..Snapshot::default() });
     let (notes_sender, notes) = watch::channel(Notes::default());
-    // Where only the leader publishes, what another reader read is on no bus: it vouches for nothing.
+    // Where only the leader publishes, what a peer has read is on no bus: its notes prove nothing.
     let fleet = fleet.filter(|_| config.coverage.repairs);
-    let following = Following::new(Arc::clone(&bus), config.subjects.ingress.clone());
+    let bus_follower = BusFollower::new(Arc::clone(&bus), config.subjects.ingress.clone());
     let pipeline = Pipeline {
         coverage: Coverage::new(config.coverage),
-        cover: Cover::new(config.channels.iter().map(String::as_str)),
+        read_spans: ReadSpans::new(config.channels.iter().map(String::as_str)),
         gaps: Gaps::new(config.coverage.repair_after, config.ttl.saturating_mul(2) + SILENT_READER),
-        sightings: Sightings::default(),
+        bus_timeline: BusTimeline::default(),
         began_ms: 0,
         first: None,
-        steps: Steps::default(),
-        ahead: Ahead::default(),
+        clock_steps: ClockSteps::default(),
+        clock_offset: ClockOffset::default(),
         last_own_note: None,
         received: 0,
         fates: Fates::default(),
-        complaints: Complaints::default(),
-        rooms: Rooms::new(config.channels.len()),
-        names: Names::default(),
+        refusal_log: RefusalLog::default(),
+        rooms: RoomStates::new(config.channels.len()),
+        names: ChannelNames::default(),
         builder: Builder::new(),
         finalizations: VecDeque::new(),
         retries: Retries::default(),
@@ -124,7 +124,7 @@ pub fn start(mut config: PipelineConfig, bus: Arc<dyn Bus>, fleet: Option<Fleet>
         fleet,
         config,
     };
-    tokio::spawn(pipeline.run(receiver, following));
+    tokio::spawn(pipeline.run(receiver, bus_follower));
     Handle { commands, snapshot, notes }
 }
 
@@ -133,22 +133,22 @@ struct Pipeline {
     bus: Arc<dyn Bus>,
     fleet: Option<Fleet>,
     coverage: Coverage,
-    cover: Cover,
+    read_spans: ReadSpans,
     gaps: Gaps,
-    sightings: Sightings,
-    /// When this instance began with the last of its channels, and the first line after that which is on the bus.
+    bus_timeline: BusTimeline,
+    /// When this instance joined the last of its channels, and the position of the first line after that.
     began_ms: u64,
     first: Option<u64>,
-    steps: Steps,
-    ahead: Ahead,
+    clock_steps: ClockSteps,
+    clock_offset: ClockOffset,
     /// The note that this instance left when it last stood by.
-    last_own_note: Option<CoverNote>,
-    /// How many lines came in, and what became of those that are no entries; coverage and gaps know of the others.
+    last_own_note: Option<CoverageNote>,
+    /// How many lines came in, and what became of those that never were entries; coverage and gaps count the others.
     received: u64,
     fates: Fates,
-    complaints: Complaints,
-    rooms: Rooms,
-    names: Names,
+    refusal_log: RefusalLog,
+    rooms: RoomStates,
+    names: ChannelNames,
     builder: Builder,
     retries: Retries,
     /// Messages that the bus has refused for good, on their way to the finalizer; each is still in the ring, in flight.
@@ -157,10 +157,10 @@ struct Pipeline {
     mandate: Option<Mandate>,
     standing_by: Option<StandingBy>,
     /// Channels that the new leader does not read yet, and what the one before had covered.
-    awaiting: BTreeMap<String, Covered>,
-    /// How far the bus is known to have come: the last message that it acknowledged, or that was seen there.
+    awaiting: BTreeMap<String, CoveredUntil>,
+    /// The last position of the bus that is known, from an acknowledgement or from following it.
     position: Option<u64>,
-    /// A leader that had to follow goes on until then.
+    /// A leader that had to follow the bus goes on following until then.
     follow_until: Time,
     /// Since when no channel is read, though it should be.
     uncovered_since: Option<Time>,
@@ -172,11 +172,11 @@ struct Pipeline {
 }
 
 impl Pipeline {
-    async fn run(mut self, mut commands: mpsc::Receiver<Command>, mut following: Following) {
+    async fn run(mut self, mut commands: mpsc::Receiver<Command>, mut bus_follower: BusFollower) {
         let mut reader: Option<mpsc::Receiver<ReaderEvent>> = None;
         let mut events = Vec::with_capacity(EVENTS);
         let mut publisher = Publisher::default();
-        let mut decision: Option<BoxFuture<'static, Option<Answer>>> = None;
+        let mut decision: Option<BoxFuture<'static, Option<FleetNotes>>> = None;
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -184,38 +184,38 @@ impl Pipeline {
             self.force_out(now);
             self.publish(now, &mut publisher, reader.is_some());
             self.finish_standing_by(now, &mut publisher, reader.is_some()).await;
-            self.mind_following(now, &mut following);
+            self.update_following(now, &mut bus_follower);
             if decision.is_none() && self.is_leader() && self.gaps.due().is_some_and(|due| due <= now) {
                 decision = Some(match &self.fleet {
                     Some(fleet) => fleet.clone().others().boxed(),
-                    None => std::future::ready(Some(Answer::of_nobody())).boxed(),
+                    None => std::future::ready(Some(FleetNotes::of_no_peer())).boxed(),
                 });
             }
             let due = self.coverage.due().filter(|_| !publisher.is_busy() && self.may_publish());
             let due = due.map(|due| due.max(self.retries.pause_until()).since(now));
-            // The branches take turns at random, so that none of them, however busy, keeps another waiting.
+            // `select!` picks among ready branches at random, so that no busy branch starves another.
             tokio::select! {
                 command = commands.recv() => match command {
                     None => {
-                        self.complaints.tell_all();
+                        self.refusal_log.flush();
                         return;
                     }
                     Some(Command::Read(receiver)) => {
                         self.reading_began(now);
                         reader = Some(receiver);
                     }
-                    Some(command) => self.obey(now, command),
+                    Some(command) => self.handle_command(now, command),
                 },
                 _ = tick.tick() => self.tick(tenure::now()),
                 outcome = publisher.outcome() => match outcome {
                     Some(outcome) => self.published(tenure::now(), outcome),
                     None => {
                         tracing::error!(component = "publisher", "the bus panicked: the pipeline ends");
-                        self.complaints.tell_all();
+                        self.refusal_log.flush();
                         return;
                     }
                 },
-                appeared = following.next() => match appeared {
+                appeared = bus_follower.next() => match appeared {
                     Ok(appeared) => for followed in appeared {
                         self.appeared(&followed);
                     },
@@ -223,10 +223,10 @@ impl Pipeline {
                 },
                 Some(answer) = conditional(&mut decision) => {
                     decision = None;
-                    // Where the store does not answer, the decision waits for it: asked again at the next turn.
+                    // Where the store did not answer, it is asked again at the next turn; nothing is decided before.
                     if let Some(answer) = answer {
-                        let begun_by = |channel: &str| self.cover.begun_by(channel, self.first);
-                        let found = self.gaps.decide(tenure::now(), &answer, &self.sightings, begun_by);
+                        let begun_by = |channel: &str| self.read_spans.begun_by(channel, self.first);
+                        let found = self.gaps.decide(tenure::now(), &answer, &self.bus_timeline, begun_by);
                         self.add_gaps(tenure::now(), found);
                     }
                 }
@@ -237,7 +237,7 @@ impl Pipeline {
                     }
                     let now = tenure::now();
                     for event in events.drain(..) {
-                        self.event(now, event);
+                        self.handle_event(now, event);
                     }
                 }
                 () = tokio::time::sleep(due.unwrap_or(Duration::MAX)), if due.is_some() => {}

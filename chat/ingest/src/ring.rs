@@ -18,13 +18,13 @@ pub struct Entry {
     pub read_at: Time,
     /// When it was read, in Unix milliseconds: names a gap's interval.
     pub read_at_ms: u64,
-    /// What it is, and so who may publish it.
-    pub standing: Standing,
+    /// What it is, which decides who may publish it.
+    pub kind: EntryKind,
 }
 
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum EntryKind {
     /// A line whose identity every reader derives.
     Line,
     /// A line with neither id nor sent time, so that two readers cannot agree on its identity: published live by the
@@ -36,15 +36,15 @@ pub enum Standing {
     Gap,
 }
 
-impl Standing {
+impl EntryKind {
     /// Whether it is a line that came in.
     pub fn is_line(self) -> bool {
-        matches!(self, Standing::Line | Standing::LiveLine)
+        matches!(self, EntryKind::Line | EntryKind::LiveLine)
     }
 
     /// Whether only a leader may publish it.
-    pub fn is_the_leaders(self) -> bool {
-        matches!(self, Standing::LiveLine | Standing::Gap)
+    pub fn is_leader_only(self) -> bool {
+        matches!(self, EntryKind::LiveLine | EntryKind::Gap)
     }
 }
 
@@ -82,7 +82,7 @@ pub struct Ring {
 struct Slot {
     entry: Entry,
     in_flight: bool,
-    /// It was given to the bus, which may have taken it: no answer came.
+    /// It was given to the bus and no answer came: the bus may have it.
     doubtful: bool,
     refused: u32,
 }
@@ -128,7 +128,7 @@ impl Ring {
         place.insert(at);
         self.next += 1;
         self.bytes += cost(&entry);
-        self.lines += usize::from(entry.standing.is_line());
+        self.lines += usize::from(entry.kind.is_line());
         self.entries.insert(at, Slot { entry, in_flight: false, doubtful: false, refused: 0 });
         Inserted::New
     }
@@ -139,7 +139,7 @@ impl Ring {
         let slot = self.entries.remove(&at)?;
         self.bytes -= cost(&slot.entry);
         self.in_flight -= usize::from(slot.in_flight);
-        self.lines -= usize::from(slot.entry.standing.is_line());
+        self.lines -= usize::from(slot.entry.kind.is_line());
         Some(slot.entry)
     }
 
@@ -272,7 +272,7 @@ mod tests {
             channel: "c".into(),
             body: Bytes::from(vec![b'x'; 100]),
         };
-        Entry { message, read_at: Time::from_millis(at), read_at_ms: at, standing: Standing::Line }
+        Entry { message, read_at: Time::from_millis(at), read_at_ms: at, kind: EntryKind::Line }
     }
 
     fn ids(messages: &[Message]) -> Vec<u8> {
@@ -328,13 +328,13 @@ mod tests {
     #[test]
     fn unwanted_entries_can_be_dropped() {
         let mut ring = ring(usize::MAX);
-        ring.insert(Entry { standing: Standing::LiveLine, ..entry(1, 1) });
+        ring.insert(Entry { kind: EntryKind::LiveLine, ..entry(1, 1) });
         ring.insert(entry(2, 2));
         ring.insert(entry(3, 3));
-        assert_eq!(ring.drop_where(|entry| entry.standing.is_the_leaders()).len(), 1);
+        assert_eq!(ring.drop_where(|entry| entry.kind.is_leader_only()).len(), 1);
         assert_eq!(ring.drop_where(|entry| entry.read_at_ms <= 2).len(), 1);
         assert_eq!((ring.len(), ring.lines()), (1, 1));
-        ring.insert(Entry { standing: Standing::LineGap, ..entry(5, 5) });
+        ring.insert(Entry { kind: EntryKind::LineGap, ..entry(5, 5) });
         assert_eq!((ring.len(), ring.lines()), (2, 1));
         assert_eq!(ring.oldest_ms(), Some(3));
         ring.insert(Entry { read_at_ms: 1, ..entry(4, 4) });

@@ -1,4 +1,4 @@
-//! The end of a daemon: with draining, or without.
+//! Tells a daemon to end, with draining or without.
 
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +15,7 @@ impl Shutdown {
         self.token.cancel();
     }
 
-    /// Stop publishing, release, end: whoever proved deaths is gone.
+    /// Stop publishing, release, end: the supervisor, which would prove this worker's death, is gone.
     pub fn hurry(&self) {
         self.hurried.cancel();
         self.token.cancel();
@@ -26,7 +26,7 @@ impl Shutdown {
         self.token.cancelled().await;
     }
 
-    /// Waits until there is no time to drain, or no more.
+    /// Waits until [`Shutdown::hurry`] was called.
     pub(crate) async fn hurried(&self) {
         self.hurried.cancelled().await;
     }

@@ -1,4 +1,4 @@
-//! The way back: parts to a line.
+//! The writer: parts in, one line out.
 
 use alloc::vec::Vec;
 use core::error::Error;

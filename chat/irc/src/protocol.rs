@@ -1,7 +1,7 @@
 //! The protocol of one connection, as a pure state machine: inputs and a clock in, lines and events out.
 //!
-//! [`Connection`] logs in, joins within a [`Budget`], answers and sends PING, and says what it learned. Opening the
-//! next connection, when to, and with what overlap is the pool's; it has [`Backoff`] for that.
+//! [`Connection`] logs in, joins within a [`Budget`], answers and sends PING, and tells what it learned. When to open the
+//! next connection, and for how long two overlap, is decided by its caller, who has [`Backoff`] for that.
 
 mod backoff;
 mod budget;
@@ -15,8 +15,8 @@ mod timers;
 
 pub use backoff::Backoff;
 pub use budget::{Attempt, Budget};
-pub use connection::{Connection, Disposition, Event, Input, LostBecause, Output, Settings};
-pub use join::{Verdict, is_channel_name};
+pub use connection::{Connection, DisconnectReason, Disposition, Event, Input, Output, Settings};
+pub use join::{JoinFailure, is_channel_name};
 pub use login::{Login, LoginFailure, Secret};
 pub use outgoing::Outgoing;
 pub use timers::Timing;

@@ -18,13 +18,13 @@ pub struct Budgets {
 }
 
 struct Inner {
-    /// Both budgets count by it.
+    /// The clock of both budgets.
     clock: Clock,
     joins: Mutex<Budget>,
     logins: Mutex<Budget>,
 }
 
-/// A login that was taken from the budget: it counts from when it is made, and not at all where it never is.
+/// A login that was reserved in the budget. It counts from when it is made; dropped before that, it is given back.
 pub(crate) struct LoginAttempt {
     budgets: Budgets,
     attempt: Attempt,
@@ -38,7 +38,7 @@ pub struct Left {
     pub bucket: &'static str,
     /// How many attempts could be made now.
     pub left: usize,
-    /// In how long it is asked again, where nothing is left.
+    /// In how long the budget is asked again, where nothing is left.
     pub asks_in: Option<Duration>,
 }
 
@@ -74,7 +74,7 @@ impl Budgets {
 }
 
 impl LoginAttempt {
-    /// Whether it was made.
+    /// Whether the login was sent.
     pub(crate) fn is_made(&self) -> bool {
         self.made
     }
@@ -85,7 +85,7 @@ impl LoginAttempt {
         self.logins(|logins, attempt, now| logins.made(attempt, now));
     }
 
-    /// The server has answered it, however.
+    /// The server has answered the login, whatever the answer.
     pub(crate) fn answered(&self) {
         self.logins(|logins, attempt, now| logins.answered(attempt, now));
     }
@@ -95,7 +95,7 @@ impl LoginAttempt {
         self.logins(|logins, _, now| logins.overrun(now));
     }
 
-    /// The server has closed the connection without an answer; says whether that was for the budget.
+    /// The server has closed the connection without an answer; answers whether that is taken for an overrun budget.
     pub(crate) fn closed(&self) -> bool {
         self.logins(|logins, _, now| logins.closed(now))
     }

@@ -1,4 +1,4 @@
-//! The clock of the shell's timers.
+//! The clock of the reader's timers.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a reader is told.
+//! The configuration of a reader, and its checks.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,7 +14,7 @@ pub struct ReaderConfig {
     pub url: IrcUrl,
     /// PEM certificates that take the place of the system's trust: a server of one's own is then trusted by these alone.
     pub ca_file: Option<PathBuf>,
-    /// What to read: logins in lower case, without `#`. Doubles count once.
+    /// The channels to read: logins in lower case, without `#`. A name that stands twice counts once.
     pub channels: Vec<String>,
     /// Who reads.
     pub credentials: Credentials,
@@ -41,7 +41,7 @@ pub struct ReaderConfig {
 /// Who reads.
 #[derive(Clone, Debug)]
 pub enum Credentials {
-    /// Nobody: no account, no token. The way to read from several instances at once.
+    /// No account and no token. Several instances can read this way at once.
     Anonymous,
     /// An account.
     Account {

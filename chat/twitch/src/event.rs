@@ -1,11 +1,11 @@
-//! What a reader gives.
+//! The events of a reader.
 
 use std::fmt;
 
 use bytes::Bytes;
-use tenure_irc::{LoginFailure, ParseError, Verdict};
+use tenure_irc::{JoinFailure, LoginFailure, ParseError};
 
-/// One thing that a reader has to say. Events of one connection come in the order of its socket; several connections
+/// One event of a reader. Events of one connection come in the order of its socket; several connections
 /// mix. Times are of this machine's wall clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -29,19 +29,19 @@ pub enum ReaderEvent {
         /// When so much of it had been read.
         received_at_unix_ms: u64,
     },
-    /// A line that is no message.
+    /// A line that does not parse as an IRC message.
     NoMessage {
         /// Which connection.
         connection: u32,
         /// What is wrong with it.
         error: ParseError,
     },
-    /// Lines of the protocol's own were read, and answered where they ask for it: PING, PONG, JOIN, numerics and the
+    /// Lines of the protocol itself were read, and answered where they ask for it: PING, PONG, JOIN, numerics and the
     /// like.
     Protocol {
         /// Which connection.
         connection: u32,
-        /// How many, since this was last said.
+        /// How many since the last event of this kind.
         lines: u64,
     },
     /// The connection is logged in.
@@ -67,7 +67,7 @@ pub enum ReaderEvent {
         /// The channel, without `#`.
         channel: String,
         /// Why.
-        verdict: Verdict,
+        failure: JoinFailure,
     },
     /// This connection no longer reads a channel that it had joined. Another may.
     ChannelLost {
@@ -75,7 +75,7 @@ pub enum ReaderEvent {
         connection: u32,
         /// The channel, without `#`.
         channel: String,
-        /// Until when it is sure that what the server sent was read: the last moment that the connection was seen alive.
+        /// By when all that the server had sent was read: the last moment at which the connection was seen alive.
         since_unix_ms: u64,
         /// Why.
         reason: LostReason,
@@ -109,7 +109,7 @@ pub enum LostReason {
     ServerClosed,
     /// The server closed it because it was asked too often.
     TooFast,
-    /// Silence, PING, and silence again.
+    /// The server sent nothing, also after a PING.
     Unresponsive,
     /// The server did not finish the login in time.
     LoginTimeout,

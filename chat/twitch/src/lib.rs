@@ -5,15 +5,15 @@
 //! `tenure-irc`; here are sockets, TLS, clocks and the order in which connections follow one another.
 
 mod budgets;
+mod channel_group;
 mod clock;
 mod config;
+mod connection_pool;
+mod connection_task;
 mod error;
 mod event;
-mod link;
 mod lock;
-mod pool;
 mod reader;
-mod seat;
 mod shared;
 mod socket;
 mod status;
@@ -26,5 +26,5 @@ pub use error::ReaderError;
 pub use event::{LostReason, ReaderEvent};
 pub use reader::Reader;
 pub use status::{ConnectionState, ConnectionStatus, LastError, ReaderStatus};
-pub use tenure_irc::{LoginFailure, ParseError, Secret, Timing, Verdict, is_channel_name};
+pub use tenure_irc::{JoinFailure, LoginFailure, ParseError, Secret, Timing, is_channel_name};
 pub use url::IrcUrl;

@@ -1,4 +1,4 @@
-//! The reader: its start, its status, its end.
+//! The reader: starts reading, tells its status, stops.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,11 +10,12 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use crate::pool::Pool;
+use crate::connection_pool::ConnectionPool;
 use crate::shared::Shared;
 use crate::{ReaderConfig, ReaderError, ReaderEvent, ReaderStatus};
 
-/// How long a stop waits for its tasks; they have nothing to wait for, so this only bounds the unforeseen.
+/// How long a stop waits for the tasks. None of them waits for anything once it is told to stop, so this bounds only the
+/// unforeseen.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
 
 /// Reads chat until it is stopped or dropped.
@@ -38,7 +39,7 @@ impl Reader {
         };
         let (events, receiver) = mpsc::channel(config.queue.max(1));
         let shared = Arc::new(Shared::new(config, tls, login, events));
-        let pool = tokio::spawn(Pool::run(Arc::clone(&shared), channels));
+        let pool = tokio::spawn(ConnectionPool::run(Arc::clone(&shared), channels));
         Ok((Reader { shared, pool }, receiver))
     }
 

@@ -1,4 +1,4 @@
-//! What the connections of one reader share: budgets, counters, status, the way up.
+//! What the connections of one reader share: budgets, counters, status, and the channel of events.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -15,11 +15,11 @@ use crate::lock::lock;
 use crate::{Budgets, ConnectionStatus, IrcUrl, LastError, LostReason, ReaderConfig, ReaderEvent, ReaderStatus};
 use tenure_base_time::unix_millis;
 
-/// Everything that is one per reader.
+/// What exists once per reader.
 pub(crate) struct Shared {
     pub(crate) url: IrcUrl,
     pub(crate) tls: Option<TlsConnector>,
-    /// Of every connection; each has a seed of its own, made from this one.
+    /// The settings of every connection; each derives a seed of its own from the one in here.
     pub(crate) settings: Settings,
     pub(crate) backoff: (Duration, Duration),
     pub(crate) clock: Clock,
@@ -44,12 +44,12 @@ pub(crate) struct Counters {
     pub(crate) last_line_at: AtomicU64,
 }
 
-/// Nobody takes events any more.
+/// The receiver of events was dropped: the reader ends.
 #[derive(Debug)]
-pub(crate) struct Gone;
+pub(crate) struct ReceiverDropped;
 
 impl Shared {
-    /// What the configuration says, once it was checked.
+    /// What a checked configuration asks for.
     pub(crate) fn new(
         config: ReaderConfig,
         tls: Option<TlsConnector>,
@@ -82,14 +82,14 @@ impl Shared {
         self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Gives an event up; waits while the queue is full, and says whether it had to.
-    pub(crate) async fn give(&self, event: ReaderEvent) -> Result<bool, Gone> {
+    /// Sends an event; waits while the queue is full, and answers whether it had to.
+    pub(crate) async fn emit(&self, event: ReaderEvent) -> Result<bool, ReceiverDropped> {
         match self.events.try_send(event) {
             Ok(()) => Ok(false),
-            Err(mpsc::error::TrySendError::Closed(_)) => Err(Gone),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(ReceiverDropped),
             Err(mpsc::error::TrySendError::Full(event)) => {
                 self.counters.stalls.fetch_add(1, Ordering::Relaxed);
-                self.events.send(event).await.map(|()| true).map_err(|_| Gone)
+                self.events.send(event).await.map(|()| true).map_err(|_| ReceiverDropped)
             }
         }
     }

@@ -28,7 +28,7 @@ pub(crate) enum Socket {
     Messages(Box<WebSocket<Stream>>),
 }
 
-/// What lies under the lines.
+/// The byte stream below IRC or WebSocket.
 #[derive(Debug)]
 pub(crate) enum Stream {
     Plain(TcpStream),
@@ -48,7 +48,7 @@ impl Socket {
         }
     }
 
-    /// Whether the server has said goodbye for a policy that was broken; over plain IRC there is no way to say so.
+    /// Whether the server closed the WebSocket with the code for a broken policy. Plain IRC has no such code.
     pub(crate) fn broke_policy(&self) -> bool {
         matches!(self, Socket::Messages(messages) if messages.broke_policy())
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use tenure_irc::Verdict;
+use tenure_irc::JoinFailure;
 
 use crate::{Left, LostReason};
 
@@ -14,7 +14,7 @@ pub struct ReaderStatus {
     pub connections: Vec<ConnectionStatus>,
     /// The last thing that went wrong.
     pub last_error: Option<LastError>,
-    /// How many connections were opened after the first of their seat.
+    /// How many connections were opened after the first of their group of channels.
     pub reconnects: u64,
     /// Chat lines given out.
     pub lines: u64,
@@ -43,10 +43,10 @@ impl ReaderStatus {
     }
 
     /// The channels that no connection has joined and one at least could not, by name, and why.
-    pub fn failed_channels(&self) -> BTreeMap<&str, Verdict> {
+    pub fn failed_channels(&self) -> BTreeMap<&str, JoinFailure> {
         let failed = self.connections.iter().flat_map(|connection| &connection.failed);
         let joined = |channel: &str| self.connections.iter().any(|other| other.channels.iter().any(|it| it == channel));
-        failed.filter(|(channel, _)| !joined(channel)).map(|(channel, verdict)| (channel.as_str(), *verdict)).collect()
+        failed.filter(|(channel, _)| !joined(channel)).map(|(channel, failure)| (channel.as_str(), *failure)).collect()
     }
 }
 
@@ -64,7 +64,7 @@ pub struct ConnectionStatus {
     /// The channels that it has joined, by name.
     pub channels: Vec<String>,
     /// The channels that it could not join when it last tried, and why; each is tried again.
-    pub failed: BTreeMap<String, Verdict>,
+    pub failed: BTreeMap<String, JoinFailure>,
     /// The last moment that it was seen alive.
     pub last_alive_unix_ms: Option<u64>,
 }

@@ -33,11 +33,11 @@ pub(crate) struct WebSocket<S> {
     frames: WebSocketStream<S>,
     /// What the last message brought and nobody has read yet.
     unread: Bytes,
-    /// The line end that the last message lacks is yet to be read.
+    /// The last message has no line end of its own: one is to be given to whoever reads.
     unended: bool,
-    /// The server has said goodbye.
+    /// The server has sent a close frame, or the stream has ended.
     over: bool,
-    /// For a policy that was broken.
+    /// The close frame has the code for a broken policy.
     broke_policy: bool,
 }
 

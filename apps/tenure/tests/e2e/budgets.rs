@@ -38,7 +38,7 @@ async fn sixty_rooms_are_joined_within_the_budget() {
                 match events.recv().await.unwrap() {
                     ReaderEvent::Joined { .. } => joined += 1,
                     ReaderEvent::Disconnected { reason, .. } => panic!("a connection was lost: {reason}"),
-                    ReaderEvent::JoinFailed { channel, verdict, .. } => panic!("{channel}: {verdict}"),
+                    ReaderEvent::JoinFailed { channel, failure, .. } => panic!("{channel}: {failure}"),
                     _ => {}
                 }
             }

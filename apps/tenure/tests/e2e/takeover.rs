@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use rustix::process::Signal;
 use tenure_core::{KeyPrefix, LeaseRecord, Time};
-use tenure_ingest::{CoverNote, NOT_COVERED};
+use tenure_ingest::{CoverageNote, NOT_COVERED};
 
 use crate::fleet::{Fleet, quick, record, send, until};
 
@@ -88,5 +88,5 @@ fn unix_ms() -> u64 {
 }
 
 fn covered_until(record: &LeaseRecord) -> u64 {
-    CoverNote::parse(record.note.as_str()).and_then(|note| note.all.until).unwrap_or(0)
+    CoverageNote::parse(record.note.as_str()).and_then(|note| note.all.until).unwrap_or(0)
 }

@@ -7,7 +7,7 @@ use tenure_core::{Note, Term, Time};
 use tenure_twitch::ReaderEvent;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::note::CoverNote;
+use crate::note::CoverageNote;
 
 /// What the daemon tells its pipeline.
 #[derive(Debug)]
@@ -43,10 +43,10 @@ pub struct StoodBy {
     /// How many entries are still held.
     pub held: usize,
     /// What was covered at the end.
-    pub note: CoverNote,
+    pub note: CoverageNote,
 }
 
-/// Somebody asked this instance to stand by.
+/// A [`Command::StandBy`] that is being carried out.
 pub(super) struct StandingBy {
     pub(super) asked: Time,
     pub(super) until: Time,

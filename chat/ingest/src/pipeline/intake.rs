@@ -8,31 +8,31 @@ use tenure_twitch::{ParseError, ReaderEvent};
 
 use super::Pipeline;
 use super::outflow::tell_published;
-use crate::cover::Cover;
+use crate::bus_follower::BusFollower;
 use crate::coverage::CoverageConfig;
-use crate::follower::Following;
-use crate::gaps::{Found, LINE_TOO_LONG};
-use crate::ring::{Entry, Standing};
+use crate::gaps::{FoundGap, LINE_TOO_LONG};
+use crate::read_spans::ReadSpans;
+use crate::ring::{Entry, EntryKind};
 use tenure_base_time::unix_millis;
 
 impl Pipeline {
-    /// A reader has begun: nothing is known of what was before.
+    /// A reader has begun: no channel counts as read yet.
     pub(super) fn reading_began(&mut self, now: Time) {
-        self.cover = Cover::new(self.config.channels.iter().map(String::as_str));
+        self.read_spans = ReadSpans::new(self.config.channels.iter().map(String::as_str));
         self.uncovered_since = Some(now);
     }
 
     /// The reader has ended. Where nobody stopped it, this instance is without chat from now on, and soon not healthy.
     pub(super) fn reading_ended(&mut self, now: Time) {
-        self.cover.ended();
+        self.read_spans.ended();
         let stopped = self.standing_by.as_ref().is_some_and(|ends| ends.reading_ends);
         self.uncovered_since = (!stopped).then_some(now);
     }
 
-    /// Follows the bus where what others publish there matters, and rests elsewhere: a leader in good order learns
-    /// from its acknowledgements what is on the bus, and would be sent only what it has published itself. When it must
-    /// follow again, it goes on from where the bus was while all was still in order.
-    pub(super) fn mind_following(&mut self, now: Time, following: &mut Following) {
+    /// Follows the bus only while what others publish there matters. A leader whose publications go through learns from the
+    /// acknowledgements what is on the bus, and would only be sent what it has published itself. When it must follow again, it
+    /// resumes from the last position that it knew then.
+    pub(super) fn update_following(&mut self, now: Time, bus_follower: &mut BusFollower) {
         let CoverageConfig { repairs, repair_after, .. } = self.config.coverage;
         if !repairs {
             return;
@@ -41,11 +41,11 @@ impl Pipeline {
             if self.is_leader() {
                 self.follow_until = now + repair_after;
             }
-            following.go_on();
+            bus_follower.resume();
         } else if let Some(pos) = self.position
             && now >= self.follow_until
         {
-            following.rest(pos);
+            bus_follower.pause(pos);
         }
     }
 
@@ -57,8 +57,8 @@ impl Pipeline {
             if doubtful {
                 tell_published(&entry.message);
             }
-            self.sighted(&entry, followed.pos);
-            self.cover.sighted(&entry.message.channel, entry.read_at_ms, followed.pos);
+            self.on_bus(&entry, followed.pos);
+            self.read_spans.on_bus(&entry.message.channel, entry.read_at_ms, followed.pos);
         }
         self.gaps.appeared(&followed.id);
         self.position = Some(followed.pos);
@@ -68,35 +68,35 @@ impl Pipeline {
     }
 
     /// A line that this instance has read is on the bus at this position.
-    pub(super) fn sighted(&mut self, entry: &Entry, pos: u64) {
-        self.sightings.add(pos, entry.read_at_ms, unix_millis);
+    pub(super) fn on_bus(&mut self, entry: &Entry, pos: u64) {
+        self.bus_timeline.add(pos, entry.read_at_ms, unix_millis);
         if self.first.is_none() && entry.read_at_ms >= self.began_ms {
             self.first = Some(pos);
         }
     }
 
-    /// A line that this instance has read was on the bus already, at this position: its testimony when this instance had
-    /// begun.
-    pub(super) fn sighted_before(&mut self, entry: &Entry, pos: u64) {
-        self.cover.sighted(&entry.message.channel, entry.read_at_ms, pos);
+    /// A line that this instance has read was on the bus before, at this position: that proves by when this instance had begun to
+    /// read.
+    pub(super) fn on_bus_before(&mut self, entry: &Entry, pos: u64) {
+        self.read_spans.on_bus(&entry.message.channel, entry.read_at_ms, pos);
         if entry.read_at_ms >= self.began_ms {
             self.first = Some(self.first.map_or(pos, |first| first.min(pos)));
         }
     }
 
-    /// From here on this instance reads a channel, or vouches for it again.
+    /// The span of a channel begins at this moment, for the first time or anew.
     pub(super) fn began(&mut self, at_ms: u64) {
         (self.began_ms, self.first) = (self.began_ms.max(at_ms), None);
     }
 
-    pub(super) fn event(&mut self, now: Time, event: ReaderEvent) {
+    pub(super) fn handle_event(&mut self, now: Time, event: ReaderEvent) {
         match event {
             ReaderEvent::Line { connection, line, received_at_unix_ms } => {
-                self.cover.alive(connection, received_at_unix_ms);
+                self.read_spans.alive(connection, received_at_unix_ms);
                 self.line(now, &line, received_at_unix_ms);
             }
             ReaderEvent::TooLong { connection, beginning, received_at_unix_ms } => {
-                self.cover.alive(connection, received_at_unix_ms);
+                self.read_spans.alive(connection, received_at_unix_ms);
                 self.too_long(now, connection, &beginning, received_at_unix_ms);
             }
             ReaderEvent::NoMessage { error, .. } => {
@@ -108,14 +108,14 @@ impl Pipeline {
                 self.fates.known += lines;
             }
             ReaderEvent::Joined { connection, channel, at_unix_ms } => {
-                let before = self.cover.since_ms(&channel);
-                let interruption = self.cover.joined(connection, &channel, at_unix_ms);
+                let before = self.read_spans.since_ms(&channel);
+                let interruption = self.read_spans.joined(connection, &channel, at_unix_ms);
                 if before.is_none() {
                     self.began(at_unix_ms);
                 }
                 if self.is_leader() {
                     if let Some(interruption) = interruption {
-                        let line = self.sightings.known_by(interruption.from_ms);
+                        let line = self.bus_timeline.known_by(interruption.from_ms);
                         self.gaps.interrupted(now, interruption, self.clock_ahead(), line.map(|line| line.pos));
                     }
                     if let Some(covered) = self.awaiting.remove(&channel) {
@@ -124,23 +124,23 @@ impl Pipeline {
                 }
             }
             ReaderEvent::ChannelLost { connection, channel, since_unix_ms, reason } => {
-                self.cover.lost(connection, &channel, since_unix_ms, reason.code());
+                self.read_spans.lost(connection, &channel, since_unix_ms, reason.code());
             }
             ReaderEvent::Disconnected { connection, reason, last_alive_unix_ms } => {
                 tracing::warn!(component = "reader", connection, errorCode = reason.code(), %reason, "chat connection ended");
                 if let Some(last_alive) = last_alive_unix_ms {
-                    self.cover.disconnected(connection, last_alive, reason.code());
+                    self.read_spans.disconnected(connection, last_alive, reason.code());
                 }
             }
-            ReaderEvent::Alive { connection, at_unix_ms } => self.cover.alive(connection, at_unix_ms),
+            ReaderEvent::Alive { connection, at_unix_ms } => self.read_spans.alive(connection, at_unix_ms),
             ReaderEvent::Connected { connection, at_unix_ms } => {
                 tracing::info!(component = "reader", connection, "chat connection is up");
                 if std::mem::replace(&mut self.was_connected, true) {
                     self.snapshot.last_reconnect_at_ms = Some(at_unix_ms);
                 }
             }
-            ReaderEvent::JoinFailed { channel, verdict, .. } => {
-                tracing::warn!(component = "reader", channel, errorCode = "join_failed", verdict = %verdict, "join failed");
+            ReaderEvent::JoinFailed { channel, failure, .. } => {
+                tracing::warn!(component = "reader", channel, errorCode = "join_failed", verdict = %failure, "join failed");
             }
             _ => {}
         }
@@ -162,7 +162,7 @@ impl Pipeline {
             };
         };
         if built.timestamp_ms != received_at_ms {
-            self.ahead.tells(received_at_ms, built.timestamp_ms);
+            self.clock_offset.observe_line(received_at_ms, built.timestamp_ms);
         }
         // Every reader keeps the states of its rooms, so that a new leader knows what has changed.
         if built.kind == Kind::Room && !self.rooms.changed(&parsed) {
@@ -170,36 +170,37 @@ impl Pipeline {
             return;
         }
         let channel = self.names.of(&channel_of(&parsed));
-        let standing = match built.identity {
-            Identity::Live => Standing::LiveLine,
-            Identity::Derived | Identity::Line => Standing::Line,
+        let kind = match built.identity {
+            Identity::Live => EntryKind::LiveLine,
+            Identity::Derived | Identity::Line => EntryKind::Line,
         };
-        if standing == Standing::LiveLine && built.kind != Kind::Room && !self.is_leader() {
-            // It is the leader's to publish; whether it does cannot be seen.
-            self.vouches_after(&channel, received_at_ms);
+        if kind == EntryKind::LiveLine && built.kind != Kind::Room && !self.is_leader() {
+            // Only the leader may publish it, and without an id nobody can see whether it did.
+            self.narrow_coverage(&channel, received_at_ms);
         }
         let message =
             Message { id: built.id, kind: built.kind.as_str(), channel, body: Bytes::copy_from_slice(&self.scratch) };
-        let out = self.coverage.read(now, Entry { message, read_at: now, read_at_ms: received_at_ms, standing });
-        self.let_go(out);
+        let out = self.coverage.read(now, Entry { message, read_at: now, read_at_ms: received_at_ms, kind });
+        self.on_forced_out(out);
     }
 
-    /// A line that no client could take. Where it was chat, that is a gap at the moment when it was sent, which is the same
-    /// for every reader; where it does not say when that was, the leader's alone. Where its beginning does not tell what it
-    /// is, it may have been chat of any of the connection's channels.
+    /// A line that is longer than any client takes. Chat becomes a gap at the moment when it was sent, which every reader derives
+    /// alike; without that moment only the leader publishes a gap. Where the beginning does not show what the line is, it may
+    /// have been chat of any channel of the connection.
     fn too_long(&mut self, now: Time, connection: u32, beginning: &[u8], received_at_ms: u64) {
         self.received += 1;
         let parsed = tenure_irc::parse(beginning).ok();
-        let channels = self.cover.read_by(connection);
+        let channels = self.read_spans.read_by(connection);
         if parsed.is_none() && !channels.is_empty() {
-            self.complaints.add(now, LINE_TOO_LONG, "");
+            self.refusal_log.add(now, LINE_TOO_LONG, "");
             self.fates.gap += 1;
             for channel in channels {
                 if self.is_leader() {
-                    let found = Found::at(channel, received_at_ms, LINE_TOO_LONG).by_a_clock_ahead(self.clock_ahead());
-                    self.add_gap(now, found, Standing::Gap, received_at_ms);
+                    let found =
+                        FoundGap::at(channel, received_at_ms, LINE_TOO_LONG).with_clock_ahead(self.clock_ahead());
+                    self.add_gap(now, found, EntryKind::Gap, received_at_ms);
                 } else {
-                    self.vouches_after(&channel, received_at_ms);
+                    self.narrow_coverage(&channel, received_at_ms);
                 }
             }
             return;
@@ -210,14 +211,14 @@ impl Pipeline {
             return self.refused(now, LINE_TOO_LONG, &channel);
         };
         let sent_at_ms = tenure_envelope::sent_at_ms(&chat);
-        self.complaints.add(now, LINE_TOO_LONG, &channel);
+        self.refusal_log.add(now, LINE_TOO_LONG, &channel);
         self.fates.gap += 1;
         if sent_at_ms.is_none() && !self.is_leader() {
-            return self.vouches_after(&channel, received_at_ms);
+            return self.narrow_coverage(&channel, received_at_ms);
         }
         let at_ms = sent_at_ms.unwrap_or(received_at_ms);
-        let standing = if sent_at_ms.is_some() { Standing::LineGap } else { Standing::Gap };
-        self.add_gap(now, Found::at(channel, at_ms, LINE_TOO_LONG), standing, received_at_ms);
+        let kind = if sent_at_ms.is_some() { EntryKind::LineGap } else { EntryKind::Gap };
+        self.add_gap(now, FoundGap::at(channel, at_ms, LINE_TOO_LONG), kind, received_at_ms);
     }
 
     fn no_message(&mut self, now: Time, error: &ParseError) {
@@ -226,9 +227,9 @@ impl Pipeline {
         self.refused(now, "no_message", "");
     }
 
-    /// A line is not published, and there is no interval to name: it is told in the log.
+    /// A line that is not published and belongs to no interval: it is counted and logged.
     fn refused(&mut self, now: Time, code: &'static str, channel: &str) {
         self.fates.refused += 1;
-        self.complaints.add(now, code, channel);
+        self.refusal_log.add(now, code, channel);
     }
 }

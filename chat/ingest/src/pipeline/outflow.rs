@@ -1,4 +1,4 @@
-//! What goes out of the pipeline: one batch at a time onto the bus, and what the bus has to say of it.
+//! What goes out of the pipeline: one batch at a time onto the bus, and how its answers are handled.
 
 use std::sync::Arc;
 
@@ -11,9 +11,9 @@ use tenure_envelope::Kind;
 use super::Pipeline;
 use super::publisher::{Publisher, Work};
 use crate::coverage::Handout;
-use crate::gaps::{Found, REFUSED};
+use crate::gaps::{FoundGap, REFUSED};
 use crate::publication::{self, Finalization, Outcome};
-use crate::ring::Standing;
+use crate::ring::EntryKind;
 
 impl Pipeline {
     /// Whether anything may be handed to the bus now: by a leader that is current, or by a standby that repairs.
@@ -22,8 +22,8 @@ impl Pipeline {
         current && self.coverage.may_publish()
     }
 
-    /// Hands over what there is to publish. What is ready behind a publication is a whole batch: with less to do, the
-    /// next one gathers what is read until that is answered.
+    /// Hands over what there is to publish. Behind a publication that is unanswered only a full batch is handed over; smaller
+    /// ones gather lines until the answer.
     pub(super) fn publish(&mut self, now: Time, publisher: &mut Publisher, reading: bool) {
         while publisher.has_room() && !self.has_stopped(now, reading) {
             let whole_batch = self.coverage.ring().waiting() >= self.config.coverage.batch;
@@ -35,7 +35,7 @@ impl Pipeline {
         }
     }
 
-    /// What to hand to the bus next: what it has refused goes to the finalizer first.
+    /// The next publication: refused messages go to the finalizer first.
     fn next_publication(&mut self, now: Time) -> Option<Work> {
         if now < self.retries.pause_until() || !self.may_publish() {
             return None;
@@ -43,7 +43,7 @@ impl Pipeline {
         let (bus, fence) = (Arc::clone(&self.bus), self.config.fence.clone());
         let mandate = self.mandate.clone();
         while let Some(finalization) = self.finalizations.pop_front() {
-            // Another instance may have had more luck with it.
+            // Another instance may have published it meanwhile.
             if !self.coverage.ring().contains(&finalization.message.id) {
                 self.coverage.give_back(finalization.message.id);
             } else {
@@ -92,7 +92,7 @@ impl Pipeline {
                             self.snapshot.published += 1;
                             self.position = Some(pos);
                             if let Some(entry) = entry {
-                                self.sighted(&entry, pos);
+                                self.on_bus(&entry, pos);
                             }
                             tell_published(&message);
                         }
@@ -102,7 +102,7 @@ impl Pipeline {
                                 tell_published(&message);
                             }
                             if let Some(entry) = entry {
-                                self.sighted_before(&entry, pos);
+                                self.on_bus_before(&entry, pos);
                             }
                         }
                     }
@@ -132,7 +132,7 @@ impl Pipeline {
         }
     }
 
-    /// The bus may have taken the message: where it has been seen there, nobody will answer for it any more.
+    /// No answer came: the bus may have the message. Where it was seen there, it counts as published.
     fn unanswered(&mut self, message: &Message) {
         if self.coverage.give_back_in_doubt(message.id) {
             tell_published(message);
@@ -186,9 +186,9 @@ impl Pipeline {
                 {
                     let at_ms = entry.read_at_ms;
                     let channel = message.channel.to_string();
-                    let found = Found::at(channel, at_ms, REFUSED).by_a_clock_ahead(self.clock_ahead());
-                    // Perhaps nobody else has read it: whoever leads by then, the gap stays this instance's.
-                    self.add_gap(now, found, Standing::LineGap, at_ms);
+                    let found = FoundGap::at(channel, at_ms, REFUSED).with_clock_ahead(self.clock_ahead());
+                    // Perhaps no peer has read the line: this instance publishes the gap, whoever leads by then.
+                    self.add_gap(now, found, EntryKind::LineGap, at_ms);
                 }
                 return;
             }
@@ -196,7 +196,7 @@ impl Pipeline {
         self.snapshot.failed += 1;
         self.coverage.give_up(message.id, true);
         self.gaps.appeared(&message.id);
-        self.complaints.add(now, "publish_refused", &message.channel);
+        self.refusal_log.add(now, "publish_refused", &message.channel);
     }
 
     fn unreachable(&mut self, now: Time, error: &BusError) {

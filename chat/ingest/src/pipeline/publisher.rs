@@ -21,7 +21,7 @@ pub(super) struct Work {
     pub(super) run: BoxFuture<'static, Outcome>,
 }
 
-/// The one window to the bus: what is handed to it and not answered yet.
+/// What was handed to the bus and has no outcome yet.
 #[derive(Default)]
 pub(super) struct Publisher {
     task: Option<Running>,
@@ -40,7 +40,7 @@ impl Publisher {
         self.outstanding > 0
     }
 
-    /// Whether it takes one more.
+    /// Whether another publication may be handed over.
     pub(super) fn has_room(&self) -> bool {
         self.outstanding < MOST
     }

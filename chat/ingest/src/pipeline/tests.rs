@@ -147,7 +147,7 @@ async fn two_readers_give_the_union() {
     let (mut leader, mut standby) = (Bench::new(&bus, config()), Bench::new(&bus, config()));
     leader.lead(None).await;
     standby.send(Command::Observe(Term::new(7).unwrap())).await;
-    bus.until("both following", |bus| bus.following() == 2).await;
+    bus.until("both following", |bus| bus.bus_follower() == 2).await;
     leader.reads(&["a", "c"]).await;
     standby.reads(&["a", "b", "c", "d"]).await;
     bus.until("the union", |bus| bus.texts().len() == 4).await;
@@ -310,10 +310,10 @@ async fn following_begins_although_lines_come_in() {
 async fn a_leader_in_good_order_does_not_follow() {
     let bus = ScriptedBus::new();
     let mut bench = Bench::new(&bus, config());
-    bus.until("following", |bus| bus.following() == 1).await;
+    bus.until("following", |bus| bus.bus_follower() == 1).await;
     bench.lead(None).await;
     bench.reads(&["a"]).await;
-    bus.until("rest", |bus| bus.texts() == ["a"] && bus.following() == 0).await;
+    bus.until("rest", |bus| bus.texts() == ["a"] && bus.bus_follower() == 0).await;
     bus.ingress(Mode::Unreachable);
     bench.reads(&["b"]).await;
     bench.until("the second line", |shown| shown.ring_entries == 1).await;
@@ -321,7 +321,7 @@ async fn a_leader_in_good_order_does_not_follow() {
     bench.send(Command::Observe(Term::new(7).unwrap())).await;
     within("standing by", bench.stand_by(Duration::ZERO, false)).await;
     bench.until("an empty ring", |shown| shown.ring_entries == 0).await;
-    assert_eq!((bench.shown().repaired, bus.following()), (0, 1));
+    assert_eq!((bench.shown().repaired, bus.bus_follower()), (0, 1));
 }
 
 /// A leader that cannot publish follows: what another instance publishes for it is held no longer, and is no gap
@@ -335,7 +335,7 @@ async fn a_leader_that_cannot_publish_follows() {
     bench.lead(None).await;
     bench.joined("c", 500).await;
     bench.reads(&["first"]).await;
-    bus.until("rest", |bus| bus.texts() == ["first"] && bus.following() == 0).await;
+    bus.until("rest", |bus| bus.texts() == ["first"] && bus.bus_follower() == 0).await;
     bus.ingress(Mode::Unreachable);
     let texts: Vec<String> = (0..20).map(|n| format!("line {n}")).collect();
     bench.reads(&texts.iter().map(String::as_str).collect::<Vec<_>>()).await;
@@ -347,7 +347,7 @@ async fn a_leader_that_cannot_publish_follows() {
     bus.ingress(Mode::Takes);
     bench.alive(9_000).await;
     bench.reads(&["last"]).await;
-    bus.until("rest again", |bus| bus.texts().len() == 22 && bus.following() == 0).await;
+    bus.until("rest again", |bus| bus.texts().len() == 22 && bus.bus_follower() == 0).await;
     bench.ticks(4).await;
     assert_eq!((bus.of_type(GAP).len(), bench.shown().gaps), (0, 0));
 }

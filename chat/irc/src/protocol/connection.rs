@@ -1,4 +1,4 @@
-//! One connection from connected to closed.
+//! The protocol of one connection, from connected to closed, as a state machine.
 
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
@@ -13,7 +13,7 @@ use super::login::{LoginFailure, LoginState};
 use super::outgoing::Outgoing;
 use super::rate_limit;
 use super::timers::{Timer, TimerTable, Timing};
-use super::{Budget, Login, Verdict};
+use super::{Budget, JoinFailure, Login};
 use crate::Message;
 
 /// What a connection is told at its making.
@@ -36,13 +36,13 @@ impl Settings {
     }
 }
 
-/// What happens to a connection, but for lines (see [`Connection::receive`]).
+/// What happened to a connection. Lines go in by [`Connection::receive`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input<'a> {
     /// The socket is open (and its TLS session there): log in.
     Connected,
-    /// Bytes came, whatever they are. Also right after a time in which the socket was not read: silence that nobody
-    /// listened to is none.
+    /// Bytes were read, whatever they are. To be given also after a time in which the socket was not read: that time does
+    /// not count as silence of the server.
     Heard,
     /// The moment of [`Connection::poll_timeout`] has come; earlier does no harm.
     Timeout,
@@ -59,13 +59,13 @@ pub enum Input<'a> {
 pub enum Output {
     /// Write this line.
     Send(Outgoing),
-    /// Something became known.
+    /// Tell the caller.
     Event(Event),
     /// Close the socket; nothing follows.
-    Disconnect(LostBecause),
+    Disconnect(DisconnectReason),
 }
 
-/// What became known.
+/// What a connection tells its caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The server welcomed us under this nick.
@@ -85,9 +85,9 @@ pub enum Event {
         /// The channel, without `#`.
         channel: String,
         /// Why.
-        verdict: Verdict,
+        failure: JoinFailure,
     },
-    /// The server took us out of a channel. It stays wanted and is tried again later.
+    /// The server has removed us from a channel (PART). It stays wanted and is tried again later.
     PutOut {
         /// The channel, without `#`.
         channel: String,
@@ -101,8 +101,8 @@ pub enum Event {
 /// Why a connection ends by our decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum LostBecause {
-    /// Silence, PING, and silence again.
+pub enum DisconnectReason {
+    /// The server sent nothing, also after a PING.
     Unresponsive,
     /// The server did not finish the login in time; a network failure, not a refusal.
     LoginTimeout,
@@ -110,12 +110,12 @@ pub enum LostBecause {
     LoginFailed(LoginFailure),
 }
 
-impl fmt::Display for LostBecause {
+impl fmt::Display for DisconnectReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            LostBecause::Unresponsive => f.write_str("the server did not answer PING"),
-            LostBecause::LoginTimeout => f.write_str("the server did not finish the login in time"),
-            LostBecause::LoginFailed(failure) => failure.fmt(f),
+            DisconnectReason::Unresponsive => f.write_str("the server did not answer PING"),
+            DisconnectReason::LoginTimeout => f.write_str("the server did not finish the login in time"),
+            DisconnectReason::LoginFailed(failure) => failure.fmt(f),
         }
     }
 }
@@ -123,9 +123,9 @@ impl fmt::Display for LostBecause {
 /// What to do with a line that was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disposition {
-    /// It is chat: hand it up.
+    /// It is chat: pass it on.
     Deliver,
-    /// It was the protocol's own.
+    /// The protocol has used it: it is not chat.
     Consumed,
 }
 
@@ -177,8 +177,8 @@ impl Connection {
             Input::Heard => self.heard(now),
             Input::Timeout => self.time_out(now),
             Input::Join(channel) => {
-                if let Err(verdict) = self.channels.want(channel, now) {
-                    self.tell(Event::JoinFailed { channel: channel.to_string(), verdict });
+                if let Err(failure) = self.channels.want(channel, now) {
+                    self.tell(Event::JoinFailed { channel: channel.to_string(), failure });
                 }
                 self.look_at_joins(now);
             }
@@ -301,7 +301,7 @@ impl Connection {
 
     fn fail_login(&mut self, failure: LoginFailure) {
         self.tell(Event::LoginFailed(failure));
-        self.disconnect(LostBecause::LoginFailed(failure));
+        self.disconnect(DisconnectReason::LoginFailed(failure));
     }
 
     fn heard(&mut self, now: Time) {
@@ -320,9 +320,9 @@ impl Connection {
                 if rate_limit::is_rate_limit_notice(message) && self.channels.is_awaited(message) {
                     self.tell(Event::TooFast);
                 }
-                if let Some((channel, verdict)) = self.channels.refused(message, &self.timing, now) {
+                if let Some((channel, failure)) = self.channels.refused(message, &self.timing, now) {
                     self.look_at_joins(now);
-                    self.tell(Event::JoinFailed { channel, verdict });
+                    self.tell(Event::JoinFailed { channel, failure });
                 }
                 if message.channel().is_some() {
                     return Disposition::Deliver;
@@ -349,16 +349,16 @@ impl Connection {
 
     fn time_out(&mut self, now: Time) {
         if self.timers.fired(Timer::Login, now) {
-            self.disconnect(LostBecause::LoginTimeout);
+            self.disconnect(DisconnectReason::LoginTimeout);
         }
         match keep_alive::on_silence(&mut self.timers, &self.timing, now) {
             Some(KeepAlive::SendPing) => self.send(b"PING", &[b"tenure"]),
-            Some(KeepAlive::Unresponsive) => self.disconnect(LostBecause::Unresponsive),
+            Some(KeepAlive::Unresponsive) => self.disconnect(DisconnectReason::Unresponsive),
             None => {}
         }
         if self.timers.is_due(Timer::Join, now) {
             for channel in self.channels.silent(&self.timing, now) {
-                self.tell(Event::JoinFailed { channel, verdict: Verdict::Silent });
+                self.tell(Event::JoinFailed { channel, failure: JoinFailure::Silent });
             }
         }
     }
@@ -381,7 +381,7 @@ impl Connection {
         self.outputs.push_back(Output::Event(event));
     }
 
-    fn disconnect(&mut self, because: LostBecause) {
+    fn disconnect(&mut self, because: DisconnectReason) {
         self.outputs.push_back(Output::Disconnect(because));
     }
 }

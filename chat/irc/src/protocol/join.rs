@@ -15,7 +15,7 @@ use crate::Message;
 /// Why a channel could not be joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Verdict {
+pub enum JoinFailure {
     /// The channel is suspended or closed (`msg_channel_suspended`, `tos_ban`).
     Suspended,
     /// This account is banned there (`msg_banned`).
@@ -35,33 +35,33 @@ pub enum Verdict {
     Full,
 }
 
-impl Verdict {
+impl JoinFailure {
     /// A short name that does not change: for pages and logs.
     pub fn code(self) -> &'static str {
         match self {
-            Verdict::Suspended => "suspended",
-            Verdict::Banned => "banned",
-            Verdict::Blocked => "blocked",
-            Verdict::NotFound => "not_found",
-            Verdict::RoomLimit => "room_limit",
-            Verdict::Silent => "no_answer",
-            Verdict::BadName => "bad_name",
-            Verdict::Full => "connection_full",
+            JoinFailure::Suspended => "suspended",
+            JoinFailure::Banned => "banned",
+            JoinFailure::Blocked => "blocked",
+            JoinFailure::NotFound => "not_found",
+            JoinFailure::RoomLimit => "room_limit",
+            JoinFailure::Silent => "no_answer",
+            JoinFailure::BadName => "bad_name",
+            JoinFailure::Full => "connection_full",
         }
     }
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for JoinFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Verdict::Suspended => "the channel is suspended",
-            Verdict::Banned => "this account is banned there",
-            Verdict::Blocked => "the channel is blocked",
-            Verdict::NotFound => "there is no such channel",
-            Verdict::RoomLimit => "this account is in as many channels as it may be",
-            Verdict::Silent => "no answer came (there may be no such channel)",
-            Verdict::BadName => "this is no channel name",
-            Verdict::Full => "the connection is full",
+            JoinFailure::Suspended => "the channel is suspended",
+            JoinFailure::Banned => "this account is banned there",
+            JoinFailure::Blocked => "the channel is blocked",
+            JoinFailure::NotFound => "there is no such channel",
+            JoinFailure::RoomLimit => "this account is in as many channels as it may be",
+            JoinFailure::Silent => "no answer came (there may be no such channel)",
+            JoinFailure::BadName => "this is no channel name",
+            JoinFailure::Full => "the connection is full",
         })
     }
 }
@@ -78,7 +78,7 @@ pub fn is_channel_name(name: &str) -> bool {
 struct Wanted {
     name: Box<str>,
     state: State,
-    /// How many JOINs in a row met silence, and how many a refusal.
+    /// How many JOINs in a row were not answered, and how many were refused.
     silences: u8,
     refusals: u8,
 }
@@ -87,7 +87,7 @@ struct Wanted {
 enum State {
     /// JOIN is to be sent, not before this moment.
     Waiting(Time),
-    /// JOIN was sent; silence is a verdict from this moment on.
+    /// JOIN was sent. From this moment on it counts as unanswered.
     Asked(Time, Attempt),
     Joined,
 }
@@ -109,13 +109,13 @@ impl Channels {
     }
 
     /// Wants a channel from now on; asking twice changes nothing.
-    pub(super) fn want(&mut self, channel: &str, now: Time) -> Result<(), Verdict> {
+    pub(super) fn want(&mut self, channel: &str, now: Time) -> Result<(), JoinFailure> {
         if !is_channel_name(channel) {
-            return Err(Verdict::BadName);
+            return Err(JoinFailure::BadName);
         }
         let Err(at) = self.find(channel.as_bytes()) else { return Ok(()) };
         if self.wanted.len() >= self.limit {
-            return Err(Verdict::Full);
+            return Err(JoinFailure::Full);
         }
         let wanted = Wanted { name: channel.into(), state: State::Waiting(now), silences: 0, refusals: 0 };
         self.wanted.insert(at, wanted);
@@ -221,18 +221,23 @@ impl Channels {
     }
 
     /// The channel that this NOTICE refuses, if its answer was awaited.
-    pub(super) fn refused(&mut self, message: &Message<'_>, timing: &Timing, now: Time) -> Option<(String, Verdict)> {
-        let verdict = match message.tags().get(b"msg-id")? {
-            b"msg_channel_suspended" | b"tos_ban" => Verdict::Suspended,
-            b"msg_banned" => Verdict::Banned,
-            b"msg_channel_blocked" => Verdict::Blocked,
-            b"msg_room_not_found" => Verdict::NotFound,
-            b"msg_concurrent_channel_limit_reached" => Verdict::RoomLimit,
+    pub(super) fn refused(
+        &mut self,
+        message: &Message<'_>,
+        timing: &Timing,
+        now: Time,
+    ) -> Option<(String, JoinFailure)> {
+        let failure = match message.tags().get(b"msg-id")? {
+            b"msg_channel_suspended" | b"tos_ban" => JoinFailure::Suspended,
+            b"msg_banned" => JoinFailure::Banned,
+            b"msg_channel_blocked" => JoinFailure::Blocked,
+            b"msg_room_not_found" => JoinFailure::NotFound,
+            b"msg_concurrent_channel_limit_reached" => JoinFailure::RoomLimit,
             _ => return None,
         };
-        let wait = if verdict == Verdict::RoomLimit { timing.rejoin_room_limit } else { timing.rejoin_refused };
+        let wait = if failure == JoinFailure::RoomLimit { timing.rejoin_room_limit } else { timing.rejoin_refused };
         let awaited = |state: State| matches!(state, State::Asked(..));
-        Some((self.refuse(message, wait, now, awaited)?, verdict))
+        Some((self.refuse(message, wait, now, awaited)?, failure))
     }
 
     /// The channel that we were put out of by this PART.

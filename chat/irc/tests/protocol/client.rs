@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use tenure_core::Time;
-use tenure_irc::{Budget, Connection, Disposition, Event, Input, Login, LostBecause, Output, Secret, Settings, parse};
+use tenure_irc::{
+    Budget, Connection, DisconnectReason, Disposition, Event, Input, Login, Output, Secret, Settings, parse,
+};
 
 pub(crate) struct Client {
     pub(crate) connection: Connection,
@@ -12,7 +14,7 @@ pub(crate) struct Client {
     /// Every line that was sent, without its line end, and when.
     pub(crate) sent: Vec<(Time, String)>,
     pub(crate) events: Vec<Event>,
-    pub(crate) disconnected: Option<LostBecause>,
+    pub(crate) disconnected: Option<DisconnectReason>,
 }
 
 impl Client {

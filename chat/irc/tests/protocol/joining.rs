@@ -1,7 +1,7 @@
 //! Channels: asked for within the budget, confirmed, refused, met with silence, lost.
 
 use tenure_core::Time;
-use tenure_irc::{Budget, Event, Input, Verdict, is_channel_name};
+use tenure_irc::{Budget, Event, Input, JoinFailure, is_channel_name};
 
 use crate::client::{Client, seconds};
 
@@ -9,8 +9,8 @@ fn joined(channel: &str) -> Event {
     Event::Joined { channel: channel.into() }
 }
 
-fn failed(channel: &str, verdict: Verdict) -> Event {
-    Event::JoinFailed { channel: channel.into(), verdict }
+fn failed(channel: &str, failure: JoinFailure) -> Event {
+    Event::JoinFailed { channel: channel.into(), failure }
 }
 
 /// Channels are asked for only after the welcome, each confirmed by our own JOIN, the end of names or the room's state,
@@ -108,12 +108,12 @@ fn connections_share_a_budget() {
 /// sooner than after half a minute or so.
 #[test]
 fn refusals_give_their_verdict() {
-    for (id, verdict) in [
-        ("msg_channel_suspended", Verdict::Suspended),
-        ("tos_ban", Verdict::Suspended),
-        ("msg_banned", Verdict::Banned),
-        ("msg_channel_blocked", Verdict::Blocked),
-        ("msg_room_not_found", Verdict::NotFound),
+    for (id, failure) in [
+        ("msg_channel_suspended", JoinFailure::Suspended),
+        ("tos_ban", JoinFailure::Suspended),
+        ("msg_banned", JoinFailure::Banned),
+        ("msg_channel_blocked", JoinFailure::Blocked),
+        ("msg_room_not_found", JoinFailure::NotFound),
     ] {
         let mut client = Client::up(&["ann"]);
         client.take_events();
@@ -121,7 +121,7 @@ fn refusals_give_their_verdict() {
         client.line("@msg-id=slow_on :tmi.twitch.tv NOTICE #ann :slow");
         assert_eq!(client.take_events(), []);
         client.line(&format!("@msg-id={id} :tmi.twitch.tv NOTICE #ann :no"));
-        assert_eq!(client.take_events(), [failed("ann", verdict)]);
+        assert_eq!(client.take_events(), [failed("ann", failure)]);
         assert!(client.connection.is_settled());
         client.line(&format!("@msg-id={id} :tmi.twitch.tv NOTICE #ann :no"));
         assert_eq!(client.take_events(), []);
@@ -145,7 +145,7 @@ fn the_limit_of_channels_has_a_verdict_of_its_own() {
     client.take_sent();
     let id = "msg_concurrent_channel_limit_reached";
     client.line(&format!("@msg-id={id} :tmi.twitch.tv NOTICE #ann :You are connected to too many chat channels."));
-    assert_eq!(client.take_events(), [failed("ann", Verdict::RoomLimit)]);
+    assert_eq!(client.take_events(), [failed("ann", JoinFailure::RoomLimit)]);
     assert_eq!(client.disconnected, None);
     let asked = client.now;
     while !client.sent.iter().any(|(_, line)| line == "JOIN #ann") {
@@ -197,7 +197,7 @@ fn silence_is_a_verdict_and_is_tried_again() {
         client.pass(seconds(1));
         client.line("PING :x");
         for event in client.take_events() {
-            assert_eq!(event, failed("nobody", Verdict::Silent));
+            assert_eq!(event, failed("nobody", JoinFailure::Silent));
             verdicts.push(client.now);
         }
     }
@@ -252,11 +252,11 @@ fn a_connection_takes_ninety_channels() {
         client.input(Input::Join(&format!("c{number}")));
     }
     client.input(Input::Join("c0"));
-    assert_eq!(client.take_events(), [failed("c90", Verdict::Full)]);
+    assert_eq!(client.take_events(), [failed("c90", JoinFailure::Full)]);
     assert_eq!(client.connection.wanted(), 90);
     for name in ["", "#ann", "Ann", "ann,bob", "ann bob", "ann\r\nQUIT", "\u{e4}", &"a".repeat(65)] {
         assert!(!is_channel_name(name));
         client.input(Input::Join(name));
-        assert_eq!(client.take_events(), [failed(name, Verdict::BadName)]);
+        assert_eq!(client.take_events(), [failed(name, JoinFailure::BadName)]);
     }
 }

@@ -1,7 +1,7 @@
 //! PING both ways, death, RECONNECT, and what goes up.
 
 use tenure_core::Time;
-use tenure_irc::{Disposition, Event, Input, LostBecause};
+use tenure_irc::{DisconnectReason, Disposition, Event, Input};
 
 use crate::client::{Client, seconds};
 
@@ -29,7 +29,7 @@ fn silence_is_asked_and_then_is_death() {
     let start = client.now;
     client.pass(seconds(60));
     assert_eq!(client.sent, [(start + seconds(5), "PING tenure".to_owned())]);
-    assert_eq!(client.disconnected, Some(LostBecause::Unresponsive));
+    assert_eq!(client.disconnected, Some(DisconnectReason::Unresponsive));
     assert!(client.connection.poll_timeout().is_none());
 }
 
@@ -114,7 +114,7 @@ fn odd_orders_do_no_harm() {
     assert_eq!(client.sent.len(), 3);
     client.now = Time::MAX;
     client.input(Input::Timeout);
-    assert_eq!(client.disconnected, Some(LostBecause::LoginTimeout));
+    assert_eq!(client.disconnected, Some(DisconnectReason::LoginTimeout));
     client.input(Input::Connected);
     client.input(Input::Join("room"));
     client.input(Input::Timeout);

@@ -1,6 +1,8 @@
 //! Logging in and being refused.
 
-use tenure_irc::{Connection, Disposition, Event, Input, Login, LoginFailure, LostBecause, Output, Secret, Settings};
+use tenure_irc::{
+    Connection, DisconnectReason, Disposition, Event, Input, Login, LoginFailure, Output, Secret, Settings,
+};
 
 use crate::client::{Client, seconds};
 
@@ -28,7 +30,7 @@ fn logins_that_come_too_fast_are_told_apart() {
         client.input(Input::Connected);
         client.line(line);
         assert_eq!(client.take_events(), [Event::LoginFailed(LoginFailure::TooFast)]);
-        assert_eq!(client.disconnected, Some(LostBecause::LoginFailed(LoginFailure::TooFast)));
+        assert_eq!(client.disconnected, Some(DisconnectReason::LoginFailed(LoginFailure::TooFast)));
     }
 }
 
@@ -86,7 +88,7 @@ fn refused_logins_are_told_from_network_failures() {
         assert_eq!(client.take_events(), []);
         client.line(line);
         assert_eq!(client.take_events(), [Event::LoginFailed(failure)], "{line}");
-        assert_eq!(client.disconnected, Some(LostBecause::LoginFailed(failure)));
+        assert_eq!(client.disconnected, Some(DisconnectReason::LoginFailed(failure)));
         assert!(client.connection.poll_timeout().is_none());
     }
 
@@ -95,7 +97,7 @@ fn refused_logins_are_told_from_network_failures() {
     client.pass(seconds(9));
     assert_eq!(client.disconnected, None);
     client.pass(seconds(1));
-    assert_eq!((client.disconnected, client.take_events()), (Some(LostBecause::LoginTimeout), vec![]));
+    assert_eq!((client.disconnected, client.take_events()), (Some(DisconnectReason::LoginTimeout), vec![]));
 
     let mut client = Client::account();
     client.input(Input::Connected);
@@ -131,7 +133,7 @@ fn a_token_that_holds_a_line_break_is_not_sent() {
         let mut client = Client::new(Login::Account { login: login.into(), token: Secret::new(token) });
         client.input(Input::Connected);
         assert_eq!(client.take_sent(), Vec::<String>::new());
-        assert_eq!(client.disconnected, Some(LostBecause::LoginFailed(LoginFailure::Unsendable)));
+        assert_eq!(client.disconnected, Some(DisconnectReason::LoginFailed(LoginFailure::Unsendable)));
     }
 }
 

@@ -65,7 +65,7 @@ async fn every_line_of_a_standby_has_a_fate() {
     let (mut leader, mut standby) = (Bench::new(&bus, config()), Bench::new(&bus, config()));
     leader.lead(None).await;
     standby.send(Command::Observe(Term::new(7).unwrap())).await;
-    bus.until("both following", |bus| bus.following() == 2).await;
+    bus.until("both following", |bus| bus.bus_follower() == 2).await;
     for bench in [&mut leader, &mut standby] {
         bench.joined("c", 500).await;
         bench.event(too_long("tmi-sent-ts=4000")).await;
@@ -107,7 +107,7 @@ async fn an_appearance_before_the_answer_counts_once() {
     let bus = ScriptedBus::new();
     bus.late(Duration::from_millis(300));
     let mut bench = Bench::new(&bus, config());
-    bus.until("following", |bus| bus.following() == 1).await;
+    bus.until("following", |bus| bus.bus_follower() == 1).await;
     bench.lead(None).await;
     bench.reads(&["a"]).await;
     bus.until("the line", |bus| bus.texts() == ["a"]).await;
@@ -163,7 +163,7 @@ async fn what_was_forced_out_is_held_until_it_has_a_fate() {
     bench.reads(&texts.iter().map(String::as_str).collect::<Vec<_>>()).await;
     bench.until("the overflow", |shown| shown.lines.received == 20 && shown.forced_out > 5).await;
     assert_eq!(bench.shown().lines.held, 20);
-    bus.until("following", |bus| bus.following() == 1).await;
+    bus.until("following", |bus| bus.bus_follower() == 1).await;
     bus.publishes(&texts[0]);
     bench.until("one that another has published", |shown| shown.lines.known == 1).await;
     bus.ingress(Mode::Takes);

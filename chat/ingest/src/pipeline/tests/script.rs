@@ -19,7 +19,7 @@ use tenure_twitch::ReaderEvent;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::coverage::CoverageConfig;
-use crate::note::CoverNote;
+use crate::note::CoverageNote;
 use crate::pipeline::{Command, Handle, Notes, PipelineConfig, StoodBy, start};
 use crate::ring::RingLimits;
 use crate::snapshot::Snapshot;
@@ -166,7 +166,7 @@ impl ScriptedBus {
     }
 
     /// How many follow now.
-    pub(super) fn following(&self) -> usize {
+    pub(super) fn bus_follower(&self) -> usize {
         self.state().news.as_ref().map_or(0, broadcast::Sender::receiver_count)
     }
 
@@ -327,7 +327,7 @@ pub(super) fn note(since: u64, until: u64) -> Option<Note> {
 }
 
 /// The note as it is in a lease.
-pub(super) fn written(note: &CoverNote) -> Option<Note> {
+pub(super) fn written(note: &CoverageNote) -> Option<Note> {
     Some(Note::new(serde_json::to_string(note).unwrap()).unwrap())
 }
 

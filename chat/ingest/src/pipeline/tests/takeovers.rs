@@ -19,7 +19,7 @@ fn note(c: &str, rest: &str) -> Option<Note> {
 /// A standby that reads #c since a moment, and has seen so many lines of it on the bus.
 async fn standby(bus: &std::sync::Arc<ScriptedBus>, since: u64, texts: &[&str]) -> Bench {
     let mut bench = Bench::new(bus, config());
-    bus.until("following", |bus| bus.following() == 1).await;
+    bus.until("following", |bus| bus.bus_follower() == 1).await;
     bench.joined("d", since).await;
     bench.joined("c", since).await;
     for text in texts {

@@ -1,8 +1,8 @@
-//! What this instance covers: per channel, since when it has been reading without interruption, and until when.
+//! Which span of each channel this instance has read without interruption.
 
 use std::collections::BTreeMap;
 
-use crate::note::{CoverNote, Covered, Held, Span};
+use crate::note::{CoverageNote, CoveredUntil, HeldBack, Span};
 
 /// One interval of one channel, in Unix milliseconds, that this instance did not read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,9 +17,9 @@ pub struct Interruption {
     pub reason: String,
 }
 
-/// The coverage of all channels.
+/// The spans of all channels.
 #[derive(Debug, Default)]
-pub struct Cover {
+pub struct ReadSpans {
     channels: BTreeMap<String, Channel>,
     alive: BTreeMap<u32, u64>,
 }
@@ -28,16 +28,16 @@ pub struct Cover {
 struct Channel {
     connections: Vec<u32>,
     since_ms: Option<u64>,
-    /// Where on the bus the first line is that was read since then.
-    sighted: Option<u64>,
+    /// The position on the bus of the first line that was read since then.
+    first_pos: Option<u64>,
     lost: Option<(u64, String)>,
 }
 
-impl Cover {
-    /// Coverage of these channels, none of them read yet.
+impl ReadSpans {
+    /// These channels, none of them read yet.
     pub fn new<'a>(channels: impl IntoIterator<Item = &'a str>) -> Self {
         let channels = channels.into_iter().map(|name| (name.to_owned(), Channel::default())).collect();
-        Cover { channels, alive: BTreeMap::new() }
+        ReadSpans { channels, alive: BTreeMap::new() }
     }
 
     /// The connection reads the channel from now on. Answers the interruption that ends by this, if there was one.
@@ -50,7 +50,7 @@ impl Cover {
         if state.since_ms.is_some() {
             return None;
         }
-        (state.since_ms, state.sighted) = (Some(at_ms), None);
+        (state.since_ms, state.first_pos) = (Some(at_ms), None);
         let (from_ms, reason) = state.lost.take()?;
         Some(Interruption { channel: channel.to_owned(), from_ms, until_ms: at_ms, reason })
     }
@@ -75,41 +75,40 @@ impl Cover {
         }
     }
 
-    /// Reading was ended here: what was read up to the last life signs stays covered.
+    /// Reading was ended on purpose: each channel stays covered up to the last moment at which its connections were alive.
     pub fn stopped(&mut self) {
         for (connection, at_ms) in std::mem::take(&mut self.alive) {
             self.disconnected(connection, at_ms, "stopped");
         }
     }
 
-    /// What was read of the channel until `at_ms` is not held any more: this reader answers for it from then on only.
-    pub fn let_go(&mut self, channel: &str, at_ms: u64) {
+    /// The ring has dropped what was read of the channel until `at_ms`: the span begins after that.
+    pub fn narrow(&mut self, channel: &str, at_ms: u64) {
         if let Some(state) = self.channels.get_mut(channel) {
             state.since_ms = state.since_ms.map(|since| since.max(at_ms.saturating_add(1)));
-            state.sighted = None;
+            state.first_pos = None;
         }
     }
 
     /// A line of the channel that was read at this moment is on the bus at this position.
-    pub fn sighted(&mut self, channel: &str, read_at_ms: u64, pos: u64) {
+    pub fn on_bus(&mut self, channel: &str, read_at_ms: u64, pos: u64) {
         if let Some(state) = self.channels.get_mut(channel)
             && state.since_ms.is_some_and(|since| since <= read_at_ms)
         {
-            state.sighted = Some(state.sighted.map_or(pos, |first| first.min(pos)));
+            state.first_pos = Some(state.first_pos.map_or(pos, |first| first.min(pos)));
         }
     }
 
-    /// Where on the bus the first line of the channel is that this instance has read itself since it has been reading it
-    /// without interruption.
-    pub fn sighted_at(&self, channel: &str) -> Option<u64> {
-        self.channels.get(channel).filter(|state| state.since_ms.is_some()).and_then(|state| state.sighted)
+    /// The position of the first line of the channel that this instance has read in the present span.
+    pub fn first_position(&self, channel: &str) -> Option<u64> {
+        self.channels.get(channel).filter(|state| state.since_ms.is_some()).and_then(|state| state.first_pos)
     }
 
-    /// Where on the bus a line is that this instance has read itself since it has been reading the channel without
-    /// interruption: the first of the channel, or the `first` of any that it has read since it began with all.
+    /// The position of a line that this instance read when it had begun to read the channel: the first of the present span, or
+    /// `first`, the first line of any channel that was read after all channels were joined.
     pub fn begun_by(&self, channel: &str, first: Option<u64>) -> Option<u64> {
         self.since_ms(channel)?;
-        [self.sighted_at(channel), first].into_iter().flatten().min()
+        [self.first_position(channel), first].into_iter().flatten().min()
     }
 
     /// The reader has ended: every channel was read until its connections were last seen alive.
@@ -123,17 +122,16 @@ impl Cover {
         self.alive.clear();
     }
 
-    /// The wall clock has stepped, and shows `at_ms` now: spans across the step mean nothing, so that all that is read now
-    /// counts as read from here on.
+    /// The wall clock was set and shows `at_ms` now. A span across that has no length, so every span begins anew here.
     pub fn clock_stepped(&mut self, at_ms: u64) {
         for state in self.channels.values_mut() {
             state.since_ms = state.since_ms.map(|_| at_ms);
-            state.sighted = None;
+            state.first_pos = None;
         }
         self.alive.values_mut().for_each(|alive| *alive = at_ms);
     }
 
-    /// The connection was seen alive.
+    /// The connection was seen alive at this moment.
     pub fn alive(&mut self, connection: u32, at_ms: u64) {
         let last = self.alive.entry(connection).or_insert(at_ms);
         *last = (*last).max(at_ms);
@@ -165,11 +163,12 @@ impl Cover {
         self.channels.keys().map(String::as_str)
     }
 
-    /// What to write into a lease's note: what is covered, and since when. `oldest_unpublished_ms` bounds it for one who
-    /// answers for publication too; `pending` are channels whose earlier interval is still undecided.
+    /// The note for a lease: what is covered, and since when. It claims nothing from `oldest_unpublished_ms` on, for what is
+    /// covered is published too; `pending` are the channels with an earlier interval of which it is undecided whether a peer has
+    /// read it.
     ///
-    /// Channels share one span as far as that claims too little rather than too much; those that differ are exceptions.
-    pub fn note(&self, oldest_unpublished_ms: Option<u64>, pending: &BTreeMap<String, Covered>) -> CoverNote {
+    /// Most channels share one span, which claims too little rather than too much; channels that differ are listed apart.
+    pub fn note(&self, oldest_unpublished_ms: Option<u64>, pending: &BTreeMap<String, CoveredUntil>) -> CoverageNote {
         let limit = oldest_unpublished_ms.map_or(u64::MAX, |at| at.saturating_sub(1));
         let spans: Vec<(&String, Span)> = self
             .channels
@@ -182,9 +181,9 @@ impl Cover {
                 (name, Span { since: state.since_ms, until, held_back: undecided.is_some() })
             })
             .collect();
-        let held = pending.values().copied().reduce(Covered::and).map(|all| {
+        let held = pending.values().copied().reduce(CoveredUntil::and).map(|all| {
             // What is read and not published yet is not accounted for by what is on the bus.
-            Held { ahead: all.ahead, pos: all.pos.filter(|_| all.until_ms <= limit) }
+            HeldBack { ahead: all.ahead, pos: all.pos.filter(|_| all.until_ms <= limit) }
         });
         // The span of the channels that are read now and have nothing behind them; latecomers are exceptions.
         let mut sinces: Vec<u64> =
@@ -205,15 +204,15 @@ impl Cover {
         let bytes = |names: &mut dyn Iterator<Item = &String>, each| names.map(|name| name.len() + each).sum::<usize>();
         let room = MOST_BYTES - bytes(&mut channels.iter(), NAME_BYTES);
         if except.len() <= MOST_EXCEPTIONS && bytes(&mut except.keys(), EXCEPTION_BYTES) <= room {
-            return CoverNote { all, except, channels, held, ..CoverNote::default() };
+            return CoverageNote { all, except, channels, held, ..CoverageNote::default() };
         }
         let every = |pick: fn(&Span) -> Option<u64>| spans.iter().filter_map(move |(_, span)| pick(span));
         // A channel that is not read must not seem read because most others are.
         let whole = spans.iter().all(|(_, span)| span.since.is_some());
         let since = every(|span| span.since).max().filter(|_| whole);
         let all = Span { since, until: every(|span| span.until).min(), held_back: !pending.is_empty() };
-        let held = held.map(|held| Held { pos: None, ..held });
-        CoverNote { all, channels, held, ..CoverNote::default() }
+        let held = held.map(|held| HeldBack { pos: None, ..held });
+        CoverageNote { all, channels, held, ..CoverageNote::default() }
     }
 
     /// The channels by name, where a note has room for them.
@@ -242,62 +241,65 @@ const MOST_BYTES: usize = 15 * 1024;
 mod tests {
     use super::*;
 
-    fn pending() -> BTreeMap<String, Covered> {
+    fn pending() -> BTreeMap<String, CoveredUntil> {
         BTreeMap::new()
     }
 
     /// A channel is covered from its join on, and an interruption spans from the last life sign to the next join.
     #[test]
     fn interruptions_span_from_last_alive_to_rejoin() {
-        let mut cover = Cover::new(["a", "b"]);
-        assert_eq!(cover.joined(1, "a", 100), None);
-        assert!(cover.any() && !cover.all());
-        cover.joined(1, "b", 110);
-        cover.alive(1, 500);
-        cover.disconnected(1, 500, "closed");
-        assert_eq!(cover.since_ms("a"), None);
-        let ended = cover.joined(2, "a", 900).unwrap();
+        let mut read_spans = ReadSpans::new(["a", "b"]);
+        assert_eq!(read_spans.joined(1, "a", 100), None);
+        assert!(read_spans.any() && !read_spans.all());
+        read_spans.joined(1, "b", 110);
+        read_spans.alive(1, 500);
+        read_spans.disconnected(1, 500, "closed");
+        assert_eq!(read_spans.since_ms("a"), None);
+        let ended = read_spans.joined(2, "a", 900).unwrap();
         assert_eq!((ended.from_ms, ended.until_ms, ended.reason.as_str()), (500, 900, "closed"));
-        assert_eq!(cover.since_ms("a"), Some(900));
+        assert_eq!(read_spans.since_ms("a"), Some(900));
     }
 
     /// What was read before reading was ended stays covered: the last note says so.
     #[test]
     fn what_was_read_before_the_end_stays_covered() {
-        let mut cover = Cover::new(["a"]);
-        cover.joined(1, "a", 100);
-        cover.alive(1, 700);
-        cover.stopped();
-        assert!(!cover.any());
-        assert_eq!(cover.note(None, &pending()).channel("a"), Span { since: None, until: Some(700), held_back: false });
+        let mut read_spans = ReadSpans::new(["a"]);
+        read_spans.joined(1, "a", 100);
+        read_spans.alive(1, 700);
+        read_spans.stopped();
+        assert!(!read_spans.any());
+        assert_eq!(
+            read_spans.note(None, &pending()).channel("a"),
+            Span { since: None, until: Some(700), held_back: false }
+        );
     }
 
     /// Two connections that overlap leave no interruption when the first one goes.
     #[test]
     fn overlapping_connections_leave_no_interruption() {
-        let mut cover = Cover::new(["a"]);
-        cover.joined(1, "a", 100);
-        cover.joined(2, "a", 200);
-        cover.disconnected(1, 150, "reconnect");
-        assert_eq!(cover.since_ms("a"), Some(100));
-        assert_eq!(cover.joined(3, "a", 300), None);
+        let mut read_spans = ReadSpans::new(["a"]);
+        read_spans.joined(1, "a", 100);
+        read_spans.joined(2, "a", 200);
+        read_spans.disconnected(1, 150, "reconnect");
+        assert_eq!(read_spans.since_ms("a"), Some(100));
+        assert_eq!(read_spans.joined(3, "a", 300), None);
     }
 
     /// The note says until when everything was read and published, with exceptions where a channel lags.
     #[test]
     fn the_note_is_bounded_by_the_oldest_unpublished_line() {
-        let mut cover = Cover::new(["a", "b"]);
-        cover.joined(1, "a", 100);
-        cover.joined(2, "b", 120);
-        cover.alive(1, 1_000);
-        cover.alive(2, 900);
-        let note = cover.note(None, &pending());
+        let mut read_spans = ReadSpans::new(["a", "b"]);
+        read_spans.joined(1, "a", 100);
+        read_spans.joined(2, "b", 120);
+        read_spans.alive(1, 1_000);
+        read_spans.alive(2, 900);
+        let note = read_spans.note(None, &pending());
         assert_eq!(note.channel("a").until, Some(900));
         assert_eq!(note.channel("b"), Span { since: Some(120), until: Some(900), held_back: false });
-        assert_eq!(cover.note(Some(500), &pending()).channel("a").until, Some(499));
-        cover.disconnected(2, 900, "closed");
-        cover.alive(1, 2_000);
-        let note = cover.note(None, &pending());
+        assert_eq!(read_spans.note(Some(500), &pending()).channel("a").until, Some(499));
+        read_spans.disconnected(2, 900, "closed");
+        read_spans.alive(1, 2_000);
+        let note = read_spans.note(None, &pending());
         assert_eq!(note.channel("a").until, Some(2_000));
         assert_eq!(note.channel("b"), Span { since: None, until: Some(900), held_back: false });
     }
@@ -307,12 +309,12 @@ mod tests {
     #[test]
     fn a_note_that_cannot_name_all_vouches_for_none() {
         let names: Vec<String> = (0..300).map(|n| format!("c{n}")).collect();
-        let mut cover = Cover::new(names.iter().map(String::as_str));
+        let mut read_spans = ReadSpans::new(names.iter().map(String::as_str));
         for name in &names[..150] {
-            cover.joined(1, name, 100);
+            read_spans.joined(1, name, 100);
         }
-        cover.alive(1, 1_000);
-        let note = cover.note(None, &pending());
+        read_spans.alive(1, 1_000);
+        let note = read_spans.note(None, &pending());
         assert_eq!(note.channel("c299").since, None);
         assert_eq!(note.channel("c0").until, Some(1_000));
     }
@@ -322,13 +324,13 @@ mod tests {
     fn a_note_fits_into_a_lease() {
         for (count, length) in [(100, 25), (280, 25), (290, 25), (1_000, 4), (2_000, 25)] {
             let names: Vec<String> = (0..count).map(|n| format!("{n:0length$}")).collect();
-            let mut cover = Cover::new(names.iter().map(String::as_str));
+            let mut read_spans = ReadSpans::new(names.iter().map(String::as_str));
             let at = 1_700_000_000_000;
-            names.iter().for_each(|name| drop(cover.joined(1, name, at)));
-            let covered = Covered { until_ms: at, ahead: -60_000, pos: Some(u64::MAX) };
+            names.iter().for_each(|name| drop(read_spans.joined(1, name, at)));
+            let covered = CoveredUntil { until_ms: at, ahead: -60_000, pos: Some(u64::MAX) };
             for pending in 0..=150.min(count) {
                 let pending = names[..pending].iter().map(|name| (name.clone(), covered)).collect();
-                let text = serde_json::to_string(&cover.note(None, &pending)).unwrap();
+                let text = serde_json::to_string(&read_spans.note(None, &pending)).unwrap();
                 assert!(text.len() + 512 <= tenure_core::Note::MAX_BYTES, "{count}: {} bytes", text.len());
             }
         }
@@ -337,16 +339,16 @@ mod tests {
     /// What was let go unpublished, or not read because the reader ended, is not vouched for.
     #[test]
     fn coverage_ends_with_the_reader_and_begins_after_what_was_let_go() {
-        let mut cover = Cover::new(["a"]);
-        cover.joined(1, "a", 100);
-        cover.alive(1, 1_000);
-        cover.let_go("a", 400);
-        cover.let_go("a", 300);
-        assert_eq!(cover.since_ms("a"), Some(401));
-        cover.ended();
-        assert!(!cover.any());
+        let mut read_spans = ReadSpans::new(["a"]);
+        read_spans.joined(1, "a", 100);
+        read_spans.alive(1, 1_000);
+        read_spans.narrow("a", 400);
+        read_spans.narrow("a", 300);
+        assert_eq!(read_spans.since_ms("a"), Some(401));
+        read_spans.ended();
+        assert!(!read_spans.any());
         assert_eq!(
-            cover.note(None, &pending()).channel("a"),
+            read_spans.note(None, &pending()).channel("a"),
             Span { since: None, until: Some(1_000), held_back: false }
         );
     }
@@ -355,49 +357,49 @@ mod tests {
     #[test]
     fn a_step_of_the_clock_is_a_new_beginning() {
         for now in [100, 900_000] {
-            let mut cover = Cover::new(["a", "b"]);
-            cover.joined(1, "a", 10_000);
-            cover.alive(1, 20_000);
-            cover.clock_stepped(now);
-            assert_eq!((cover.since_ms("a"), cover.since_ms("b")), (Some(now), None));
-            assert_eq!(cover.note(None, &pending()).channel("a").until, Some(now));
+            let mut read_spans = ReadSpans::new(["a", "b"]);
+            read_spans.joined(1, "a", 10_000);
+            read_spans.alive(1, 20_000);
+            read_spans.clock_stepped(now);
+            assert_eq!((read_spans.since_ms("a"), read_spans.since_ms("b")), (Some(now), None));
+            assert_eq!(read_spans.note(None, &pending()).channel("a").until, Some(now));
         }
     }
 
     /// The first line that was read since the channel is read counts, and no line that was read before.
     #[test]
     fn the_first_sighting_since_the_join_counts() {
-        let mut cover = Cover::new(["a"]);
-        cover.sighted("a", 100, 1);
-        cover.joined(1, "a", 200);
-        cover.sighted("a", 199, 2);
-        assert_eq!(cover.sighted_at("a"), None);
-        cover.sighted("a", 200, 4);
-        cover.sighted("a", 210, 3);
-        cover.sighted("a", 220, 9);
-        assert_eq!((cover.sighted_at("a"), cover.sighted_at("b")), (Some(3), None));
-        cover.let_go("a", 205);
-        assert_eq!(cover.sighted_at("a"), None);
-        cover.sighted("a", 206, 5);
-        cover.disconnected(1, 300, "closed");
-        assert_eq!(cover.sighted_at("a"), None);
-        cover.joined(2, "a", 400);
-        assert_eq!(cover.sighted_at("a"), None);
+        let mut read_spans = ReadSpans::new(["a"]);
+        read_spans.on_bus("a", 100, 1);
+        read_spans.joined(1, "a", 200);
+        read_spans.on_bus("a", 199, 2);
+        assert_eq!(read_spans.first_position("a"), None);
+        read_spans.on_bus("a", 200, 4);
+        read_spans.on_bus("a", 210, 3);
+        read_spans.on_bus("a", 220, 9);
+        assert_eq!((read_spans.first_position("a"), read_spans.first_position("b")), (Some(3), None));
+        read_spans.narrow("a", 205);
+        assert_eq!(read_spans.first_position("a"), None);
+        read_spans.on_bus("a", 206, 5);
+        read_spans.disconnected(1, 300, "closed");
+        assert_eq!(read_spans.first_position("a"), None);
+        read_spans.joined(2, "a", 400);
+        assert_eq!(read_spans.first_position("a"), None);
     }
 
     /// A channel whose last interval is undecided holds back its own moment only.
     #[test]
     fn pending_gaps_hold_back_their_channel() {
-        let mut cover = Cover::new(["a", "b"]);
-        cover.joined(1, "a", 100);
-        cover.joined(1, "b", 100);
-        cover.alive(1, 1_000);
-        let covered = Covered { until_ms: 700, ahead: 20_000, pos: Some(3) };
+        let mut read_spans = ReadSpans::new(["a", "b"]);
+        read_spans.joined(1, "a", 100);
+        read_spans.joined(1, "b", 100);
+        read_spans.alive(1, 1_000);
+        let covered = CoveredUntil { until_ms: 700, ahead: 20_000, pos: Some(3) };
         let pending = BTreeMap::from([("b".to_owned(), covered)]);
-        let note = cover.note(None, &pending);
+        let note = read_spans.note(None, &pending);
         assert_eq!(note.channel("a").until, Some(1_000));
         assert_eq!(note.covered("b"), Some(covered), "whoever leads next knows as much of it");
-        let lags = cover.note(Some(600), &pending);
-        assert_eq!(lags.covered("b"), Some(Covered { until_ms: 599, pos: None, ..covered }));
+        let lags = read_spans.note(Some(600), &pending);
+        assert_eq!(lags.covered("b"), Some(CoveredUntil { until_ms: 599, pos: None, ..covered }));
     }
 }

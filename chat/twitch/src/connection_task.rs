@@ -1,4 +1,4 @@
-//! One connection's task: the socket loop around the protocol.
+//! The task of one connection: it opens the socket, runs the protocol of `tenure-irc` over it, and emits events.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tenure_irc::{
-    Connection, Disposition, Event, Input, LineSplitter, LoginFailure, LostBecause, Output, Piece, Settings, parse,
+    Connection, DisconnectReason, Disposition, Event, Input, LineSplitter, LoginFailure, Output, Piece, Settings, parse,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
@@ -14,32 +14,32 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::budgets::LoginAttempt;
-use crate::shared::{Gone, Shared};
+use crate::shared::{ReceiverDropped, Shared};
 use crate::socket::Socket;
 use crate::{ConnectionState, LostReason, ReaderEvent};
 use tenure_base_time::unix_millis;
 
-/// What is read at once, and what an idle connection holds for reading.
+/// The size of the read buffer, which an idle connection keeps too.
 const READ_BUFFER: usize = 8 * 1024;
-/// A server that takes nothing for this long is as good as dead.
+/// A write that takes longer than this ends the connection.
 const WRITE_WITHIN: Duration = Duration::from_secs(10);
-/// How long leaving a connection may take.
+/// How long the shutdown of a replaced connection may take.
 const GOODBYE_WITHIN: Duration = Duration::from_millis(200);
 /// At most one [`ReaderEvent::Alive`] in this time.
 const ALIVE_EVERY_MS: u64 = 1_000;
 
-/// What a connection tells the pool.
+/// What a connection reports to the connection pool.
 #[derive(Debug)]
-pub(crate) enum Report {
-    /// Every channel was joined or has had its verdict.
+pub(crate) enum ConnectionReport {
+    /// Every channel was joined or could not be.
     Settled(u32),
     /// The server wants a new connection.
-    ReconnectAsked(u32),
-    /// It is over.
+    ReconnectRequested(u32),
+    /// The connection has ended.
     Ended(u32, Ended),
 }
 
-/// How it went.
+/// How a connection went.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) login_failure: Option<LoginFailure>,
@@ -47,22 +47,23 @@ pub(crate) struct Ended {
     pub(crate) up_for: Duration,
 }
 
-/// One connection.
-pub(crate) struct Link {
+/// One connection and what its task keeps.
+pub(crate) struct ConnectionTask {
     id: u32,
     shared: Arc<Shared>,
-    reports: mpsc::Sender<Report>,
+    reports: mpsc::Sender<ConnectionReport>,
     /// Cancelled when a newer connection has taken over.
     retire: CancellationToken,
     connection: Connection,
     login: LoginAttempt,
     lines: LineSplitter,
-    /// Lines to write, written together.
+    /// Lines that wait to be written; they are written together.
     out: Vec<u8>,
-    /// The last moment of which it is sure that everything sent by then was given up, and when that was last told.
+    /// The last moment by which everything that the server had sent was emitted, and the last such moment that was emitted
+    /// as [`ReaderEvent::Alive`].
     alive_ms: Option<u64>,
-    told_alive_ms: u64,
-    /// Lines of the protocol's own that were read and not told yet.
+    emitted_alive_ms: u64,
+    /// Lines of the protocol itself (PING, JOIN and the like) that were read and not yet counted in an event.
     protocol: u64,
     up_since: Option<Instant>,
     settled: bool,
@@ -72,22 +73,22 @@ pub(crate) struct Link {
 /// Why the loop ends.
 enum End {
     Lost(LostReason),
-    Gone,
+    ReceiverDropped,
 }
 
-impl From<Gone> for End {
-    fn from(_: Gone) -> Self {
-        End::Gone
+impl From<ReceiverDropped> for End {
+    fn from(_: ReceiverDropped) -> Self {
+        End::ReceiverDropped
     }
 }
 
-impl Link {
+impl ConnectionTask {
     pub(crate) fn new(
         id: u32,
         shared: Arc<Shared>,
         channels: &[String],
         login: LoginAttempt,
-        reports: mpsc::Sender<Report>,
+        reports: mpsc::Sender<ConnectionReport>,
         retire: CancellationToken,
     ) -> Self {
         let seed = shared.settings.seed.wrapping_add(u64::from(id));
@@ -96,7 +97,7 @@ impl Link {
         for channel in channels {
             connection.handle(shared.clock.now(), Input::Join(channel));
         }
-        Link {
+        ConnectionTask {
             id,
             shared,
             reports,
@@ -106,7 +107,7 @@ impl Link {
             lines: LineSplitter::new(),
             out: Vec::new(),
             alive_ms: None,
-            told_alive_ms: 0,
+            emitted_alive_ms: 0,
             protocol: 0,
             up_since: None,
             settled: false,
@@ -114,55 +115,55 @@ impl Link {
         }
     }
 
-    /// Runs until the connection is lost, replaced, or the reader stops; then tells what was lost.
+    /// Runs until the connection is lost or replaced, or the reader stops; then emits what was lost.
     pub(crate) async fn run(mut self) {
         let stop = self.shared.stop.clone();
         self.shared.update(self.id, |_| ());
         let end = tokio::select! {
-            () = stop.cancelled() => End::Gone,
-            end = self.live() => end,
+            () = stop.cancelled() => End::ReceiverDropped,
+            end = self.run_until_end() => end,
         };
         self.shared.forget(self.id);
         let End::Lost(reason) = end else { return };
-        self.mind_budgets(&reason);
+        self.charge_budgets(&reason);
         tokio::select! {
             () = stop.cancelled() => (),
-            _ = Box::pin(self.tell_loss(reason)) => (),
+            _ = Box::pin(self.emit_loss(reason)) => (),
         }
     }
 
-    /// A server that closes a connection while logins or JOINs are unanswered may have done so for its budget: then those
-    /// that follow are made more slowly. A connection that breaks says nothing of the server's mind.
-    fn mind_budgets(&self, reason: &LostReason) {
+    /// A server that closes a connection while a login or a JOIN is unanswered may have done so because they came too fast:
+    /// that is charged to the budget, so that the next ones come more slowly. A connection that broke proves no such thing.
+    fn charge_budgets(&self, reason: &LostReason) {
         let now = self.shared.clock.now();
-        let (logs_in, joins) = (self.logs_in(), self.connection.awaited() > 0);
+        let (is_logging_in, joins) = (self.is_logging_in(), self.connection.awaited() > 0);
         match reason {
             LostReason::LoginFailed(LoginFailure::TooFast) => self.login.overrun(),
-            LostReason::TooFast if logs_in => self.login.overrun(),
+            LostReason::TooFast if is_logging_in => self.login.overrun(),
             LostReason::TooFast if joins => self.shared.budgets.joins().overrun(now),
-            LostReason::ServerClosed if logs_in && self.login.closed() => {}
+            LostReason::ServerClosed if is_logging_in && self.login.closed() => {}
             LostReason::ServerClosed if joins && self.shared.budgets.joins().closed(now) => {}
             _ => return,
         }
-        self.goes_slower(reason.code());
+        self.note_overrun(reason.code());
     }
 
     /// Whether a login was sent and not answered.
-    fn logs_in(&self) -> bool {
+    fn is_logging_in(&self) -> bool {
         self.up_since.is_none() && self.login.is_made()
     }
 
-    fn awaits_an_answer(&self) -> bool {
-        self.logs_in() || self.connection.awaited() > 0
+    fn awaits_answer(&self) -> bool {
+        self.is_logging_in() || self.connection.awaited() > 0
     }
 
-    fn goes_slower(&self, code: &str) {
+    fn note_overrun(&self, code: &str) {
         self.shared.counters.overruns.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(connection = self.id, code, "irc server was asked too often: more slowly from now on");
     }
 
-    async fn tell_loss(&mut self, reason: LostReason) -> Result<(), Gone> {
-        self.tell_protocol().await?;
+    async fn emit_loss(&mut self, reason: LostReason) -> Result<(), ReceiverDropped> {
+        self.emit_protocol().await?;
         if reason != LostReason::Replaced {
             tracing::warn!(connection = self.id, code = reason.code(), %reason, "irc connection lost");
             self.shared.note_error(&reason);
@@ -172,25 +173,25 @@ impl Link {
         let (connection, login_failure) = (self.id, login_failure(&reason));
         for channel in joined {
             let reason = reason.clone();
-            self.shared.give(ReaderEvent::ChannelLost { connection, channel, since_unix_ms: since, reason }).await?;
+            self.shared.emit(ReaderEvent::ChannelLost { connection, channel, since_unix_ms: since, reason }).await?;
         }
         let last_alive_unix_ms = self.alive_ms;
-        self.shared.give(ReaderEvent::Disconnected { connection, reason, last_alive_unix_ms }).await?;
+        self.shared.emit(ReaderEvent::Disconnected { connection, reason, last_alive_unix_ms }).await?;
         let up_for = self.up_since.map_or(Duration::ZERO, |since| since.elapsed());
-        self.report(Report::Ended(connection, Ended { login_failure, up_for })).await
+        self.report(ConnectionReport::Ended(connection, Ended { login_failure, up_for })).await
     }
 
-    async fn live(&mut self) -> End {
-        match self.talk().await {
+    async fn run_until_end(&mut self) -> End {
+        match self.serve().await {
             Ok(never) => match never {},
             Err(end) => end,
         }
     }
 
-    /// The loop: do what the protocol says, then wait for bytes, a timer, or retirement.
-    async fn talk(&mut self) -> Result<std::convert::Infallible, End> {
+    /// The loop: does what the protocol asks for, then waits for bytes, a timer, or the end of the overlap.
+    async fn serve(&mut self) -> Result<std::convert::Infallible, End> {
         let lost = |words| End::Lost(LostReason::Network(words));
-        // Boxed, as are all the rare parts, so that an idle connection does not hold room for a handshake.
+        // Futures of rare steps are boxed, so that an idle connection holds no memory for a handshake.
         let mut socket = Box::pin(Socket::open(&self.shared.url, self.shared.tls.as_ref())).await.map_err(lost)?;
         let local_addr = socket.local_addr();
         self.shared.update(self.id, |status| {
@@ -202,7 +203,7 @@ impl Link {
         let mut buffer = vec![0; READ_BUFFER];
         let retire = self.retire.clone();
         loop {
-            let disconnect = self.follow_protocol().await?;
+            let disconnect = self.poll_protocol().await?;
             self.write(&mut socket).await?;
             if let Some(because) = disconnect {
                 return Err(End::Lost(because.into()));
@@ -213,18 +214,18 @@ impl Link {
             tokio::select! {
                 biased;
                 read = socket.read(&mut buffer) => match read {
-                    Ok(0) if self.awaits_an_answer() && socket.broke_policy() => {
+                    Ok(0) if self.awaits_answer() && socket.broke_policy() => {
                         return Err(End::Lost(LostReason::TooFast));
                     }
                     Ok(0) => return Err(End::Lost(LostReason::ServerClosed)),
-                    Ok(length) => self.take(&buffer[..length]).await?,
+                    Ok(length) => self.receive(&buffer[..length]).await?,
                     Err(error) => return Err(lost(format!("reading failed: {error}"))),
                 },
                 () = sleep_until(timer.unwrap_or_else(Instant::now)), if timer.is_some() => {
                     self.connection.handle(self.shared.clock.now(), Input::Timeout);
                 }
                 () = retire.cancelled() => {
-                    // A goodbye, where the server takes it at once.
+                    // The server may not take the shutdown in time; the socket is closed all the same.
                     let _ = timeout(GOODBYE_WITHIN, socket.shutdown()).await;
                     return Err(End::Lost(LostReason::Replaced));
                 }
@@ -232,8 +233,8 @@ impl Link {
         }
     }
 
-    /// Takes what was read: every line up, in order, then the news that the connection lives.
-    async fn take(&mut self, bytes: &[u8]) -> Result<(), End> {
+    /// Emits every line of what was read, in order, and then that the connection is alive.
+    async fn receive(&mut self, bytes: &[u8]) -> Result<(), End> {
         let (now, at_ms) = (self.shared.clock.now(), unix_millis());
         self.connection.handle(now, Input::Heard);
         let mut at = 0;
@@ -245,7 +246,7 @@ impl Link {
                 Some(Piece::TooLong(beginning)) => {
                     self.shared.counters.skipped.fetch_add(1, Ordering::Relaxed);
                     let (connection, beginning) = (self.id, Bytes::copy_from_slice(beginning));
-                    self.give(ReaderEvent::TooLong { connection, beginning, received_at_unix_ms: at_ms }).await?;
+                    self.emit(ReaderEvent::TooLong { connection, beginning, received_at_unix_ms: at_ms }).await?;
                     continue;
                 }
                 None => break,
@@ -254,7 +255,7 @@ impl Link {
                 Ok(message) => message,
                 Err(error) => {
                     self.shared.counters.refused.fetch_add(1, Ordering::Relaxed);
-                    self.give(ReaderEvent::NoMessage { connection: self.id, error }).await?;
+                    self.emit(ReaderEvent::NoMessage { connection: self.id, error }).await?;
                     continue;
                 }
             };
@@ -264,21 +265,21 @@ impl Link {
             self.protocol += u64::from(line.is_none());
             while let Some(output) = self.connection.poll_queued(now) {
                 if let Some(because) = self.perform(output, at_ms).await? {
-                    self.write_nothing_more();
+                    self.drop_unwritten();
                     return Err(End::Lost(because.into()));
                 }
             }
             if let Some(line) = line {
                 self.shared.counters.lines.fetch_add(1, Ordering::Relaxed);
                 self.shared.counters.last_line_at.store(at_ms, Ordering::Relaxed);
-                self.give(ReaderEvent::Line { connection: self.id, line, received_at_unix_ms: at_ms }).await?;
+                self.emit(ReaderEvent::Line { connection: self.id, line, received_at_unix_ms: at_ms }).await?;
             }
         }
-        self.tell_protocol().await?;
-        self.tell_alive(at_ms).await?;
+        self.emit_protocol().await?;
+        self.emit_alive(at_ms).await?;
         let now = self.shared.clock.now();
         if std::mem::take(&mut self.stalled) {
-            // The time in which nobody took events is no silence of the server's.
+            // While nobody took events the socket was not read: that time does not count as silence of the server.
             self.connection.handle(now, Input::Heard);
         }
         if self.connection.poll_timeout().is_some_and(|at| at <= now) {
@@ -287,29 +288,29 @@ impl Link {
         Ok(())
     }
 
-    async fn tell_protocol(&mut self) -> Result<(), Gone> {
+    async fn emit_protocol(&mut self) -> Result<(), ReceiverDropped> {
         match std::mem::take(&mut self.protocol) {
             0 => Ok(()),
-            lines => self.give(ReaderEvent::Protocol { connection: self.id, lines }).await,
+            lines => self.emit(ReaderEvent::Protocol { connection: self.id, lines }).await,
         }
     }
 
-    /// A line of which only the beginning has come is not covered yet, so the moment moves on between lines only.
-    async fn tell_alive(&mut self, at_ms: u64) -> Result<(), Gone> {
+    /// Between two lines only: a line of which only the beginning has come is not emitted yet.
+    async fn emit_alive(&mut self, at_ms: u64) -> Result<(), ReceiverDropped> {
         if self.lines.pending() > 0 || self.up_since.is_none() {
             return Ok(());
         }
         self.alive_ms = Some(at_ms);
-        if at_ms.abs_diff(self.told_alive_ms) >= ALIVE_EVERY_MS {
-            self.told_alive_ms = at_ms;
+        if at_ms.abs_diff(self.emitted_alive_ms) >= ALIVE_EVERY_MS {
+            self.emitted_alive_ms = at_ms;
             self.shared.update(self.id, |status| status.last_alive_unix_ms = Some(at_ms));
-            self.give(ReaderEvent::Alive { connection: self.id, at_unix_ms: at_ms }).await?;
+            self.emit(ReaderEvent::Alive { connection: self.id, at_unix_ms: at_ms }).await?;
         }
         Ok(())
     }
 
-    /// Does everything that the protocol wants done now; gives the reason where it wants the socket closed.
-    async fn follow_protocol(&mut self) -> Result<Option<LostBecause>, Gone> {
+    /// Does all that the protocol asks for now; answers the reason where it asks to close the socket.
+    async fn poll_protocol(&mut self) -> Result<Option<DisconnectReason>, ReceiverDropped> {
         loop {
             let now = self.shared.clock.now();
             let output = self.connection.poll(now, &mut self.shared.budgets.joins());
@@ -320,21 +321,21 @@ impl Link {
         }
         if !self.settled && self.connection.is_settled() {
             self.settled = true;
-            self.report(Report::Settled(self.id)).await?;
+            self.report(ConnectionReport::Settled(self.id)).await?;
         }
         Ok(None)
     }
 
-    async fn perform(&mut self, output: Output, at_ms: u64) -> Result<Option<LostBecause>, Gone> {
+    async fn perform(&mut self, output: Output, at_ms: u64) -> Result<Option<DisconnectReason>, ReceiverDropped> {
         match output {
             Output::Send(line) => self.out.extend_from_slice(line.as_bytes()),
             Output::Disconnect(because) => return Ok(Some(because)),
-            Output::Event(event) => Box::pin(self.tell(event, at_ms)).await?,
+            Output::Event(event) => Box::pin(self.handle_event(event, at_ms)).await?,
         }
         Ok(None)
     }
 
-    async fn tell(&mut self, event: Event, at_unix_ms: u64) -> Result<(), Gone> {
+    async fn handle_event(&mut self, event: Event, at_unix_ms: u64) -> Result<(), ReceiverDropped> {
         let connection = self.id;
         match event {
             Event::LoggedIn { nick } => {
@@ -347,7 +348,7 @@ impl Link {
                     status.nick = Some(nick);
                     status.last_alive_unix_ms = Some(at_unix_ms);
                 });
-                self.give(ReaderEvent::Connected { connection, at_unix_ms }).await
+                self.emit(ReaderEvent::Connected { connection, at_unix_ms }).await
             }
             Event::LoginFailed(_) => {
                 // The disconnect that follows carries the failure.
@@ -356,7 +357,7 @@ impl Link {
             }
             Event::TooFast => {
                 self.shared.budgets.joins().overrun(self.shared.clock.now());
-                self.goes_slower("too_fast");
+                self.note_overrun("too_fast");
                 Ok(())
             }
             Event::Joined { channel } => {
@@ -365,26 +366,26 @@ impl Link {
                 self.shared.update(connection, |status| {
                     status.failed.remove(&channel);
                 });
-                self.give(ReaderEvent::Joined { connection, channel, at_unix_ms }).await
+                self.emit(ReaderEvent::Joined { connection, channel, at_unix_ms }).await
             }
-            Event::JoinFailed { channel, verdict } => {
-                tracing::warn!(connection, channel, %verdict, "irc channel not joined");
+            Event::JoinFailed { channel, failure } => {
+                tracing::warn!(connection, channel, %failure, "irc channel not joined");
                 self.shared.update(connection, |status| {
-                    status.failed.insert(channel.clone(), verdict);
+                    status.failed.insert(channel.clone(), failure);
                 });
-                self.give(ReaderEvent::JoinFailed { connection, channel, verdict }).await
+                self.emit(ReaderEvent::JoinFailed { connection, channel, failure }).await
             }
             Event::PutOut { channel } => {
                 tracing::warn!(connection, channel, "irc channel lost");
                 self.show_joined();
                 let since_unix_ms = self.alive_ms.unwrap_or(at_unix_ms);
                 let reason = LostReason::PutOut;
-                self.give(ReaderEvent::ChannelLost { connection, channel, since_unix_ms, reason }).await
+                self.emit(ReaderEvent::ChannelLost { connection, channel, since_unix_ms, reason }).await
             }
             Event::ReconnectRequested => {
                 tracing::info!(connection, "irc server asks for a new connection");
                 self.shared.update(connection, |status| status.state = ConnectionState::Retiring);
-                self.report(Report::ReconnectAsked(connection)).await
+                self.report(ConnectionReport::ReconnectRequested(connection)).await
             }
         }
     }
@@ -394,13 +395,13 @@ impl Link {
         self.shared.update(self.id, |status| status.channels = channels);
     }
 
-    async fn give(&mut self, event: ReaderEvent) -> Result<(), Gone> {
-        self.stalled |= self.shared.give(event).await?;
+    async fn emit(&mut self, event: ReaderEvent) -> Result<(), ReceiverDropped> {
+        self.stalled |= self.shared.emit(event).await?;
         Ok(())
     }
 
-    async fn report(&self, report: Report) -> Result<(), Gone> {
-        self.reports.send(report).await.map_err(|_| Gone)
+    async fn report(&self, report: ConnectionReport) -> Result<(), ReceiverDropped> {
+        self.reports.send(report).await.map_err(|_| ReceiverDropped)
     }
 
     async fn write(&mut self, socket: &mut Socket) -> Result<(), End> {
@@ -412,7 +413,7 @@ impl Link {
             socket.flush().await
         };
         let written = timeout(WRITE_WITHIN, write).await;
-        self.write_nothing_more();
+        self.drop_unwritten();
         match written {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(End::Lost(LostReason::Network(format!("writing failed: {error}")))),
@@ -420,18 +421,18 @@ impl Link {
         }
     }
 
-    /// Forgets what was to be written, with its memory: a PASS line is not kept.
-    fn write_nothing_more(&mut self) {
+    /// Drops what waits to be written and frees its memory, so that no PASS line stays there.
+    fn drop_unwritten(&mut self) {
         self.out = Vec::new();
     }
 }
 
-impl From<LostBecause> for LostReason {
-    fn from(because: LostBecause) -> Self {
+impl From<DisconnectReason> for LostReason {
+    fn from(because: DisconnectReason) -> Self {
         match because {
-            LostBecause::Unresponsive => LostReason::Unresponsive,
-            LostBecause::LoginTimeout => LostReason::LoginTimeout,
-            LostBecause::LoginFailed(failure) => LostReason::LoginFailed(failure),
+            DisconnectReason::Unresponsive => LostReason::Unresponsive,
+            DisconnectReason::LoginTimeout => LostReason::LoginTimeout,
+            DisconnectReason::LoginFailed(failure) => LostReason::LoginFailed(failure),
             other => LostReason::Network(other.to_string()),
         }
     }

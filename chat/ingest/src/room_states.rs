@@ -9,7 +9,7 @@ const SETTINGS: [&[u8]; 5] = [b"emote-only", b"followers-only", b"r9k", b"slow",
 
 /// The last known settings of each channel, of as many as are joined: what a server says of further ones is ignored.
 #[derive(Debug)]
-pub(crate) struct Rooms {
+pub(crate) struct RoomStates {
     by_channel: HashMap<Vec<u8>, [Option<Vec<u8>>; SETTINGS.len()]>,
     most: usize,
 }
@@ -17,10 +17,10 @@ pub(crate) struct Rooms {
 /// The longest value that is compared; Twitch's are a few digits.
 const MOST_VALUE: usize = 64;
 
-impl Rooms {
+impl RoomStates {
     /// Knows nothing of any room yet, and will of `most` of them.
     pub(crate) fn new(most: usize) -> Self {
-        Rooms { by_channel: HashMap::new(), most }
+        RoomStates { by_channel: HashMap::new(), most }
     }
 
     /// Takes note of a ROOMSTATE; true where it changes a setting that was known. The state that comes with a JOIN is
@@ -56,7 +56,7 @@ mod tests {
     /// The first full state is the beginning; a partial update counts where a value differs.
     #[test]
     fn only_differing_values_are_changes() {
-        let mut rooms = Rooms::new(2);
+        let mut rooms = RoomStates::new(2);
         let mut say = |text: &str| rooms.changed(&tenure_irc::parse(text.as_bytes()).unwrap());
         assert!(!say("@emote-only=0;followers-only=-1;r9k=0;slow=0;subs-only=0 :tmi.twitch.tv ROOMSTATE #c"));
         assert!(say("@slow=10 :tmi.twitch.tv ROOMSTATE #c"));

@@ -1,18 +1,20 @@
-//! The wall clock: it names moments for people, and decides nothing that another machine's clock takes part in.
+//! What is known of the own wall clock: whether it was set, and by how much it is ahead of the server's.
+//!
+//! Wall clocks name the ends of gaps. Nothing is decided by comparing those of two machines.
 
 use tenure_core::Time;
 
-/// Notices when it is set, by a clock that is not.
+/// Notices that the wall clock was set, by comparing it with the boottime clock, which never is.
 #[derive(Debug, Default)]
-pub(crate) struct Steps {
-    /// By how much the two differed when last looked at.
+pub(crate) struct ClockSteps {
+    /// By how much the two clocks differed when they were last compared.
     apart_ms: Option<i128>,
 }
 
-/// What is no step: clocks that are corrected little by little, and the time between two looks.
+/// A difference up to this is no step: clocks are slewed, and the two are not read in the same instant.
 const STEP_MS: i128 = 1_000;
 
-impl Steps {
+impl ClockSteps {
     /// Whether the wall clock was set since this was last asked.
     pub(crate) fn stepped(&mut self, now: Time, wall_ms: u64) -> bool {
         let apart = i128::from(wall_ms) - i128::from(now.as_nanos() / 1_000_000);
@@ -20,23 +22,25 @@ impl Steps {
     }
 }
 
-/// By how much this clock is ahead of the server's, as lines tell that say when they were sent: what is certain of it, for
-/// a line takes its time, and what is no more than clocks may be apart, for a server may also tell old lines.
+/// By how much the own wall clock is ahead of the server's, estimated from lines that carry their sending time.
+///
+/// Each line was read at least as late as it was sent, so the least difference bounds the offset. An offset beyond what clocks
+/// may be apart is not believed: a server may also repeat old lines.
 #[derive(Debug, Default)]
-pub(crate) struct Ahead {
-    /// The least that was seen in this time and in the one before, and when this one began.
+pub(crate) struct ClockOffset {
+    /// The least difference in the present period and in the one before it, and when the present one began.
     least: [Option<i64>; 2],
     since_ms: u64,
 }
 
-/// For how long a line tells.
+/// How long a period lasts.
 const TELLS_FOR_MS: u64 = 20_000;
-/// A line may take so long, and a clock be so little behind, without being wrong.
+/// Differences that say nothing of the clock: a line may take this long, and a clock be this little behind.
 const ORDINARY_MS: std::ops::RangeInclusive<i64> = -1_000..=3_000;
 
-impl Ahead {
-    /// A line was read that was sent at this moment of the server's.
-    pub(crate) fn tells(&mut self, read_at_ms: u64, sent_at_ms: u64) {
+impl ClockOffset {
+    /// A line was read at one moment of the own clock, and sent at another of the server's.
+    pub(crate) fn observe_line(&mut self, read_at_ms: u64, sent_at_ms: u64) {
         if read_at_ms.abs_diff(self.since_ms) >= TELLS_FOR_MS {
             (self.least, self.since_ms) = ([None, self.least[0]], read_at_ms);
         }
@@ -44,7 +48,7 @@ impl Ahead {
         self.least[0] = Some(self.least[0].map_or(by, |least| least.min(by)));
     }
 
-    /// In milliseconds, negative where it is behind; 0 where nothing is wrong with it, or nothing known.
+    /// The offset in milliseconds, negative where the own clock is behind; 0 where it is ordinary, unknown, or beyond `most`.
     pub(crate) fn by_ms(&self, most: u64) -> i64 {
         let least = self.least.iter().flatten().min().copied().unwrap_or(0);
         if ORDINARY_MS.contains(&least) || least.unsigned_abs() > most { 0 } else { least }
@@ -60,21 +64,21 @@ mod tests {
     #[test]
     fn the_quickest_line_tells() {
         for (wrong, told) in [(20_000, 20_050), (-20_000, -19_950), (2_000, 0), (-900, 0), (900_000, 0)] {
-            let mut ahead = Ahead::default();
+            let mut ahead = ClockOffset::default();
             assert_eq!(ahead.by_ms(60_000), 0);
             for n in 0..100u64 {
                 let sent = 1_700_000_000_000 + n * 500;
                 let took = 50 + n * 31 % 400;
-                ahead.tells((sent + took).checked_add_signed(wrong).unwrap(), sent);
+                ahead.observe_line((sent + took).checked_add_signed(wrong).unwrap(), sent);
             }
             let by = ahead.by_ms(60_000);
             assert!((told..told + 40).contains(&by) && (told != 0 || by == 0), "{wrong}: {by}");
         }
-        let mut mended = Ahead::default();
-        mended.tells(20_000, 0);
+        let mut mended = ClockOffset::default();
+        mended.observe_line(20_000, 0);
         assert_eq!(mended.by_ms(60_000), 20_000);
         for at in [30_000, 51_000, 72_000] {
-            mended.tells(at, at);
+            mended.observe_line(at, at);
         }
         assert_eq!(mended.by_ms(60_000), 0);
     }
@@ -82,7 +86,7 @@ mod tests {
     /// A clock that is set is noticed once, whichever way; one that runs a little fast is not.
     #[test]
     fn a_step_is_noticed_once() {
-        let mut steps = Steps::default();
+        let mut steps = ClockSteps::default();
         let at = Time::from_millis;
         assert!(!steps.stepped(at(1_000), 1_700_000_000_000));
         assert!(!steps.stepped(at(2_000), 1_700_000_001_900));

@@ -1,4 +1,4 @@
-//! Following the bus: the ids that appear there, subscribed again whenever the stream ends, at rest while nobody asks.
+//! Follows the ids that appear on the bus; subscribes again whenever the stream ends, and can be paused.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,33 +13,33 @@ const CHUNK: usize = 512;
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// What appears on one subject, for as long as it is wanted.
-pub(crate) struct Following {
+pub(crate) struct BusFollower {
     bus: Arc<dyn Bus>,
     subject: String,
-    /// Where it begins when it goes on.
+    /// From where it follows when it is resumed.
     from: FollowFrom,
     stream: Option<BoxStream<'static, Result<Vec<Followed>, BusError>>>,
 }
 
-impl Following {
-    /// At rest; begins with what is new when it first goes on.
-    pub(crate) fn new(bus: Arc<dyn Bus>, subject: String) -> Following {
-        Following { bus, subject, from: FollowFrom::End, stream: None }
+impl BusFollower {
+    /// A paused follower, which begins with what is new when it is first resumed.
+    pub(crate) fn new(bus: Arc<dyn Bus>, subject: String) -> BusFollower {
+        BusFollower { bus, subject, from: FollowFrom::End, stream: None }
     }
 
-    /// Follows from now on, from where it rests.
-    pub(crate) fn go_on(&mut self) {
-        let Following { bus, subject, from, stream } = self;
+    /// Follows from now on, from where it was paused.
+    pub(crate) fn resume(&mut self) {
+        let BusFollower { bus, subject, from, stream } = self;
         stream.get_or_insert_with(|| follow(Arc::clone(bus), subject.clone(), *from));
     }
 
-    /// Rests, and goes on behind this position.
-    pub(crate) fn rest(&mut self, pos: u64) {
+    /// Stops following; a later [`BusFollower::resume`] begins behind this position.
+    pub(crate) fn pause(&mut self, pos: u64) {
         self.stream = None;
         self.from = FollowFrom::After(pos);
     }
 
-    /// What has appeared; a failure is answered once, then following begins again. Never returns while at rest.
+    /// What has appeared; a failure is answered once, then following begins again. Never returns while paused.
     pub(crate) async fn next(&mut self) -> Result<Vec<Followed>, BusError> {
         if let Some(stream) = &mut self.stream
             && let Some(appeared) = stream.next().await
@@ -52,8 +52,8 @@ impl Following {
 
 /// The ids that appear on `subject`; it never ends.
 ///
-/// The stream itself holds the subscription that is under way and the pause after a failure: whoever looks elsewhere
-/// meanwhile neither begins it anew nor shortens it.
+/// The stream itself holds the subscription under way and the pause after a failure, so that a caller that drops the future
+/// of one item neither restarts the former nor shortens the latter.
 fn follow(bus: Arc<dyn Bus>, subject: String, from: FollowFrom) -> BoxStream<'static, Result<Vec<Followed>, BusError>> {
     let follower = Follower { bus, subject, from, stream: None, failed: false };
     stream::unfold(follower, |mut follower| async move {

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-/// Names that were lately asked for.
+/// ChannelNames that were lately asked for.
 #[derive(Debug, Default)]
-pub(crate) struct Names(HashSet<Arc<str>, RandomState>);
+pub(crate) struct ChannelNames(HashSet<Arc<str>, RandomState>);
 
 /// How many names are kept: more than an instance joins. Beyond that all are forgotten, which costs memory for a while.
 const MOST: usize = 4_096;
 
-impl Names {
+impl ChannelNames {
     /// The channel's name.
     pub(crate) fn of(&mut self, name: &str) -> Arc<str> {
         if let Some(known) = self.0.get(name) {
@@ -34,7 +34,7 @@ mod tests {
     /// Equal names are the same one, and never more than the bound are kept.
     #[test]
     fn names_are_kept_once_and_bounded() {
-        let mut names = Names::default();
+        let mut names = ChannelNames::default();
         assert!(Arc::ptr_eq(&names.of("a"), &names.of("a")));
         assert_eq!(&*names.of("b"), "b");
         for n in 0..3 * MOST {

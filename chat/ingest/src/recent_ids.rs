@@ -9,16 +9,16 @@ use crate::ids::IdSet;
 /// Remembers the last `capacity` ids; the oldest is forgotten first. What it forgets costs a publication that the bus
 /// drops, nothing else.
 #[derive(Debug)]
-pub struct Seen {
+pub struct RecentIds {
     capacity: usize,
     ids: IdSet,
     order: VecDeque<EnvelopeId>,
 }
 
-impl Seen {
+impl RecentIds {
     /// Remembers nothing yet.
     pub fn new(capacity: usize) -> Self {
-        Seen { capacity, ids: IdSet::default(), order: VecDeque::new() }
+        RecentIds { capacity, ids: IdSet::default(), order: VecDeque::new() }
     }
 
     /// Remembers this id; false where it was remembered already.
@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn forgets_the_oldest_first() {
         let id = |n| EnvelopeId([n; 16]);
-        let mut seen = Seen::new(2);
+        let mut seen = RecentIds::new(2);
         assert!(seen.insert(id(1)));
         assert!(!seen.insert(id(1)));
         assert!(seen.insert(id(2)));
