@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-/// ChannelNames that were lately asked for.
+/// The names that were lately asked for.
 #[derive(Debug, Default)]
 pub(crate) struct ChannelNames(HashSet<Arc<str>, RandomState>);
 
