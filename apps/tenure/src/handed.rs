@@ -34,12 +34,8 @@ impl Handed {
     /// cannot be told apart: such a URL is handed to nobody. The path of a file is made absolute, for commands change
     /// their folder.
     pub(crate) fn new(url: &str) -> Option<Handed> {
-        if let Some(path) = url.strip_prefix("sqlite:") {
-            let path = path.strip_prefix("//").unwrap_or(path);
-            let (path, options) = path.split_once('?').map_or((path, None), |(path, options)| (path, Some(options)));
-            let path = std::path::absolute(path).ok()?;
-            let options = options.map(|options| format!("?{options}")).unwrap_or_default();
-            return Some(Handed { url: format!("sqlite:{}{options}", path.to_str()?), login: None });
+        if tenure_open::file_of(url).is_some() {
+            return Some(Handed { url: tenure_open::absolute(url)?, login: None });
         }
         let (scheme, rest) = url.split_once("://")?;
         let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
@@ -53,7 +49,7 @@ impl Handed {
             None => (None, authority),
         };
         let url = format!("{scheme}://{hosts}{path}");
-        (crate::secrets::without_secrets(&url) == url).then_some(Handed { url, login })
+        (tenure_open::shown(&url) == url).then_some(Handed { url, login })
     }
 
     /// What the file holds; `None` where there is no login.

@@ -25,7 +25,6 @@ mod places;
 mod process;
 mod resign;
 mod run;
-mod secrets;
 mod signals;
 mod store;
 mod stores;

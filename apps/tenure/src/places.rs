@@ -1,6 +1,6 @@
 //! Where things are kept when nobody says where.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -18,24 +18,24 @@ pub(crate) fn state_folder() -> Result<PathBuf> {
     Ok(base.join("tenure"))
 }
 
-/// The default store: `sqlite:` in the state folder.
+/// The default store: a file in the state folder.
 pub(crate) fn default_store() -> Result<String> {
-    Ok(format!("sqlite:{}", state_folder()?.join("leases.db").display()))
+    Ok(tenure_open::file_url(&state_folder()?.join("leases.db")))
 }
 
-/// The default bus: `sqlite:` in the state folder.
+/// The default bus: a file in the state folder.
 pub(crate) fn default_bus() -> Result<String> {
-    Ok(format!("sqlite:{}", state_folder()?.join("bus.db").display()))
+    Ok(tenure_bus_open::file_url(&state_folder()?.join("bus.db")))
 }
 
-/// Makes the state folder where a URL points into it, so that the defaults work on a fresh machine. Other folders are
-/// not made: a mistyped path should be an error.
-pub(crate) fn prepare(url: &str) -> Result<()> {
+/// Makes the state folder where the path of a store or bus points into it, so that the defaults work on a fresh machine. Other
+/// folders are not made: a mistyped path should be an error.
+pub(crate) fn prepare(path: &Path) -> Result<()> {
     let folder = match state_folder() {
         Ok(folder) => folder,
         Err(_) => return Ok(()),
     };
-    if url.strip_prefix("sqlite:").is_some_and(|path| path.starts_with(&*folder.to_string_lossy())) {
+    if path.starts_with(&folder) {
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
     }
     Ok(())

@@ -145,7 +145,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
 
 /// The store's URL as it may be shown, where it holds a secret and was given as an argument.
 fn said_in_an_argument(url: &str) -> Option<String> {
-    let shown = crate::secrets::without_secrets(url);
+    let shown = tenure_open::shown(url);
     let given = || std::env::args_os().any(|argument| argument.to_string_lossy().ends_with(url));
     (shown != url && given()).then_some(shown)
 }

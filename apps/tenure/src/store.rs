@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use tenure_core::{KeyPrefix, LeaseKey, LeaseRecord};
-use tenure_open::OpenError;
+use tenure_open::{OpenError, file_of, shown};
 use tenure_store::{LeaseStore, StoreError};
 
 use crate::exit::Exit;
 use crate::handed;
-use crate::secrets::without_secrets;
 
 /// How long one call to a store may take, whatever the store itself allows.
 pub(crate) const ANSWER: Duration = Duration::from_secs(10);
@@ -64,7 +63,7 @@ impl StoreArgs {
     pub(crate) fn missing_file(&self) -> Result<Option<PathBuf>> {
         let url = self.url()?;
         check(&url)?;
-        Ok(file(&url).filter(|path| is_missing(path)).map(PathBuf::from))
+        Ok(file_of(&url).filter(|path| is_missing(path)))
     }
 
     /// Whether nobody named a store.
@@ -75,7 +74,8 @@ impl StoreArgs {
     /// What to say where [`StoreArgs::open_existing`] found nothing.
     pub(crate) fn missing(&self) -> String {
         let url = self.url().unwrap_or_default();
-        format!("there is no store at {} yet: the first lease makes it", file(&url).unwrap_or(&url))
+        let place = file_of(&url).map_or_else(|| shown(&url), |path| path.display().to_string());
+        format!("there is no store at {place} yet: the first lease makes it")
     }
 }
 
@@ -83,9 +83,7 @@ impl StoreArgs {
 /// wrong call, and what is found out later is a store that cannot be reached.
 pub(crate) fn check(url: &str) -> Result<()> {
     tenure_open::check(url).map_err(|error| match error {
-        OpenError::Store(error) => {
-            Exit::usage(anyhow::Error::new(error).context(format!("the store {}", without_secrets(url))))
-        }
+        OpenError::Store(error) => Exit::usage(anyhow::Error::new(error).context(format!("the store {}", shown(url)))),
         // What is no URL may be anything, a password too: it is not repeated.
         wrong => Exit::usage(anyhow::Error::new(wrong).context("the store's URL")),
     })
@@ -95,7 +93,9 @@ pub(crate) fn check(url: &str) -> Result<()> {
 /// unreachable.
 pub(crate) async fn open(url: &str) -> Result<Arc<dyn LeaseStore>> {
     check(url)?;
-    crate::places::prepare(url).map_err(Exit::unreachable)?;
+    if let Some(path) = file_of(url) {
+        crate::places::prepare(&path).map_err(Exit::unreachable)?;
+    }
     opened(url, tenure_open::open(url)).await
 }
 
@@ -107,7 +107,7 @@ async fn opened(
     let opened = match tokio::time::timeout(ANSWER, opening).await {
         Ok(opened) => opened,
         Err(_) => {
-            return Err(Exit::unreachable(anyhow!("the store {}: no answer within {ANSWER:?}", without_secrets(url))));
+            return Err(Exit::unreachable(anyhow!("the store {}: no answer within {ANSWER:?}", shown(url))));
         }
     };
     opened.map_err(|error| {
@@ -115,7 +115,7 @@ async fn opened(
             OpenError::Store(error) => anyhow::Error::new(error),
             other => anyhow::Error::new(other),
         };
-        Exit::unreachable(error.context(format!("the store {}", without_secrets(url))))
+        Exit::unreachable(error.context(format!("the store {}", shown(url))))
     })
 }
 
@@ -150,17 +150,9 @@ pub(crate) fn parse_prefix(text: &str) -> Result<KeyPrefix, String> {
     KeyPrefix::new(text).map_err(|error| error.to_string())
 }
 
-/// The path of a `sqlite:` URL.
-fn file(url: &str) -> Option<&str> {
-    let rest = url.strip_prefix("sqlite:")?;
-    let rest = rest.strip_prefix("//").unwrap_or(rest);
-    Some(rest.split_once('?').map_or(rest, |(path, _)| path))
-}
-
 /// Whether the file is not there, or nothing is in it, though its folder is; every other trouble is the store's to tell. The
 /// default folder is made with the first lease.
-fn is_missing(path: &str) -> bool {
-    let path = Path::new(path);
+fn is_missing(path: &Path) -> bool {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let is_default = || crate::places::state_folder().is_ok_and(|default| path.starts_with(default));
     let is_there = match path.metadata() {
@@ -174,25 +166,17 @@ fn is_missing(path: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// The path is what stands between the scheme and the options.
-    #[test]
-    fn the_file_of_a_url_is_found() {
-        assert_eq!(file("sqlite:a.db"), Some("a.db"));
-        assert_eq!(file("sqlite:///x/a.db?poll_ms=5"), Some("/x/a.db"));
-        assert_eq!(file("redis://host/"), None);
-    }
-
     /// A file in a folder that is there is missing, and so is an empty one; one in a folder that is not is an error to be told.
     #[test]
     fn a_missing_file_is_told_from_a_missing_folder() {
         let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name).display().to_string();
+        let path = |name: &str| folder.path().join(name);
         assert!(is_missing(&path("leases.db")));
         assert!(!is_missing(&path("no/such/leases.db")));
         std::fs::write(folder.path().join("leases.db"), "").unwrap();
         assert!(is_missing(&path("leases.db")), "an empty file is new");
         std::fs::write(folder.path().join("leases.db"), "something").unwrap();
         assert!(!is_missing(&path("leases.db")));
-        assert!(!is_missing(":memory:"));
+        assert!(!is_missing(Path::new(":memory:")));
     }
 }

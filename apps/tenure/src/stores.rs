@@ -23,11 +23,7 @@ pub(crate) struct Args {
 /// Prints the stores and buses, and whether this binary has them.
 pub(crate) fn run(args: Args) -> Result<()> {
     let stores = tenure_open::schemes().iter().map(|scheme| ("store", scheme.name, scheme.compiled, scheme.example));
-    let buses = [
-        ("bus", "sqlite", true, "sqlite:chat.db"),
-        ("bus", "nats", true, "nats://127.0.0.1:4222?stream=TENURE"),
-        ("bus", "stdout", true, "stdout:"),
-    ];
+    let buses = tenure_bus_open::schemes().iter().map(|scheme| ("bus", scheme.name, scheme.compiled, scheme.example));
     let mut table = Table::new(&[
         ("KIND", Align::Left),
         ("SCHEME", Align::Left),

@@ -52,17 +52,12 @@ async fn tail(args: Args) -> Result<()> {
     let subjects = Subjects::new(&args.bus_prefix);
     let bus = crate::bus::open_to_read(&url, &subjects).await?;
     if !bus.info().follow {
-        return Err(Exit::usage(anyhow::anyhow!(
-            "the bus {} cannot be followed",
-            crate::secrets::without_secrets(&url)
-        )));
+        return Err(Exit::usage(anyhow::anyhow!("the bus {} cannot be followed", tenure_bus_open::shown(&url))));
     }
     let (from, since) = parse_from(&args.from).map_err(Exit::usage)?;
     let subject = if args.finalizer { &subjects.finalize } else { &subjects.ingress };
-    let mut stream = bus
-        .follow(subject, from)
-        .await
-        .with_context(|| format!("cannot follow {}", crate::secrets::without_secrets(&url)))?;
+    let mut stream =
+        bus.follow(subject, from).await.with_context(|| format!("cannot follow {}", tenure_bus_open::shown(&url)))?;
     let mut out = std::io::stdout().lock();
     loop {
         let next = if args.no_follow {

@@ -27,6 +27,7 @@
 pub mod address;
 pub mod disclosure;
 pub mod durations;
+pub mod file_url;
 pub mod query;
 pub mod secret;
 pub mod sizes;

@@ -2,7 +2,7 @@
 
 use tenure_store::StoreError;
 
-use crate::schemes;
+use crate::scheme::schemes;
 
 /// Why a store could not be opened. Its text holds nothing of the URL that may be a secret.
 #[derive(Debug, thiserror::Error)]

@@ -1,8 +1,20 @@
-//! From a URL to a store: the one crate with a feature for each store that may be compiled in.
+//! From a URL to a store: the one crate that knows the schemes of stores, with a feature for each that may be compiled in.
+//!
+//! ```
+//! use tenure_open::{check, file_of, is_private, shown};
+//!
+//! check("memory:tests")?;
+//! assert!(check("carrier-pigeon://loft").is_err());
+//! assert!(is_private("memory:tests"));
+//! assert_eq!(file_of("sqlite:leases.db?poll_ms=20"), Some("leases.db".into()));
+//! assert_eq!(shown("redis://me:hunter2@host/0"), "redis://me:***@host/0");
+//! # Ok::<(), tenure_open::OpenError>(())
+//! ```
 
 mod error;
 mod named;
 mod scheme;
+mod url;
 
 use std::sync::Arc;
 
@@ -10,6 +22,7 @@ use tenure_store::LeaseStore;
 
 pub use error::OpenError;
 pub use scheme::{Scheme, schemes};
+pub use url::{absolute, file_of, file_url, is_private, shown};
 
 /// Opens the store that `url` names; see [`schemes`] for what there is.
 ///
@@ -39,14 +52,14 @@ enum Purpose {
 async fn open_for(url: &str, purpose: Purpose) -> Result<Arc<dyn LeaseStore>, OpenError> {
     let (scheme, rest) = divided(url)?;
     match scheme.name {
-        "memory" => Ok(named::memory(rest)),
+        scheme::MEMORY => Ok(named::memory(rest)),
         #[cfg(feature = "redis")]
-        "redis" => {
+        scheme::REDIS => {
             let config = url.parse::<tenure_redis::RedisConfig>()?.with_environment()?;
             Ok(Arc::new(tenure_redis::RedisStore::open(config).await?))
         }
         #[cfg(feature = "sqlite")]
-        "sqlite" => Ok(Arc::new(match purpose {
+        scheme::FILE => Ok(Arc::new(match purpose {
             Purpose::Write => tenure_sqlite::SqliteStore::open(url.parse()?).await?,
             Purpose::Read => tenure_sqlite::SqliteStore::open_to_read(url.parse()?).await?,
         })),
@@ -60,9 +73,9 @@ pub fn check(url: &str) -> Result<(), OpenError> {
     let (scheme, _) = divided(url)?;
     match scheme.name {
         #[cfg(feature = "redis")]
-        "redis" => drop(url.parse::<tenure_redis::RedisConfig>()?.with_environment()?),
+        scheme::REDIS => drop(url.parse::<tenure_redis::RedisConfig>()?.with_environment()?),
         #[cfg(feature = "sqlite")]
-        "sqlite" => drop(url.parse::<tenure_sqlite::SqliteConfig>()?),
+        scheme::FILE => drop(url.parse::<tenure_sqlite::SqliteConfig>()?),
         _ => {}
     }
     Ok(())

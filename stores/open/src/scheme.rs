@@ -26,13 +26,21 @@ pub fn schemes() -> &'static [Scheme] {
     SCHEMES
 }
 
+/// The scheme of stores in the process's own memory.
+pub(crate) const MEMORY: &str = "memory";
+/// The scheme of stores that are files.
+pub(crate) const FILE: &str = "sqlite";
+/// The scheme of Redis and its relatives, under all their names.
+#[cfg(feature = "redis")]
+pub(crate) const REDIS: &str = "redis";
+
 const fn scheme(name: &'static str, compiled: bool, example: &'static str) -> Scheme {
     Scheme { name, compiled, example }
 }
 
 const SCHEMES: &[Scheme] = &[
-    scheme("memory", true, "memory:NAME"),
-    scheme("sqlite", cfg!(feature = "sqlite"), "sqlite:PATH"),
+    scheme(MEMORY, true, "memory:NAME"),
+    scheme(FILE, cfg!(feature = "sqlite"), "sqlite:PATH"),
     scheme("redis", cfg!(feature = "redis"), "redis://HOST:PORT/DB"),
     scheme("postgres", false, "postgres://USER@HOST/DATABASE"),
     scheme("mysql", false, "mysql://USER@HOST/DATABASE"),

@@ -47,21 +47,15 @@ impl Places {
         let lease = |shared: bool| if shared { format!("{own}/ircLeader") } else { "system/ircLeader".to_owned() };
         let file = args.bus.is_none().then(|| folder.join("chat.db"));
         let bus = match &args.bus {
-            None => format!("sqlite:{}", folder.join("chat.db").display()),
+            None => tenure_bus_open::file_url(&folder.join("chat.db")),
             // A stream of its own, so that no one else's limits and messages are met.
-            Some(url) if ["nats:", "tls:"].iter().any(|scheme| url.starts_with(scheme)) && !url.contains("stream=") => {
-                // A password may hold a ? too: the last @ ends it.
-                let hosts = url.rsplit_once('@').map_or(url.as_str(), |(_, hosts)| hosts);
-                let mark = if hosts.contains('?') { '&' } else { '?' };
-                format!("{url}{mark}stream=TENURE_{}", own.to_uppercase().replace('-', "_"))
-            }
-            Some(url) => url.clone(),
+            Some(url) => tenure_bus_open::apart(url, &format!("TENURE_{}", own.to_uppercase().replace('-', "_"))),
         };
-        if bus.starts_with("stdout:") || bus.starts_with("memory:") {
+        if tenure_bus_open::is_standard_output(&bus) {
             bail!("the demo's bus must be one that its processes share and that can be read back: sqlite: or nats:");
         }
         Ok(Places {
-            store: args.store.clone().unwrap_or_else(|| format!("sqlite:{}", folder.join("leases.db").display())),
+            store: args.store.clone().unwrap_or_else(|| tenure_open::file_url(&folder.join("leases.db"))),
             bus,
             bus_prefix: if args.bus.is_some() { format!("{own}.") } else { String::new() },
             lease: LeaseKey::new(lease(args.store.is_some()))?,
@@ -100,7 +94,7 @@ impl Places {
             None => format!(
                 "tenure tail --bus {bus} --bus-prefix {prefix} --from start --no-follow --json | wc -l\n    \
                  ls {folder}   # a log for each instance",
-                bus = crate::secrets::without_secrets(&self.bus),
+                bus = tenure_bus_open::shown(&self.bus),
                 prefix = self.bus_prefix,
                 folder = folder.display()
             ),

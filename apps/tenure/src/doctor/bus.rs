@@ -5,7 +5,6 @@ use std::time::Duration;
 use tenure_bus::Subjects;
 
 use super::finding::Finding;
-use crate::secrets::without_secrets;
 use tenure_base_net::durations::short;
 
 /// Looks at the bus that was named, or at the default one where it is there.
@@ -15,7 +14,7 @@ pub(super) async fn check(named: Option<String>) -> Vec<Finding> {
         (None, Ok(url)) => url,
         (None, Err(_)) => return Vec::new(),
     };
-    let shown = without_secrets(&url);
+    let shown = tenure_bus_open::shown(&url);
     let remedy = "name the bus as `tenure stores` shows it, and see that its folder or its server is there";
     let missing = match crate::bus::check(&url) {
         Ok(missing) => missing,

@@ -51,7 +51,7 @@ pub(super) async fn check(args: &StoreArgs) -> Vec<Finding> {
     let there = path.ancestors().skip(1).find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
     match tempfile::Builder::new().prefix(".tenure-doctor").tempdir_in(there) {
         Ok(folder) => {
-            let tried = check_url(&format!("sqlite:{}", folder.path().join("leases.db").display())).await;
+            let tried = check_url(&tenure_open::file_url(&folder.path().join("leases.db"))).await;
             findings.extend(
                 tried
                     .into_iter()
@@ -375,7 +375,7 @@ mod tests {
     #[tokio::test]
     async fn a_working_store_is_found_well() {
         let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", folder.path().join("leases.db").display());
+        let url = tenure_open::file_url(&folder.path().join("leases.db"));
         for _ in 0..2 {
             let findings = check_url(&url).await;
             assert!(findings.iter().all(|finding| finding.status == Status::Ok), "{findings:#?}");

@@ -210,7 +210,7 @@ async fn debug_vars(State(site): State<Site>) -> Json<Value> {
         None => json!({ "enabled": false, "is_leader": true, "identity": view.config().instance.as_str() }),
         Some(status) => http::election(&status),
     };
-    let store = crate::secrets::without_secrets(&site.store);
+    let store = tenure_open::shown(&site.store);
     Json(json!({
         "leader_election": election,
         "ingest": view.snapshot(),

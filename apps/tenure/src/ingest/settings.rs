@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use anyhow::{Context, Result, bail};
+use tenure_bus_open::Usual;
 
 use crate::exit::Exit;
-use crate::secrets::without_secrets;
 
 /// One setting.
 #[derive(Debug)]
@@ -149,8 +149,7 @@ impl Settings {
     pub(crate) fn to_toml(&self) -> String {
         let mut text = String::new();
         for (key, (value, source)) in &self.values {
-            let value = without_secrets(value);
-            let shown = toml::Value::String(value).to_string();
+            let shown = toml::Value::String(shown(key, value)).to_string();
             text.push_str(&format!("{key} = {shown}  # {source}\n"));
         }
         text
@@ -158,8 +157,11 @@ impl Settings {
 
     /// The effective configuration as JSON: `{key: {value, source}}`.
     pub(crate) fn to_json(&self) -> serde_json::Value {
-        let entry = |(value, source): &(String, Source)| serde_json::json!({ "value": without_secrets(value), "source": source.to_string() });
-        self.values.iter().map(|(key, value)| ((*key).to_owned(), entry(value))).collect()
+        let entry = |(key, (value, source)): (&&str, &(String, Source))| {
+            let entry = serde_json::json!({ "value": shown(key, value), "source": source.to_string() });
+            ((*key).to_owned(), entry)
+        };
+        self.values.iter().map(entry).collect()
     }
 }
 
@@ -167,25 +169,40 @@ impl Settings {
 fn fallback(key: &str, env: &impl Fn(&str) -> Option<String>) -> Result<Option<(String, Source)>> {
     let given = |name: &str| env(name).filter(|value| !value.is_empty());
     Ok(match key {
-        "bus" => match given("MESSAGE_BUS_DRIVER").as_deref() {
-            None => None,
-            Some("sqlite") => Some((crate::places::default_bus()?, Source::Environment("MESSAGE_BUS_DRIVER"))),
-            Some("stdout") => Some(("stdout:".to_owned(), Source::Environment("MESSAGE_BUS_DRIVER"))),
-            Some("nats") => {
-                let url = given("NATS_URL").unwrap_or_else(|| "nats://127.0.0.1:4222".to_owned());
-                Some((url, Source::Environment("NATS_URL")))
-            }
-            Some(other) => {
-                return Err(Exit::usage(anyhow::anyhow!(
-                    "MESSAGE_BUS_DRIVER={other:?} is not known; known are sqlite, stdout and nats"
-                )));
-            }
-        },
+        "bus" => given(DRIVER).map(|driver| bus_of(&driver, given)).transpose()?,
         "dev" => given("NODE_ENV")
             .filter(|value| value == "development")
             .map(|_| ("true".to_owned(), Source::Environment("NODE_ENV"))),
         _ => None,
     })
+}
+
+/// The variable that names the kind of bus.
+const DRIVER: &str = "MESSAGE_BUS_DRIVER";
+
+/// The usual bus of this kind, and where that is said.
+fn bus_of(driver: &str, given: impl Fn(&str) -> Option<String>) -> Result<(String, Source)> {
+    let kinds = tenure_bus_open::schemes();
+    let Some(kind) = kinds.iter().find(|kind| kind.name == driver) else {
+        let known = kinds.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ");
+        return Err(Exit::usage(anyhow::anyhow!("{DRIVER}={driver:?} is not known; known are {known}")));
+    };
+    Ok(match kind.usual {
+        Usual::File => (crate::places::default_bus()?, Source::Environment(DRIVER)),
+        Usual::Only(url) => (url.to_owned(), Source::Environment(DRIVER)),
+        Usual::Server { variable, otherwise } => {
+            (given(variable).unwrap_or_else(|| otherwise.to_owned()), Source::Environment(variable))
+        }
+    })
+}
+
+/// A setting's value without secrets.
+fn shown(key: &str, value: &str) -> String {
+    match key {
+        "bus" => tenure_bus_open::shown(value),
+        // What is no URL stays as it is.
+        _ => tenure_open::shown(value),
+    }
 }
 
 fn read_file(path: &str) -> Result<BTreeMap<String, String>> {

@@ -54,8 +54,8 @@ async fn supervise(config: Config) -> Result<ExitCode> {
     crate::signals::keep_children()?;
     let mut signals = Signals::listen()?;
     let parent = parent_gone()?;
-    // A memory store lives in the worker and dies with it: nothing to release.
-    let store = match config.store.starts_with("memory:") || config.ingest.development {
+    // A private store lives in the worker and dies with it: nothing to release.
+    let store = match tenure_open::is_private(&config.store) || config.ingest.development {
         true => None,
         false => Some(crate::store::open(&config.store).await?),
     };

@@ -50,7 +50,7 @@ async fn serve(config: Config, supervised: bool) -> Result<()> {
     let store = crate::store::open(&config.store).await?;
     let bus = crate::bus::open(&config.bus, &config.ingest.subjects, config.ingest.ring.age).await?;
     let output = Arc::new(AtomicBool::new(false));
-    if config.bus.starts_with("stdout:") {
+    if tenure_bus_open::is_standard_output(&config.bus) {
         follow_output(shutdown.clone(), Arc::clone(&output))?;
     }
     let daemon = Daemon::new(config.ingest, Arc::clone(&store), bus).map_err(|error| match error {

@@ -75,7 +75,7 @@ impl Config {
             )));
         }
         let store = args.store.url()?;
-        if store.split(':').next() == Some("memory") {
+        if tenure_open::is_private(&store) {
             return Err(Exit::usage(anyhow!(
                 "a memory: store is this process's own: no other `tenure run` could see the lease; use sqlite:PATH on \
                  one machine, or a server's URL"

@@ -1,0 +1,170 @@
+//! From a URL to a bus: the one crate that knows the schemes of buses, with a feature for each that may be compiled in.
+//!
+//! ```
+//! use tenure_bus_open::{check, file_of, shown};
+//!
+//! check("sqlite:chat.db?max_age=7d")?;
+//! assert!(check("carrier-pigeon://loft").is_err());
+//! assert_eq!(file_of("sqlite:chat.db?max_age=7d"), Some("chat.db".into()));
+//! assert_eq!(shown("nats://me:hunter2@host"), "nats://me:***@host");
+//! # Ok::<(), tenure_bus_open::OpenError>(())
+//! ```
+
+mod error;
+mod scheme;
+mod url;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tenure_bus::{Bus, StdoutBus, Subjects};
+#[cfg(feature = "nats")]
+use tenure_bus_nats::{NatsBus, NatsBusConfig};
+#[cfg(feature = "sqlite")]
+use tenure_bus_sqlite::{SqliteBus, SqliteBusConfig};
+
+pub use error::OpenError;
+pub use scheme::{Scheme, Usual, schemes};
+pub use url::{apart, file_of, file_url, is_standard_output, missing_file, shown};
+
+/// Opens the bus that `url` names, to publish under these subjects what a publisher may hold back for `ring_age`; a bus that is
+/// a file is made where it is missing, though not its folder.
+///
+/// Fails where the URL or the environment is wrong ([`OpenError::is_usage`]), or the bus cannot be opened. URLs may hold
+/// passwords, so errors repeat nothing of them but the scheme, and the path where that is all there is.
+#[cfg_attr(not(feature = "nats"), allow(unused_variables, reason = "only servers are told what a bus is for"))]
+pub async fn open(url: &str, subjects: &Subjects, ring_age: Duration) -> Result<Arc<dyn Bus>, OpenError> {
+    match config(url)? {
+        Config::Stdout => Ok(Arc::new(StdoutBus::new())),
+        #[cfg(feature = "sqlite")]
+        Config::Sqlite(config) => Ok(Arc::new(SqliteBus::open(*config)?)),
+        #[cfg(feature = "nats")]
+        Config::Nats(mut config) => {
+            config.subjects = both(subjects);
+            config.ring_age = ring_age;
+            Ok(Arc::new(NatsBus::open(*config).await?))
+        }
+    }
+}
+
+/// Opens a bus that is there, to read from it. Nothing is made, and nothing is changed in one that is a file: where that is
+/// missing or empty this fails as [`OpenError::Missing`], for a mistyped path should be an error.
+#[cfg_attr(not(feature = "nats"), allow(unused_variables, reason = "only servers are told what a bus is for"))]
+pub async fn open_to_read(url: &str, subjects: &Subjects) -> Result<Arc<dyn Bus>, OpenError> {
+    match config(url)? {
+        Config::Stdout => Ok(Arc::new(StdoutBus::new())),
+        #[cfg(feature = "sqlite")]
+        Config::Sqlite(config) => match missing_file(url) {
+            Some(path) => Err(OpenError::Missing { path }),
+            None => Ok(Arc::new(SqliteBus::open_to_read(*config)?)),
+        },
+        #[cfg(feature = "nats")]
+        Config::Nats(mut config) => {
+            config.subjects = both(subjects);
+            Ok(Arc::new(NatsBus::open_existing(*config).await?))
+        }
+    }
+}
+
+/// Reads the URL as [`open`] does, and the environment with it, but opens nothing and asks no server: what fails here is wrong
+/// in itself, and stays so.
+pub fn check(url: &str) -> Result<(), OpenError> {
+    config(url).map(drop)
+}
+
+/// What a bus is opened with.
+enum Config {
+    Stdout,
+    #[cfg(feature = "sqlite")]
+    Sqlite(Box<SqliteBusConfig>),
+    #[cfg(feature = "nats")]
+    Nats(Box<NatsBusConfig>),
+}
+
+fn config(url: &str) -> Result<Config, OpenError> {
+    // What has no scheme may be anything, a password too: it is not repeated.
+    let (name, _) = url.split_once(':').ok_or(OpenError::NoScheme)?;
+    let scheme = match scheme::meaning(name) {
+        scheme::Meaning::Known(scheme) => scheme.name,
+        scheme::Meaning::Planned(scheme) => return Err(OpenError::NotCompiled { scheme }),
+        scheme::Meaning::Unknown => return Err(OpenError::Unknown { scheme: name.to_owned() }),
+    };
+    match scheme {
+        scheme::STANDARD_OUTPUT => Ok(Config::Stdout),
+        #[cfg(feature = "sqlite")]
+        scheme::FILE => {
+            let config = SqliteBusConfig::parse(url).map_err(|error| OpenError::Url(error.into()))?;
+            Ok(Config::Sqlite(Box::new(config)))
+        }
+        #[cfg(feature = "nats")]
+        scheme::NATS => {
+            let config =
+                NatsBusConfig::parse(url).and_then(|config| config.with_environment(|name| std::env::var(name).ok()));
+            Ok(Config::Nats(Box::new(config.map_err(|error| OpenError::Url(error.into()))?)))
+        }
+        scheme => Err(OpenError::NotCompiled { scheme }),
+    }
+}
+
+#[cfg(feature = "nats")]
+fn both(subjects: &Subjects) -> Vec<String> {
+    vec![subjects.ingress.clone(), subjects.finalize.clone()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn refused(url: &str) -> OpenError {
+        open(url, &Subjects::new(""), Duration::ZERO).await.unwrap_err()
+    }
+
+    /// What is wrong in itself is told without a server and without a file; what only those can tell is not.
+    #[cfg(all(feature = "nats", feature = "sqlite"))]
+    #[test]
+    fn urls_are_checked_without_opening() {
+        for right in ["stdout:", "sqlite:/no/such/folder/x.db?sync=normal", "nats://h", "tls://h:4333?stream=S"] {
+            check(right).unwrap();
+        }
+        for wrong in ["x.db", "kafka://h", "redis://h", "sqlite:", "sqlite:x?foo=1", "nats:h", "nats://h?foo=1"] {
+            assert!(check(wrong).unwrap_err().is_usage(), "{wrong}");
+        }
+    }
+
+    /// A refusal says what would be right, and does not repeat what may be a password.
+    #[tokio::test]
+    async fn wrong_urls_are_refused_with_the_remedy() {
+        let none = refused("hunter2").await.to_string();
+        assert!(none.contains("sqlite:PATH") && !none.contains("hunter2"), "{none}");
+        let unknown = refused("kafka://me:hunter2@host/").await.to_string();
+        assert!(
+            unknown.contains("\"kafka\"") && unknown.contains("stdout:") && !unknown.contains("hunter2"),
+            "{unknown}"
+        );
+        let planned = refused("redis://:hunter2@host/").await.to_string();
+        assert!(planned.contains("not built into this binary") && !planned.contains("hunter2"), "{planned}");
+    }
+
+    /// A bus that is a file is made by who publishes, and not by who reads.
+    #[cfg(feature = "sqlite")]
+    #[tokio::test]
+    async fn a_file_is_made_to_publish_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (url, subjects) = (file_url(&folder.path().join("chat.db")), Subjects::new(""));
+        assert!(matches!(open_to_read(&url, &subjects).await, Err(OpenError::Missing { .. })));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        let bus = open(&url, &subjects, Duration::ZERO).await.unwrap();
+        assert_eq!(bus.info().scheme, "sqlite");
+        assert!(open_to_read(&url, &subjects).await.unwrap().info().follow);
+        let failed = refused("sqlite:/no/such/folder/x.db").await;
+        assert!(!failed.is_usage() && failed.to_string().contains("/no/such/folder"), "{failed}");
+    }
+
+    /// Every bus is listed with a URL of its own.
+    #[test]
+    fn schemes_are_listed_with_examples() {
+        assert_eq!(schemes().len(), 3);
+        assert!(schemes().iter().all(|scheme| scheme.example.starts_with(scheme.name)));
+        assert!(schemes().iter().all(|scheme| scheme.shape.starts_with(scheme.name)));
+    }
+}
