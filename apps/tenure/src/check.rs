@@ -5,8 +5,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow};
 
+use tenure_supervise::StatusLine;
+
 use crate::exit::Exit;
-use crate::run::status_file::Status;
 
 /// Flags of `tenure check`.
 #[derive(Debug, clap::Args)]
@@ -44,7 +45,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(ExitCode::FAILURE),
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
     };
-    let status = Status::parse(&line).with_context(|| format!("{}: not a status file", file.display()))?;
+    let status = StatusLine::parse(&line).with_context(|| format!("{}: not a status file", file.display()))?;
     if !status.is_of_this_clock() {
         say!(
             "tenure: {} was written in another time namespace, whose clock is not this one: ask outside of the namespace, for \
@@ -53,7 +54,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         );
         return Ok(ExitCode::FAILURE);
     }
-    let Status { term, deadline, .. } = status;
+    let StatusLine { term, deadline, .. } = status;
     let left = deadline.since(tenure::now());
     let current = !left.is_zero() && args.term.is_none_or(|expected| expected == term);
     if args.verbose {

@@ -22,7 +22,6 @@ mod leases;
 mod logs;
 mod output;
 mod places;
-mod process;
 mod resign;
 mod run;
 mod signals;

@@ -3,8 +3,9 @@
 
 use rustix::process::{PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal};
 
+use tenure_supervise::ControlGroup;
+
 use super::finding::Finding;
-use crate::process::cgroup::Cgroup;
 
 /// Tries each of them. What is made for that goes at once.
 pub(super) fn check() -> Vec<Finding> {
@@ -62,7 +63,7 @@ fn handles() -> Finding {
 
 /// One write to a group's file ends everything in it.
 fn group() -> Finding {
-    match Cgroup::make() {
+    match ControlGroup::create() {
         Ok(_) => Finding::ok("control group", "each command runs in one of its own, which ends with one write"),
         // Most users may make none, and few commands start thousands of processes.
         Err(why) => Finding::ok(

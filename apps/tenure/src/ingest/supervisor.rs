@@ -12,12 +12,12 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use rustix::process::Signal;
 use tenure_core::{KeyPrefix, Time, Timing};
+use tenure_supervise::{Releases, RespawnBackoff, become_subreaper};
 use tokio_util::sync::CancellationToken;
 
 use super::config::Config;
 use crate::exit::{OUTPUT_CLOSED, UNREACHABLE, USAGE};
 use crate::identity;
-use crate::process::{self, Releases};
 use crate::signals::Signals;
 use worker::Worker;
 
@@ -42,7 +42,7 @@ const LAST_RELEASE: Duration = Duration::from_secs(2);
 /// Runs workers until a signal ends them; answers the last one's exit code.
 pub(crate) fn run(config: Config) -> Result<ExitCode> {
     // Orphans of the worker come to this process, so that none can outlive it unseen.
-    process::adopt_orphans().context("cannot become a sub-reaper")?;
+    become_subreaper().context("cannot become a sub-reaper")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(supervise(config));
     // A store that does not answer must not keep it.
@@ -61,7 +61,7 @@ async fn supervise(config: Config) -> Result<ExitCode> {
     };
     let ttl = config.ingest.timing.ttl.unwrap_or(Timing::DEFAULT_TTL);
     let mut releases = Releases::new(store, KeyPrefix::from(&config.ingest.lease), ttl);
-    let mut pause = RESTART.0;
+    let mut backoff = RespawnBackoff::new(RESTART.0, RESTART.1, STEADY, tenure::now());
     let mut first = true;
     loop {
         let number = identity::random();
@@ -69,15 +69,15 @@ async fn supervise(config: Config) -> Result<ExitCode> {
             Ok(worker) => worker,
             Err(error) if first => return Err(error),
             Err(error) => {
+                let pause = backoff.failed(tenure::now());
                 tracing::error!(component = "supervisor", %error, restart_in = ?pause, "cannot start a worker");
                 if ends_within(pause, &mut signals, &parent, &mut releases).await {
                     return Ok(ExitCode::SUCCESS);
                 }
-                pause = (pause * 2).min(RESTART.1);
                 continue;
             }
         };
-        let started = tenure::now();
+        backoff.spawned(tenure::now());
         let pid = worker.pid();
         tracing::info!(component = "supervisor", pid, "worker started");
         let mut asked: Option<Time> = None;
@@ -86,11 +86,11 @@ async fn supervise(config: Config) -> Result<ExitCode> {
             let overdue = asked.map(|at| (at + config.ingest.drain_timeout + OVERTIME).since(tenure::now()));
             tokio::select! {
                 biased;
-                status = worker.died() => break status?,
+                status = worker.reaped() => break status?,
                 signal = signals.next() => match asked {
                     None => {
                         asked = Some(tenure::now());
-                        worker.ask();
+                        worker.terminate();
                     }
                     Some(at) if tenure::now().since(at) < ONE_SIGNAL => {}
                     Some(_) => {
@@ -133,14 +133,11 @@ async fn supervise(config: Config) -> Result<ExitCode> {
             return Ok(ExitCode::from(code));
         }
         first = false;
-        if tenure::now().since(started) > STEADY {
-            pause = RESTART.0;
-        }
+        let pause = backoff.failed(tenure::now());
         tracing::error!(component = "supervisor", pid, %status, restart_in = ?pause, errorCode = "worker_died", "worker died");
         if ends_within(pause, &mut signals, &parent, &mut releases).await {
             return Ok(ExitCode::SUCCESS);
         }
-        pause = (pause * 2).min(RESTART.1);
     }
 }
 

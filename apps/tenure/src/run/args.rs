@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tenure::{HolderId, LeaseKey, Note};
 
-use super::values;
+use super::parse;
 use crate::store::{self, StoreArgs};
 use tenure_base_net::durations;
 
@@ -72,22 +72,22 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DURATION", value_parser = durations::parse)]
     pub(super) hold_for: Option<Duration>,
     /// Let N run at a time: the leases are KEY/0 to KEY/N-1, and one is enough
-    #[arg(long, value_name = "N", value_parser = values::slots)]
+    #[arg(long, value_name = "N", value_parser = parse::slots)]
     pub(super) slots: Option<u32>,
     /// Campaign again after leadership was lost; with =always also after the command has ended
     #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true, default_missing_value = "on-loss")]
     pub(super) restart: Option<Restart>,
     /// Signal that asks the command to end
-    #[arg(long, value_name = "SIGNAL", default_value = "TERM", value_parser = values::signal)]
+    #[arg(long, value_name = "SIGNAL", default_value = "TERM", value_parser = parse::signal)]
     pub(super) stop_signal: Signal,
     /// How long the command may take to end before it is killed [default: a third of the ttl, at most 10s]
     #[arg(long, value_name = "DURATION", value_parser = durations::parse)]
     pub(super) stop_timeout: Option<Duration>,
     /// Name to hold the lease under [default: host, process and a random suffix]
-    #[arg(long, value_name = "NAME", value_parser = values::holder)]
+    #[arg(long, value_name = "NAME", value_parser = parse::holder)]
     pub(super) holder: Option<HolderId>,
     /// Text to keep with the lease, as `tenure leases` shows it
-    #[arg(long, value_name = "TEXT", value_parser = values::note)]
+    #[arg(long, value_name = "TEXT", value_parser = parse::note)]
     pub(super) note: Option<Note>,
     /// Serve /leader, /readyz, /healthz, /livez, /metrics and /debug/vars: HOST:PORT, or :PORT on
     /// loopback

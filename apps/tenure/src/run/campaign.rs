@@ -6,19 +6,20 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use futures_util::StreamExt;
 use rustix::process::Signal;
-use tenure::{Election, Event, Events, Leadership, LeaseKey, LeaseStore, Status, Time};
+use tenure::{Election, Event, Events, KeyPrefix, Leadership, LeaseKey, LeaseStore, Status, Time};
 use tenure_core::LeaseRecord;
 use tenure_store::{StoreError, WakeChange};
+use tenure_supervise::records_of;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::config::{Config, Patience};
-use super::http::View;
+use super::config::{Config, Wait};
+use super::endpoints::RunView;
+use super::events::RunEvent;
+use super::forwarded_signals::ForwardedSignals;
 use super::keys::Keys;
-use super::moments::Moment;
-use super::refusal::Refusal;
-use super::requests::Requests;
-use super::teller::Teller;
+use super::not_acquired::NotAcquired;
+use super::notifier::Notifier;
 use crate::exit::Exit;
 use crate::identity;
 
@@ -101,14 +102,14 @@ impl Candidate {
         self.left = Some((key.clone(), tenure::now() + self.stand_back));
     }
 
-    /// The elections' health gates.
-    pub(super) fn gates(&self) -> Vec<Weak<Election>> {
+    /// The elections, for their health.
+    pub(super) fn elections(&self) -> Vec<Weak<Election>> {
         self.elections.iter().map(Arc::downgrade).collect()
     }
 
     /// What endpoints show.
-    pub(super) fn view(&self, address: Option<String>) -> View {
-        View {
+    pub(super) fn view(&self, address: Option<String>) -> RunView {
+        RunView {
             store: Arc::clone(&self.store),
             keys: self.keys.clone(),
             elections: self.elections.iter().map(|election| election.observe()).collect(),
@@ -116,23 +117,23 @@ impl Candidate {
         }
     }
 
-    /// Campaigns until leadership, a signal, or the end of patience.
+    /// Campaigns until leadership, a signal, or the end of wait.
     pub(super) async fn campaign(
         &mut self,
-        patience: Patience,
-        requests: &mut Requests,
-        teller: &mut Teller,
+        wait: Wait,
+        signals: &mut ForwardedSignals,
+        notifier: &mut Notifier,
     ) -> Campaign {
         let mut failed = None;
-        let until = match patience {
-            Patience::For(span) => Some(Instant::now() + span),
-            Patience::Endless | Patience::None => None,
+        let until = match wait {
+            Wait::AtMost(span) => Some(Instant::now() + span),
+            Wait::Forever | Wait::No => None,
         };
         let campaign = async {
-            match (self.elections.len(), patience) {
-                (_, Patience::None) => self.try_each(teller).await,
-                (1, _) => self.wait_for_one(&mut failed, teller).await,
-                _ => self.wait_for_any(&mut failed, teller).await,
+            match (self.elections.len(), wait) {
+                (_, Wait::No) => self.try_each().await,
+                (1, _) => self.wait_for_one(&mut failed, notifier).await,
+                _ => self.wait_for_any(&mut failed, notifier).await,
             }
         };
         let over = async {
@@ -144,7 +145,7 @@ impl Candidate {
         tokio::select! {
             biased;
             campaign = campaign => return campaign,
-            signal = requests.next_end() => return Campaign::Asked(signal),
+            signal = signals.next_end() => return Campaign::Asked(signal),
             () = over => {}
         }
         // The last answer counts: one that was held keeps its holder, whatever failed before.
@@ -162,9 +163,13 @@ impl Candidate {
 
     /// The leases that others hold now: a claim that is granted too late is released, and is nobody's obstacle.
     async fn others(&self) -> Result<Vec<LeaseRecord>, StoreError> {
-        let mut records = self.keys.records(&*self.store).await?;
+        let mut records = records_of(&*self.store, self.keys.all()).await?;
         records.retain(|record| !self.is_own(record));
         Ok(records)
+    }
+
+    fn prefix(&self) -> KeyPrefix {
+        KeyPrefix::new(format!("{}/", self.keys.lease())).unwrap_or_default()
     }
 
     fn is_own(&self, record: &LeaseRecord) -> bool {
@@ -175,11 +180,11 @@ impl Candidate {
     }
 
     /// Why the last campaign was in vain. Waits a moment for the store.
-    pub(super) async fn refusal(&self, patience: Patience) -> Refusal {
+    pub(super) async fn not_acquired(&self, wait: Wait) -> NotAcquired {
         let records = tokio::time::timeout(WORD, self.others()).await;
         let records = records.ok().and_then(Result::ok);
         let seen: Vec<Status> = self.elections.iter().map(|election| election.status()).collect();
-        Refusal::new(&self.keys, patience, records.as_deref(), &seen)
+        NotAcquired::new(&self.keys, wait, records.as_deref(), &seen)
     }
 
     /// Ends every election. A claim that is under way is waited for, so that it leaves nothing behind.
@@ -196,10 +201,10 @@ impl Candidate {
     }
 
     /// One claim for each key, until one is granted.
-    async fn try_each(&self, teller: &mut Teller) -> Campaign {
+    async fn try_each(&self) -> Campaign {
         let mut failed = None;
         for election in self.slots() {
-            match claim(election, self.answer, teller).await {
+            match claim(election, self.answer).await {
                 Claim::Won(leadership, events) => return Campaign::Won(leadership, events),
                 Claim::Held => {}
                 Claim::Failed(message) => failed = Some(message),
@@ -208,9 +213,8 @@ impl Candidate {
         failed.map_or(Campaign::NotInTime, Campaign::NoAnswer)
     }
 
-    async fn wait_for_one(&self, failed: &mut Option<String>, teller: &mut Teller) -> Campaign {
+    async fn wait_for_one(&self, failed: &mut Option<String>, notifier: &mut Notifier) -> Campaign {
         let election = &self.elections[0];
-        begin(election, teller);
         let mut events = election.events();
         let campaign = election.campaign();
         tokio::pin!(campaign);
@@ -232,12 +236,12 @@ impl Candidate {
                 event = events.next() => match event {
                     Some(Event::LeaderChanged { leader: Some(leader), is_self: false, .. }) => {
                         *failed = None;
-                        teller.tell(&Moment::Waiting { key: election.key().to_string(), holder: Some(leader) });
+                        notifier.report(&RunEvent::Waiting { key: election.key().to_string(), holder: Some(leader) });
                     }
                     Some(Event::StoreFailed { message, .. }) => {
                         look_at = Instant::now() + silence;
                         *failed = Some(message.clone());
-                        teller.tell(&Moment::StoreFailed { message });
+                        notifier.report(&RunEvent::StoreFailed { message });
                     }
                     Some(_) => {}
                     None => return Campaign::NoAnswer("the election has ended".to_owned()),
@@ -246,7 +250,7 @@ impl Candidate {
                     look_at = Instant::now() + silence;
                     if let Some(record) = records.and_then(|mut records| records.pop()) {
                         *failed = None;
-                        teller.tell(&Moment::Waiting { key: election.key().to_string(), holder: Some(record.holder) });
+                        notifier.report(&RunEvent::Waiting { key: election.key().to_string(), holder: Some(record.holder) });
                     }
                 }
             }
@@ -255,18 +259,18 @@ impl Candidate {
 
     /// Claims whatever slot looks free, one at a time, so that two are never held; else waits for a hint, or for the first
     /// lease to run out.
-    async fn wait_for_any(&mut self, failed: &mut Option<String>, teller: &mut Teller) -> Campaign {
+    async fn wait_for_any(&mut self, failed: &mut Option<String>, notifier: &mut Notifier) -> Campaign {
         let mut wakes = futures_util::stream::pending().boxed();
         let mut subscribe = self.store.info().watch;
         loop {
             let mut pause = self.retry;
-            if subscribe && let Ok(stream) = self.store.watch(self.keys.prefix()).await {
+            if subscribe && let Ok(stream) = self.store.watch(&self.prefix()).await {
                 // Before looking, so that nothing happens in between unseen.
                 subscribe = false;
                 // A slot that somebody took is no reason to look.
                 wakes = stream.filter(|wake| std::future::ready(wake.change != WakeChange::Taken)).boxed();
             }
-            match self.keys.records(&*self.store).await {
+            match records_of(&*self.store, self.keys.all()).await {
                 Ok(records) => {
                     *failed = None;
                     self.left.take_if(|(key, _)| records.iter().any(|record| record.key == *key));
@@ -274,17 +278,17 @@ impl Candidate {
                         if records.iter().any(|record| record.key == *election.key()) {
                             continue;
                         }
-                        match claim(election, self.answer, teller).await {
+                        match claim(election, self.answer).await {
                             Claim::Won(leadership, events) => return Campaign::Won(leadership, events),
                             Claim::Held => {}
                             Claim::Failed(message) => {
-                                teller.tell(&Moment::StoreFailed { message: message.clone() });
+                                notifier.report(&RunEvent::StoreFailed { message: message.clone() });
                                 *failed = Some(message);
                             }
                         }
                     }
                     let key = format!("{}/0..{}", self.keys.lease(), self.elections.len() - 1);
-                    teller.tell(&Moment::Waiting { key, holder: None });
+                    notifier.report(&RunEvent::Waiting { key, holder: None });
                     let remaining = records.iter().filter_map(|record| record.remaining).min();
                     pause = remaining.map_or(self.retry, |remaining| remaining.max(self.retry));
                     if let Some((_, until)) = &self.left {
@@ -293,7 +297,7 @@ impl Candidate {
                     }
                 }
                 Err(error) => {
-                    teller.tell(&Moment::StoreFailed { message: error.to_string() });
+                    notifier.report(&RunEvent::StoreFailed { message: error.to_string() });
                     *failed = Some(error.to_string());
                 }
             }
@@ -315,14 +319,9 @@ impl Candidate {
     }
 }
 
-fn begin(election: &Election, teller: &mut Teller) {
-    teller.tell(&Moment::Campaigning { key: election.key().clone(), status: election.observe() });
-}
-
 /// One claim. Its campaign is given up where somebody else holds the key; a claim that is granted after that is released
 /// by the election.
-async fn claim(election: &Election, answer: Duration, teller: &mut Teller) -> Claim {
-    begin(election, teller);
+async fn claim(election: &Election, answer: Duration) -> Claim {
     let mut events = election.events();
     let campaign = election.campaign();
     tokio::pin!(campaign);

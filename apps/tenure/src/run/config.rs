@@ -7,9 +7,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use rustix::process::Signal;
 use tenure::{ElectionConfig, HolderId, Note, Timing, TimingOptions};
+use tenure_supervise::StopPlan;
 
 use super::args::{Args, Restart};
-use super::health::Check;
+use super::health_check::HealthCheck;
 use super::keys::Keys;
 use crate::advertise;
 use crate::exit::Exit;
@@ -17,8 +18,8 @@ use crate::exit::Exit;
 /// The pause between two health checks, and how long one may take.
 const HEALTH: Duration = Duration::from_secs(5);
 
-/// How long a renewal has to be answered, at least, before the command is told to end: with less no renewal could ever have
-/// failed before that, as electors wait so long for any answer.
+/// How long a renewal has at least to be answered before the command is stopped. Electors wait so long for any answer: with less
+/// the command would be stopped before any renewal could have failed.
 const LEAST_ANSWER: Duration = Duration::from_millis(50);
 
 /// What was asked for.
@@ -31,7 +32,7 @@ pub(super) struct Config {
     pub(super) note: Note,
     pub(super) options: TimingOptions,
     pub(super) timing: Timing,
-    pub(super) patience: Patience,
+    pub(super) wait: Wait,
     pub(super) hold_for: Duration,
     pub(super) restart: Option<Restart>,
     pub(super) stop_signal: Signal,
@@ -41,18 +42,18 @@ pub(super) struct Config {
     pub(super) address: Option<String>,
     pub(super) on_elected: Option<String>,
     pub(super) on_lost: Option<String>,
-    pub(super) health: Option<Check>,
+    pub(super) health: Option<HealthCheck>,
 }
 
 /// How long to wait for the lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Patience {
-    /// Until it comes.
-    Endless,
+pub(super) enum Wait {
+    /// Until it is acquired.
+    Forever,
     /// So long.
-    For(Duration),
-    /// Not at all: one claim.
-    None,
+    AtMost(Duration),
+    /// Not at all: one claim for each key.
+    No,
 }
 
 impl Config {
@@ -90,11 +91,11 @@ impl Config {
                 .map_err(Exit::usage)?,
             options,
             timing,
-            patience: match (args.wait, args.no_wait) {
-                (_, true) => Patience::None,
-                (Some(span), _) if span.is_zero() => Patience::None,
-                (Some(span), _) => Patience::For(span),
-                (None, false) => Patience::Endless,
+            wait: match (args.wait, args.no_wait) {
+                (_, true) => Wait::No,
+                (Some(span), _) if span.is_zero() => Wait::No,
+                (Some(span), _) => Wait::AtMost(span),
+                (None, false) => Wait::Forever,
             },
             hold_for: args.hold_for.unwrap_or_default(),
             restart: args.restart,
@@ -104,7 +105,7 @@ impl Config {
             address: args.advertise,
             on_elected: args.on_elected,
             on_lost: args.on_lost,
-            health: args.health_cmd.map(|command| Check {
+            health: args.health_cmd.map(|command| HealthCheck {
                 command,
                 interval: args.health_interval.unwrap_or(HEALTH),
                 timeout: args.health_timeout.unwrap_or(HEALTH),
@@ -124,8 +125,19 @@ impl Config {
         }
     }
 
-    /// How much earlier than usual an end may begin before a renewal could have failed.
-    pub(super) fn spare(&self) -> Duration {
+    /// How a command is stopped.
+    pub(super) fn stop_plan(&self) -> StopPlan {
+        StopPlan {
+            signal: self.stop_signal.as_raw(),
+            timeout: self.timing.stop_timeout(),
+            kill_lead: self.kill_lead(),
+            spare: self.spare(),
+            renew_interval: self.timing.renew_interval(),
+        }
+    }
+
+    /// How much earlier than usual stopping may begin before a renewal could have failed.
+    fn spare(&self) -> Duration {
         let busy = self.timing.renew_interval() + self.timing.stop_timeout() + LEAST_ANSWER;
         self.timing.validity().saturating_sub(busy)
     }

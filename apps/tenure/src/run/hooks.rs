@@ -1,21 +1,21 @@
-//! `--on-lost`: a command that is run after each tenure, whatever ended it. Beside everything else: nothing waits for it but
-//! the end of this process, and that not for ever.
+//! `--on-lost`: a shell command that runs after each tenure, whatever ended it. Only the end of this process waits for it, and that
+//! for a bounded time.
 //!
-//! (`--on-elected` belongs to the tenure, so it is the watchdog's: it is dead by the deadline as CMD is.)
+//! (`--on-elected` belongs to the tenure, so the watchdog runs it: it is dead by the deadline as the command is.)
 
 use std::process::Stdio;
 use std::time::Duration;
 
+use tenure_supervise::script::{self, ScriptEnd};
 use tokio::task::JoinSet;
 
-use super::moments::Moment;
-use super::requests;
-use super::shell::{self, Ended};
+use super::events::RunEvent;
+use super::forwarded_signals;
 use crate::handed;
 
 /// How long a hook may take.
-pub(super) const MOST: Duration = Duration::from_secs(30);
-/// How many may run at a time; one more is left out, and told of.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
+/// How many hooks may run at a time; one more is left out, and the user is told.
 const MOST_AT_A_TIME: usize = 4;
 
 /// Runs the hook when a tenure has ended.
@@ -23,36 +23,43 @@ const MOST_AT_A_TIME: usize = 4;
 pub(super) struct Hooks {
     on_lost: Option<String>,
     store: String,
-    holder: String,
-    tenure: Option<(String, u64)>,
+    tenure: Option<LedTenure>,
     reason: Option<String>,
     running: JoinSet<()>,
 }
 
+#[derive(Debug)]
+struct LedTenure {
+    key: String,
+    term: u64,
+    holder: String,
+}
+
 impl Hooks {
-    /// Runs this script, where there is one; `store` is what it is told of the store.
+    /// Runs this script, where there is one; `store` is the URL that it is given.
     pub(super) fn new(on_lost: Option<String>, store: String) -> Hooks {
         Hooks { on_lost, store, ..Hooks::default() }
     }
 
-    /// Takes note of a moment.
-    pub(super) fn tell(&mut self, moment: &Moment) {
-        match moment {
-            Moment::Campaigning { status, .. } => self.holder = status.borrow().holder.to_string(),
-            Moment::Elected { key, term } => {
-                self.tenure = Some((key.to_string(), term.get()));
+    /// Takes note of an event, and starts the hook at the end of a tenure.
+    pub(super) fn handle(&mut self, event: &RunEvent) {
+        match event {
+            RunEvent::Elected { key, term, holder } => {
+                self.tenure = Some(LedTenure { key: key.to_string(), term: term.get(), holder: holder.clone() });
                 self.reason = None;
             }
-            Moment::Lost { reason, .. } => self.reason = Some(reason.to_string()),
-            Moment::WatchdogFailed => self.reason = Some("the watchdog failed".to_owned()),
-            Moment::Ended { .. } => self.lost(),
+            RunEvent::Lost { reason, .. } => self.reason = Some(reason.to_string()),
+            RunEvent::WatchdogFailed => self.reason = Some("the watchdog failed".to_owned()),
+            RunEvent::Ended => self.start_on_lost(),
             _ => {}
         }
     }
 
-    fn lost(&mut self) {
+    fn start_on_lost(&mut self) {
         let reason = self.reason.take().unwrap_or_else(|| "the command ended".to_owned());
-        let (Some(script), Some((key, term))) = (self.on_lost.clone(), self.tenure.take()) else { return };
+        let (Some(script), Some(LedTenure { key, term, holder })) = (self.on_lost.clone(), self.tenure.take()) else {
+            return;
+        };
         while self.running.try_join_next().is_some() {}
         if self.running.len() >= MOST_AT_A_TIME {
             say!("tenure: --on-lost is left out for {key}: {MOST_AT_A_TIME} of them still run");
@@ -62,22 +69,22 @@ impl Hooks {
             ("TENURE_EVENT", "lost".to_owned()),
             ("TENURE_KEY", key),
             ("TENURE_TERM", term.to_string()),
-            ("TENURE_HOLDER", self.holder.clone()),
+            ("TENURE_HOLDER", holder),
             ("TENURE_REASON", reason),
             (handed::STORE, self.store.clone()),
         ];
         self.running.spawn(async move {
-            let why = match shell::run(&script, &environment, Stdio::inherit(), MOST).await {
-                Ok(Ended::With(status)) if status.success() => return,
-                Ok(Ended::With(status)) => format!("ended with {status}"),
-                Ok(Ended::TooLate) => format!("took longer than {MOST:?} and was killed"),
+            let why = match script::run(&script, &environment, Stdio::inherit(), TIMEOUT).await {
+                Ok(ScriptEnd::Exited(status)) if status.success() => return,
+                Ok(ScriptEnd::Exited(status)) => format!("ended with {status}"),
+                Ok(ScriptEnd::TimedOut) => format!("took longer than {TIMEOUT:?} and was killed"),
                 Err(error) => format!("cannot be run: {error}"),
             };
             say!("tenure: --on-lost {why}");
         });
     }
 
-    /// Waits for those that run. A signal that asks for an end kills them.
+    /// Waits for the hooks that run. A signal that asks for an end kills them.
     pub(super) async fn finish(&mut self) {
         while self.running.try_join_next().is_some() {}
         if self.running.is_empty() {
@@ -85,7 +92,7 @@ impl Hooks {
         }
         tokio::select! {
             () = async { while self.running.join_next().await.is_some() {} } => {}
-            _ = requests::end() => self.running.shutdown().await,
+            _ = forwarded_signals::end() => self.running.shutdown().await,
         }
     }
 }

@@ -1,14 +1,10 @@
-//! The watchdog: CMD's parent, who enforces its deadline whether `tenure run` lives, is stopped or is dead.
+//! The watchdog: the command's parent, which enforces its deadline whether `tenure run` lives, is stopped or is dead.
 //!
-//! One thread, one loop, no network and no runtime: it waits for orders, for children and for a boottime timer. Whatever
-//! CMD starts comes to this process at the latest when its own parent dies, so that death is proven when nobody is left
-//! to wait for. Only after that, and only where `tenure run` cannot, the lease is released from here.
+//! One thread, one loop, no network and no async runtime: it waits for messages, for children and for a boottime timer. It is a
+//! sub-reaper, so everything that the command starts becomes its child at the latest when its own parent dies, and death is proven
+//! when no child is left. Only after that, and only where `tenure run` cannot, the lease is released from here.
 
-mod job;
-mod killer;
-mod reaper;
-pub(super) mod settlement;
-mod timer;
+mod command;
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -20,45 +16,45 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Pid;
+use tenure_base_time::Timer;
 use tenure_core::Time;
+use tenure_supervise::connection::{Connection, Received};
+use tenure_supervise::status_file::{self, StatusFile};
+use tenure_supervise::{
+    ChildEvent, ControlGroup, OwedLease, ProcessTree, ReaperThread, Settler, SignalMask, StandbyThread, Terminal,
+    become_subreaper,
+};
 
-use super::link::{self, Arrival, Charge, Inbox, Order, Report};
-use super::mask::{self, Mask};
-use super::status_file::{self, StatusFile};
-use super::terminal::Terminal;
+use super::notices;
+use super::protocol::{FromWatchdog, RunInfo, StartCommand, ToWatchdog};
 use crate::handed::{self, Handed};
-use crate::process::{self, Change, cgroup};
-use job::Job;
-use killer::Killer;
-use reaper::Reaper;
-use settlement::{Estate, Settlement};
-use timer::Timer;
+use command::LeasedCommand;
 
 /// The hidden command that leads here.
 pub(crate) const NAME: &str = "run-watchdog";
-/// How soon `tenure run` takes note of the end of its command. Where it does not it is stopped, and what it would do about
-/// the lease is done from here.
-const HEARD_WITHIN: Duration = Duration::from_secs(2);
+/// How soon `tenure run` acknowledges the end of its command. A `tenure run` that does not is stopped by a signal, and its lease is
+/// settled from here.
+const END_RECEIVED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Runs until `tenure run` says that nothing is left to do, or has died and everything of its command too.
 pub(crate) fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<ExitCode> {
     let usage = "the watchdog is a part of `tenure run` and not to be called";
-    let caller = arguments.next().and_then(|word| Mask::parse(word.to_str()?)).context(usage)?;
-    mask::hear_nothing(caller).context("cannot block signals")?;
-    process::adopt_orphans().context("cannot become a sub-reaper")?;
+    let caller = arguments.next().and_then(|mask| SignalMask::from_argument(mask.to_str()?)).context(usage)?;
+    SignalMask::block_for_supervision(caller).context("cannot block signals")?;
+    become_subreaper().context("cannot become a sub-reaper")?;
     #[cfg(target_os = "linux")]
     let _ = rustix::thread::set_name(c"tenure-watchdog");
     let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3).context(usage)?;
     let mut watchdog = Watchdog::new(UnixStream::from(socket), Terminal::open())?;
-    status_file::sweep();
-    end_what_was_left();
-    watchdog.watch()?;
+    StatusFile::remove_abandoned();
+    kill_abandoned();
+    watchdog.run()?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Commands whose `tenure run` and watchdog were killed together: nobody answers for them any more.
-fn end_what_was_left() {
-    match cgroup::sweep() {
+/// Kills commands whose `tenure run` and watchdog were killed together, so that nobody else enforces their deadline.
+fn kill_abandoned() {
+    match ControlGroup::kill_abandoned() {
         0 => {}
         1 => say!("tenure: ended what an earlier run had left, whose processes were all killed but the command's"),
         more => {
@@ -68,138 +64,122 @@ fn end_what_was_left() {
 }
 
 struct Watchdog {
-    link: UnixStream,
-    inbox: Inbox,
-    orders: VecDeque<Order>,
-    unsent: Vec<u8>,
-    reaper: Reaper,
-    killer: Killer,
+    connection: Connection<UnixStream>,
+    /// Messages that were received and not handled yet.
+    messages: VecDeque<ToWatchdog>,
+    reaper: ReaperThread,
+    tree: ProcessTree,
     timer: Timer,
     terminal: Option<Terminal>,
-    status: Option<StatusFile>,
-    charge: Option<Charge>,
-    job: Option<Job>,
-    /// A tenure whose work has ended, and whose lease `tenure run` has not settled yet.
-    owed: Option<Estate>,
-    /// By then `tenure run` has taken note of the end, or is stopped.
-    heard_by: Option<Time>,
-    settlement: Option<Settlement>,
-    /// Whether `tenure run` has died.
-    alone: bool,
+    status_file: Option<StatusFile>,
+    info: Option<RunInfo>,
+    command: Option<LeasedCommand>,
+    /// The lease of a tenure whose work has ended, which `tenure run` has not settled yet.
+    owed_lease: Option<OwedLease>,
+    /// By then `tenure run` has acknowledged the end, or is stopped by a signal.
+    end_received_by: Option<Time>,
+    settler: Option<StandbyThread<Settler>>,
+    /// `tenure run` has died.
+    is_orphan: bool,
 }
 
 impl Watchdog {
-    /// One that has nothing to hold yet.
-    fn new(link: UnixStream, terminal: Option<Terminal>) -> Result<Watchdog> {
+    /// A watchdog without a command.
+    fn new(socket: UnixStream, terminal: Option<Terminal>) -> Result<Watchdog> {
+        let settler = StandbyThread::start("settler", Settler::default());
         Ok(Watchdog {
-            link,
-            inbox: Inbox::default(),
-            orders: VecDeque::new(),
-            unsent: Vec::new(),
-            reaper: Reaper::start().context("cannot start a thread")?,
-            killer: Killer::new()?,
+            connection: Connection::new(socket),
+            messages: VecDeque::new(),
+            reaper: ReaperThread::start().context("cannot start a thread")?,
+            tree: ProcessTree::new(notices::say).context("cannot look at processes: is /proc mounted?")?,
             timer: Timer::new().context("cannot make a timer")?,
             terminal,
-            status: None,
-            charge: None,
-            job: None,
-            owed: None,
-            heard_by: None,
-            settlement: Some(Settlement::start().context("cannot start a thread")?),
-            alone: false,
+            status_file: None,
+            info: None,
+            command: None,
+            owed_lease: None,
+            end_received_by: None,
+            settler: Some(settler.context("cannot start a thread")?),
+            is_orphan: false,
         })
     }
 
-    fn watch(&mut self) -> Result<()> {
+    fn run(&mut self) -> Result<()> {
         loop {
-            // What has arrived may move the deadline; then the deadline comes before everything else, so that nothing
-            // is continued, started or passed on after it.
-            self.listen()?;
+            // What was received may move the deadline. Then the deadline comes before everything else, so that nothing is
+            // continued, started or passed on after it.
+            self.receive();
             self.enforce(tenure::now());
-            while let Some(order) = self.orders.pop_front() {
-                if matches!(order, Order::Quit) && self.job.is_none() {
+            while let Some(message) = self.messages.pop_front() {
+                if matches!(message, ToWatchdog::Quit) && self.command.is_none() {
                     return Ok(());
                 }
-                self.obey(order);
+                self.handle(message);
             }
-            while let Some(change) = self.reaper.next() {
-                self.note(change);
+            while let Some(event) = self.reaper.next() {
+                self.observe(event);
             }
-            if self.alone && self.job.is_none() {
+            if self.is_orphan && self.command.is_none() {
                 // Nobody reads it any more, and the store may take its time.
-                self.status = None;
-                if let Some(settlement) = self.settlement.take() {
-                    settlement.finish();
+                self.status_file = None;
+                if let Some(settler) = self.settler.take() {
+                    settler.finish();
                 }
                 return Ok(());
             }
-            self.speak();
-            let due = self.job.as_ref().map(Job::due).into_iter().chain(self.heard_by).min();
+            // Where the socket is full it is polled for room, and where it is closed receiving says so.
+            let _ = self.connection.flush();
+            let due = self.command.as_ref().map(|command| command.process.due());
+            let due = due.into_iter().chain(self.end_received_by).min();
             self.timer.set(due.unwrap_or(Time::MAX)).context("cannot set the timer")?;
             self.wait()?;
         }
     }
 
-    fn wait(&mut self) -> Result<()> {
-        let timer = self.timer.descriptor();
-        let children = self.reaper.descriptor();
-        let link = self.link.as_fd();
+    fn wait(&self) -> Result<()> {
+        let (timer, children, socket) =
+            (self.timer.descriptor(), self.reaper.descriptor(), self.connection.socket().as_fd());
         let mut fds = vec![PollFd::new(&children, PollFlags::IN)];
         if let Some(timer) = &timer {
             fds.push(PollFd::new(timer, PollFlags::IN));
         }
-        if !self.alone {
-            let writable = if self.unsent.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
-            fds.push(PollFd::new(&link, PollFlags::IN | writable));
+        if !self.is_orphan {
+            let writable = if self.connection.unsent() > 0 { PollFlags::OUT } else { PollFlags::empty() };
+            fds.push(PollFd::new(&socket, PollFlags::IN | writable));
         }
-        let patience = self.timer.patience().map(|span| Timespec {
-            tv_sec: i64::try_from(span.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(span.subsec_nanos()),
-        });
-        match poll(&mut fds, patience.as_ref()) {
+        let timeout = self.timer.poll_timeout().and_then(|span| Timespec::try_from(span).ok());
+        match poll(&mut fds, timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error).context("cannot wait"),
         }
-        self.timer.acknowledge();
+        self.timer.take_fired();
         Ok(())
     }
 
-    /// Takes what has arrived. A renewal counts at once.
-    fn listen(&mut self) -> Result<()> {
-        while !self.alone {
-            // Whoever garbles what it says is as good as dead.
-            match self.inbox.receive(&self.link).unwrap_or(Arrival::Closed) {
-                Arrival::Some => {}
-                Arrival::Nothing => break,
-                Arrival::Closed => {
-                    self.take_orders();
-                    self.alone = true;
-                    // A last word is heard, so that a good end is not taken for a death.
-                    if self.job.is_some() || !self.orders.iter().any(|order| matches!(order, Order::Quit)) {
-                        self.mourn();
+    /// Receives what has arrived. A renewal counts at once.
+    fn receive(&mut self) {
+        while !self.is_orphan {
+            // A peer that sends what is no message is treated as dead.
+            match self.connection.receive().unwrap_or(Received::Closed) {
+                Received::Bytes => self.take_messages(),
+                Received::Nothing => break,
+                Received::Closed => {
+                    self.take_messages();
+                    self.is_orphan = true;
+                    // `tenure run` exits after its last message: an end that is no death.
+                    if self.command.is_some() || !self.messages.iter().any(|last| matches!(last, ToWatchdog::Quit)) {
+                        self.on_parent_death();
                     }
                 }
             }
-            self.take_orders();
         }
-        Ok(())
     }
 
-    fn take_orders(&mut self) {
+    fn take_messages(&mut self) {
         loop {
-            match self.inbox.next() {
-                Ok(Some(Order::Extend { deadline })) => {
-                    if let Some(job) = &mut self.job {
-                        job.extend(tenure::now(), deadline.into(), &mut self.killer);
-                        if let Some(status) = &mut self.status {
-                            status.renew(job.term(), job.deadline());
-                        }
-                    } else if let Some(start) = self.orders.iter_mut().rev().find_map(Order::as_start) {
-                        // It overtook a start that was not looked at yet.
-                        start.deadline = start.deadline.max(deadline);
-                    }
-                }
-                Ok(Some(order)) => self.orders.push_back(order),
+            match self.connection.next() {
+                Ok(Some(ToWatchdog::Extend { deadline })) => self.extend(deadline),
+                Ok(Some(message)) => self.messages.push_back(message),
                 Ok(None) => return,
                 Err(error) => {
                     say!("tenure: the watchdog did not understand what it was told: {error}");
@@ -209,245 +189,230 @@ impl Watchdog {
         }
     }
 
-    /// `tenure run` has died: its work ends, and what it held is released from here.
-    fn mourn(&mut self) {
-        // Nothing is begun any more; only what says what there is to settle still counts.
-        for order in std::mem::take(&mut self.orders) {
-            match order {
-                Order::Know(charge) => self.charge = Some(charge),
-                Order::Settled => self.owed = None,
+    fn extend(&mut self, deadline: Time) {
+        if let Some(command) = &mut self.command {
+            command.process.extend(tenure::now(), deadline, &mut self.tree);
+            let Some(file) = &mut self.status_file else { return };
+            if let Err(error) = file.renew(command.term(), command.process.deadline()) {
+                say!(
+                    "tenure: cannot replace the status file {}: {error}; the lease is renewed and the command goes on, but `tenure \
+                     check` says that its time is over",
+                    file.path().display()
+                );
+            }
+            return;
+        }
+        // The message that starts the command was received together with this one.
+        for message in self.messages.iter_mut().rev() {
+            if let ToWatchdog::Start(start) = message {
+                start.deadline = start.deadline.max(deadline);
+                return;
+            }
+        }
+    }
+
+    /// `tenure run` has died: its command ends, and what it held is released from here.
+    fn on_parent_death(&mut self) {
+        // Nothing is begun any more; only what says which lease is to be settled still counts.
+        for message in std::mem::take(&mut self.messages) {
+            match message {
+                ToWatchdog::Configure(info) => self.info = Some(info),
+                ToWatchdog::Settled => self.owed_lease = None,
                 _ => {}
             }
         }
-        if let (Some(charge), Some(settlement)) = (&self.charge, &self.settlement) {
-            settlement.prepare(charge);
+        self.end_received_by = None;
+        if let Some(command) = &mut self.command {
+            command.process.stop_as_planned(tenure::now(), &mut self.tree);
         }
-        self.heard_by = None;
-        match &mut self.job {
-            Some(job) => job.end(tenure::now(), &mut self.killer),
-            None => {
-                let estate = self.owed.take().unwrap_or(Estate::Campaign);
-                self.inherit(estate);
-            }
-        }
-    }
-
-    /// Does about the lease what `tenure run` does not.
-    fn inherit(&self, estate: Estate) {
-        if let (Some(charge), Some(settlement)) = (&self.charge, &self.settlement) {
-            settlement.inherit(charge, estate);
+        let (Some(info), Some(settler)) = (&self.info, &self.settler) else { return };
+        let open = info.open_store();
+        drop(settler.run(move |settler| settler.prepare(&open)));
+        if self.command.is_none() {
+            let owed = self.owed_lease.take().unwrap_or_else(|| info.claims());
+            self.settle(owed);
         }
     }
 
-    fn obey(&mut self, order: Order) {
+    /// Settles a lease in place of `tenure run`.
+    fn settle(&self, owed: OwedLease) {
+        if let (Some(info), Some(settler)) = (&self.info, &self.settler) {
+            let open = info.open_store();
+            drop(settler.run(move |settler| settler.settle(&open, &owed)));
+        }
+    }
+
+    fn handle(&mut self, message: ToWatchdog) {
         let now = tenure::now();
-        match (order, &mut self.job) {
-            (Order::Know(charge), _) => self.charge = Some(charge),
-            // This process stood still meanwhile, perhaps with the whole machine.
-            (Order::Start(start), None) if now >= Time::from(start.deadline) - start.kill_lead => {
-                drop(self.inbox.take_streams());
-                self.report(&Report::Ending);
-                let error = "the tenure was over before the command could be started".to_owned();
-                self.report(&Report::NotStarted { error });
+        match (message, &mut self.command) {
+            (ToWatchdog::Configure(info), _) => self.info = Some(info),
+            (ToWatchdog::Start(start), None) => self.start(now, &start),
+            (ToWatchdog::Signal { signal }, Some(command)) => command.process.signal(signal, &mut self.tree),
+            (ToWatchdog::Suspend, Some(command)) => command.process.suspend(),
+            (ToWatchdog::Resume, Some(command)) => command.process.resume(now),
+            (ToWatchdog::Stop { signal }, Some(command)) => command.process.stop(now, signal, &mut self.tree),
+            (ToWatchdog::Kill, Some(command)) => command.process.kill(now, &mut self.tree),
+            (ToWatchdog::Ping, _) => self.send(&FromWatchdog::Pong),
+            (ToWatchdog::EndReceived, _) => self.end_received_by = None,
+            (ToWatchdog::Settled, _) => {
+                self.owed_lease = None;
+                self.end_received_by = None;
             }
-            (Order::Start(start), None) => {
-                let started = self.start(*start);
-                match started {
-                    Ok(report) => self.report(&report),
-                    Err(error) => self.report(&Report::NotStarted { error: format!("{error:#}") }),
-                }
-            }
-            (Order::Pass { signal }, Some(job)) => job.pass(signal, &mut self.killer),
-            (Order::Suspend, Some(job)) => job.suspend(),
-            (Order::Resume, Some(job)) => job.resume(now),
-            (Order::End { signal }, Some(job)) => job.end_with(now, signal, &mut self.killer),
-            (Order::Kill, Some(job)) => job.kill(now, &mut self.killer),
-            (Order::Ask, _) => self.report(&Report::Here),
-            (Order::Heard, _) => self.heard_by = None,
-            (Order::Settled, _) => {
-                self.owed = None;
-                self.heard_by = None;
-            }
-            // It crossed the report of the end.
+            // A message for a command that has ended meanwhile.
             _ => {}
         }
     }
 
-    fn start(&mut self, start: link::Start) -> Result<Report> {
-        let streams = self.inbox.take_streams().context("the standard streams did not arrive")?;
-        end_what_was_left();
-        // The folder of the last tenure may be gone: temporary files are tidied away, and logins end.
-        let kept = self.status.take().filter(|status| status.write(start.term, start.deadline.into()).is_ok());
-        let status = match kept {
-            Some(status) => self.status.insert(status),
+    fn start(&mut self, now: Time, start: &StartCommand) {
+        let started = if now < start.deadline - start.plan.kill_lead {
+            self.start_command(start)
+        } else {
+            // This process stood still meanwhile, perhaps with the whole machine.
+            drop(self.connection.take_streams());
+            self.send(&FromWatchdog::Stopping);
+            Err(anyhow::anyhow!("the tenure was over before the command could be started"))
+        };
+        let answer = started.unwrap_or_else(|error| FromWatchdog::NotStarted { error: format!("{error:#}") });
+        self.send(&answer);
+    }
+
+    fn start_command(&mut self, start: &StartCommand) -> Result<FromWatchdog> {
+        let streams = self.connection.take_streams().context("the standard streams did not arrive")?;
+        kill_abandoned();
+        // The folder of the last tenure may have been removed: temporary files are cleaned up, and logins end.
+        let kept = self.status_file.take().filter(|file| file.write(start.term, start.deadline).is_ok());
+        let file = match kept {
+            Some(file) => self.status_file.insert(file),
             None => {
-                let status = self.status.insert(StatusFile::new()?);
-                status.write(start.term, start.deadline.into()).context("cannot write the status file")?;
-                status
+                let file = self.status_file.insert(StatusFile::create()?);
+                file.write(start.term, start.deadline).context("cannot write the status file")?;
+                file
             }
         };
         let mut environment: Vec<(&str, OsString)> = vec![
             ("TENURE_KEY", start.key.clone().into()),
             ("TENURE_TERM", start.term.to_string().into()),
             ("TENURE_HOLDER", start.holder.clone().into()),
-            ("TENURE_STATUS_FILE", status.path().into_os_string()),
+            (status_file::VARIABLE, file.path().into_os_string()),
         ];
-        if let Some(charge) = &self.charge {
-            if let Some(secret) = Handed::new(&charge.store).and_then(|handed| handed.secret()) {
+        if let Some(info) = &self.info {
+            if let Some(secret) = Handed::new(&info.store).and_then(|handed| handed.secret()) {
                 let file =
-                    status.keep_secret(&secret).context("cannot write the store's login beside the status file")?;
+                    file.keep_secret(&secret).context("cannot write the store's login beside the status file")?;
                 environment.push((handed::SECRET_FILE, file.into_os_string()));
             }
-            environment.push((handed::STORE, handed::without_login(&charge.store).into()));
+            environment.push((handed::STORE, handed::without_login(&info.store).into()));
         }
-        let folder = status.folder().to_string_lossy().into_owned();
-        let job = Job::start(start, streams, &environment, &mut self.killer)?;
-        let group = self.killer.group().map(|group| group.folder().to_owned());
-        let report = Report::Started { pid: job.pid().as_raw_nonzero().get(), folder, group };
-        self.job = Some(job);
-        self.reaper.hired();
-        Ok(report)
+        let status_folder = file.folder().to_owned();
+        let command = LeasedCommand::start(start, streams, &environment, &mut self.tree)?;
+        let pid = command.process.pid().as_raw_nonzero().get();
+        self.command = Some(command);
+        self.reaper.expect_children();
+        let control_group = self.tree.control_group().map(std::path::Path::to_owned);
+        Ok(FromWatchdog::Started { pid, status_folder, control_group })
     }
 
     fn enforce(&mut self, now: Time) {
-        if let Some(job) = &mut self.job
-            && job.enforce(now, &mut self.killer)
+        if let Some(command) = &mut self.command
+            && command.process.enforce(now, &mut self.tree)
         {
-            self.report(&Report::Ending);
+            self.send(&FromWatchdog::Stopping);
         }
-        if self.heard_by.is_some_and(|at| at <= now) {
-            self.heard_by = None;
-            if let Some(estate) = self.owed.clone() {
-                say!("tenure: `tenure run` is stopped, and its command has ended: the lease is given up for it");
-                self.inherit(estate);
-            }
+        if self.end_received_by.take_if(|at| *at <= now).is_some()
+            && let Some(owed) = self.owed_lease.clone()
+        {
+            say!("tenure: `tenure run` is stopped, and its command has ended: the lease is given up for it");
+            self.settle(owed);
         }
     }
 
-    fn note(&mut self, change: Change) {
-        let Some(job) = &mut self.job else { return };
-        match change {
-            Change::Stopped(pid, signal) if pid == job.pid() => {
-                job.stopped();
-                self.report(&Report::Stopped { signal });
+    fn observe(&mut self, event: ChildEvent) {
+        let Some(command) = &mut self.command else { return };
+        command.process.observe(tenure::now(), event);
+        match event {
+            ChildEvent::Stopped(pid, signal) if pid == command.process.pid() => {
+                self.send(&FromWatchdog::Suspended { signal });
             }
-            Change::Continued(pid) if pid == job.pid() => job.continued(),
-            Change::Ended(pid, status) => job.ended(tenure::now(), pid, status),
-            Change::NoneLeft => self.conclude(),
-            Change::Stopped(..) | Change::Continued(_) => {}
+            ChildEvent::NoneLeft => self.conclude(),
+            _ => {}
         }
     }
 
     /// Nothing of the work is left.
     fn conclude(&mut self) {
-        let Some(job) = self.job.take() else { return };
-        if let Some(status) = &self.status {
-            status.remove();
+        let Some(command) = self.command.take() else { return };
+        if let Some(file) = &self.status_file {
+            file.clear();
         }
-        if let Some(account) = job.account(&self.killer) {
-            say!("tenure: {account}");
+        if let Some(summary) = command.summary(&self.tree) {
+            say!("tenure: {summary}");
         }
-        self.report(&Report::Ended { status: job.status() });
-        let estate = self.charge.as_ref().map(|charge| job.estate(charge.ttl));
-        if (self.alone || job.ended_unasked())
-            && let Some(estate) = &estate
+        self.send(&FromWatchdog::Ended { status: command.raw_status() });
+        let owed = self.info.as_ref().map(|info| command.owed_lease(info.ttl));
+        if (self.is_orphan || command.process.acted_unasked())
+            && let Some(owed) = &owed
         {
-            // `tenure run` is dead, or does not act: it learns later that the lease has gone.
-            self.inherit(estate.clone());
+            // `tenure run` is dead, or does not act: it learns later that the lease is gone.
+            self.settle(owed.clone());
         }
-        // Until `tenure run` says that it has settled it: it may have done something about it meanwhile, and died then.
-        self.owed = estate.filter(|_| !self.alone);
-        self.heard_by = (!self.alone).then(|| tenure::now() + HEARD_WITHIN);
-        if self.alone
-            && let (Some(terminal), Some(charge)) = (&self.terminal, &self.charge)
-            && let Some(group) = Pid::from_raw(charge.group)
-            && terminal.is_of(job.pid())
+        // Until `tenure run` says that it has settled the lease: it may do something about it now, and die then.
+        self.owed_lease = owed.filter(|_| !self.is_orphan);
+        self.end_received_by = (!self.is_orphan).then(|| tenure::now() + END_RECEIVED_WITHIN);
+        if self.is_orphan
+            && let (Some(terminal), Some(info)) = (&self.terminal, &self.info)
+            && let Some(group) = Pid::from_raw(info.group)
+            && terminal.is_of(command.process.pid())
         {
             terminal.give_to(group);
         }
     }
 
-    fn report(&mut self, report: &Report) {
-        // Only stops and continues could come again and again, while nobody listens.
-        let droppable = matches!(report, Report::Stopped { .. });
-        if self.alone || droppable && !self.unsent.is_empty() {
-            return;
-        }
-        if let Ok(line) = link::encode(report) {
-            self.unsent.extend(line);
-        }
-        self.speak();
-    }
-
-    fn speak(&mut self) {
-        while !self.unsent.is_empty() && !self.alone {
-            match link::send(&self.link, &self.unsent, &[]) {
-                Ok(sent) => drop(self.unsent.drain(..sent)),
-                // Full, or closed: reading says which.
-                Err(_) => return,
-            }
+    fn send(&mut self, message: &FromWatchdog) {
+        // A command can be stopped and continued again and again while nobody reads that.
+        let is_dispensable = matches!(message, FromWatchdog::Suspended { .. });
+        if !self.is_orphan && !(is_dispensable && self.connection.unsent() > 0) {
+            self.connection.send(message, &[]);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::protocol::start_command;
     use super::*;
-    use std::os::fd::BorrowedFd;
 
-    fn watchdog() -> (Watchdog, UnixStream) {
-        let (here, link) = UnixStream::pair().unwrap();
-        (Watchdog::new(link, None).unwrap(), here)
+    fn watchdog() -> (Watchdog, Connection<UnixStream>) {
+        let (here, socket) = UnixStream::pair().unwrap();
+        (Watchdog::new(socket, None).unwrap(), Connection::new(here))
     }
 
-    fn start(deadline: Time) -> link::Start {
-        link::Start {
-            key: "k".into(),
-            nonce: "0".repeat(32),
-            term: 7,
-            holder: "h".into(),
-            note: String::new(),
-            deadline: deadline.into(),
-            renew: Duration::from_secs(1),
-            spare: Duration::ZERO,
-            stop_timeout: Duration::from_secs(1),
-            kill_lead: Duration::from_millis(250),
-            stop_signal: 15,
-            keep_until: Time::ZERO.into(),
-            command: vec!["true".into()],
-            on_elected: None,
-            foreground: false,
-        }
-    }
-
-    /// A start that was read only after its tenure's time starts nothing; `tenure run` learns that the tenure was lost.
+    /// A start that is read only after its tenure's time starts nothing; `tenure run` learns that the tenure was lost.
     #[test]
     fn nothing_is_started_after_its_time() {
-        let (mut watchdog, here) = watchdog();
-        let late = link::encode(&Order::Start(Box::new(start(tenure::now() + Duration::from_millis(100))))).unwrap();
-        let streams: [BorrowedFd<'_>; 3] = [here.as_fd(), here.as_fd(), here.as_fd()];
-        link::send(&here, &late, &streams).unwrap();
-        watchdog.listen().unwrap();
-        while let Some(order) = watchdog.orders.pop_front() {
-            watchdog.obey(order);
+        let (mut watchdog, mut here) = watchdog();
+        let late = start_command(tenure::now() + Duration::from_millis(100));
+        here.send(&ToWatchdog::Start(Box::new(late)), &[rustix::stdio::stderr(); 3]);
+        watchdog.receive();
+        while let Some(message) = watchdog.messages.pop_front() {
+            watchdog.handle(message);
         }
-        assert!(watchdog.job.is_none() && watchdog.inbox.take_streams().is_none());
-        let mut inbox = Inbox::default();
-        inbox.receive(&here).unwrap();
-        assert!(matches!(inbox.next().unwrap(), Some(Report::Ending)));
-        assert!(matches!(inbox.next().unwrap(), Some(Report::NotStarted { .. })));
+        assert!(watchdog.command.is_none() && watchdog.connection.take_streams().is_none());
+        here.receive().unwrap();
+        assert!(matches!(here.next().unwrap(), Some(FromWatchdog::Stopping)));
+        assert!(matches!(here.next().unwrap(), Some(FromWatchdog::NotStarted { .. })));
     }
 
-    /// A renewal that arrives together with the start that it belongs to counts for it.
+    /// A renewal that is received together with the start that it belongs to counts for it.
     #[test]
     fn a_renewal_moves_a_start_that_waits() {
-        let (mut watchdog, here) = watchdog();
+        let (mut watchdog, mut here) = watchdog();
         let (first, second) = (Time::from_nanos(5), Time::from_nanos(7));
-        for order in [Order::Start(Box::new(start(first))), Order::Extend { deadline: second.into() }] {
-            link::send(&here, &link::encode(&order).unwrap(), &[]).unwrap();
+        let start = ToWatchdog::Start(Box::new(start_command(first)));
+        for message in [start, ToWatchdog::Extend { deadline: second }] {
+            here.send(&message, &[]);
         }
-        watchdog.listen().unwrap();
-        let start = watchdog.orders.iter_mut().find_map(Order::as_start).unwrap();
-        assert_eq!(Time::from(start.deadline), second);
+        watchdog.receive();
+        let Some(ToWatchdog::Start(start)) = watchdog.messages.front() else { panic!("no start") };
+        assert_eq!(start.deadline, second);
     }
 }

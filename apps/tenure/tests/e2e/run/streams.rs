@@ -166,20 +166,19 @@ fn a_reader_of_errors_that_fails_ends_nobody() {
 fn a_command_is_not_begun_after_its_deadline() {
     let scene = Scene::new();
     let status = scene.file("status");
-    for (part, deadline, ran) in
-        [("background", "5", false), ("background", "9223372036854775807", true), ("beside", "5", true)]
+    for (role, deadline, ran) in
+        [("background", "5", false), ("background", "9223372036854775807", true), ("unleased", "5", true)]
     {
         std::fs::write(&status, format!("7 {deadline}\n")).unwrap();
-        let mut stage = crate::fleet::tenure();
-        stage
-            .args(["run-stage", part, &std::process::id().to_string(), "[]", "echo", "ran"])
+        let mut shim = crate::fleet::tenure();
+        shim.args(["exec-shim", role, &std::process::id().to_string(), "[]", "echo", "ran"])
             .env("TENURE_STATUS_FILE", &status);
-        let output = stage.output().unwrap();
+        let output = shim.output().unwrap();
         let code = if ran { 0 } else { 75 };
         assert_eq!(
             (output.stdout == b"ran\n", output.status.code()),
             (ran, Some(code)),
-            "{part} {deadline} {output:?}"
+            "{role} {deadline} {output:?}"
         );
     }
 }

@@ -1,0 +1,53 @@
+//! What happens during a run.
+
+use tenure::{HolderId, LeaseKey, LossReason, Term, Time};
+
+use super::not_acquired::NotAcquired;
+
+/// One thing that happened. Reported in the order in which things happen.
+#[derive(Debug)]
+pub(super) enum RunEvent {
+    /// Somebody else holds what is waited for.
+    Waiting {
+        /// What is waited for.
+        key: String,
+        /// Who holds it; several slots have several holders.
+        holder: Option<HolderId>,
+    },
+    /// The lease was not acquired in time; nothing is run.
+    NotAcquired(NotAcquired),
+    /// The store refuses requests or does not answer; reported once for each time that it begins to fail.
+    StoreFailed {
+        /// The store's own words.
+        message: String,
+    },
+    /// This process leads. The command is about to start.
+    Elected {
+        /// The key.
+        key: LeaseKey,
+        /// The term.
+        term: Term,
+        /// The name that the lease is held under.
+        holder: String,
+    },
+    /// The command runs.
+    Started,
+    /// The command has to end: leadership is lost, or about to be.
+    Lost {
+        /// What was led.
+        key: LeaseKey,
+        /// Why.
+        reason: LossReason,
+    },
+    /// The watchdog died or hangs; everything is killed.
+    WatchdogFailed,
+    /// Nothing of the command is left.
+    Ended,
+    /// The lease lasts on its own until then.
+    Kept {
+        /// What is kept.
+        key: LeaseKey,
+        /// Until then.
+        until: Time,
+    },
+}

@@ -1,0 +1,94 @@
+//! Why a lease was not acquired: the one line that a job leaves behind which did not run.
+
+use std::fmt;
+use std::time::Duration;
+
+use tenure::{LeaseKey, Status};
+use tenure_core::LeaseRecord;
+
+use super::config::Wait;
+use super::keys::Keys;
+use tenure_base_net::durations;
+
+/// A campaign without leadership, and what stood in its way.
+#[derive(Debug)]
+pub(super) struct NotAcquired {
+    lease: LeaseKey,
+    obstacle: Obstacle,
+    wait: Wait,
+}
+
+#[derive(Debug)]
+enum Obstacle {
+    /// The only key is held, or was.
+    Held(String),
+    /// Of the slots so many are held.
+    Slots { held: usize, of: usize, first: Option<Duration>, another: Option<String> },
+    /// The health check fails.
+    Unhealthy,
+    /// Nobody is known to hold the key.
+    Unknown,
+}
+
+impl NotAcquired {
+    /// Explains it from the leases of others that the store shows now, where it does in time, and from the status of each election.
+    pub(super) fn new(keys: &Keys, wait: Wait, records: Option<&[LeaseRecord]>, seen: &[Status]) -> NotAcquired {
+        let held = |status: &&Status| status.leader.as_ref().is_some_and(|leader| *leader != status.holder);
+        let obstacle = match (records, keys.slots()) {
+            (Some([]), _) if seen.iter().any(|status| !status.healthy) => Obstacle::Unhealthy,
+            (Some(records), Some(of)) => {
+                let is_gone = |status: &&Status| records.iter().all(|record| record.key != status.key);
+                Obstacle::Slots {
+                    held: records.len(),
+                    of,
+                    first: records.iter().filter_map(|record| record.remaining).min(),
+                    another: seen.iter().filter(held).find(is_gone).map(was_held),
+                }
+            }
+            (Some([record, ..]), None) => Obstacle::Held(is_held(record)),
+            _ => seen.iter().find(held).map_or(Obstacle::Unknown, |status| Obstacle::Held(was_held(status))),
+        };
+        NotAcquired { lease: keys.lease().clone(), obstacle, wait }
+    }
+}
+
+fn is_held(record: &LeaseRecord) -> String {
+    let term = record.term.map(|term| format!(" (term {term})")).unwrap_or_default();
+    format!("{} is held by {}{term}{}", record.key, record.holder, unless_renewed(record.remaining))
+}
+
+/// Of a holder that was seen when the claim was refused, and is not there any more.
+fn was_held(status: &Status) -> String {
+    let leader = status.leader.as_ref().map_or("somebody", |leader| leader.as_str());
+    format!("{} was held by {leader}", status.key)
+}
+
+fn unless_renewed(remaining: Option<Duration>) -> String {
+    remaining.map(|left| format!(", for another {} unless it is renewed", durations::short(left))).unwrap_or_default()
+}
+
+impl fmt::Display for NotAcquired {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lease = &self.lease;
+        match &self.obstacle {
+            Obstacle::Held(text) => write!(f, "{text}")?,
+            Obstacle::Slots { held, of, first, .. } if held == of => {
+                let first = first.map(|left| format!(", the first of them{}", unless_renewed(Some(left))));
+                write!(f, "all {of} slots of {lease} are held{}", first.unwrap_or_default())?;
+            }
+            Obstacle::Slots { held, of, another, .. } => {
+                write!(f, "{held} of {of} slots of {lease} are held")?;
+                match another {
+                    Some(another) => write!(f, ", and {another}")?,
+                    None => write!(f, ", and no other was to be had")?,
+                }
+            }
+            Obstacle::Unhealthy => write!(f, "{lease} was not campaigned for: the health command does not say yes")?,
+            Obstacle::Unknown => write!(f, "{lease} was not granted, though nobody is seen to hold it")?,
+        }
+        match self.wait {
+            Wait::AtMost(span) => write!(f, "; gave up after {}", durations::show(span)),
+            Wait::No | Wait::Forever => write!(f, "; not waiting"),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Reports what happens during a run: to the hooks, the logs, and the user.
+
+use tenure::HolderId;
+
+use super::events::RunEvent;
+use super::hooks::Hooks;
+
+/// Reports to the hooks, and to the user on standard error what only a user can act on; everything else is in the logs.
+#[derive(Debug, Default)]
+pub(super) struct Notifier {
+    hooks: Hooks,
+    /// What was said since the last tenure began: nothing is said twice in a row.
+    said: Said,
+}
+
+#[derive(Debug, Default)]
+struct Said {
+    waiting: bool,
+    holder: Option<HolderId>,
+    store_failed: bool,
+}
+
+impl Notifier {
+    /// Reports to these hooks.
+    pub(super) fn new(hooks: Hooks) -> Notifier {
+        Notifier { hooks, ..Notifier::default() }
+    }
+
+    /// Reports an event.
+    pub(super) fn report(&mut self, event: &RunEvent) {
+        tracing::debug!(component = "run", ?event);
+        self.hooks.handle(event);
+        self.said.say(event);
+    }
+
+    /// Waits for hooks that still run, each for a bounded time.
+    pub(super) async fn finish(&mut self) {
+        self.hooks.finish().await;
+    }
+}
+
+impl Said {
+    fn say(&mut self, event: &RunEvent) {
+        match event {
+            RunEvent::Waiting { key, holder } => {
+                if !self.waiting || self.holder != *holder {
+                    match holder {
+                        Some(holder) => say!("tenure: waiting for {key}, held by {holder}"),
+                        None => say!("tenure: waiting for {key}"),
+                    }
+                }
+                *self = Said { waiting: true, holder: holder.clone(), store_failed: false };
+            }
+            RunEvent::NotAcquired(why) => say!("tenure: {why}"),
+            RunEvent::StoreFailed { message } => {
+                if !std::mem::replace(&mut self.store_failed, true) {
+                    say!("tenure: the store does not do what it is asked, trying on: {message}");
+                }
+            }
+            RunEvent::Elected { .. } => *self = Said::default(),
+            RunEvent::Lost { key, reason } => say!("tenure: lost {key}: {reason}; ending the command"),
+            RunEvent::WatchdogFailed => say!("tenure: the watchdog has failed; killing the command"),
+            RunEvent::Kept { key, until } => {
+                let left = tenure_base_net::durations::short(until.since(tenure::now()));
+                tracing::info!(component = "run", %key, left, "the lease is kept");
+            }
+            RunEvent::Started | RunEvent::Ended => {}
+        }
+    }
+}
