@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use secrecy::SecretString;
-use tenure_store::{StoreError, StoreErrorKind};
+use tenure_base_net::secret::{self, ExposeSecret, SecretString};
+use tenure_base_net::tls::ClientTls;
+use tenure_store::StoreError;
 
+use crate::error::invalid;
 use crate::url;
 
 /// Where the leases are. Made by [`RedisConfig::new`], or from a URL by `parse`.
@@ -32,7 +34,7 @@ pub struct RedisConfig {
     /// Which of a server's databases; always 0 in a cluster.
     pub database: i64,
     /// How to encrypt, if at all.
-    pub tls: Option<Tls>,
+    pub tls: Option<ClientTls>,
     /// Who the servers know us as.
     pub credentials: Credentials,
     /// Who the Sentinels know us as.
@@ -72,13 +74,6 @@ pub enum Address {
     Tcp(String, u16),
     /// On a socket of this machine.
     Unix(PathBuf),
-}
-
-/// How connections are encrypted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tls {
-    /// Trusts the certificates in this PEM file alone; the system's trust where there is none.
-    pub ca: Option<PathBuf>,
 }
 
 /// A user and a password, either of which may be missing. Printing it shows no secret.
@@ -121,7 +116,7 @@ impl RedisConfig {
     }
 
     /// How long a call with this many items may take.
-    pub(crate) fn patience(&self, items: usize) -> Duration {
+    pub(crate) fn time_for(&self, items: usize) -> Duration {
         self.timeout + Duration::from_micros(100) * u32::try_from(items).unwrap_or(u32::MAX).min(1_000_000)
     }
 }
@@ -131,9 +126,9 @@ impl Credentials {
         if self.password.is_some() {
             return Ok(());
         }
-        self.password = variable(&format!("{name}_PASSWORD"), read)?.map(SecretString::from);
+        self.password = variable(&format!("{name}_PASSWORD"), read)?;
         if self.user.is_none() && self.password.is_some() {
-            self.user = variable(&format!("{name}_USER"), read)?;
+            self.user = variable(&format!("{name}_USER"), read)?.map(|user| user.expose_secret().to_owned());
         }
         Ok(())
     }
@@ -157,28 +152,15 @@ impl std::fmt::Display for Address {
     }
 }
 
-/// A variable's value, or the text of the file that its `_FILE` twin names.
-fn variable(name: &str, read: &impl Fn(&str) -> Option<String>) -> Result<Option<String>, StoreError> {
-    for name in [format!("TENURE_{name}"), name.to_owned()] {
-        if let Some(value) = read(&name).filter(|value| !value.is_empty()) {
-            return Ok(Some(value));
-        }
-        let name = format!("{name}_FILE");
-        if let Some(path) = read(&name).filter(|path| !path.is_empty()) {
-            let text = std::fs::read_to_string(&path).map_err(|error| {
-                let message = format!("redis: {name} names {path}, which cannot be read: {error}");
-                StoreError::new(StoreErrorKind::Invalid, message)
-            })?;
-            return Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()));
-        }
-    }
-    Ok(None)
+/// A variable's value, or the text of the file that its `_FILE` twin names; the project's own name first.
+fn variable(name: &str, read: &impl Fn(&str) -> Option<String>) -> Result<Option<SecretString>, StoreError> {
+    let names = [&format!("TENURE_{name}"), name];
+    secret::from_environment(&names, read).map_err(|error| invalid(format!("redis: {error}")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use secrecy::ExposeSecret;
     use std::io::Write;
 
     fn with(url: &str, variables: &[(&str, &str)]) -> Result<RedisConfig, StoreError> {

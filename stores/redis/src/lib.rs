@@ -22,26 +22,28 @@
 //! Leases expire by the server's clock. The servers must be told to evict nothing. A server that came back without its
 //! data is recognised by its youth: see [`RedisConfig::durable`].
 
-mod answers;
-mod apart;
 mod batch;
 mod cluster;
 mod config;
-mod dial;
-mod facts;
-mod failure;
-mod link;
+mod connection;
+mod error;
+mod extend_only;
+mod migrating;
 mod names;
-mod news;
-mod plain;
-mod scripts;
+mod script;
+mod script_reply;
 mod sentinel;
+mod server;
+mod server_info;
 mod store;
+mod subscriptions;
 mod topology;
 mod url;
+mod verb;
 mod verbs;
+mod votes;
 mod watch;
-mod ways;
 
-pub use config::{Address, Credentials, RedisConfig, Servers, Tls};
+pub use config::{Address, Credentials, RedisConfig, Servers};
 pub use store::RedisStore;
+pub use tenure_base_net::tls::ClientTls;

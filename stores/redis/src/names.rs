@@ -1,8 +1,8 @@
-//! Names in Redis: of a lease, of its term record beside it, of their slot, and of the channel that wake-ups go over.
+//! Names in Redis: of a lease, of its term record beside it, of their slot; and the messages that tell of leases by name.
 
 use std::borrow::Cow;
 
-use tenure_store::{KeyPrefix, LeaseKey};
+use tenure_store::{KeyPrefix, LeaseKey, WakeChange};
 
 /// How many slots a cluster has.
 const SLOTS: u16 = 16_384;
@@ -61,9 +61,20 @@ pub(crate) fn slot(name: &str) -> u16 {
     crc16(tag.unwrap_or(bytes)) % SLOTS
 }
 
-/// The channel that wake-ups go over.
+/// The pub/sub channel for hints.
 pub(crate) fn channel(database: i64) -> String {
     format!("tenure:wake:{database}")
+}
+
+/// Reads a message on that channel: `freed NAME` or `taken NAME`, with the name of the lease.
+pub(crate) fn read_message(message: &[u8]) -> Option<(LeaseKey, WakeChange)> {
+    let (change, name) = std::str::from_utf8(message).ok()?.split_once(' ')?;
+    let change = match change {
+        "freed" => WakeChange::Freed,
+        "taken" => WakeChange::Taken,
+        _ => return None,
+    };
+    Some((key_of_lease(name)?, change))
 }
 
 fn encode(text: &str) -> Cow<'_, str> {
@@ -142,5 +153,16 @@ mod tests {
         assert_eq!(pattern(""), "{*}:tenure");
         assert_eq!(pattern("a*[b]?\\"), "{a\\*\\[b\\]\\?\\\\*}:tenure");
         assert_eq!(pattern("{a"), "{%7Ba*}:tenure");
+    }
+
+    /// Messages read back, of names with spaces and braces too; other messages are left alone.
+    #[test]
+    fn messages_are_read() {
+        let key = key("my {key}");
+        assert_eq!(read_message(b"freed my %7Bkey%7D"), Some((key.clone(), WakeChange::Freed)));
+        assert_eq!(read_message(b"taken my %7Bkey%7D"), Some((key, WakeChange::Taken)));
+        for odd in [&b"my"[..], b"", b"held my", b"freed ", b"freed \xff", b"freed {"] {
+            assert_eq!(read_message(odd), None, "{odd:?}");
+        }
     }
 }

@@ -1,173 +1,88 @@
-//! Sentinels: who is the master, as a majority of those that were named knows it.
+//! Sentinels: which server is the master, as a majority of those that were named knows it.
 //!
-//! A master that was cut off together with a client would go on serving it while the others elect a new one. So the
-//! majority is asked again at every use that is more than a second after the last time: without one there is no
-//! master, and a lease held through the old one ends.
+//! A master that was cut off together with a client would go on serving that client while the others elect a new one. So
+//! without a majority there is no master, and a lease held through the old one ends.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use redis::Value;
-use tenure_store::StoreErrorKind;
+use tenure_store::{StoreError, StoreErrorKind};
 use tokio::time::Instant;
 
 use crate::config::Address;
-use crate::dial::Dial;
-use crate::failure::Failure;
-use crate::link::{Link, Live, Role, Sent, text};
+use crate::connection::Connector;
+use crate::error::{invalid, unavailable};
+use crate::server::{Role, Server, Session};
+use crate::votes::Votes;
 
-/// The Sentinels of one master, and who that was when they were asked last.
+/// The Sentinels of one master.
 pub(crate) struct Sentinels {
-    links: Vec<Arc<Link>>,
-    name: String,
-    dial: Dial,
-    role: Role,
-    known: Mutex<Option<Known>>,
+    servers: Vec<Arc<Server>>,
+    master: String,
 }
-
-struct Known {
-    master: Arc<Link>,
-    // When the question was sent that a majority answered; none where that is in doubt.
-    asked: Option<Instant>,
-}
-
-/// For how long a majority's word is taken.
-const VALID: Duration = Duration::from_secs(1);
 
 impl Sentinels {
-    /// Has asked nobody yet. `their` dials Sentinels, `dial` the master, which must be of this `role`.
-    pub(crate) fn new(sentinels: &[Address], name: &str, their: &Dial, dial: &Dial, role: Role) -> Self {
-        let link = |address: &Address| Arc::new(Link::new(address.clone(), their.clone(), Role::Sentinel));
-        Sentinels {
-            links: sentinels.iter().map(link).collect(),
-            name: name.to_owned(),
-            dial: dial.clone(),
-            role,
-            known: Mutex::default(),
-        }
+    /// Has asked nobody yet. The connector is for Sentinels; a majority is counted among all these addresses.
+    pub(crate) fn new(addresses: &[Address], master: &str, connector: &Connector) -> Self {
+        let server = |address: &Address| Arc::new(Server::new(address.clone(), connector.clone(), Role::Sentinel));
+        Sentinels { servers: addresses.iter().map(server).collect(), master: master.to_owned() }
     }
 
-    /// The master that a majority names now, or named less than a second ago.
-    pub(crate) async fn master(&self, deadline: Instant) -> Result<Arc<Link>, Failure> {
-        let asking = Instant::now();
-        if let Some(known) = &*self.known()
-            && known.asked.is_some_and(|asked| asking < asked + VALID)
-        {
-            return Ok(Arc::clone(&known.master));
-        }
-        let address = self.ask(deadline).await?;
-        let mut known = self.known();
-        let master = match known.take() {
-            Some(known) if *known.master.address() == address => known.master,
-            _ => Arc::new(Link::new(address, self.dial.clone(), self.role)),
-        };
-        *known = Some(Known { master: Arc::clone(&master), asked: Some(asking) });
-        Ok(master)
-    }
-
-    /// The next use asks again.
-    pub(crate) fn doubt(&self) {
-        if let Some(known) = &mut *self.known() {
-            known.asked = None;
-        }
-    }
-
-    async fn ask(&self, deadline: Instant) -> Result<Address, Failure> {
-        // Some time must be left for the master.
-        let until = Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2;
-        let mut asked: FuturesUnordered<_> = self.links.iter().map(|link| self.ask_one(link, until)).collect();
-        let (mut votes, mut last): (Vec<(Address, usize)>, Option<Failure>) = (Vec::new(), None);
+    /// The master that more than half of all Sentinels name now.
+    pub(crate) async fn master(&self, deadline: Instant) -> Result<Address, StoreError> {
+        let mut asked: FuturesUnordered<_> = self.servers.iter().map(|sentinel| self.ask(sentinel, deadline)).collect();
+        let (mut votes, mut last, all) = (Votes::new(), None, self.servers.len());
         while let Some(answer) = asked.next().await {
             match answer {
                 Ok(address) => {
-                    let at = match votes.iter().position(|(named, _)| *named == address) {
-                        Some(at) => at,
-                        None => {
-                            votes.push((address, 0));
-                            votes.len() - 1
-                        }
-                    };
-                    votes[at].1 += 1;
-                    if votes[at].1 * 2 > self.links.len() {
-                        return Ok(votes.swap_remove(at).0);
+                    if let Some(address) = votes.cast(address, all) {
+                        return Ok(address);
                     }
                 }
-                Err(failure) => last = Some(failure),
+                Err(error) => last = Some(error),
             }
         }
-        let answered: usize = votes.iter().map(|(_, votes)| votes).sum();
-        let all = self.links.len();
-        let message = match answered {
-            0 => format!("redis sentinels: none of {all} named a master for {:?}", self.name),
-            _ => format!(
-                "redis sentinels: of {all}, {answered} named a master for {:?}, and no majority the same",
-                self.name
-            ),
+        let name = &self.master;
+        let message = match votes.count() {
+            0 => format!("redis sentinels: none of {all} named a master for {name:?}"),
+            some => format!("redis sentinels: of {all}, {some} named a master for {name:?}, and no majority the same"),
         };
-        match last {
-            // All of them refused for a reason that waiting does not mend.
-            Some(failure) if answered == 0 => {
-                Err(Failure::new(failure.kind, format!("{message}: {}", failure.message)))
-            }
-            Some(failure) => Err(Failure::unavailable(format!("{message}: {}", failure.message))),
-            None => Err(Failure::unavailable(message)),
-        }
+        Err(match last {
+            // All of them refused, for a reason that waiting may not mend.
+            Some(error) if votes.count() == 0 => StoreError::new(error.kind(), format!("{message}: {error}")),
+            Some(error) => unavailable(format!("{message}: {error}")),
+            None => unavailable(message),
+        })
     }
 
-    async fn ask_one(&self, link: &Arc<Link>, deadline: Instant) -> Result<Address, Failure> {
-        let live = link.live(deadline).await?;
+    async fn ask(&self, sentinel: &Arc<Server>, deadline: Instant) -> Result<Address, StoreError> {
+        let session = sentinel.session(deadline).await?;
         let mut question = redis::cmd("SENTINEL");
-        question.arg("GET-MASTER-ADDR-BY-NAME").arg(&self.name);
-        match live.send(&question, deadline).await {
-            Sent::Answered(Value::Array(words)) => match (words.first().and_then(text), words.get(1).and_then(text)) {
-                (Some(host), Some(port)) => match port.parse() {
-                    Ok(port) => Ok(Address::Tcp(host, port)),
-                    Err(_) => Err(self.unknown(link, &live, deadline).await),
-                },
-                _ => Err(self.unknown(link, &live, deadline).await),
-            },
-            Sent::Answered(_) => Err(self.unknown(link, &live, deadline).await),
-            Sent::Refused(reply) if reply.is_unknown_command() => {
-                let message = format!(
-                    "redis {}: is no Sentinel; name Sentinels, which listen on port 26379 by default, or write \
-                     redis://HOST:PORT for this server alone",
-                    link.address()
-                );
-                Err(Failure::new(StoreErrorKind::Invalid, message))
-            }
-            Sent::Refused(reply) => Err(reply.failure(live.place()).of_question()),
-            Sent::Failed(failure) => Err(failure.of_question()),
+        question.arg("GET-MASTER-ADDR-BY-NAME").arg(&self.master);
+        match session.read::<Option<(String, u16)>>(&question, deadline).await {
+            Ok(Some((host, port))) => Ok(Address::Tcp(host, port)),
+            Ok(None) => Err(self.unknown_master(&session, deadline).await),
+            Err(error) if error.kind() == StoreErrorKind::Unsupported => Err(invalid(format!(
+                "redis {}: is no Sentinel; name Sentinels, which listen on port 26379 by default, or write \
+                 redis://HOST:PORT for this server alone",
+                sentinel.address()
+            ))),
+            Err(error) => Err(error),
         }
     }
 
-    /// For a master that this Sentinel does not know; says which it does.
-    async fn unknown(&self, link: &Link, live: &Live, deadline: Instant) -> Failure {
-        let mut question = redis::cmd("SENTINEL");
-        question.arg("MASTERS");
-        let known = match live.send(&question, deadline).await {
-            Sent::Answered(Value::Array(masters)) => masters.iter().filter_map(name_of).collect(),
-            _ => Vec::new(),
-        };
-        let (place, name) = (link.address(), &self.name);
-        let known = match known.as_slice() {
-            [] => "; see SENTINEL MASTERS there".to_owned(),
-            known => format!("; it knows {}: write redis-sentinel://HOST,.../{}", known.join(", "), known[0]),
-        };
-        Failure::unavailable(format!("redis sentinel {place}: knows no master {name:?}{known}"))
+    /// Names the masters that this Sentinel does know.
+    async fn unknown_master(&self, session: &Session, deadline: Instant) -> StoreError {
+        let masters =
+            session.read::<Vec<HashMap<String, String>>>(redis::cmd("SENTINEL").arg("MASTERS"), deadline).await;
+        let names: Vec<String> =
+            masters.unwrap_or_default().iter().filter_map(|row| row.get("name").cloned()).collect();
+        let message = format!("redis sentinel {}: knows no master {:?}", session.address(), self.master);
+        unavailable(match names.as_slice() {
+            [] => format!("{message}; see SENTINEL MASTERS there"),
+            [first, ..] => format!("{message}; it knows {}: write redis-sentinel://HOST,.../{first}", names.join(", ")),
+        })
     }
-
-    fn known(&self) -> std::sync::MutexGuard<'_, Option<Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The name in a row of SENTINEL MASTERS: names and values by turns.
-fn name_of(row: &Value) -> Option<String> {
-    let Value::Array(words) = row else { return None };
-    words
-        .chunks(2)
-        .find(|pair| pair.first().and_then(text).as_deref() == Some("name"))
-        .and_then(|pair| text(pair.get(1)?))
 }

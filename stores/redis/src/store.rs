@@ -18,13 +18,15 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::batch;
 use crate::config::RedisConfig;
-use crate::dial::Dial;
-use crate::failure::Failure;
-use crate::link::{Link, Sent, text};
+use crate::connection::Connector;
+use crate::error::{unavailable, with_words};
+use crate::extend_only::ExtendOnly;
 use crate::names;
-use crate::plain::Plain;
+use crate::script_reply::bytes;
+use crate::server::Server;
 use crate::topology::Topology;
-use crate::verbs::{Acquire, LastTerm, List, Release, Remove, Renew, RenewPlain, Resign, millis};
+use crate::verb::{Verb, in_order, missing};
+use crate::verbs;
 use crate::watch::Watches;
 
 /// Leases in Redis, shared by whoever reaches the same servers.
@@ -37,7 +39,7 @@ pub struct RedisStore {
     info: StoreInfo,
     topology: Arc<Topology>,
     channel: String,
-    plain: Plain,
+    extend_only: ExtendOnly,
     watches: Watches,
 }
 
@@ -50,26 +52,32 @@ const OTHERS: Duration = Duration::from_millis(250);
 /// How long a list may take altogether, however many keys there are to look through.
 const LISTING: Duration = Duration::from_secs(60);
 
-/// How many names a server looks through at a time: everybody else waits meanwhile.
+/// How many names a server looks through at a time: meanwhile it serves nobody else.
 const SCANNED: usize = 1_000;
 
-static INFO: StoreInfo = StoreInfo::new("redis").watch(true).shared(true).overlap_faults(&[
-    "a replica is promoted that had not yet received the lease (replication is asynchronous)",
-    "a cluster's master fails over while a slot is being moved from it: its replica may know of no move",
-    "a slot is moved from a node that has been up for less than the longest ttl or --hold-for",
-    "leases are deleted or evicted while they are held (FLUSHALL, DEL, an eviction policy)",
-    "the server's wall clock is set forward, or differs between a master and the replica that replaces it",
-    "the server restarts without what it had acknowledged, and candidates of one key have different ttls or --hold-for",
-]);
+/// The faults under which two may hold one key; `forgets` is what a restart has to do with it.
+const fn overlap_faults(forgets: &'static str) -> [&'static str; 6] {
+    [
+        "a replica is promoted that had not yet received the lease (replication is asynchronous)",
+        "a cluster's master fails over while a slot is being moved from it: its replica may know of no move",
+        "a slot is moved from a node that has been up for less than the longest ttl or --hold-for",
+        "leases are deleted or evicted while they are held (FLUSHALL, DEL, an eviction policy)",
+        "the server's wall clock is set forward, or differs between a master and the replica that replaces it",
+        forgets,
+    ]
+}
 
-static INFO_DURABLE: StoreInfo = StoreInfo::new("redis").watch(true).shared(true).durable(true).overlap_faults(&[
-    "a replica is promoted that had not yet received the lease (replication is asynchronous)",
-    "a cluster's master fails over while a slot is being moved from it: its replica may know of no move",
-    "a slot is moved from a node that has been up for less than the longest ttl or --hold-for",
-    "leases are deleted or evicted while they are held (FLUSHALL, DEL, an eviction policy)",
-    "the server's wall clock is set forward, or differs between a master and the replica that replaces it",
+static FAULTS: [&str; 6] = overlap_faults(
+    "the server restarts without what it had acknowledged, and candidates of one key have different ttls or --hold-for",
+);
+static FAULTS_DURABLE: [&str; 6] = overlap_faults(
     "the server restarts without what it had acknowledged, although durable=true says that it never does",
-]);
+);
+
+fn info(durable: bool) -> StoreInfo {
+    let faults = if durable { &FAULTS_DURABLE } else { &FAULTS };
+    StoreInfo::new("redis").watch(true).shared(true).durable(durable).overlap_faults(faults)
+}
 
 impl RedisStore {
     /// Connects, and refuses servers on which leases would not be safe or would not work: replicas, versions before 6.2
@@ -79,38 +87,13 @@ impl RedisStore {
     ///
     /// A cluster opens when one of its nodes answers; the others have a quarter of a second more to do so.
     pub async fn open(config: RedisConfig) -> Result<RedisStore, StoreError> {
-        let dial = Dial::new(config.tls.as_ref(), &config.credentials, config.database, config.timeout)?;
-        let topology = Arc::new(Topology::new(&config, &dial)?);
-        let deadline = Instant::now() + config.timeout.max(OPENING);
-        let masters = topology.masters(deadline).await?;
-        let mut checks: FuturesUnordered<_> =
-            masters.iter().map(async |link| (link, check(link, deadline).await)).collect();
-        let (mut until, mut fit, mut failed) = (deadline + OTHERS, 0, 0);
-        while let Ok(Some((link, checked))) = timeout_at(until, checks.next()).await {
-            match checked {
-                Ok(()) => {
-                    fit += 1;
-                    until = deadline.min(Instant::now() + OTHERS);
-                }
-                Err(failure) if topology.is_cluster() && failure.kind == StoreErrorKind::Unavailable => {
-                    failed += 1;
-                    tracing::warn!(node = %link.address(), %failure.message, "a node of the cluster does not answer");
-                }
-                Err(failure) => return Err(failure.into()),
-            }
-        }
-        drop(checks);
-        if fit == 0 {
-            return Err(StoreError::new(StoreErrorKind::Unavailable, "redis cluster: no node answers"));
-        }
-        let silent = masters.len() - fit - failed;
-        if silent > 0 {
-            tracing::warn!(silent, of = masters.len(), "nodes of the cluster do not answer yet");
-        }
-        let info = if config.durable { INFO_DURABLE.clone() } else { INFO.clone() };
+        let connector = Connector::new(config.tls.as_ref(), &config.credentials, config.database, config.timeout)?;
+        let topology = Arc::new(Topology::new(&config, &connector)?);
+        check_masters(&topology, Instant::now() + config.timeout.max(OPENING)).await?;
+        let info = info(config.durable);
         let channel = names::channel(config.database);
-        let watches = Watches::new(Arc::clone(&topology), dial, &config);
-        Ok(RedisStore { config, info, topology, channel, plain: Plain::default(), watches })
+        let watches = Watches::new(Arc::clone(&topology), connector, &config);
+        Ok(RedisStore { config, info, topology, channel, extend_only: ExtendOnly::default(), watches })
     }
 
     /// How many hints were replaced by ones that name no key, because a watcher did not read them in time.
@@ -119,79 +102,69 @@ impl RedisStore {
     }
 
     fn deadline(&self, items: usize) -> Instant {
-        Instant::now() + self.config.patience(items)
+        Instant::now() + self.config.time_for(items)
     }
 
-    /// Does `act` for the items that pass `check`, and puts the refusals of the others in their places.
-    async fn checked<'a, I, T, F: Future<Output = Vec<Result<T, Failure>>>>(
+    /// Does a verb that has one item.
+    async fn run_one<T>(&self, verb: &Verb<'_, T>) -> Result<T, StoreError> {
+        batch::run(&self.topology, verb, self.deadline(1)).await.pop().unwrap_or_else(|| Err(missing()))
+    }
+
+    /// Does `act` for the items whose ttl the store honours, and answers with a refusal for each of the others.
+    async fn with_honoured_ttls<'a, I, T, F: Future<Output = Vec<Result<T, StoreError>>>>(
         &self,
         items: &'a [I],
-        check: impl Fn(&I) -> Result<(), StoreError>,
+        ttl: impl Fn(&I) -> (&LeaseKey, Duration),
         act: impl FnOnce(Vec<&'a I>) -> F,
     ) -> Result<Answers<T>, StoreError> {
+        let check = |item| {
+            let (key, ttl) = ttl(item);
+            check_ttl(&self.info, key, ttl)
+        };
         let checked: Vec<Result<(), StoreError>> = items.iter().map(check).collect();
-        let good: Vec<&I> =
-            items.iter().zip(&checked).filter(|(_, check)| check.is_ok()).map(|(item, _)| item).collect();
-        if good.is_empty() {
-            return Ok(checked.into_iter().filter_map(Result::err).map(Err).collect());
-        }
-        let all_good = good.len() == items.len();
-        let answers = batch::settled(act(good).await);
-        if all_good {
-            return answers;
-        }
-        let mut answers = answers?.into_iter();
-        let missing = || Err(StoreError::new(StoreErrorKind::TimedOut, "redis: an answer is missing"));
+        let honoured: Vec<&I> =
+            items.iter().zip(&checked).filter_map(|(item, check)| check.is_ok().then_some(item)).collect();
+        let answers = if honoured.is_empty() { Vec::new() } else { act(honoured).await };
+        let mut answers = batch::as_store_answers(answers)?.into_iter();
         Ok(checked
             .into_iter()
-            .map(|check| check.map_or_else(Err, |()| answers.next().unwrap_or_else(missing)))
+            .map(|check| check.and_then(|()| answers.next().unwrap_or_else(|| Err(missing()))))
             .collect())
     }
 
-    /// Renews. Of a large batch, what only has to be extended is sent apart: that takes half of the server's time.
-    async fn renew_all(&self, held: Vec<&Held>) -> Vec<Result<Renewed, Failure>> {
+    /// Renews. Of a large batch, the items that only have to be extended go in scripts of their own, which take half of the
+    /// server's time.
+    async fn renew_all(&self, held: Vec<&Held>) -> Vec<Result<Renewed, StoreError>> {
         let deadline = self.deadline(held.len());
-        let (plain, full) = self.plain.choose(&held);
-        let plain = plain.iter().map(|(shape, items)| self.renew_plainly(&held, items, *shape, deadline));
-        let (plain, full) = tokio::join!(join_all(plain), self.renew_in_full(&held, full, deadline));
-        let mut answers: Vec<Option<Result<Renewed, Failure>>> = held.iter().map(|_| None).collect();
-        let mut others = full;
-        for (extended, more) in plain.into_iter().flatten() {
-            for item in extended {
-                answers[item] = Some(Ok(Renewed::Extended { resign_requested: false }));
-            }
-            others.extend(more);
-        }
-        for (item, answer) in others {
-            answers[item] = Some(answer);
-        }
-        answers.into_iter().map(|answer| answer.unwrap_or_else(|| Err(batch::missing()))).collect()
+        let (extend, full) = self.extend_only.choose(&held);
+        let extend = extend.into_iter().map(|(shape, items)| self.extend(&held, items, shape, deadline));
+        let (extended, full) = tokio::join!(join_all(extend), self.renew_in_full(&held, full, deadline));
+        in_order(held.len(), extended.into_iter().flatten().flatten().chain(full))
     }
 
-    /// Answers for each script which of its items were extended, and what became of the others: what turns out to need more
-    /// is renewed in full, as soon as its own server has said so.
-    async fn renew_plainly(
+    /// Extends these items. Those whose leases do not stand as expected are renewed in full, as soon as their own server has
+    /// said so.
+    async fn extend(
         &self,
         held: &[&Held],
-        items: &[usize],
+        items: Vec<usize>,
         (ttl, width): (u64, usize),
         deadline: Instant,
-    ) -> Vec<(Vec<usize>, Vec<(usize, Result<Renewed, Failure>)>)> {
-        let renew = RenewPlain { held: items.iter().map(|item| held[*item]).collect(), ttl, width };
-        let each = batch::each(&self.topology, &renew, deadline).map(|script| async move {
-            let (some, answers) = script.await;
-            let (mut extended, mut left, mut failed) = (Vec::with_capacity(some.len()), Vec::new(), Vec::new());
-            for (at, answer) in some.into_iter().zip(answers) {
-                match answer {
-                    Ok(true) => extended.push(items[at]),
-                    Ok(false) => left.push(items[at]),
-                    Err(failure) => failed.push((items[at], Err(failure))),
+    ) -> Vec<Vec<(usize, Result<Renewed, StoreError>)>> {
+        let chosen: Vec<&Held> = items.iter().map(|item| held[*item]).collect();
+        let (verb, items) = (verbs::extend(&chosen, ttl, width), &items);
+        let scripts = batch::scripts(&self.topology, &verb, deadline).map(|script| async move {
+            let (mut answers, mut others) = (Vec::new(), Vec::new());
+            for (at, answer) in script.await {
+                match answer.transpose() {
+                    Some(answer) => answers.push((items[at], answer)),
+                    None => others.push(items[at]),
                 }
             }
-            failed.extend(self.renew_in_full(held, left, deadline).await);
-            (extended, failed)
+            answers.extend(self.renew_in_full(held, others, deadline).await);
+            answers
         });
-        join_all(each).await
+        join_all(scripts).await
     }
 
     async fn renew_in_full(
@@ -199,49 +172,74 @@ impl RedisStore {
         held: &[&Held],
         items: Vec<usize>,
         deadline: Instant,
-    ) -> Vec<(usize, Result<Renewed, Failure>)> {
+    ) -> Vec<(usize, Result<Renewed, StoreError>)> {
         if items.is_empty() {
             return Vec::new();
         }
-        let renew = Renew { held: items.iter().map(|item| held[*item]).collect() };
-        let done = batch::run(&self.topology, &renew, deadline).await;
-        let extended = items.iter().zip(&done).filter(|(_, done)| matches!(done, Ok(Renewed::Extended { .. })));
-        self.plain.written(extended.map(|(item, _)| held[*item]));
-        items.into_iter().zip(done).collect()
+        let chosen: Vec<&Held> = items.iter().map(|item| held[*item]).collect();
+        let answers = batch::run(&self.topology, &verbs::renew(&chosen), deadline).await;
+        let extended = chosen.iter().zip(&answers).filter(|(_, done)| matches!(done, Ok(Renewed::Extended { .. })));
+        self.extend_only.written(extended.map(|(held, _)| *held));
+        items.into_iter().zip(answers).collect()
     }
 
-    /// The keys that have a term record on this server, under a prefix.
-    async fn scan(&self, link: &Arc<Link>, prefix: &KeyPrefix, until: Instant) -> Result<Vec<LeaseKey>, Failure> {
+    /// The keys under a prefix that have a term record on this server.
+    async fn scan(
+        &self,
+        server: &Arc<Server>,
+        prefix: &KeyPrefix,
+        until: Instant,
+    ) -> Result<Vec<LeaseKey>, StoreError> {
         let (mut keys, mut cursor) = (Vec::new(), "0".to_owned());
         let pattern = names::record_pattern(prefix);
         loop {
             let deadline = until.min(self.deadline(SCANNED));
-            let live = link.live(deadline).await?;
+            let session = server.session(deadline).await?;
             let mut command = redis::cmd("SCAN");
             command.arg(&cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(SCANNED);
-            let words = match live.send(&command, deadline).await {
-                Sent::Answered(Value::Array(words)) => words,
-                Sent::Answered(_) => return Err(Failure::unavailable("redis: SCAN answered what it never does")),
-                Sent::Refused(reply) => return Err(reply.failure(live.place()).of_question()),
-                Sent::Failed(failure) => {
-                    self.topology.doubt(link.address());
-                    return Err(failure.of_question());
-                }
-            };
-            if let Some(Value::Array(names)) = words.get(1) {
-                keys.extend(names.iter().filter_map(text).filter_map(|name| names::key_of_record(&name)));
-            }
-            cursor = words.first().and_then(text).unwrap_or_default();
-            if cursor == "0" || cursor.is_empty() {
+            let read = session.read::<(String, Vec<Value>)>(&command, deadline).await;
+            let (next, found) = read.inspect_err(|_| self.topology.doubt(server.address()))?;
+            let names = found.iter().filter_map(|name| std::str::from_utf8(bytes(Some(name))).ok());
+            keys.extend(names.filter_map(names::key_of_record));
+            if next == "0" {
                 return Ok(keys);
             }
+            cursor = next;
         }
     }
 }
 
-async fn check(link: &Arc<Link>, deadline: Instant) -> Result<(), Failure> {
-    let live = link.live(deadline).await?;
-    live.unfit().map_or(Ok(()), |unfit| Err(unfit.clone()))
+/// Connects to every master, and refuses those that are not fit. Of a cluster's nodes some may be down.
+async fn check_masters(topology: &Topology, deadline: Instant) -> Result<(), StoreError> {
+    let masters = topology.masters(deadline).await?;
+    let mut checks: FuturesUnordered<_> =
+        masters.iter().map(async |server| (server, check_fit(server, deadline).await)).collect();
+    let (mut until, mut fit, mut failed) = (deadline + OTHERS, 0, 0);
+    while let Ok(Some((server, checked))) = timeout_at(until, checks.next()).await {
+        match checked {
+            Ok(()) => {
+                fit += 1;
+                until = deadline.min(Instant::now() + OTHERS);
+            }
+            Err(error) if topology.is_cluster() && error.kind() == StoreErrorKind::Unavailable => {
+                failed += 1;
+                tracing::warn!(node = %server.address(), %error, "a node of the cluster does not answer");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if fit == 0 {
+        return Err(unavailable("redis cluster: no node answers"));
+    }
+    let silent = masters.len() - fit - failed;
+    if silent > 0 {
+        tracing::warn!(silent, of = masters.len(), "nodes of the cluster do not answer yet");
+    }
+    Ok(())
+}
+
+async fn check_fit(server: &Arc<Server>, deadline: Instant) -> Result<(), StoreError> {
+    server.session(deadline).await?.unfit().map_or(Ok(()), |unfit| Err(unfit.clone()))
 }
 
 impl fmt::Debug for RedisStore {
@@ -258,35 +256,33 @@ impl LeaseStore for RedisStore {
 
     async fn acquire(&self, claims: &[Claim]) -> Result<Answers<Claimed>, StoreError> {
         check_batch(&self.info, claims.iter().map(|claim| &claim.key))?;
-        let durable = self.config.durable;
         let acquire = async |claims: Vec<&Claim>| {
             let deadline = self.deadline(claims.len());
-            claims.iter().for_each(|claim| self.plain.claimed(&claim.key, millis(claim.ttl)));
-            batch::run(&self.topology, &Acquire { claims, durable, channel: &self.channel }, deadline).await
+            claims.iter().for_each(|claim| self.extend_only.claimed(&claim.key, verbs::millis(claim.ttl)));
+            let verb = verbs::acquire(&claims, self.config.durable, &self.channel);
+            batch::run(&self.topology, &verb, deadline).await
         };
-        self.checked(claims, |claim| check_ttl(&self.info, &claim.key, claim.ttl), acquire).await
+        self.with_honoured_ttls(claims, |claim| (&claim.key, claim.ttl), acquire).await
     }
 
     async fn renew(&self, held: &[Held]) -> Result<Answers<Renewed>, StoreError> {
         check_batch(&self.info, held.iter().map(|held| &held.key))?;
-        self.checked(held, |held| check_ttl(&self.info, &held.key, held.ttl), |held| self.renew_all(held)).await
+        self.with_honoured_ttls(held, |held| (&held.key, held.ttl), |held| self.renew_all(held)).await
     }
 
     async fn release(&self, held: &[Held]) -> Result<Answers<Released>, StoreError> {
         check_batch(&self.info, held.iter().map(|held| &held.key))?;
-        if held.is_empty() {
-            return Ok(Vec::new());
-        }
-        let release = Release { held, channel: &self.channel };
-        batch::settled(batch::run(&self.topology, &release, self.deadline(held.len())).await)
+        let held: Vec<&Held> = held.iter().collect();
+        let verb = verbs::release(&held, &self.channel);
+        batch::as_store_answers(batch::run(&self.topology, &verb, self.deadline(held.len())).await)
     }
 
     async fn request_resign(&self, key: &LeaseKey) -> Result<bool, StoreError> {
-        only(batch::run(&self.topology, &Resign { key }, self.deadline(1)).await)
+        self.run_one(&verbs::request_resign(key)).await
     }
 
     async fn remove(&self, key: &LeaseKey) -> Result<Option<LeaseRecord>, StoreError> {
-        only(batch::run(&self.topology, &Remove { key, channel: &self.channel }, self.deadline(1)).await)
+        self.run_one(&verbs::remove(key, &self.channel)).await
     }
 
     /// Keys that were never claimed through this project are listed only where they are asked for by their whole name:
@@ -294,39 +290,34 @@ impl LeaseStore for RedisStore {
     async fn list(&self, prefix: &KeyPrefix) -> Result<Vec<LeaseRecord>, StoreError> {
         let until = Instant::now() + LISTING;
         let masters = self.topology.masters(self.deadline(0)).await?;
-        let found = try_join_all(masters.iter().map(|link| self.scan(link, prefix, until))).await;
-        let found = found.map_err(|failure| match self.topology.is_cluster() {
-            true => failure.and("; a list needs every node of the cluster, the lease of one key only its own"),
-            false => failure,
+        let found = try_join_all(masters.iter().map(|server| self.scan(server, prefix, until))).await;
+        let found = found.map_err(|error| match self.topology.is_cluster() {
+            true => with_words(&error, "; a list needs every node of the cluster, the lease of one key only its own"),
+            false => error,
         })?;
-        // Sorted, and each key once: a scan may show one twice.
+        // Sorted, and each key once: a scan may name a key twice.
         let mut keys: BTreeSet<LeaseKey> = found.into_iter().flatten().collect();
         keys.extend(LeaseKey::new(prefix.as_str()));
         let keys: Vec<LeaseKey> = keys.into_iter().collect();
         let mut records = Vec::new();
-        for keys in keys.chunks(INFO.batch_limit) {
-            let list = List { keys: keys.to_vec() };
-            for record in batch::run(&self.topology, &list, self.deadline(keys.len())).await {
+        for keys in keys.chunks(self.info.batch_limit) {
+            for record in batch::run(&self.topology, &verbs::list(keys), self.deadline(keys.len())).await {
                 records.extend(record?);
             }
         }
         Ok(records)
     }
 
-    /// Without the look through all names of the server that a list takes.
+    /// Without the scan of all names on the server that a list takes.
     async fn record(&self, key: &LeaseKey) -> Result<Option<LeaseRecord>, StoreError> {
-        only(batch::run(&self.topology, &List { keys: vec![key.clone()] }, self.deadline(1)).await)
+        self.run_one(&verbs::list(std::slice::from_ref(key))).await
     }
 
     async fn last_term(&self, key: &LeaseKey) -> Result<Option<Term>, StoreError> {
-        only(batch::run(&self.topology, &LastTerm { key }, self.deadline(1)).await)
+        self.run_one(&verbs::last_term(key)).await
     }
 
     async fn watch(&self, prefix: &KeyPrefix) -> Result<WakeStream, StoreError> {
         self.watches.start(prefix, self.deadline(0)).await
     }
-}
-
-fn only<T>(mut answers: Vec<Result<T, Failure>>) -> Result<T, StoreError> {
-    Ok(answers.pop().unwrap_or_else(|| Err(batch::missing()))?)
 }

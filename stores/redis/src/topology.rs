@@ -1,79 +1,221 @@
-//! Which server a key is on: always the same one, the master that Sentinels name, or the node that serves its slot.
+//! Which server a key is on: the only one, the master that Sentinels name, or the cluster's node that serves the key's slot.
+//!
+//! All three are one map of slots; without a cluster one server has them all. The map is looked up at first use and again
+//! once a call has shown that it may be wrong. A doubt belongs to one server: calls that need others go on meanwhile.
 
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use tokio::time::Instant;
+use tenure_store::StoreError;
+use tokio::time::{Instant, timeout_at};
 
-use crate::cluster::Cluster;
+use crate::cluster::{self, SlotRange};
 use crate::config::{Address, RedisConfig, Servers};
-use crate::dial::Dial;
-use crate::facts::Needs;
-use crate::failure::Failure;
-use crate::link::{Link, Role};
+use crate::connection::Connector;
+use crate::error::unavailable;
 use crate::sentinel::Sentinels;
+use crate::server::{Role, Server};
+use crate::server_info::Requirements;
 
 /// The servers of one store.
-pub(crate) enum Topology {
-    /// One server.
-    Single(Arc<Link>),
-    /// One server at a time, another one after a failover.
-    Sentinel(Sentinels),
-    /// Many.
-    Cluster(Cluster),
+pub(crate) struct Topology {
+    source: Source,
+    connector: Connector,
+    role: Role,
+    state: Mutex<State>,
+    // Held during a look-up, so that there is one at a time.
+    lookup: tokio::sync::Mutex<()>,
 }
+
+/// Who tells which servers there are.
+enum Source {
+    /// The configuration names the one server.
+    Single,
+    /// A majority of these names the master.
+    Sentinels(Sentinels),
+    /// The cluster's nodes, found through these.
+    Cluster(Vec<Address>),
+}
+
+#[derive(Default)]
+struct State {
+    ranges: Vec<SlotRange>,
+    servers: HashMap<Address, Arc<Server>>,
+    // Servers that failed, or redirected a call, since the last look-up.
+    doubted: HashSet<Address>,
+    // From when on the age of `ranges` counts.
+    looked_up: Option<Instant>,
+    // The last look-up that failed: when it ended, and why.
+    failed: Option<(Instant, StoreError)>,
+    turn: usize,
+}
+
+/// For how long the word of a majority of Sentinels is taken.
+const SENTINELS_WORD: Duration = Duration::from_secs(1);
+
+/// How soon after a look-up a cluster is asked again: a node that is down stays so for a while.
+const CLUSTER_PAUSE: Duration = Duration::from_millis(100);
 
 impl Topology {
     /// Knows whom to ask, and has asked nobody yet.
-    pub(crate) fn new(config: &RedisConfig, dial: &Dial) -> Result<Topology, tenure_store::StoreError> {
-        let cluster = matches!(config.servers, Servers::Cluster(_));
-        let role = Role::Master(Needs { cluster, eviction_allowed: config.eviction_allowed });
-        Ok(match &config.servers {
-            Servers::Single(address) => Topology::Single(Arc::new(Link::new(address.clone(), dial.clone(), role))),
-            Servers::Sentinel { sentinels, master } => {
-                let their = Dial::new(config.tls.as_ref(), &config.sentinel_credentials, 0, config.timeout)?;
-                Topology::Sentinel(Sentinels::new(sentinels, master, &their, dial, role))
+    pub(crate) fn new(config: &RedisConfig, connector: &Connector) -> Result<Topology, StoreError> {
+        let mut state = State::default();
+        let source = match &config.servers {
+            Servers::Single(address) => {
+                state.ranges.push((0, u16::MAX, address.clone()));
+                Source::Single
             }
-            Servers::Cluster(seeds) => Topology::Cluster(Cluster::new(seeds, dial, role)),
-        })
+            Servers::Sentinel { sentinels, master } => {
+                let connector = Connector::new(config.tls.as_ref(), &config.sentinel_credentials, 0, config.timeout)?;
+                Source::Sentinels(Sentinels::new(sentinels, master, &connector))
+            }
+            Servers::Cluster(nodes) => Source::Cluster(nodes.clone()),
+        };
+        let cluster = matches!(source, Source::Cluster(_));
+        let role = Role::Master(Requirements { cluster, eviction_allowed: config.eviction_allowed });
+        let (connector, state) = (connector.clone(), Mutex::new(state));
+        Ok(Topology { source, connector, role, state, lookup: tokio::sync::Mutex::default() })
     }
 
     /// Whether keys are spread over slots.
     pub(crate) fn is_cluster(&self) -> bool {
-        matches!(self, Topology::Cluster(_))
+        matches!(self.source, Source::Cluster(_))
+    }
+
+    /// Whether there is always the same one server.
+    pub(crate) fn is_single(&self) -> bool {
+        matches!(self.source, Source::Single)
     }
 
     /// The server that takes writes for this slot.
-    pub(crate) async fn link(&self, slot: u16, deadline: Instant) -> Result<Arc<Link>, Failure> {
-        match self {
-            Topology::Single(link) => Ok(Arc::clone(link)),
-            Topology::Sentinel(sentinels) => sentinels.master(deadline).await,
-            Topology::Cluster(cluster) => cluster.link(slot, deadline).await,
-        }
-    }
-
-    /// The server that another one pointed to; only a cluster's do.
-    pub(crate) fn link_at(&self, address: &Address) -> Option<Arc<Link>> {
-        match self {
-            Topology::Cluster(cluster) => Some(cluster.link_at(address)),
-            Topology::Single(_) | Topology::Sentinel(_) => None,
-        }
+    pub(crate) async fn server(&self, slot: u16, deadline: Instant) -> Result<Arc<Server>, StoreError> {
+        self.look_up_where_needed(Some(slot), deadline).await?;
+        let address = self.state().server_of(slot).cloned();
+        let nobody = || unavailable(format!("redis cluster: no node serves slot {slot}; see CLUSTER INFO"));
+        address.map(|address| self.server_at(&address)).ok_or_else(nobody)
     }
 
     /// Every server that takes writes.
-    pub(crate) async fn masters(&self, deadline: Instant) -> Result<Vec<Arc<Link>>, Failure> {
-        match self {
-            Topology::Cluster(cluster) => cluster.masters(deadline).await,
-            Topology::Single(_) | Topology::Sentinel(_) => Ok(vec![self.link(0, deadline).await?]),
+    pub(crate) async fn masters(&self, deadline: Instant) -> Result<Vec<Arc<Server>>, StoreError> {
+        self.look_up_where_needed(None, deadline).await?;
+        let addresses = self.state().addresses();
+        Ok(addresses.iter().map(|address| self.server_at(address)).collect())
+    }
+
+    /// The server at this address, known or not: MOVED and ASK may name new ones.
+    pub(crate) fn server_at(&self, address: &Address) -> Arc<Server> {
+        let server = || Arc::new(Server::new(address.clone(), self.connector.clone(), self.role));
+        Arc::clone(self.state().servers.entry(address.clone()).or_insert_with(server))
+    }
+
+    /// Takes note that a call to this server failed, or that it redirected the call: the map is looked up again before the
+    /// server is used again.
+    pub(crate) fn doubt(&self, address: &Address) {
+        self.state().doubted.insert(address.clone());
+    }
+
+    /// Looks up, where the server of this slot, or any where no slot is named, is unknown or in doubt.
+    async fn look_up_where_needed(&self, slot: Option<u16>, deadline: Instant) -> Result<(), StoreError> {
+        if self.is_known(slot) {
+            return Ok(());
+        }
+        let waiting = Instant::now();
+        let late = || unavailable("redis: which server has the key was not looked up in time");
+        let _only = timeout_at(deadline, self.lookup.lock()).await.map_err(|_| late())?;
+        if self.is_known(slot) {
+            return Ok(());
+        }
+        if let Some((_, error)) = self.state().failed.as_ref().filter(|(ended, _)| *ended >= waiting) {
+            return Err(error.clone());
+        }
+        let asking = Instant::now();
+        // The other half of the time is left for the call itself.
+        let found = self.look_up(asking + deadline.saturating_duration_since(asking) / 2).await;
+        let mut state = self.state();
+        match found {
+            Ok(ranges) => {
+                // Drops the connections to servers that serve nothing any more.
+                state.servers.retain(|address, _| ranges.iter().any(|(_, _, serves)| serves == address));
+                state.ranges = ranges;
+                state.doubted.clear();
+                state.looked_up = Some(if self.is_cluster() { Instant::now() } else { asking });
+                Ok(())
+            }
+            // What the nodes said before may still be right; without a majority of Sentinels it must not be used.
+            Err(_) if self.is_cluster() && !state.ranges.is_empty() => {
+                state.looked_up = Some(Instant::now());
+                Ok(())
+            }
+            Err(error) => {
+                state.failed = Some((Instant::now(), error.clone()));
+                Err(error)
+            }
         }
     }
 
-    /// Takes note that a call to this server failed, or that it sent us elsewhere: before it is used again, who serves what is
-    /// looked up anew.
-    pub(crate) fn doubt(&self, server: &Address) {
-        match self {
-            Topology::Single(_) => {}
-            Topology::Sentinel(sentinels) => sentinels.doubt(),
-            Topology::Cluster(cluster) => cluster.doubt(server),
+    async fn look_up(&self, end: Instant) -> Result<Vec<SlotRange>, StoreError> {
+        match &self.source {
+            Source::Single => Ok(self.state().ranges.clone()),
+            Source::Sentinels(sentinels) => Ok(vec![(0, u16::MAX, sentinels.master(end).await?)]),
+            Source::Cluster(seeds) => cluster::slot_ranges(&self.candidates(seeds), end).await,
         }
+    }
+
+    /// The nodes to ask, first those that are connected, last those that were silent. Each look-up begins with others.
+    fn candidates(&self, seeds: &[Address]) -> Vec<Arc<Server>> {
+        let (mut addresses, turn) = {
+            let mut state = self.state();
+            state.turn = state.turn.wrapping_add(cluster::ASKED.0);
+            (state.addresses(), state.turn)
+        };
+        addresses.extend(seeds.iter().cloned());
+        addresses.sort_by_key(ToString::to_string);
+        addresses.dedup();
+        let count = addresses.len().max(1);
+        addresses.rotate_left(turn % count);
+        let mut servers: Vec<_> = addresses.iter().map(|address| self.server_at(address)).collect();
+        servers.sort_by_cached_key(|server| match server.is_connected() {
+            Some(true) => 0,
+            Some(false) => 1,
+            None => 2,
+        });
+        servers
+    }
+
+    fn is_known(&self, slot: Option<u16>) -> bool {
+        let state = self.state();
+        let trusted = match slot {
+            Some(slot) => state.server_of(slot).is_some_and(|server| !state.doubted.contains(server)),
+            None => !state.ranges.is_empty() && state.doubted.is_empty(),
+        };
+        let younger_than = |age| state.looked_up.is_some_and(|at| at.elapsed() < age);
+        match self.source {
+            Source::Single => true,
+            Source::Sentinels(_) => trusted && younger_than(SENTINELS_WORD),
+            Source::Cluster(_) => trusted || !state.ranges.is_empty() && younger_than(CLUSTER_PAUSE),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn server_of(&self, slot: u16) -> Option<&Address> {
+        let range = self.ranges.iter().find(|(first, last, _)| (*first..=*last).contains(&slot));
+        range.map(|(_, _, address)| address)
+    }
+
+    /// The servers of the map, each once.
+    fn addresses(&self) -> Vec<Address> {
+        let mut addresses: Vec<Address> = Vec::new();
+        for (_, _, address) in &self.ranges {
+            if !addresses.contains(address) {
+                addresses.push(address.clone());
+            }
+        }
+        addresses
     }
 }

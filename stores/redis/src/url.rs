@@ -1,12 +1,16 @@
 //! Reads the URLs of [`RedisConfig`]: lists of hosts, which general URL parsers refuse, and errors that repeat no secret.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use secrecy::SecretString;
-use tenure_store::{StoreError, StoreErrorKind};
+use tenure_base_net::secret::SecretString;
+use tenure_base_net::tls::ClientTls;
+use tenure_base_net::{address as net, query};
+use tenure_store::StoreError;
 
-use crate::config::{Address, Credentials, RedisConfig, Servers, Tls};
+use crate::config::{Address, Credentials, RedisConfig, Servers};
+use crate::error::invalid;
 
 /// What kind of servers the scheme names.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -49,7 +53,7 @@ pub(crate) fn parse(text: &str) -> Result<RedisConfig, StoreError> {
         None => (None, authority),
     };
     let mut options = Options::read(query)?;
-    let path = percent_decoded(path).ok_or_else(|| invalid("redis: a percent sign in the path begins no byte"))?;
+    let path = query::decoded(path).ok_or_else(|| invalid("redis: a percent sign in the path begins no byte"))?;
 
     let mut master = options.sentinel.take();
     if master.is_some() && kind == Kind::Single {
@@ -57,7 +61,7 @@ pub(crate) fn parse(text: &str) -> Result<RedisConfig, StoreError> {
     } else if options.cluster && kind == Kind::Single {
         kind = Kind::Cluster;
     }
-    let mut database = path.as_str();
+    let mut database = &*path;
     let servers = match kind {
         Kind::Unix => {
             if path.is_empty() || !hosts.is_empty() {
@@ -110,7 +114,7 @@ pub(crate) fn parse(text: &str) -> Result<RedisConfig, StoreError> {
     if options.ca.is_some() && !tls {
         return Err(invalid("redis: ca= needs TLS; write rediss:// (or rediss-sentinel://, rediss-cluster://)"));
     }
-    config.tls = tls.then_some(Tls { ca: options.ca });
+    config.tls = tls.then_some(ClientTls { ca_file: options.ca, identity: None });
     config.timeout = options.timeout.unwrap_or(config.timeout);
     (config.durable, config.eviction_allowed) = (options.durable, options.eviction_allowed);
     Ok(config)
@@ -129,11 +133,12 @@ struct Options {
 }
 
 impl Options {
-    fn read(query: &str) -> Result<Self, StoreError> {
+    fn read(text: &str) -> Result<Self, StoreError> {
         let mut options = Options::default();
-        for option in query.split('&').filter(|option| !option.is_empty()) {
-            let (name, value) = option.split_once('=').unwrap_or((option, ""));
-            let value = percent_decoded(value).ok_or_else(|| wrong(name, "a value whose percent signs begin bytes"))?;
+        for (name, value) in query::pairs(text) {
+            let value = value
+                .ok_or_else(|| wrong(query::shown_name(name), "a value whose percent signs begin bytes"))?
+                .into_owned();
             match name {
                 "ca" if !value.is_empty() => options.ca = Some(PathBuf::from(value)),
                 "ca" => return Err(wrong(name, "a file")),
@@ -149,14 +154,9 @@ impl Options {
                 "eviction" if value == "allow" => options.eviction_allowed = true,
                 "eviction" => return Err(wrong(name, "the word allow")),
                 _ => {
-                    // The name alone may be repeated, and only where it looks like one: anything else may be a secret.
-                    let shown = if name.len() <= 20 && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') {
-                        name
-                    } else {
-                        ""
-                    };
-                    return Err(invalid(&format!(
-                        "redis: no option {shown:?}; there are ca, timeout_ms, db, sentinel, cluster, durable, eviction"
+                    return Err(invalid(format!(
+                        "redis: no option {:?}; there are ca, timeout_ms, db, sentinel, cluster, durable, eviction",
+                        query::shown_name(name)
                     )));
                 }
             }
@@ -166,33 +166,16 @@ impl Options {
 }
 
 fn addresses(hosts: &str, port: u16) -> Result<Vec<Address>, StoreError> {
-    hosts.split(',').map(|host| address(host, port)).collect()
-}
-
-/// `HOST`, `HOST:PORT`, `[IPV6]` or `[IPV6]:PORT`.
-pub(crate) fn address(text: &str, port: u16) -> Result<Address, StoreError> {
-    let bad = || invalid("redis: a host is HOST, HOST:PORT or [IPV6]:PORT, several are divided by commas");
-    let (host, rest) = match text.strip_prefix('[') {
-        Some(text) => text.split_once(']').ok_or_else(bad)?,
-        None => match text.split_once(':') {
-            Some((host, _)) => (host, &text[host.len()..]),
-            None => (text, ""),
-        },
-    };
-    if host.is_empty() {
-        return Err(bad());
-    }
-    let port = match rest.strip_prefix(':') {
-        Some(number) => number.parse().ok().filter(|port| *port != 0).ok_or_else(bad)?,
-        None if rest.is_empty() => port,
-        None => return Err(bad()),
-    };
-    Ok(Address::Tcp(host.to_owned(), port))
+    let read = net::Address::parse_list(hosts, port);
+    let read =
+        read.ok_or_else(|| invalid("redis: a host is HOST, HOST:PORT or [IPV6]:PORT, several are divided by commas"));
+    Ok(read?.into_iter().map(|address| Address::Tcp(address.host, address.port)).collect())
 }
 
 fn credentials(text: &str) -> Result<Credentials, StoreError> {
     let decoded = |text: &str| {
-        percent_decoded(text)
+        query::decoded(text)
+            .map(Cow::into_owned)
             .ok_or_else(|| invalid("redis: user or password holds a percent sign that begins no byte; write it as %25"))
     };
     let (user, password) = text.split_once(':').map_or((text, None), |(user, password)| (user, Some(password)));
@@ -202,24 +185,8 @@ fn credentials(text: &str) -> Result<Credentials, StoreError> {
     })
 }
 
-fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut parts = text.split('%');
-    bytes.extend(parts.next().unwrap_or_default().bytes());
-    for part in parts {
-        let digits = part.get(..2).filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))?;
-        bytes.push(u8::from_str_radix(digits, 16).ok()?);
-        bytes.extend(part.bytes().skip(2));
-    }
-    String::from_utf8(bytes).ok()
-}
-
 fn truth(name: &str, value: &str) -> Result<bool, StoreError> {
-    match value {
-        "" | "true" => Ok(true),
-        "false" => Ok(false),
-        _ => Err(wrong(name, "true or false")),
-    }
+    query::truth(value).ok_or_else(|| wrong(name, "true or false"))
 }
 
 fn millis(name: &str, value: &str) -> Result<Duration, StoreError> {
@@ -230,17 +197,13 @@ fn millis(name: &str, value: &str) -> Result<Duration, StoreError> {
 }
 
 fn wrong(name: &str, expected: &str) -> StoreError {
-    invalid(&format!("redis: {name}= expects {expected}"))
-}
-
-fn invalid(message: &str) -> StoreError {
-    StoreError::new(StoreErrorKind::Invalid, message)
+    invalid(format!("redis: {name}= expects {expected}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use secrecy::ExposeSecret;
+    use tenure_base_net::secret::ExposeSecret;
 
     fn tcp(host: &str, port: u16) -> Address {
         Address::Tcp(host.to_owned(), port)
@@ -298,7 +261,7 @@ mod tests {
     #[test]
     fn urls_carry_options() {
         let config = parse("rediss://h?ca=/etc/a%20b.pem&timeout_ms=250&durable=true&eviction=allow").unwrap();
-        assert_eq!(config.tls, Some(Tls { ca: Some("/etc/a b.pem".into()) }));
+        assert_eq!(config.tls, Some(ClientTls { ca_file: Some("/etc/a b.pem".into()), identity: None }));
         assert_eq!(config.timeout, Duration::from_millis(250));
         assert!(config.durable && config.eviction_allowed);
         let config = parse("redis://h?durable=false").unwrap();

@@ -1,77 +1,139 @@
-//! The verbs: what each writes for its script, and what the script's words mean.
+//! The verbs of a lease store: what each tells its script, and what the script's answers mean.
 
 use std::time::Duration;
 
-use redis::{Cmd, Value};
-use tenure_store::foreign::{holder_in, holder_of_type, stand_in};
-use tenure_store::{Claim, Claimed, Held, LeaseKey, LeaseRecord, Released, Renewed, StoreErrorKind, Term};
+use redis::Cmd;
+use tenure_store::{Claim, Claimed, Held, LeaseKey, LeaseRecord, Released, Renewed, StoreError, StoreErrorKind, Term};
 
-use crate::answers::Words;
-use crate::batch::Verb;
-use crate::failure::Failure;
-use crate::link::Live;
-use crate::names;
-use crate::scripts::{self, Script};
+use crate::script;
+use crate::script_reply::ScriptReply;
+use crate::verb::{Verb, missing};
 
-/// Claims.
-pub(crate) struct Acquire<'a> {
-    /// The items.
-    pub(crate) claims: Vec<&'a Claim>,
-    /// Whether the server keeps what it acknowledged over a restart.
-    pub(crate) durable: bool,
-    /// Where to say what was granted.
-    pub(crate) channel: &'a str,
-}
-
-/// Renewals of leases that stand as their holders believe, all for the same time and with equally long words: note, ttl
-/// and term record stay as they are. Answers whether that was so; where not, nothing was done.
-pub(crate) struct RenewPlain<'a> {
-    /// The items.
-    pub(crate) held: Vec<&'a Held>,
-    /// For how long, in milliseconds.
-    pub(crate) ttl: u64,
-    /// How many bytes each one's words have: see [`width`].
-    pub(crate) width: usize,
+/// Claims. `durable`: whether the server keeps what it acknowledged over a restart.
+pub(crate) fn acquire<'a>(claims: &'a [&'a Claim], durable: bool, channel: &'a str) -> Verb<'a, Claimed> {
+    let read = move |item: usize, reply: Option<ScriptReply<'_>>| {
+        let reply = reply.ok_or_else(missing)?;
+        match reply.kind() {
+            "granted" => Ok(Claimed::Granted { term: reply.term(1)?, last_note: reply.note(2)? }),
+            "exhausted" => {
+                let Claim { key, above, .. } = claims[item];
+                let message = format!("the terms of key {key:?} are exhausted: none is left above {above:?}");
+                Err(StoreError::new(StoreErrorKind::Invalid, message))
+            }
+            kind => {
+                let term = if kind == "held" { Some(reply.term(3)?) } else { None };
+                Ok(Claimed::Held { by: reply.other_holder()?, term, remaining: reply.time_left(2) })
+            }
+        }
+    };
+    let arguments = move |command: &mut Cmd, items: &[usize], uptime: Duration| {
+        command.arg(u8::from(durable)).arg(uptime.as_secs()).arg(channel);
+        for claim in items.iter().map(|item| claims[*item]) {
+            command
+                .arg(crate::names::holder_word(claim.holder.as_str()))
+                .arg(claim.nonce.to_string())
+                .arg(millis(claim.ttl))
+                .arg(millis(claim.hold))
+                .arg(claim.above.map_or(0, |term| term.get()))
+                .arg(claim.note.as_str());
+        }
+    };
+    let keys = claims.iter().map(|claim| &claim.key).collect();
+    Verb { grants: true, arguments: Box::new(arguments), ..Verb::new(&script::ACQUIRE, keys, read) }
 }
 
 /// Renewals, whatever they meet and change.
-pub(crate) struct Renew<'a> {
-    /// The items.
-    pub(crate) held: Vec<&'a Held>,
+pub(crate) fn renew<'a>(held: &'a [&'a Held]) -> Verb<'a, Renewed> {
+    let read = |_, reply: Option<ScriptReply<'_>>| {
+        let Some(reply) = reply else { return Ok(Renewed::Extended { resign_requested: false }) };
+        match reply.kind() {
+            "asked" => Ok(Renewed::Extended { resign_requested: true }),
+            "free" => Ok(Renewed::Lost { to: None }),
+            _ => Ok(Renewed::Lost { to: Some(reply.other_holder()?) }),
+        }
+    };
+    let arguments = move |command: &mut Cmd, items: &[usize], _| {
+        command.arg("full");
+        for held in items.iter().map(|item| held[*item]) {
+            command.arg(tenure(held)).arg(millis(held.ttl)).arg(held.note.as_str());
+        }
+    };
+    let verb = Verb::new(&script::RENEW, keys_of(held), read);
+    Verb { answers_for_some: true, arguments: Box::new(arguments), ..verb }
+}
+
+/// Renewals that change neither note nor ttl nor term record, all for the same time in milliseconds and with equally many
+/// bytes to compare (see [`width`]). Answers `None` where the lease does not stand so; then nothing was done.
+pub(crate) fn extend<'a>(held: &'a [&'a Held], ttl: u64, width: usize) -> Verb<'a, Option<Renewed>> {
+    let read = |_, reply: Option<ScriptReply<'_>>| {
+        Ok(reply.is_none().then_some(Renewed::Extended { resign_requested: false }))
+    };
+    let arguments = move |command: &mut Cmd, items: &[usize], _| {
+        let mut expected = Vec::with_capacity(items.len() * width);
+        for held in items.iter().map(|item| held[*item]) {
+            expected.push(b' ');
+            write_tenure(&mut expected, held);
+            if !held.note.is_empty() {
+                expected.push(b' ');
+                expected.extend_from_slice(held.note.as_str().as_bytes());
+            }
+        }
+        command.arg("extend").arg(ttl).arg(width).arg(expected);
+    };
+    let verb = Verb::new(&script::RENEW, keys_of(held), read);
+    Verb { with_records: false, answers_for_some: true, arguments: Box::new(arguments), ..verb }
 }
 
 /// Releases.
-pub(crate) struct Release<'a> {
-    /// The items.
-    pub(crate) held: &'a [Held],
-    /// Where to say so.
-    pub(crate) channel: &'a str,
+pub(crate) fn release<'a>(held: &'a [&'a Held], channel: &'a str) -> Verb<'a, Released> {
+    let read = |_, reply: Option<ScriptReply<'_>>| {
+        let reply = reply.ok_or_else(missing)?;
+        match reply.kind() {
+            "freed" => Ok(Released::Freed),
+            "not held" => Ok(Released::NotHeld),
+            _ => Err(reply.unreadable()),
+        }
+    };
+    let arguments = move |command: &mut Cmd, items: &[usize], _| {
+        command.arg(channel);
+        for held in items.iter().map(|item| held[*item]) {
+            command.arg(tenure(held)).arg(held.note.as_str());
+        }
+    };
+    Verb { arguments: Box::new(arguments), ..Verb::new(&script::RELEASE, keys_of(held), read) }
 }
 
-/// One removal.
-pub(crate) struct Remove<'a> {
-    /// The key.
-    pub(crate) key: &'a LeaseKey,
-    /// Where to say so.
-    pub(crate) channel: &'a str,
+/// A removal by force; answers what stood there.
+pub(crate) fn remove<'a>(key: &'a LeaseKey, channel: &'a str) -> Verb<'a, Option<LeaseRecord>> {
+    let read = |_, reply: Option<ScriptReply<'_>>| {
+        let reply = reply.ok_or_else(missing)?;
+        Ok((reply.kind() != "none").then(|| reply.record(key.clone())))
+    };
+    let arguments = move |command: &mut Cmd, _: &[usize], _| {
+        command.arg(channel);
+    };
+    Verb { arguments: Box::new(arguments), ..Verb::new(&script::REMOVE, vec![key], read) }
 }
 
-/// One request to resign.
-pub(crate) struct Resign<'a> {
-    /// The key.
-    pub(crate) key: &'a LeaseKey,
+/// A request to resign; answers whether there is a holder who may hear it.
+pub(crate) fn request_resign(key: &LeaseKey) -> Verb<'_, bool> {
+    let read = |_, reply: Option<ScriptReply<'_>>| Ok(reply.ok_or_else(missing)?.kind() == "asked");
+    Verb { with_records: false, ..Verb::new(&script::RESIGN, vec![key], read) }
 }
 
-/// One look at a key's last term.
-pub(crate) struct LastTerm<'a> {
-    /// The key.
-    pub(crate) key: &'a LeaseKey,
+/// A look at a key's last term.
+pub(crate) fn last_term(key: &LeaseKey) -> Verb<'_, Option<Term>> {
+    let read = |_, reply: Option<ScriptReply<'_>>| {
+        let reply = reply.ok_or_else(missing)?;
+        if reply.kind() == "none" { Ok(None) } else { reply.term(1).map(Some) }
+    };
+    Verb::new(&script::TERM, vec![key], read)
 }
 
-/// A list of these keys.
-pub(crate) struct List {
-    /// The keys.
-    pub(crate) keys: Vec<LeaseKey>,
+/// A look at the records of these keys.
+pub(crate) fn list(keys: &[LeaseKey]) -> Verb<'_, Option<LeaseRecord>> {
+    let read = |item: usize, reply: Option<ScriptReply<'_>>| Ok(reply.map(|reply| reply.record(keys[item].clone())));
+    Verb::new(&script::LIST, keys.iter().collect(), read)
 }
 
 /// Whole milliseconds, rounded up: a lease lasts no less than was asked for.
@@ -79,23 +141,26 @@ pub(crate) fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 
-/// `TERM NONCE`. A batch writes ten thousand of them, so that the formatting machinery would be felt.
-fn tenure(held: &Held) -> Vec<u8> {
-    let mut words = Vec::with_capacity(TENURE);
-    write_tenure(&mut words, held);
-    words
-}
-
-/// How long that is, at most.
-const TENURE: usize = 16 + 1 + 32;
-
-/// How many bytes stand behind the holder in this tenure's lease.
+/// How many bytes stand behind the holder in this tenure's lease: ` TERM NONCE[ NOTE]`.
 pub(crate) fn width(held: &Held) -> usize {
     let note = held.note.as_str().len();
     let digits = held.term.get().checked_ilog10().unwrap_or(0) as usize + 1;
     1 + digits + 1 + 32 + if note > 0 { 1 + note } else { 0 }
 }
 
+fn keys_of<'a>(held: &[&'a Held]) -> Vec<&'a LeaseKey> {
+    held.iter().map(|held| &held.key).collect()
+}
+
+/// `TERM NONCE`.
+fn tenure(held: &Held) -> Vec<u8> {
+    const LONGEST: usize = 16 + 1 + 32;
+    let mut words = Vec::with_capacity(LONGEST);
+    write_tenure(&mut words, held);
+    words
+}
+
+/// Writes the digits by hand: a batch has ten thousand of them, and the formatting machinery takes several times as long.
 fn write_tenure(words: &mut Vec<u8>, held: &Held) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut digits = [0; 20];
@@ -109,323 +174,6 @@ fn write_tenure(words: &mut Vec<u8>, held: &Held) {
     words.push(b' ');
     for half in [held.nonce.process, held.nonce.campaign] {
         words.extend((0..16).rev().map(|nibble| HEX[(half >> (4 * nibble) & 15) as usize]));
-    }
-}
-
-fn each<T>(
-    place: &str,
-    items: &[usize],
-    value: Value,
-    read: impl Fn(usize, Words) -> Result<T, Failure>,
-) -> Vec<Result<T, Failure>> {
-    let mut values = match value {
-        Value::Array(values) => values,
-        _ => Vec::new(),
-    };
-    // A script that answers for fewer items than it was given has no answer for the rest.
-    values.resize(items.len(), Value::Nil);
-    items.iter().zip(values).map(|(item, value)| read(*item, Words::read(place, value)?)).collect()
-}
-
-impl Verb for Acquire<'_> {
-    type Answer = Claimed;
-
-    fn script(&self) -> &'static Script {
-        &scripts::ACQUIRE
-    }
-
-    fn len(&self) -> usize {
-        self.claims.len()
-    }
-
-    fn key(&self, item: usize) -> &LeaseKey {
-        &self.claims[item].key
-    }
-
-    fn grants(&self) -> bool {
-        true
-    }
-
-    fn arguments(&self, command: &mut Cmd, items: &[usize], live: &Live) {
-        command.arg(u8::from(self.durable)).arg(live.known_up().as_secs()).arg(self.channel);
-        for claim in items.iter().map(|item| self.claims[*item]) {
-            command
-                .arg(names::holder_word(claim.holder.as_str()))
-                .arg(claim.nonce.to_string())
-                .arg(millis(claim.ttl))
-                .arg(millis(claim.hold))
-                .arg(claim.above.map_or(0, |term| term.get()))
-                .arg(claim.note.as_str());
-        }
-    }
-
-    fn answers(&self, place: &str, items: &[usize], value: Value) -> Vec<Result<Claimed, Failure>> {
-        each(place, items, value, |item, words| {
-            let held = |by, term, left| Ok(Claimed::Held { by, term, remaining: words.left(left) });
-            let foreign = |by, left| held(by, None, left);
-            match words.kind().as_str() {
-                "granted" => Ok(Claimed::Granted { term: words.term(1)?, last_note: words.note(2)? }),
-                "held" => held(words.holder(1), Some(words.term(2)?), 3),
-                "foreign" => foreign(holder_in(words.bytes(1)), 2),
-                "typed" => foreign(holder_of_type(&words.text(1).unwrap_or_default()), 2),
-                // Always the same name, lest every claim tells of another leader.
-                "young" => foreign(
-                    stand_in("whoever held before Redis started (waiting until it cannot any more; see durable=true)"),
-                    1,
-                ),
-                "exhausted" => {
-                    let Claim { key, above, .. } = self.claims[item];
-                    let message = format!("the terms of key {key:?} are exhausted: none is left above {above:?}");
-                    Err(Failure::new(StoreErrorKind::Invalid, message))
-                }
-                _ => Err(words.unreadable()),
-            }
-        })
-    }
-}
-
-impl Verb for RenewPlain<'_> {
-    type Answer = bool;
-
-    fn script(&self) -> &'static Script {
-        &scripts::RENEW
-    }
-
-    fn len(&self) -> usize {
-        self.held.len()
-    }
-
-    fn key(&self, item: usize) -> &LeaseKey {
-        &self.held[item].key
-    }
-
-    fn with_records(&self) -> bool {
-        false
-    }
-
-    fn arguments(&self, command: &mut Cmd, items: &[usize], _live: &Live) {
-        let mut told = Vec::with_capacity(items.len() * self.width);
-        for held in items.iter().map(|item| self.held[*item]) {
-            told.push(b' ');
-            write_tenure(&mut told, held);
-            if !held.note.is_empty() {
-                told.push(b' ');
-                told.extend_from_slice(held.note.as_str().as_bytes());
-            }
-        }
-        command.arg("plain").arg(self.ttl).arg(self.width).arg(told);
-    }
-
-    /// The script names those that it left alone.
-    fn answers(&self, place: &str, items: &[usize], value: Value) -> Vec<Result<bool, Failure>> {
-        let Value::Array(left) = value else {
-            return items.iter().map(|_| Err(Failure::unanswered(place, "the script's answer is no list"))).collect();
-        };
-        let mut answers: Vec<Result<bool, Failure>> = items.iter().map(|_| Ok(true)).collect();
-        for index in left {
-            if let Value::Int(index) = index
-                && let Some(answer) = usize::try_from(index - 1).ok().and_then(|at| answers.get_mut(at))
-            {
-                *answer = Ok(false);
-            }
-        }
-        answers
-    }
-}
-
-impl Verb for Renew<'_> {
-    type Answer = Renewed;
-
-    fn script(&self) -> &'static Script {
-        &scripts::RENEW
-    }
-
-    fn len(&self) -> usize {
-        self.held.len()
-    }
-
-    fn key(&self, item: usize) -> &LeaseKey {
-        &self.held[item].key
-    }
-
-    fn arguments(&self, command: &mut Cmd, items: &[usize], _live: &Live) {
-        command.arg("full");
-        for held in items.iter().map(|item| self.held[*item]) {
-            command.arg(tenure(held)).arg(millis(held.ttl)).arg(held.note.as_str());
-        }
-    }
-
-    /// The script names only what was not simply extended: index, kind, word.
-    fn answers(&self, place: &str, items: &[usize], value: Value) -> Vec<Result<Renewed, Failure>> {
-        let extended = || Ok(Renewed::Extended { resign_requested: false });
-        let mut answers: Vec<Result<Renewed, Failure>> = items.iter().map(|_| extended()).collect();
-        let Value::Array(rest) = value else {
-            return items.iter().map(|_| Err(Failure::unanswered(place, "the script's answer is no list"))).collect();
-        };
-        let mut rest = rest.into_iter();
-        while let (Some(index), Some(kind), Some(word)) = (rest.next(), rest.next(), rest.next()) {
-            let at = match index {
-                Value::Int(index) => usize::try_from(index).unwrap_or(0).wrapping_sub(1),
-                _ => usize::MAX,
-            };
-            if let Some(answer) = answers.get_mut(at) {
-                *answer = Words::read(place, Value::Array(vec![kind, word])).and_then(|words| renewed(&words));
-            }
-        }
-        answers
-    }
-}
-
-fn renewed(words: &Words) -> Result<Renewed, Failure> {
-    let lost = |to| Ok(Renewed::Lost { to });
-    match words.kind().as_str() {
-        "asked" => Ok(Renewed::Extended { resign_requested: true }),
-        "free" => lost(None),
-        "lost" => lost(Some(words.holder(1))),
-        "foreign" => lost(Some(holder_in(words.bytes(1)))),
-        "typed" => lost(Some(holder_of_type(&words.text(1).unwrap_or_default()))),
-        _ => Err(words.unreadable()),
-    }
-}
-
-impl Verb for Release<'_> {
-    type Answer = Released;
-
-    fn script(&self) -> &'static Script {
-        &scripts::RELEASE
-    }
-
-    fn len(&self) -> usize {
-        self.held.len()
-    }
-
-    fn key(&self, item: usize) -> &LeaseKey {
-        &self.held[item].key
-    }
-
-    fn arguments(&self, command: &mut Cmd, items: &[usize], _live: &Live) {
-        command.arg(self.channel);
-        for held in items.iter().map(|item| &self.held[*item]) {
-            command.arg(tenure(held)).arg(held.note.as_str());
-        }
-    }
-
-    fn answers(&self, place: &str, items: &[usize], value: Value) -> Vec<Result<Released, Failure>> {
-        each(place, items, value, |_, words| match words.kind().as_str() {
-            "freed" => Ok(Released::Freed),
-            "not held" => Ok(Released::NotHeld),
-            _ => Err(words.unreadable()),
-        })
-    }
-}
-
-impl Verb for Remove<'_> {
-    type Answer = Option<LeaseRecord>;
-
-    fn script(&self) -> &'static Script {
-        &scripts::REMOVE
-    }
-
-    fn len(&self) -> usize {
-        1
-    }
-
-    fn key(&self, _item: usize) -> &LeaseKey {
-        self.key
-    }
-
-    fn arguments(&self, command: &mut Cmd, _items: &[usize], _live: &Live) {
-        command.arg(self.channel);
-    }
-
-    fn answers(&self, place: &str, _: &[usize], value: Value) -> Vec<Result<Option<LeaseRecord>, Failure>> {
-        let read = |words: Words| match words.kind().as_str() {
-            "none" => None,
-            _ => Some(words.record(self.key.clone())),
-        };
-        vec![Words::read(place, value).map(read)]
-    }
-}
-
-impl Verb for Resign<'_> {
-    type Answer = bool;
-
-    fn script(&self) -> &'static Script {
-        &scripts::RESIGN
-    }
-
-    fn len(&self) -> usize {
-        1
-    }
-
-    fn key(&self, _item: usize) -> &LeaseKey {
-        self.key
-    }
-
-    fn with_records(&self) -> bool {
-        false
-    }
-
-    fn arguments(&self, _command: &mut Cmd, _items: &[usize], _live: &Live) {}
-
-    fn answers(&self, place: &str, _: &[usize], value: Value) -> Vec<Result<bool, Failure>> {
-        vec![Words::read(place, value).map(|words| words.kind() == "asked")]
-    }
-}
-
-impl Verb for LastTerm<'_> {
-    type Answer = Option<Term>;
-
-    fn script(&self) -> &'static Script {
-        &scripts::TERM
-    }
-
-    fn len(&self) -> usize {
-        1
-    }
-
-    fn key(&self, _item: usize) -> &LeaseKey {
-        self.key
-    }
-
-    fn arguments(&self, _command: &mut Cmd, _items: &[usize], _live: &Live) {}
-
-    fn answers(&self, place: &str, _: &[usize], value: Value) -> Vec<Result<Option<Term>, Failure>> {
-        let read = |words: Words| match words.kind().as_str() {
-            "none" => Ok(None),
-            _ => words.term(1).map(Some),
-        };
-        vec![Words::read(place, value).and_then(read)]
-    }
-}
-
-impl Verb for List {
-    type Answer = Option<LeaseRecord>;
-
-    fn script(&self) -> &'static Script {
-        &scripts::LIST
-    }
-
-    fn len(&self) -> usize {
-        self.keys.len()
-    }
-
-    fn key(&self, item: usize) -> &LeaseKey {
-        &self.keys[item]
-    }
-
-    fn arguments(&self, _command: &mut Cmd, _items: &[usize], _live: &Live) {}
-
-    fn answers(&self, place: &str, items: &[usize], value: Value) -> Vec<Result<Option<LeaseRecord>, Failure>> {
-        let Value::Array(mut values) = value else {
-            return items.iter().map(|_| Err(Failure::unanswered(place, "the script's answer is no list"))).collect();
-        };
-        values.resize(items.len(), Value::Nil);
-        let read = |item: &usize, value| match value {
-            Value::Nil => Ok(None),
-            value => Words::read(place, value).map(|words| Some(words.record(self.keys[*item].clone()))),
-        };
-        items.iter().zip(values).map(|(item, value)| read(item, value)).collect()
     }
 }
 

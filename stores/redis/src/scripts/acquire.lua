@@ -1,38 +1,38 @@
--- ARGV: whether the server keeps what it acknowledged ('1'), for how many whole seconds the client knows it to be up, the
--- channel for news; then for each item HOLDER NONCE TTL HOLD ABOVE NOTE. KEYS: for each item the lease and its term record.
--- Answers: {'granted', TERM, LAST_NOTE}, {'held', HOLDER, TERM, PTTL}, {'foreign', VALUE, PTTL}, {'typed', TYPE, PTTL},
--- {'young', MILLIS}, {'exhausted'}, {'error', TEXT}.
--- A run's stamps are numbers that no clock shows.
+-- ARGV: whether the server keeps what it acknowledged ('1'), for how many whole seconds the client knows it to be running, the
+-- channel for hints; then for each item HOLDER NONCE TTL HOLD ABOVE NOTE. KEYS: for each item the lease and its term record.
+-- Answers: {'granted', TERM, LAST_NOTE}, {'held', HOLDER, PTTL, TERM}, {'foreign', VALUE, PTTL}, {'typed', TYPE, PTTL},
+-- {'young', '', MILLIS}, {'exhausted'}, {'error', TEXT}.
+-- Stamps from a run id begin here, above any clock's seconds.
 local RUN = 281474976710656
 local start, run
 
--- Finds the end of the second in which this server started, and which run of it this is, where it says so. INFO counts whole
--- seconds from the one it started in.
-local function look()
+-- Reads the end of the second in which this server started, and its run id, where INFO is permitted. INFO counts whole seconds
+-- from the one in which the server started.
+local function read_info()
   if start then return end
   local info = redis.pcall('INFO', 'server')
   if type(info) ~= 'string' then info = '' end
   start = seconds - tonumber(string.match(info, 'uptime_in_seconds:(%d+)') or ARGV[2]) + 1
-  if apart then start = math.max(start, seconds - apart.up + 1) end
+  if migrating then start = math.max(start, seconds - migrating.up + 1) end
   local id = string.match(info, 'run_id:(' .. string.rep('%x', 12) .. ')')
   run = id and string.format('%.0f', RUN + tonumber(id, 16))
 end
 
--- Whether the last tenure was granted in this run of the server, and so has waited itself. A server that does not say which
--- run it is stamps seconds, which say the same as long as its clock is not set back and no other node's stamp comes here.
--- While a slot moves either node may have forgotten, and no stamp speaks for both.
+-- Whether the last tenure was granted in this run of the server; then its own claim has waited long enough. Where INFO is
+-- refused the stamp is the second of the grant, which tells the same as long as the clock is not set back and no record comes
+-- from another node. While a slot is migrated either node may have lost leases, and no stamp covers both.
 local function of_this_run(record)
-  if apart then return false end
+  if migrating then return false end
   if run then return record.stamp == run end
   local stamp = tonumber(record.stamp)
   return start <= stamp and stamp <= seconds
 end
 
 local function foreign(lease, record, kind, shown)
-  -- So that lists find the key: a term record without a term says that somebody wants it as a lease.
+  -- A term record without a term makes lists find the key: a candidate wants it as a lease.
   local fine, kept = pcall(read_record, record)
   if fine and not kept then
-    -- It can wait where there is no memory for it.
+    -- Without memory for it the key is not listed; the claim is answered all the same.
     pcall(write_record, record, { ttl = '0', term = '0', nonce = '-', note = '' })
   end
   return { kind, shown, redis.call('PTTL', lease) }
@@ -49,8 +49,8 @@ local function step(i)
     local by, term, own, now_note = lease_of(value)
     if not by then return foreign(lease, key, 'foreign', shown(value)) end
     local left = redis.call('PTTL', lease)
-    if own ~= nonce then return { 'held', by, term, left } end
-    -- A repeated claim never shortens the lease and leaves holder and note alone.
+    if own ~= nonce then return { 'held', by, left, term } end
+    -- A repeated claim never shortens the lease, and changes neither holder nor note.
     local record = record_for(key, term, own, ARGV[at + 3], now_note)
     if left >= 0 then redis.call('PEXPIRE', lease, math.max(left, ttl)) end
     if left >= 0 and left < ttl then record.ttl = ARGV[at + 3] end
@@ -59,14 +59,14 @@ local function step(i)
   end
   local record = read_record(key)
   local last = record and tonumber(record.term) or 0
-  -- A server that may have forgotten: who held before it started may believe so until what it was promised has passed.
-  -- Only a tenure that was granted since lifts that, for it has waited.
+  -- A server that was just started may have lost leases, and a holder from before may count on the key for as long as it was
+  -- promised. Only a tenure that was granted since the start ends the wait, for its claim has waited itself.
   local stamp
   if ARGV[1] ~= '1' then
-    look()
+    read_info()
     local free = start * 1000 + math.max(ttl, hold, last > 0 and tonumber(record.ttl) or 0)
     if millis < free and not (last > 0 and of_this_run(record)) then
-      return { 'young', math.max(1, free - 1000 - millis) }
+      return { 'young', '', math.max(1, free - 1000 - millis) }
     end
     stamp = run or string.format('%.0f', seconds)
   end

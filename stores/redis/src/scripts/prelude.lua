@@ -2,11 +2,12 @@
 -- holder is asked to resign. Its term record, beside it, is
 -- `DAY TTL STAMP TERM NONCE NOTE_BYTES PREVIOUS_BYTES NOTE PREVIOUS`, see lib.rs.
 --
--- A server without memory to spare refuses SET as a script's first write, and no write after one that needs no memory. So
--- what serves a lease that is there writes its PEXPIRE or DEL first; a new lease begins with SET, and is refused.
+-- A server that has reached maxmemory refuses a script whose first write needs memory (SET), and none whose first write needs
+-- none (PEXPIRE, DEL). So a step on a lease that is there begins with PEXPIRE or DEL and goes through; a new lease begins with
+-- SET and is refused.
 local LIMIT = 4503599627370496
--- What else there is to do about term records while a slot moves; see apart.lua.
-local apart
+-- How term records are read and written while their slot is being migrated; see migrating.lua. nil otherwise.
+local migrating
 local KEEP = 8 * 24 * 3600 * 1000
 
 local time = redis.call('TIME')
@@ -24,7 +25,7 @@ local function lease_of(value)
   return holder, term, nonce, string.sub(value, at + 1), asked ~= ''
 end
 
--- A value as it is told: of another program's, which may be of any length, no more than somebody's name can stand in.
+-- A value for an answer. Another program's value may be of any length; its beginning is enough to find a holder's name in.
 local function shown(value)
   if #value > 4096 and not lease_of(value) then return string.sub(value, 1, 4096) end
   return value
@@ -37,11 +38,11 @@ local function lease_value(holder, term, nonce, note, asked)
   return words
 end
 
--- Takes a term record apart, and says of which day it is; nil where there is none. One that cannot be read is an error
--- of its key alone.
+-- Takes a term record apart; its second result is the day on which it was written. nil where there is none. One that cannot
+-- be read is an error of its key alone.
 local function read_record(key)
   local text
-  if apart then text = apart.get(key) else text = redis.call('GET', key) end
+  if migrating then text = migrating.get(key) else text = redis.call('GET', key) end
   if not text then return nil end
   local day, ttl, stamp, term, nonce, note_bytes, previous_bytes, at =
     string.match(text, '^(%d+) (%d+) (%d+) (%d+) (%S+) (%d+) ([-%d]+) ()')
@@ -53,10 +54,9 @@ local function read_record(key)
   return record, day
 end
 
--- The stamp says in which run of the server the last tenure was granted, see acquire.lua: a grant alone sets it. A release,
--- a renewal or a removal
--- may be about a tenure that an older state of the server brought back, and says nothing of those that it forgot.
--- `here`: where its lease is made.
+-- The stamp tells in which run of the server the last tenure was granted (see acquire.lua), and only a grant sets it: a
+-- release, a renewal or a removal may concern a tenure that a restored snapshot brought back, and proves nothing about
+-- tenures that the snapshot lacks. `here`: the lease is created in this step, and its record must stand beside it.
 local function write_record(key, record, here)
   local previous = record.previous
   local text = table.concat({
@@ -64,18 +64,18 @@ local function write_record(key, record, here)
     record.note .. (previous or ''),
   }, ' ')
   local px = string.format('%.0f', KEEP + tonumber(record.ttl))
-  if apart then return apart.set(key, text, px, here) end
+  if migrating then return migrating.set(key, text, px, here) end
   redis.call('SET', key, text, 'PX', px)
 end
 
--- The record of a lease that is there: the one that was kept, or a new one where that was lost or cannot be read.
+-- The term record of a lease that is there; a new one where it was lost or cannot be read.
 local function record_for(key, term, nonce, ttl, note)
   local fine, record, day = pcall(read_record, key)
   if fine and record and record.term == term then return record, day end
   return { ttl = ttl, term = term, nonce = nonce, note = note }
 end
 
--- Runs one item's step; what it raises is the item's own answer.
+-- Runs one item's step. An error that it raises is the answer of that item alone.
 local function guarded(step, item)
   local fine, answer = pcall(step, item)
   if fine then return answer end
@@ -83,7 +83,7 @@ local function guarded(step, item)
   return { 'error', tostring(answer) }
 end
 
--- The lease's value; or false, and the type of what is there instead, if anything.
+-- The lease's value; or false, and the type of a key of another type that stands in its place.
 local function value_of(key)
   local value = redis.pcall('GET', key)
   if type(value) ~= 'table' then

@@ -1,5 +1,5 @@
--- KEYS: a term record. ARGV 'read': answers its text, or false. ARGV 'swap', the text that must stand there ('' for none), the
--- one that is to ('' for none), for how many milliseconds. Answers whether that was done.
+-- KEYS: a term record. ARGV 'read': answers its text, or false. ARGV 'swap' OLD NEW MILLIS ('' for no record): replaces the
+-- record where its text is OLD, and answers whether it was.
 local text = redis.call('GET', KEYS[1])
 if ARGV[1] == 'read' then return text end
 if (text or '') ~= ARGV[2] then return 0 end

@@ -1,4 +1,4 @@
--- ARGV: the channel for news; then for each item 'TERM NONCE', NOTE. KEYS: for each item the lease and its term record.
+-- ARGV: the channel for hints; then for each item 'TERM NONCE', NOTE. KEYS: for each item the lease and its term record.
 -- Answers for each item: {'freed'}, {'not held'}, {'error', TEXT}.
 local function step(i)
   local lease, key = KEYS[2 * i - 1], KEYS[2 * i]
@@ -11,7 +11,7 @@ local function step(i)
     if not holder or term .. ' ' .. nonce ~= id then return { 'not held' } end
     record = record_for(key, term, nonce, '0', note)
   else
-    -- Expired, but still that tenure's: its last note is kept.
+    -- The lease has expired, and nobody has held the key since: the tenure's last note is kept.
     record = read_record(key)
     if not record or record.term .. ' ' .. record.nonce ~= id then return { 'not held' } end
   end

@@ -1,12 +1,12 @@
--- ARGV: the channel for news. KEYS: a lease and its term record. Answers {'none'}, or what stood: {'lease', VALUE, PTTL, TTL},
--- {'typed', TYPE, PTTL}, {'error', TEXT}.
+-- ARGV: the channel for hints. KEYS: a lease and its term record. Answers a list of one: {'none'}, or what stood:
+-- {'lease', VALUE, PTTL, TTL}, {'typed', TYPE, PTTL}, {'error', TEXT}.
 local function step()
   local lease, key = KEYS[1], KEYS[2]
   local value, other = value_of(lease)
   local holder, term, nonce, note
   if value then holder, term, nonce, note = lease_of(value) end
   if not value and not other then
-    -- A tenure that expired ends here too: its own late release does nothing any more.
+    -- Ends a tenure whose lease has expired as well, so that its own late release changes nothing.
     local fine, record = pcall(read_record, key)
     if fine and record and record.nonce ~= '-' then
       redis.call('DEL', lease)
@@ -25,4 +25,4 @@ local function step()
   publish(ARGV[1], 'freed', lease)
   return { value and 'lease' or 'typed', value and shown(value) or other, left, ttl }
 end
-return guarded(step)
+return { guarded(step) }

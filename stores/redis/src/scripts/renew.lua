@@ -1,23 +1,23 @@
--- Two shapes. Plain: ARGV 'plain' TTL WIDTH, then ' TERM NONCE[ NOTE]' of all items, each of that width, as one text;
--- KEYS the leases alone. Extends those that stand as told and answers the indexes of the others, of which nothing was
--- done.
--- Full: ARGV 'full', then for each item 'TERM NONCE' TTL NOTE; KEYS for each item the lease and its term record. Answers a
--- list of what is not simply extended, three words each: INDEX 'asked' '', INDEX 'lost' HOLDER, INDEX 'foreign' VALUE,
--- INDEX 'typed' TYPE, INDEX 'free' '', INDEX 'error' TEXT.
+-- Two forms, both of which answer only for items that they did not simply extend: {KIND, WORD, INDEX}.
+-- ARGV 'extend' TTL WIDTH, then ' TERM NONCE[ NOTE]' of all items, each of that width, as one text; KEYS the leases alone.
+-- Extends those that stand exactly so. {'other', '', INDEX}: nothing was done.
+-- ARGV 'full', then for each item 'TERM NONCE' TTL NOTE; KEYS for each item the lease and its term record.
+-- {'asked', '', INDEX}: extended, and the holder is asked to resign. {'lost', HOLDER, INDEX}, {'foreign', VALUE, INDEX},
+-- {'typed', TYPE, INDEX}, {'free', '', INDEX}, {'error', TEXT, INDEX}.
 local find, sub, pcall_redis = string.find, string.sub, redis.pcall
 local out = {}
 
-if ARGV[1] == 'plain' then
-  local values, ttl, width, told = redis.call('MGET', unpack(KEYS)), ARGV[2], tonumber(ARGV[3]), ARGV[4]
+if ARGV[1] == 'extend' then
+  local values, ttl, width, expected = redis.call('MGET', unpack(KEYS)), ARGV[2], tonumber(ARGV[3]), ARGV[4]
   for i = 1, #KEYS do
     local value = values[i]
     local fine = false
     if value then
-      -- What was told stands behind the first space, up to the end.
-      local from, to = find(value, sub(told, (i - 1) * width + 1, i * width), 1, true)
+      -- The expected text is all that stands behind the holder.
+      local from, to = find(value, sub(expected, (i - 1) * width + 1, i * width), 1, true)
       fine = to == #value and from == find(value, ' ', 1, true) and pcall_redis('PEXPIRE', KEYS[i], ttl) == 1
     end
-    if not fine then out[#out + 1] = i end
+    if not fine then out[#out + 1] = { 'other', '', i } end
   end
   return out
 end
@@ -47,8 +47,8 @@ end
 for i = 1, #KEYS / 2 do
   local answer = guarded(step, i)
   if answer[1] ~= 'extended' then
-    local n = #out
-    out[n + 1], out[n + 2], out[n + 3] = i, answer[1], answer[2]
+    answer[3] = i
+    out[#out + 1] = answer
   end
 end
 return out

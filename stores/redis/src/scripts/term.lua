@@ -1,4 +1,4 @@
--- KEYS: a lease and its term record. Answers {'term', TERM}, {'none'}, {'error', TEXT}.
+-- KEYS: a lease and its term record. Answers a list of one: {'term', TERM}, {'none'}, {'error', TEXT}.
 local function step()
   local value, held = value_of(KEYS[1]), nil
   if value then
@@ -13,4 +13,4 @@ local function step()
   if not last then return { 'none' } end
   return { 'term', last }
 end
-return guarded(step)
+return { guarded(step) }

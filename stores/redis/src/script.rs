@@ -2,14 +2,14 @@
 
 use std::sync::LazyLock;
 
-/// A script and the name that servers know it by once they have run it.
+/// A verb's script.
 pub(crate) struct Script {
     /// Its text.
     pub(crate) text: String,
-    /// The SHA1 of the text, in hexadecimal.
+    /// The SHA1 of the text, in hexadecimal: its name in the servers' script caches.
     pub(crate) sha: String,
-    /// The text of what does the same for one lease that lies apart from its term record.
-    pub(crate) apart: String,
+    /// The text of a script that does the same for one lease whose term record may lie on another node.
+    pub(crate) migrating: String,
 }
 
 /// Grants, extends or refuses; publishes what it granted anew.
@@ -22,22 +22,23 @@ pub(crate) static RELEASE: LazyLock<Script> = LazyLock::new(|| script(PUBLISH, i
 pub(crate) static REMOVE: LazyLock<Script> = LazyLock::new(|| script(PUBLISH, include_str!("scripts/remove.lua")));
 /// Notes that the holder is asked to resign.
 pub(crate) static RESIGN: LazyLock<Script> = LazyLock::new(|| script("", include_str!("scripts/resign.lua")));
-/// Reads.
+/// Reads leases.
 pub(crate) static LIST: LazyLock<Script> = LazyLock::new(|| script("", include_str!("scripts/list.lua")));
-/// Reads the last term of a key.
+/// Reads a key's last term.
 pub(crate) static TERM: LazyLock<Script> = LazyLock::new(|| script("", include_str!("scripts/term.lua")));
-/// Reads a term record as it stands, or puts another in its place: for what lies apart from its lease.
+/// Reads a term record as it stands, or replaces it where it still stands so: for a slot that is being migrated.
 pub(crate) const RECORD: &str = include_str!("scripts/record.lua");
 
 const PRELUDE: &str = include_str!("scripts/prelude.lua");
 const PUBLISH: &str = include_str!("scripts/publish.lua");
-const APART: &str = include_str!("scripts/apart.lua");
+const MIGRATING: &str = include_str!("scripts/migrating.lua");
 
-/// `with` what a verb needs besides, and the verb itself.
+/// The script of a verb, with what it needs besides.
 fn script(with: &str, verb: &str) -> Script {
     let text = format!("{PRELUDE}\n{with}\n{verb}");
     let sha = redis::Script::new(&text).get_hash().to_owned();
-    let apart =
-        format!("{PRELUDE}\n{APART}\n{with}\nlocal function verb()\n{verb}\nend\nreturn apart.finished(verb())");
-    Script { text, sha, apart }
+    let migrating = format!(
+        "{PRELUDE}\n{MIGRATING}\n{with}\nlocal function verb()\n{verb}\nend\nreturn migrating.finished(verb())"
+    );
+    Script { text, sha, migrating }
 }

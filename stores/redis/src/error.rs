@@ -1,23 +1,16 @@
-//! Failures: what a server's error, a lost connection or a wait that was too long mean for the one who asked.
+//! Errors: what a server's error reply, a lost connection or a wait that was too long mean for the caller.
+
+use std::fmt::Display;
 
 use redis::{ErrorKind, RedisError};
 use tenure_store::{StoreError, StoreErrorKind};
 
 use crate::config::Address;
 
-/// A failure that may belong to many items.
+/// A server's error reply: `-CODE DETAIL`.
 #[derive(Clone, Debug)]
-pub(crate) struct Failure {
-    /// What kind it is.
-    pub(crate) kind: StoreErrorKind,
-    /// What happened, where, and how to mend it.
-    pub(crate) message: String,
-}
-
-/// A server's error reply, which always begins with a code.
-#[derive(Clone, Debug)]
-pub(crate) struct Reply {
-    /// Its first word.
+pub(crate) struct ErrorReply {
+    /// Its first word, in capitals.
     pub(crate) code: String,
     /// The rest.
     pub(crate) detail: String,
@@ -29,68 +22,53 @@ const PERHAPS_DONE: &str = "; it may have been done";
 /// What a user without the rights that it needs is told.
 const RIGHTS: &str = "; the user lacks a right: docs/stores.md has the ACL SETUSER rule with all that are needed";
 
-impl Failure {
-    /// A failure of this kind.
-    pub(crate) fn new(kind: StoreErrorKind, message: impl Into<String>) -> Self {
-        Failure { kind, message: message.into() }
-    }
-
-    /// The server could not be reached or will not do it now; nothing was done.
-    pub(crate) fn unavailable(message: impl Into<String>) -> Self {
-        Failure::new(StoreErrorKind::Unavailable, message)
-    }
-
-    /// The request was sent and its answer did not come.
-    pub(crate) fn unanswered(place: &str, why: impl std::fmt::Display) -> Self {
-        Failure::new(StoreErrorKind::TimedOut, format!("redis {place}: no answer: {why}{PERHAPS_DONE}"))
-    }
-
-    /// The same of a question, which changes nothing, whether it was heard or not.
-    pub(crate) fn of_question(self) -> Self {
-        match self.kind {
-            StoreErrorKind::TimedOut => {
-                Failure::unavailable(self.message.strip_suffix(PERHAPS_DONE).unwrap_or(&self.message))
-            }
-            _ => self,
-        }
-    }
-
-    /// The same, with this said besides.
-    pub(crate) fn and(mut self, words: &str) -> Self {
-        self.message += words;
-        self
-    }
-
-    /// For an item.
-    pub(crate) fn error(&self) -> StoreError {
-        StoreError::new(self.kind, self.message.clone())
-    }
+/// The server could not be reached or refuses for now; nothing was done.
+pub(crate) fn unavailable(message: impl Into<String>) -> StoreError {
+    StoreError::new(StoreErrorKind::Unavailable, message)
 }
 
-impl From<Failure> for StoreError {
-    fn from(failure: Failure) -> Self {
-        StoreError::new(failure.kind, failure.message)
-    }
+/// The configuration is wrong, or names a server of another kind; nothing was done.
+pub(crate) fn invalid(message: impl Into<String>) -> StoreError {
+    StoreError::new(StoreErrorKind::Invalid, message)
 }
 
-impl Reply {
-    /// The reply in a client's error; `None` where that is not a server's.
-    pub(crate) fn of(error: &RedisError) -> Option<Reply> {
+/// The request was sent and its answer did not come, or cannot be understood: it may have been done.
+pub(crate) fn unanswered(server: impl Display, why: impl Display) -> StoreError {
+    StoreError::new(StoreErrorKind::TimedOut, format!("redis {server}: no answer: {why}{PERHAPS_DONE}"))
+}
+
+/// An error of a request that only reads: nothing was done, whether the server got it or not.
+pub(crate) fn for_read(error: StoreError) -> StoreError {
+    if !error.is_outcome_unknown() {
+        return error;
+    }
+    let message = error.to_string();
+    unavailable(message.strip_suffix(PERHAPS_DONE).unwrap_or(&message))
+}
+
+/// The same error with these words behind it.
+pub(crate) fn with_words(error: &StoreError, words: &str) -> StoreError {
+    StoreError::new(error.kind(), format!("{error}{words}"))
+}
+
+impl ErrorReply {
+    /// The error reply in a client's error; `None` where the error is not the server's.
+    pub(crate) fn of(error: &RedisError) -> Option<ErrorReply> {
         let code = error.code().filter(|_| !matches!(error.kind(), ErrorKind::Io))?;
-        Some(Reply { code: code.to_owned(), detail: error.detail().unwrap_or_default().to_owned() })
+        Some(ErrorReply { code: code.to_owned(), detail: error.detail().unwrap_or_default().to_owned() })
     }
 
-    /// The reply in an error's text, as scripts catch it. Redis before 7.0 puts the script's line before what it refuses
-    /// by itself: `@user_script: 12: -OOM ...`.
-    pub(crate) fn from_text(text: &str) -> Reply {
+    /// The error reply in the text that a script's `pcall` returns. Redis before 7.0 puts the script's line in front of
+    /// errors of its own: `@user_script: 12: -OOM ...`.
+    pub(crate) fn from_text(text: &str) -> ErrorReply {
         let line = text.strip_prefix("@user_script:").and_then(|rest| rest.split_once(": -"));
         let text = line.map_or(text, |(_, text)| text).trim_start_matches('-').trim_end();
         let (code, detail) = text.split_once(' ').unwrap_or((text, ""));
-        Reply { code: code.to_owned(), detail: detail.to_owned() }
+        ErrorReply { code: code.to_owned(), detail: detail.to_owned() }
     }
 
-    /// The node that MOVED and ASK of the node `here` send to. Where it has no name of its own it is on the same host.
-    pub(crate) fn elsewhere(&self, here: &Address) -> Option<Address> {
+    /// The node that MOVED or ASK names, answered by the node `here`. An empty host means the host that answered.
+    pub(crate) fn redirected_to(&self, here: &Address) -> Option<Address> {
         let address = self.detail.split_whitespace().nth(1)?;
         // IPv6 comes without brackets; the port stands behind the last colon.
         let (host, port) = address.rsplit_once(':')?;
@@ -102,8 +80,8 @@ impl Reply {
         Some(Address::Tcp(host.to_owned(), port.parse().ok().filter(|port| *port != 0)?))
     }
 
-    /// Whether the server is not, or not any longer, one that takes writes: look for another.
-    pub(crate) fn is_no_master(&self) -> bool {
+    /// Whether the server is a replica, which takes no writes: the master has to be looked up again.
+    pub(crate) fn is_replica(&self) -> bool {
         matches!(self.code.as_str(), "READONLY" | "MASTERDOWN")
     }
 
@@ -117,44 +95,45 @@ impl Reply {
         self.code == "ERR" && self.detail.contains("DB index is out of range")
     }
 
-    /// What it means.
-    pub(crate) fn failure(&self, place: &str) -> Failure {
-        let Reply { code, detail } = self;
+    /// What the reply means for the request that it answers.
+    pub(crate) fn to_error(&self, server: &Address) -> StoreError {
+        use StoreErrorKind::{Corrupt, Denied, Invalid, TimedOut, Unavailable, Unsupported};
+        let ErrorReply { code, detail } = self;
         let (kind, remedy) = match code.as_str() {
-            "NOAUTH" => (StoreErrorKind::Denied, "; set TENURE_REDIS_PASSWORD, or TENURE_REDIS_PASSWORD_FILE"),
-            "WRONGPASS" => (StoreErrorKind::Denied, "; see TENURE_REDIS_USER and TENURE_REDIS_PASSWORD"),
-            "NOPERM" => (StoreErrorKind::Denied, RIGHTS),
-            "DENIED" => (StoreErrorKind::Denied, "; set a password on the server, or see its protected-mode"),
-            "READONLY" => (StoreErrorKind::Unavailable, "; it is a replica: name its master, or its Sentinels"),
+            "NOAUTH" => (Denied, "; set TENURE_REDIS_PASSWORD, or TENURE_REDIS_PASSWORD_FILE"),
+            "WRONGPASS" => (Denied, "; see TENURE_REDIS_USER and TENURE_REDIS_PASSWORD"),
+            "NOPERM" => (Denied, RIGHTS),
+            "DENIED" => (Denied, "; set a password on the server, or see its protected-mode"),
+            "READONLY" => (Unavailable, "; it is a replica: name its master, or its Sentinels"),
             "OOM" => (
-                StoreErrorKind::Unavailable,
+                Unavailable,
                 "; raise maxmemory or free memory: no new lease is granted before, leases that are held go on",
             ),
             "CLUSTERDOWN" => (
-                StoreErrorKind::Unavailable,
+                Unavailable,
                 "; where other slots are the ones that nobody serves, cluster-require-full-coverage no lets the rest go on",
             ),
             "LOADING" | "BUSY" | "TRYAGAIN" | "MASTERDOWN" | "MISCONF" | "NOREPLICAS" | "MOVED" | "ASK" => {
-                (StoreErrorKind::Unavailable, "")
+                (Unavailable, "")
             }
-            "ERR" if detail.contains("max number of clients") => (StoreErrorKind::Unavailable, ""),
-            "ERR" if self.is_unknown_command() => (StoreErrorKind::Unsupported, "; Redis 6.2 or newer is needed"),
+            "ERR" if detail.contains("max number of clients") => (Unavailable, ""),
+            "ERR" if self.is_unknown_command() => (Unsupported, "; Redis 6.2 or newer is needed"),
             "ERR" if detail.contains("cluster support disabled") => {
-                (StoreErrorKind::Invalid, "; it is no node of a cluster: write redis://HOST:PORT")
+                (Invalid, "; it is no node of a cluster: write redis://HOST:PORT")
             }
-            // In a script; versions word it differently.
+            // An ACL rule refused a command inside a script; versions word it differently.
             _ if detail.contains("user executing the script can't") || code == "ACL" || detail.starts_with("ACL ") => {
-                (StoreErrorKind::Denied, RIGHTS)
+                (Denied, RIGHTS)
             }
-            // Of the leases themselves the scripts look at the type; the records of their terms can only be strings.
+            // The scripts look at a lease's type themselves; only a term record is ever read without.
             _ if code == "WRONGTYPE" || detail.contains("WRONGTYPE") || detail.contains("CORRUPT") => (
-                StoreErrorKind::Corrupt,
+                Corrupt,
                 "; the term record of this key cannot be read: see it with GET {KEY}:tenure, mend it with DEL",
             ),
-            // A script that was broken off may have done a part.
-            _ => (StoreErrorKind::TimedOut, ""),
+            // A script that failed in the middle may have done a part.
+            _ => (TimedOut, ""),
         };
-        Failure::new(kind, format!("redis {place}: {code} {detail}{remedy}"))
+        StoreError::new(kind, format!("redis {server}: {code} {detail}{remedy}"))
     }
 }
 
@@ -166,7 +145,7 @@ mod tests {
     #[test]
     fn redirections_are_read() {
         let tcp = |host: &str, port| Address::Tcp(host.to_owned(), port);
-        let to = |text: &str| Reply::from_text(text).elsewhere(&tcp("asked", 1));
+        let to = |text: &str| ErrorReply::from_text(text).redirected_to(&tcp("asked", 1));
         assert_eq!(to("MOVED 3999 127.0.0.1:6381"), Some(tcp("127.0.0.1", 6_381)));
         assert_eq!(to("ASK 3999 ::1:6381"), Some(tcp("::1", 6_381)));
         assert_eq!(to("ASK 3999 :6381"), Some(tcp("asked", 6_381)));
@@ -179,7 +158,7 @@ mod tests {
     /// What may be tried again, what may have happened, and what needs somebody to mend it.
     #[test]
     fn replies_are_told_apart() {
-        let kind = |text: &str| Reply::from_text(text).failure("h:1").kind;
+        let kind = |text: &str| ErrorReply::from_text(text).to_error(&Address::Tcp("h".to_owned(), 1)).kind();
         for text in ["LOADING Redis is loading", "READONLY You can't", "CLUSTERDOWN x", "-OOM command not allowed"] {
             assert_eq!(kind(text), StoreErrorKind::Unavailable, "{text}");
         }
@@ -199,9 +178,9 @@ mod tests {
         assert_eq!(kind("user_script:20: CORRUPT"), StoreErrorKind::Corrupt);
         assert_eq!(kind("WRONGTYPE Operation against a key"), StoreErrorKind::Corrupt);
         assert_eq!(kind("ERR Error running script"), StoreErrorKind::TimedOut);
-        assert!(Reply::from_text("READONLY x").is_no_master());
+        assert!(ErrorReply::from_text("READONLY x").is_replica());
         assert_eq!(kind("@user_script: 52: -OOM command not allowed.\r\n"), StoreErrorKind::Unavailable);
-        assert!(Reply::from_text("@user_script: 52: -READONLY You can't write.\r\n").is_no_master());
+        assert!(ErrorReply::from_text("@user_script: 52: -READONLY You can't write.\r\n").is_replica());
         assert_eq!(kind("@user_script: 44: CORRUPT"), StoreErrorKind::Corrupt);
     }
 }

@@ -1,0 +1,196 @@
+//! What scripts answer for one item, and leases as they stand in Redis.
+
+use std::time::Duration;
+
+use redis::Value;
+use tenure_store::{
+    HolderId, LeaseKey, LeaseRecord, Nonce, Note, RecordFormat, Slot, StoreError, StoreErrorKind, Term, foreign,
+};
+
+use crate::config::Address;
+use crate::error::{ErrorReply, unanswered};
+use crate::names;
+
+/// A script's answer for one item: its kind, and the words that follow.
+pub(crate) struct ScriptReply<'a> {
+    server: &'a Address,
+    words: Vec<Value>,
+}
+
+/// The value of a lease, taken apart.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Lease {
+    pub(crate) holder: HolderId,
+    pub(crate) term: Term,
+    pub(crate) nonce: Nonce,
+    pub(crate) note: Note,
+}
+
+/// Who holds a key that is free on a server which may have forgotten its holder. Always the same name, so that candidates do
+/// not report a new leader at each claim.
+const BEFORE_THE_START: &str = "whoever held before Redis started (waiting until it cannot any more; see durable=true)";
+
+impl<'a> ScriptReply<'a> {
+    /// Takes the answer apart; the error that the script caught for this item where it is one.
+    pub(crate) fn read(server: &'a Address, value: Value) -> Result<Self, StoreError> {
+        let words = if let Value::Array(words) = value { words } else { Vec::new() };
+        let reply = ScriptReply { server, words };
+        match reply.kind() {
+            "error" => Err(ErrorReply::from_text(&reply.text(1).unwrap_or_default()).to_error(server)),
+            "" => Err(reply.unreadable()),
+            _ => Ok(reply),
+        }
+    }
+
+    /// The first word: what kind of answer it is.
+    pub(crate) fn kind(&self) -> &str {
+        std::str::from_utf8(self.bytes(0)).unwrap_or_default()
+    }
+
+    /// A word's text, where it is some.
+    fn text(&self, at: usize) -> Option<String> {
+        match self.words.get(at)? {
+            Value::Int(number) => Some(number.to_string()),
+            _ => String::from_utf8(bytes(self.words.get(at)).to_vec()).ok(),
+        }
+    }
+
+    fn bytes(&self, at: usize) -> &[u8] {
+        bytes(self.words.get(at))
+    }
+
+    /// A word that is the time left in milliseconds; `None` where the key has no expiry.
+    pub(crate) fn time_left(&self, at: usize) -> Option<Duration> {
+        self.text(at)?.parse().ok().map(Duration::from_millis)
+    }
+
+    /// A word that is a term.
+    pub(crate) fn term(&self, at: usize) -> Result<Term, StoreError> {
+        self.text(at).and_then(|text| text.parse().ok()).and_then(Term::new).ok_or_else(|| self.unreadable())
+    }
+
+    /// Who holds the key according to an answer that says that somebody else does: the second word, read as the kind tells.
+    pub(crate) fn other_holder(&self) -> Result<HolderId, StoreError> {
+        let word = self.bytes(1);
+        match self.kind() {
+            "held" | "lost" => {
+                let name =
+                    std::str::from_utf8(word).ok().and_then(|word| HolderId::new(names::holder_of_word(word)).ok());
+                Ok(name.unwrap_or_else(|| foreign::holder_in(word)))
+            }
+            "foreign" => Ok(foreign::holder_in(word)),
+            "typed" => Ok(foreign::holder_of_type(&String::from_utf8_lossy(word))),
+            "young" => Ok(foreign::stand_in(BEFORE_THE_START)),
+            _ => Err(self.unreadable()),
+        }
+    }
+
+    /// A word that is a note, or `None` where there is none.
+    pub(crate) fn note(&self, at: usize) -> Result<Option<Note>, StoreError> {
+        match self.words.get(at) {
+            Some(Value::Nil) | None => Ok(None),
+            Some(_) => {
+                let note = self.text(at).and_then(|text| Note::new(text).ok());
+                note.map(Some).ok_or_else(|| {
+                    // No other program writes term records; somebody has changed this one by hand.
+                    let message = format!("redis {}: a last note is no note", self.server);
+                    StoreError::new(StoreErrorKind::Corrupt, message)
+                })
+            }
+        }
+    }
+
+    /// For an answer that no script gives: the script has run, so what it did is not known.
+    pub(crate) fn unreadable(&self) -> StoreError {
+        unanswered(self.server, "a script's answer cannot be read")
+    }
+
+    /// The record in the answer of a list or a removal: `lease VALUE PTTL TTL` or `typed TYPE PTTL`.
+    pub(crate) fn record(&self, key: LeaseKey) -> LeaseRecord {
+        let (value, remaining) = (self.bytes(1), self.time_left(2));
+        match lease(value).filter(|_| self.kind() == "lease") {
+            Some(Lease { holder, term, nonce, note }) => LeaseRecord {
+                key,
+                holder,
+                nonce: Some(nonce),
+                term: Some(term),
+                // Where the term record was lost, the time left is the best that is known.
+                ttl: self.time_left(3).filter(|ttl| !ttl.is_zero()).or(remaining),
+                remaining,
+                note,
+                format: RecordFormat::Tenure(Slot::FORMAT),
+            },
+            None => LeaseRecord {
+                key,
+                holder: match self.kind() {
+                    "lease" => foreign::holder_in(value),
+                    _ => foreign::holder_of_type(&String::from_utf8_lossy(value)),
+                },
+                nonce: None,
+                term: None,
+                ttl: None,
+                remaining,
+                note: Note::default(),
+                format: RecordFormat::Foreign,
+            },
+        }
+    }
+}
+
+/// The bytes of a text; none where the value is something else.
+pub(crate) fn bytes(value: Option<&Value>) -> &[u8] {
+    match value {
+        Some(Value::BulkString(bytes)) => bytes,
+        Some(Value::SimpleString(text)) => text.as_bytes(),
+        _ => b"",
+    }
+}
+
+/// Takes a lease apart; `None` where another program wrote it. `lease_of` in prelude.lua does the same.
+pub(crate) fn lease(value: &[u8]) -> Option<Lease> {
+    let text = std::str::from_utf8(value).ok()?;
+    let (holder, rest) = text.split_once(' ')?;
+    let (term, rest) = rest.split_once(' ')?;
+    let (nonce, note) = rest.split_once(' ').unwrap_or((rest, ""));
+    if term.starts_with('0') || !term.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    Some(Lease {
+        holder: HolderId::new(names::holder_of_word(holder)).ok()?,
+        term: Term::new(term.parse().ok()?)?,
+        // `!` marks a holder that is asked to resign.
+        nonce: nonce.strip_suffix('!').unwrap_or(nonce).parse().ok()?,
+        note: Note::new(note).ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONCE: &str = "00000000deadbeef0000000000000003";
+
+    /// Our own leases are taken apart, with and without note.
+    #[test]
+    fn leases_are_read() {
+        let read = |rest: &str| lease(format!("my%20host 17 {NONCE}{rest}").as_bytes());
+        let plain = read("").unwrap();
+        assert_eq!((plain.holder.as_str(), plain.term.get(), plain.note.as_str()), ("my host", 17, ""));
+        assert_eq!(plain.nonce.to_string(), NONCE);
+        assert_eq!(read(" a note  with spaces ").unwrap().note.as_str(), "a note  with spaces ");
+        assert_eq!(read("! asked").unwrap(), read(" asked").unwrap());
+        assert_eq!(read("0"), None);
+        assert_eq!(read("\nx"), None);
+    }
+
+    /// What other programs write is nobody's lease of ours.
+    #[test]
+    fn other_values_are_foreign() {
+        let values =
+            ["Instance-12345", "{\"owner\": \"api-1\"}", "", " ", "a 0 x", "a 01 00000000deadbeef0000000000000003"];
+        for value in values {
+            assert_eq!(lease(value.as_bytes()), None, "{value}");
+        }
+        assert_eq!(lease(b"\xff\xfe"), None);
+    }
+}

@@ -1,0 +1,111 @@
+//! A verb for some leases: which script does it, what the script is told, and how its answer reads.
+
+use std::time::Duration;
+
+use redis::{Cmd, Value};
+use tenure_store::{LeaseKey, StoreError};
+
+use crate::config::Address;
+use crate::error::unanswered;
+use crate::names;
+use crate::script::Script;
+use crate::script_reply::ScriptReply;
+
+/// A verb with its items.
+pub(crate) struct Verb<'a, T> {
+    /// The script that does it.
+    pub(crate) script: &'static Script,
+    /// The items' keys.
+    pub(crate) keys: Vec<&'a LeaseKey>,
+    /// Whether the script needs the items' term records besides their leases.
+    pub(crate) with_records: bool,
+    /// Whether it grants leases: only on a server that is fit for them.
+    pub(crate) grants: bool,
+    /// Whether the script answers only for some items, each answer with its item's index (from 1) as third word.
+    pub(crate) answers_for_some: bool,
+    /// Writes the arguments for these items; the duration is for how long the server is known to be running.
+    pub(crate) arguments: Arguments<'a>,
+    /// Reads the answer for an item; `None` where the script had none for it.
+    pub(crate) read: Read<'a, T>,
+}
+
+type Arguments<'a> = Box<dyn Fn(&mut Cmd, &[usize], Duration) + Send + Sync + 'a>;
+type Read<'a, T> = Box<dyn Fn(usize, Option<ScriptReply<'_>>) -> Result<T, StoreError> + Send + Sync + 'a>;
+
+impl<'a, T> Verb<'a, T> {
+    /// A verb whose script needs leases and term records, has no arguments and answers for each item.
+    pub(crate) fn new(
+        script: &'static Script,
+        keys: Vec<&'a LeaseKey>,
+        read: impl Fn(usize, Option<ScriptReply<'_>>) -> Result<T, StoreError> + Send + Sync + 'a,
+    ) -> Self {
+        let (arguments, read) = (Box::new(|_: &mut Cmd, _: &[usize], _| {}), Box::new(read));
+        Verb { script, keys, with_records: true, grants: false, answers_for_some: false, arguments, read }
+    }
+
+    /// The command for these items: EVAL with the `whole` script, or EVALSHA where the server should know it.
+    pub(crate) fn command(&self, items: &[usize], whole: bool, uptime: Duration) -> Cmd {
+        let mut command = redis::cmd(if whole { "EVAL" } else { "EVALSHA" });
+        let keys_per_item = if self.with_records { 2 } else { 1 };
+        command.arg(if whole { &self.script.text } else { &self.script.sha }).arg(items.len() * keys_per_item);
+        for item in items {
+            let name = names::lease_name(self.keys[*item]);
+            command.arg(&*name);
+            if self.with_records {
+                command.arg(names::record_name(&name));
+            }
+        }
+        (self.arguments)(&mut command, items, uptime);
+        command
+    }
+
+    /// The script's answer for each of these items, in their order.
+    pub(crate) fn answers(&self, server: &Address, items: &[usize], value: Value) -> Vec<Result<T, StoreError>> {
+        let Value::Array(values) = value else {
+            let no_list = || Err(unanswered(server, "the script's answer is no list"));
+            return items.iter().map(|_| no_list()).collect();
+        };
+        let mut each = values;
+        if self.answers_for_some {
+            let some = std::mem::replace(&mut each, vec![Value::Nil; items.len()]);
+            for answer in some {
+                if let Some(place) = index_of(&answer).and_then(|at| each.get_mut(at)) {
+                    *place = answer;
+                }
+            }
+        }
+        each.resize(items.len(), Value::Nil);
+        let read = |item: &usize, value| match value {
+            Value::Nil => (self.read)(*item, None),
+            value => (self.read)(*item, Some(ScriptReply::read(server, value)?)),
+        };
+        items.iter().zip(each).map(|(item, value)| read(item, value)).collect()
+    }
+}
+
+/// Answers in order for so many items, from pairs of item and answer in any order.
+pub(crate) fn in_order<T>(
+    count: usize,
+    answers: impl IntoIterator<Item = (usize, Result<T, StoreError>)>,
+) -> Vec<Result<T, StoreError>> {
+    let mut places: Vec<Option<Result<T, StoreError>>> = (0..count).map(|_| None).collect();
+    for (item, answer) in answers {
+        places[item] = Some(answer);
+    }
+    places.into_iter().map(|answer| answer.unwrap_or_else(|| Err(missing()))).collect()
+}
+
+/// For an item without an answer.
+pub(crate) fn missing() -> StoreError {
+    unanswered("server", "an answer is missing")
+}
+
+fn index_of(answer: &Value) -> Option<usize> {
+    match answer {
+        Value::Array(words) => match words.get(2) {
+            Some(Value::Int(index)) => usize::try_from(index - 1).ok(),
+            _ => None,
+        },
+        _ => None,
+    }
+}
