@@ -26,11 +26,9 @@ const SENTINEL_PORT: u16 = 26_379;
 
 /// Reads a URL.
 pub(crate) fn parse(text: &str) -> Result<RedisConfig, StoreError> {
-    let Some((scheme, rest)) = text.split_once("://") else {
-        return Err(invalid(
-            "redis: a URL begins with redis://HOST, redis-sentinel://HOST/MASTER or another scheme://",
-        ));
-    };
+    let (scheme, rest) = text.split_once("://").ok_or_else(|| {
+        invalid("redis: a URL begins with redis://HOST, redis-sentinel://HOST/MASTER or another scheme://")
+    })?;
     let (mut kind, tls) = match scheme {
         "redis" | "valkey" => (Kind::Single, false),
         "rediss" | "valkeys" => (Kind::Single, true),
@@ -48,30 +46,21 @@ pub(crate) fn parse(text: &str) -> Result<RedisConfig, StoreError> {
     };
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let (user, hosts) = match authority.rsplit_once('@') {
-        Some((user, hosts)) => (Some(user), hosts),
-        None => (None, authority),
-    };
-    let mut options = Options::read(query)?;
-    let path = query::decoded(path).ok_or_else(|| invalid("redis: a percent sign in the path begins no byte"))?;
-
-    let mut master = options.sentinel.take();
-    if master.is_some() && kind == Kind::Single {
+    let (login, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let options = Options::read(query)?;
+    let path = &*query::decoded(path).ok_or_else(|| invalid("redis: a percent sign in the path begins no byte"))?;
+    if kind == Kind::Single && options.sentinel.is_some() {
         kind = Kind::Sentinel;
-    } else if options.cluster && kind == Kind::Single {
+    } else if kind == Kind::Single && options.cluster {
         kind = Kind::Cluster;
     }
-    let mut database = &*path;
-    let servers = match kind {
-        Kind::Unix => {
-            if path.is_empty() || !hosts.is_empty() {
-                return Err(invalid("redis+unix: names no socket; write redis+unix:///PATH/redis.sock"));
-            }
-            database = "";
-            Servers::Single(Address::Unix(PathBuf::from(format!("/{path}"))))
+    let (servers, database) = match kind {
+        Kind::Unix if path.is_empty() || !hosts.is_empty() => {
+            return Err(invalid("redis+unix: names no socket; write redis+unix:///PATH/redis.sock"));
         }
+        Kind::Unix => (Servers::Single(Address::Unix(PathBuf::from(format!("/{path}")))), ""),
         Kind::Single => match addresses(hosts, PORT)?.as_slice() {
-            [one] => Servers::Single(one.clone()),
+            [one] => (Servers::Single(one.clone()), path),
             _ => {
                 return Err(invalid(
                     "redis: several hosts; add ?cluster=true or ?sentinel=MASTER, or write redis-cluster:// or \
@@ -81,31 +70,24 @@ pub(crate) fn parse(text: &str) -> Result<RedisConfig, StoreError> {
         },
         Kind::Sentinel => {
             let sentinels = addresses(hosts, SENTINEL_PORT)?;
-            let master = match master.take() {
-                Some(name) => name,
-                None => {
-                    let (name, rest) = path.split_once('/').unwrap_or((&path, ""));
-                    database = rest;
-                    name.to_owned()
-                }
+            let (master, database) = match &options.sentinel {
+                Some(master) => (master.as_str(), path),
+                None => path.split_once('/').unwrap_or((path, "")),
             };
             if master.is_empty() {
                 return Err(invalid("redis-sentinel: names no master; write redis-sentinel://HOST,.../MASTER"));
             }
-            Servers::Sentinel { sentinels, master }
+            (Servers::Sentinel { sentinels, master: master.to_owned() }, database)
         }
-        Kind::Cluster => Servers::Cluster(addresses(hosts, PORT)?),
+        Kind::Cluster => (Servers::Cluster(addresses(hosts, PORT)?), path),
     };
     let mut config = RedisConfig::new(servers);
-    config.credentials = user.map_or(Ok(Credentials::default()), credentials)?;
+    config.credentials = credentials(login)?;
     config.database = match (database, options.database) {
-        ("", None) => 0,
-        ("", Some(number)) => number,
-        (number, None) => number
-            .parse()
-            .ok()
-            .filter(|number| *number >= 0)
-            .ok_or_else(|| invalid("redis: a database is a number; write redis://HOST/0"))?,
+        ("", number) => number.unwrap_or(0),
+        (number, None) => {
+            database_number(number).ok_or_else(|| invalid("redis: a database is a number; write redis://HOST/0"))?
+        }
         (_, Some(_)) => return Err(invalid("redis: the database stands in the path and in ?db=; write it once")),
     };
     if kind == Kind::Cluster && config.database != 0 {
@@ -136,23 +118,26 @@ impl Options {
     fn read(text: &str) -> Result<Self, StoreError> {
         let mut options = Options::default();
         for (name, value) in query::pairs(text) {
-            let value = value
-                .ok_or_else(|| wrong(query::shown_name(name), "a value whose percent signs begin bytes"))?
-                .into_owned();
+            let expects = |what: &str| invalid(format!("redis: {}= expects {what}", query::shown_name(name)));
+            let value = value.ok_or_else(|| expects("a value whose percent signs begin bytes"))?.into_owned();
+            let truth = || query::truth(&value).ok_or_else(|| expects("true or false"));
             match name {
                 "ca" if !value.is_empty() => options.ca = Some(PathBuf::from(value)),
-                "ca" => return Err(wrong(name, "a file")),
-                "timeout_ms" => options.timeout = Some(millis(name, &value)?),
+                "ca" => return Err(expects("a file")),
+                "timeout_ms" => {
+                    let millis = value.parse().ok().filter(|millis| (50..=60_000).contains(millis));
+                    let millis = millis.ok_or_else(|| expects("whole milliseconds from 50 to 60000"))?;
+                    options.timeout = Some(Duration::from_millis(millis));
+                }
                 "db" => {
-                    let number = value.parse().ok().filter(|number| *number >= 0);
-                    options.database = Some(number.ok_or_else(|| wrong(name, "a number from 0"))?);
+                    options.database = Some(database_number(&value).ok_or_else(|| expects("a number from 0"))?);
                 }
                 "sentinel" if !value.is_empty() => options.sentinel = Some(value),
-                "sentinel" => return Err(wrong(name, "the master's name")),
-                "cluster" => options.cluster = truth(name, &value)?,
-                "durable" => options.durable = truth(name, &value)?,
+                "sentinel" => return Err(expects("the master's name")),
+                "cluster" => options.cluster = truth()?,
+                "durable" => options.durable = truth()?,
                 "eviction" if value == "allow" => options.eviction_allowed = true,
-                "eviction" => return Err(wrong(name, "the word allow")),
+                "eviction" => return Err(expects("the word allow")),
                 _ => {
                     return Err(invalid(format!(
                         "redis: no option {:?}; there are ca, timeout_ms, db, sentinel, cluster, durable, eviction",
@@ -163,6 +148,10 @@ impl Options {
         }
         Ok(options)
     }
+}
+
+fn database_number(text: &str) -> Option<i64> {
+    text.parse().ok().filter(|number| *number >= 0)
 }
 
 fn addresses(hosts: &str, port: u16) -> Result<Vec<Address>, StoreError> {
@@ -183,21 +172,6 @@ fn credentials(text: &str) -> Result<Credentials, StoreError> {
         user: Some(decoded(user)?).filter(|user| !user.is_empty()),
         password: password.map(decoded).transpose()?.filter(|password| !password.is_empty()).map(SecretString::from),
     })
-}
-
-fn truth(name: &str, value: &str) -> Result<bool, StoreError> {
-    query::truth(value).ok_or_else(|| wrong(name, "true or false"))
-}
-
-fn millis(name: &str, value: &str) -> Result<Duration, StoreError> {
-    match value.parse() {
-        Ok(millis @ 50..=60_000) => Ok(Duration::from_millis(millis)),
-        _ => Err(wrong(name, "whole milliseconds from 50 to 60000")),
-    }
-}
-
-fn wrong(name: &str, expected: &str) -> StoreError {
-    invalid(format!("redis: {name}= expects {expected}"))
 }
 
 #[cfg(test)]
