@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use tenure_store::{Answers, StoreError, StoreErrorKind};
 use tokio::time::Instant;
 
-use crate::config::Address;
+use crate::address::Address;
 use crate::error::{ErrorReply, unavailable};
 use crate::migrating;
 use crate::names;

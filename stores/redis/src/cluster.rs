@@ -9,7 +9,7 @@ use redis::{FromRedisValue, Value};
 use tenure_store::StoreError;
 use tokio::time::{Instant, timeout_at};
 
-use crate::config::Address;
+use crate::address::Address;
 use crate::error::unavailable;
 use crate::server::Server;
 use crate::votes::Votes;
@@ -68,8 +68,8 @@ async fn ask(node: &Arc<Server>, deadline: Instant) -> Result<Vec<SlotRange>, St
 /// `[first, last, [host, port, ...], replica...]`. A node that does not know its own host leaves it empty: it is where it was
 /// asked.
 fn range(row: &Value, asked: &Address) -> Option<SlotRange> {
-    let Value::Array(words) = row else { return None };
-    let [first, last, Value::Array(master), ..] = words.as_slice() else { return None };
+    let Value::Array(fields) = row else { return None };
+    let [first, last, Value::Array(master), ..] = fields.as_slice() else { return None };
     let [host, port, ..] = master.as_slice() else { return None };
     let host = Option::<String>::from_redis_value_ref(host).ok()?.filter(|host| !host.is_empty() && host != "?");
     let host = match (host, asked) {

@@ -1,16 +1,14 @@
 //! What a Redis store is opened with: which servers, how to speak to them, and what they promise. From code, or from a
 //! URL and the environment.
 
-use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use tenure_base_net::secret::{self, ExposeSecret, SecretString};
 use tenure_base_net::tls::ClientTls;
 use tenure_store::StoreError;
 
+use crate::address::Address;
 use crate::error::invalid;
-use crate::url;
 
 /// Where the leases are. Made by [`RedisConfig::new`], or from a URL by `parse`.
 ///
@@ -65,15 +63,6 @@ pub enum Servers {
     },
     /// A cluster, found through any of these nodes.
     Cluster(Vec<Address>),
-}
-
-/// Where a server listens.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Address {
-    /// On a port.
-    Tcp(String, u16),
-    /// On a socket of this machine.
-    Unix(PathBuf),
 }
 
 /// A user and a password, either of which may be missing. Printing it shows no secret.
@@ -131,24 +120,6 @@ impl Credentials {
             self.user = variable(&format!("{name}_USER"), read)?.map(|user| user.expose_secret().to_owned());
         }
         Ok(())
-    }
-}
-
-impl FromStr for RedisConfig {
-    type Err = StoreError;
-
-    fn from_str(text: &str) -> Result<Self, StoreError> {
-        url::parse(text)
-    }
-}
-
-impl std::fmt::Display for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Address::Tcp(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Address::Tcp(host, port) => write!(f, "{host}:{port}"),
-            Address::Unix(path) => write!(f, "{}", path.display()),
-        }
     }
 }
 

@@ -15,7 +15,8 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
-use crate::config::{Address, Credentials};
+use crate::address::Address;
+use crate::config::Credentials;
 use crate::error::{ErrorReply, for_read, invalid, unavailable};
 
 /// Connects to the servers of one kind: data servers or Sentinels.

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use redis::{ErrorKind, RedisError};
 use tenure_store::{StoreError, StoreErrorKind};
 
-use crate::config::Address;
+use crate::address::Address;
 
 /// A server's error reply: `-CODE DETAIL`.
 #[derive(Clone, Debug)]
@@ -46,9 +46,9 @@ pub(crate) fn for_read(error: StoreError) -> StoreError {
     unavailable(message.strip_suffix(PERHAPS_DONE).unwrap_or(&message))
 }
 
-/// The same error with these words behind it.
-pub(crate) fn with_words(error: &StoreError, words: &str) -> StoreError {
-    StoreError::new(error.kind(), format!("{error}{words}"))
+/// The same error with this remark behind it.
+pub(crate) fn with_remark(error: &StoreError, remark: &str) -> StoreError {
+    StoreError::new(error.kind(), format!("{error}{remark}"))
 }
 
 impl ErrorReply {

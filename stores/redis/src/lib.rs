@@ -22,6 +22,7 @@
 //! Leases expire by the server's clock. The servers must be told to evict nothing. A server that came back without its
 //! data is recognised by its youth: see [`RedisConfig::durable`].
 
+mod address;
 mod batch;
 mod cluster;
 mod config;
@@ -44,6 +45,7 @@ mod verbs;
 mod votes;
 mod watch;
 
-pub use config::{Address, Credentials, RedisConfig, Servers};
+pub use address::Address;
+pub use config::{Credentials, RedisConfig, Servers};
 pub use store::RedisStore;
 pub use tenure_base_net::tls::ClientTls;

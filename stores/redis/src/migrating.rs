@@ -17,7 +17,7 @@ use redis::{Cmd, Value};
 use tenure_store::StoreError;
 use tokio::time::Instant;
 
-use crate::config::Address;
+use crate::address::Address;
 use crate::error::{ErrorReply, for_read, unanswered};
 use crate::names;
 use crate::script;
@@ -68,15 +68,15 @@ impl Migration<'_> {
         // 2. The step, where the lease is or is to be created.
         let step = |session: &Session, source: &Session| {
             let source_up = source.min_uptime().as_secs().to_string();
-            let words: [&[u8]; 3] = [self.record.as_bytes(), known, source_up.as_bytes()];
-            let mut command = command(&verb.script.migrating, lease, &words);
+            let arguments: [&[u8]; 3] = [self.record.as_bytes(), known, source_up.as_bytes()];
+            let mut command = command(&verb.script.migrating, lease, &arguments);
             (verb.arguments)(&mut command, &[item], session.min_uptime());
             command
         };
         let Some(done) = self.send(&step).await? else { return Ok(None) };
         let unreadable = || unanswered(&done.node, "the script's answer is no list");
-        let Value::Array(words) = &done.value else { return Err(unreadable()) };
-        let [answer, rest @ ..] = words.as_slice() else { return Err(unreadable()) };
+        let Value::Array(arguments) = &done.value else { return Err(unreadable()) };
+        let [answer, rest @ ..] = arguments.as_slice() else { return Err(unreadable()) };
         let answer = verb.answers(&done.node, &[item], answer.clone()).pop().unwrap_or_else(|| Err(unreadable()))?;
         // 3. The record, where the step has changed it or written a later one. If another client was faster, its record stays.
         match bytes(rest.first()) {
@@ -143,8 +143,8 @@ impl Migration<'_> {
     }
 }
 
-fn command(script: &str, key: &str, words: &[&[u8]]) -> Cmd {
+fn command(script: &str, key: &str, arguments: &[&[u8]]) -> Cmd {
     let mut command = redis::cmd("EVAL");
-    command.arg(script).arg(1).arg(key).arg(words);
+    command.arg(script).arg(1).arg(key).arg(arguments);
     command
 }

@@ -7,14 +7,14 @@ use tenure_store::{
     HolderId, LeaseKey, LeaseRecord, Nonce, Note, RecordFormat, Slot, StoreError, StoreErrorKind, Term, foreign,
 };
 
-use crate::config::Address;
+use crate::address::Address;
 use crate::error::{ErrorReply, unanswered};
 use crate::names;
 
 /// A script's answer for one item: its kind, and the words that follow.
 pub(crate) struct ScriptReply<'a> {
     server: &'a Address,
-    words: Vec<Value>,
+    values: Vec<Value>,
 }
 
 /// The value of a lease, taken apart.
@@ -33,8 +33,8 @@ const BEFORE_THE_START: &str = "whoever held before Redis started (waiting until
 impl<'a> ScriptReply<'a> {
     /// Takes the answer apart; the error that the script caught for this item where it is one.
     pub(crate) fn read(server: &'a Address, value: Value) -> Result<Self, StoreError> {
-        let words = if let Value::Array(words) = value { words } else { Vec::new() };
-        let reply = ScriptReply { server, words };
+        let values = if let Value::Array(values) = value { values } else { Vec::new() };
+        let reply = ScriptReply { server, values };
         match reply.kind() {
             "error" => Err(ErrorReply::from_text(&reply.text(1).unwrap_or_default()).to_error(server)),
             "" => Err(reply.unreadable()),
@@ -49,14 +49,14 @@ impl<'a> ScriptReply<'a> {
 
     /// A word's text, where it is some.
     fn text(&self, at: usize) -> Option<String> {
-        match self.words.get(at)? {
+        match self.values.get(at)? {
             Value::Int(number) => Some(number.to_string()),
-            _ => String::from_utf8(bytes(self.words.get(at)).to_vec()).ok(),
+            _ => String::from_utf8(bytes(self.values.get(at)).to_vec()).ok(),
         }
     }
 
     fn bytes(&self, at: usize) -> &[u8] {
-        bytes(self.words.get(at))
+        bytes(self.values.get(at))
     }
 
     /// A word that is the time left in milliseconds; `None` where the key has no expiry.
@@ -87,7 +87,7 @@ impl<'a> ScriptReply<'a> {
 
     /// A word that is a note, or `None` where there is none.
     pub(crate) fn note(&self, at: usize) -> Result<Option<Note>, StoreError> {
-        match self.words.get(at) {
+        match self.values.get(at) {
             Some(Value::Nil) | None => Ok(None),
             Some(_) => {
                 let note = self.text(at).and_then(|text| Note::new(text).ok());
@@ -174,9 +174,9 @@ mod tests {
     #[test]
     fn leases_are_read() {
         let read = |rest: &str| lease(format!("my%20host 17 {NONCE}{rest}").as_bytes());
-        let plain = read("").unwrap();
-        assert_eq!((plain.holder.as_str(), plain.term.get(), plain.note.as_str()), ("my host", 17, ""));
-        assert_eq!(plain.nonce.to_string(), NONCE);
+        let bare = read("").unwrap();
+        assert_eq!((bare.holder.as_str(), bare.term.get(), bare.note.as_str()), ("my host", 17, ""));
+        assert_eq!(bare.nonce.to_string(), NONCE);
         assert_eq!(read(" a note  with spaces ").unwrap().note.as_str(), "a note  with spaces ");
         assert_eq!(read("! asked").unwrap(), read(" asked").unwrap());
         assert_eq!(read("0"), None);

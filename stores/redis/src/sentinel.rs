@@ -11,7 +11,7 @@ use futures_util::stream::FuturesUnordered;
 use tenure_store::{StoreError, StoreErrorKind};
 use tokio::time::Instant;
 
-use crate::config::Address;
+use crate::address::Address;
 use crate::connection::Connector;
 use crate::error::{invalid, unavailable};
 use crate::server::{Role, Server, Session};

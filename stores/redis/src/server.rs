@@ -10,9 +10,9 @@ use redis::{Cmd, FromRedisValue, Pipeline, RedisResult, Value};
 use tenure_store::StoreError;
 use tokio::time::{Instant, timeout_at};
 
-use crate::config::Address;
+use crate::address::Address;
 use crate::connection::{Connection, Connector};
-use crate::error::{ErrorReply, for_read, unanswered, unavailable, with_words};
+use crate::error::{ErrorReply, for_read, unanswered, unavailable, with_remark};
 use crate::server_info::{Requirements, ServerInfo};
 
 /// One server, and the session with it while there is one.
@@ -208,7 +208,7 @@ impl Server {
                 Ok(None)
             }
             Err(error @ SendError::Refused(_)) => Err(error.for_read(&self.address)),
-            Err(error) => Err(with_words(&error.for_read(&self.address), self.connector.tls_remedy())),
+            Err(error) => Err(with_remark(&error.for_read(&self.address), self.connector.tls_remedy())),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use redis::InfoDict;
 use tenure_store::{StoreError, StoreErrorKind};
 
-use crate::config::Address;
+use crate::address::Address;
 use crate::error::{invalid, unavailable};
 
 /// A server's answer to INFO. A line that is missing is not held against the server.

@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::batch;
 use crate::config::RedisConfig;
 use crate::connection::Connector;
-use crate::error::{unavailable, with_words};
+use crate::error::{unavailable, with_remark};
 use crate::extend_only::ExtendOnly;
 use crate::names;
 use crate::script_reply::bytes;
@@ -292,7 +292,7 @@ impl LeaseStore for RedisStore {
         let masters = self.topology.masters(self.deadline(0)).await?;
         let found = try_join_all(masters.iter().map(|server| self.scan(server, prefix, until))).await;
         let found = found.map_err(|error| match self.topology.is_cluster() {
-            true => with_words(&error, "; a list needs every node of the cluster, the lease of one key only its own"),
+            true => with_remark(&error, "; a list needs every node of the cluster, the lease of one key only its own"),
             false => error,
         })?;
         // Sorted, and each key once: a scan may name a key twice.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tenure_store::{LeaseKey, WakeChange};
 use tokio::time::Instant;
 
-use crate::config::Address;
+use crate::address::Address;
 
 /// How many subscriptions there are in a cluster.
 pub(crate) const IN_CLUSTER: usize = 2;
@@ -197,7 +197,7 @@ mod tests {
         assert!(subscriptions.stands(1, node(2)) && !subscriptions.stands(0, node(1)));
     }
 
-    /// A second copy is no news while two subscriptions stand; while one stands everything is.
+    /// A second copy is known while two subscriptions stand; while one stands every message is handed on.
     #[test]
     fn second_copies_are_known_while_two_subscriptions_stand() {
         let (subscriptions, key) = (Subscriptions::new(2), LeaseKey::new("k").unwrap());

@@ -10,8 +10,9 @@ use std::time::Duration;
 use tenure_store::StoreError;
 use tokio::time::{Instant, timeout_at};
 
+use crate::address::Address;
 use crate::cluster::{self, SlotRange};
-use crate::config::{Address, RedisConfig, Servers};
+use crate::config::{RedisConfig, Servers};
 use crate::connection::Connector;
 use crate::error::unavailable;
 use crate::sentinel::Sentinels;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use tenure_base_net::secret::SecretString;
@@ -9,7 +10,8 @@ use tenure_base_net::tls::ClientTls;
 use tenure_base_net::{address as net, query};
 use tenure_store::StoreError;
 
-use crate::config::{Address, Credentials, RedisConfig, Servers};
+use crate::address::Address;
+use crate::config::{Credentials, RedisConfig, Servers};
 use crate::error::invalid;
 
 /// What kind of servers the scheme names.
@@ -24,8 +26,16 @@ enum Kind {
 const PORT: u16 = 6_379;
 const SENTINEL_PORT: u16 = 26_379;
 
+impl FromStr for RedisConfig {
+    type Err = StoreError;
+
+    fn from_str(text: &str) -> Result<Self, StoreError> {
+        parse(text)
+    }
+}
+
 /// Reads a URL.
-pub(crate) fn parse(text: &str) -> Result<RedisConfig, StoreError> {
+fn parse(text: &str) -> Result<RedisConfig, StoreError> {
     let (scheme, rest) = text.split_once("://").ok_or_else(|| {
         invalid("redis: a URL begins with redis://HOST, redis-sentinel://HOST/MASTER or another scheme://")
     })?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use redis::{Cmd, Value};
 use tenure_store::{LeaseKey, StoreError};
 
-use crate::config::Address;
+use crate::address::Address;
 use crate::error::unanswered;
 use crate::names;
 use crate::script::Script;
@@ -102,7 +102,7 @@ pub(crate) fn missing() -> StoreError {
 
 fn index_of(answer: &Value) -> Option<usize> {
     match answer {
-        Value::Array(words) => match words.get(2) {
+        Value::Array(values) => match values.get(2) {
             Some(Value::Int(index)) => usize::try_from(index - 1).ok(),
             _ => None,
         },

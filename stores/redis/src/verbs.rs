@@ -155,13 +155,13 @@ fn keys_of<'a>(held: &[&'a Held]) -> Vec<&'a LeaseKey> {
 /// `TERM NONCE`.
 fn tenure(held: &Held) -> Vec<u8> {
     const LONGEST: usize = 16 + 1 + 32;
-    let mut words = Vec::with_capacity(LONGEST);
-    write_tenure(&mut words, held);
-    words
+    let mut text = Vec::with_capacity(LONGEST);
+    write_tenure(&mut text, held);
+    text
 }
 
 /// Writes the digits by hand: a batch has ten thousand of them, and the formatting machinery takes several times as long.
-fn write_tenure(words: &mut Vec<u8>, held: &Held) {
+fn write_tenure(text: &mut Vec<u8>, held: &Held) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut digits = [0; 20];
     let (mut at, mut rest) = (digits.len(), held.term.get());
@@ -170,10 +170,10 @@ fn write_tenure(words: &mut Vec<u8>, held: &Held) {
         digits[at] = HEX[(rest % 10) as usize];
         rest /= 10;
     }
-    words.extend_from_slice(&digits[at..]);
-    words.push(b' ');
+    text.extend_from_slice(&digits[at..]);
+    text.push(b' ');
     for half in [held.nonce.process, held.nonce.campaign] {
-        words.extend((0..16).rev().map(|nibble| HEX[(half >> (4 * nibble) & 15) as usize]));
+        text.extend((0..16).rev().map(|nibble| HEX[(half >> (4 * nibble) & 15) as usize]));
     }
 }
 

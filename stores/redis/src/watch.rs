@@ -13,7 +13,8 @@ use tenure_store::{KeyPrefix, StoreError, Wake, WakeHub, WakeStream};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
 
-use crate::config::{Address, RedisConfig};
+use crate::address::Address;
+use crate::config::RedisConfig;
 use crate::connection::{Connection, Connector};
 use crate::error::unavailable;
 use crate::names;

@@ -32,10 +32,10 @@ local function shown(value)
 end
 
 local function lease_value(holder, term, nonce, note, asked)
-  local words = holder .. ' ' .. term .. ' ' .. nonce
-  if asked then words = words .. '!' end
-  if note ~= '' then words = words .. ' ' .. note end
-  return words
+  local text = holder .. ' ' .. term .. ' ' .. nonce
+  if asked then text = text .. '!' end
+  if note ~= '' then text = text .. ' ' .. note end
+  return text
 end
 
 -- Takes a term record apart; its second result is the day on which it was written. nil where there is none. One that cannot
