@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use candidate::Fleet;
 use futures_util::StreamExt;
+use futures_util::future::join_all;
 use kit::*;
 use tenure_store::{Claim, KeyPrefix, LeaseStore, Renewed};
 use tenure_test_servers::{RedisPrograms, RedisSentinels, or_skip};
@@ -151,6 +152,13 @@ async fn a_minority_of_sentinels_names_no_master() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
     assert!(error.is_retryable() && !error.is_outcome_unknown() && error.to_string().contains("majority"), "{error}");
+    // However many ask at once, one look-up serves all of them, and each is told in time.
+    let asked = Instant::now();
+    for answer in join_all((0..50).map(|_| renew(&store, &own))).await {
+        let error = answer.unwrap_err();
+        assert!(error.to_string().contains("majority"), "{error}");
+    }
+    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
     servers.sentinels()[0].resume();
     until_granted(&store, &claim("other", 1)).await;
     assert_eq!(renew(&store, &own).await.unwrap(), Renewed::Extended { resign_requested: false });
