@@ -38,7 +38,7 @@ fn every_mutant_is_caught() {
 /// What the mutants are made of is caught by nothing while no bug is in it.
 #[test]
 fn the_mutants_parts_are_innocent() {
-    if let Some(failure) = caught(&INNOCENT, 100) {
+    if let Some(failure) = caught(&INNOCENT, SEEDS) {
         panic!("{failure}");
     }
 }
