@@ -1,4 +1,5 @@
-//! The words and signs of Rust code as it is shipped: without comments, literals, and what is compiled for tests only.
+//! The words and signs of Rust code as it is shipped: without comments, literals, and what is compiled for
+//! tests or documentation only.
 
 use std::ops::RangeInclusive;
 
@@ -110,8 +111,8 @@ fn tested_item_end(tokens: &[Token], at: usize) -> Option<usize> {
         return None;
     }
     let inner: String = tokens[at + 2..closed(tokens, at + 1) - 1].iter().map(|token| token.text.as_str()).collect();
-    let for_tests =
-        matches!(inner.as_str(), "cfg(test)" | "test" | "tokio::test") || inner.starts_with("cfg(all(test,");
+    let for_tests = matches!(inner.as_str(), "cfg(test)" | "cfg(doc)" | "test" | "tokio::test")
+        || inner.starts_with("cfg(all(test,");
     if !for_tests {
         return None;
     }
@@ -176,7 +177,7 @@ mod tests {
         assert_eq!(shown("#[cfg(test)]\nmod tests { use a::b; }\nfn c() {}"), "fn c ( ) { }");
         assert_eq!(shown("#[cfg(test)]\n#[must_use]\npub(crate) fn a<B, C>(d: B) -> C { e }\nf"), "f");
         assert_eq!(shown("struct A { #[cfg(test)] b: B, c: C }"), "struct A { c : C }");
-        assert_eq!(shown("#[cfg(test)]\nmod tests;\nmod a;"), "mod a ;");
+        assert_eq!(shown("#[cfg(test)]\nmod tests;\n#[cfg(doc)]\nuse b::c;\nmod a;"), "mod a ;");
         assert_eq!(shown("#[cfg(feature = \"x\")]\nmod a;"), "# [ cfg ( feature = ) ] mod a ;");
     }
 

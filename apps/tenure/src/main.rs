@@ -1,9 +1,8 @@
 //! The `tenure` command.
 
-/// Says something on stderr, whether anybody reads it or not: `eprintln!` would panic or block then.
-macro_rules! say {
-    ($($text:tt)*) => { crate::output::say(format_args!($($text)*)) };
-}
+// First, for the others call its macro.
+#[macro_use]
+mod output;
 
 mod advertise;
 mod bus;
@@ -20,7 +19,6 @@ mod identity;
 mod ingest;
 mod leases;
 mod logs;
-mod output;
 mod places;
 mod resign;
 mod run;

@@ -1,5 +1,10 @@
 //! What is printed on stdout, and what is said on stderr.
 
+/// Says something on stderr, whether anybody reads it or not: `eprintln!` would panic or block then.
+macro_rules! say {
+    ($($text:tt)*) => { crate::output::say(format_args!($($text)*)) };
+}
+
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -8,6 +8,7 @@
 mod campaign;
 mod face;
 mod release;
+mod releases;
 mod requests;
 mod state;
 mod tenure;
@@ -22,7 +23,7 @@ pub use face::{Answer, ElectorConfig, Failure, Input, Observed, Order, Output, R
 
 use crate::jitter::Jitter;
 use crate::{Event, Held, HolderId, LossReason, Nonce, Note, Term, Time};
-use release::Releases;
+use releases::Releases;
 use requests::{Asked, Requests};
 pub(crate) use state::Attempts;
 use state::{Phase, State};

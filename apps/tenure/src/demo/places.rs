@@ -10,6 +10,8 @@ use tenure_bus::{Bus, FollowFrom, Subjects};
 use tenure_core::LeaseKey;
 use tenure_twitch_sim::{Checker, Sim, Verdict};
 
+use super::args::Args;
+use super::args::Args;
 use crate::identity;
 
 /// A bus that brings nothing for so long has been read to its end.
@@ -42,7 +44,7 @@ pub(crate) struct Tally {
 
 impl Places {
     /// Files in `folder` for what was not named.
-    pub(crate) fn new(args: &super::Args, folder: &Path) -> Result<Places> {
+    pub(crate) fn new(args: &Args, folder: &Path) -> Result<Places> {
         let own = format!("demo-{:08x}", identity::random() as u32);
         let lease = |shared: bool| if shared { format!("{own}/ircLeader") } else { "system/ircLeader".to_owned() };
         let file = args.bus.is_none().then(|| folder.join("chat.db"));

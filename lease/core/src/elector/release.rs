@@ -4,56 +4,14 @@
 //! resignation, or when the key is held under our own name, the elector looks at the record and releases it if it was
 //! made by this process and is not wanted any more. What it does not find runs out with its ttl.
 
-use alloc::collections::VecDeque;
-
 use super::requests::Asked;
 use super::state::{Attempts, State};
 use super::timers::Timer;
 use super::{Elector, Observed, Request};
 use crate::{LeaseRecord, Nonce, Term, Time};
 
-/// How many releases can be owed at once; the oldest is forgotten for a newer one, and runs out with its ttl.
-const OWED_MOST: usize = 4;
-
 /// How often the elector looks for an orphan after a resignation.
 const ORPHAN_CHECKS: u8 = 3;
-
-/// The releases that are owed, oldest first.
-#[derive(Debug, Default)]
-pub(super) struct Releases(VecDeque<Owed>);
-
-#[derive(Clone, Copy, Debug)]
-struct Owed {
-    nonce: Nonce,
-    term: Term,
-    /// By then the lease has certainly run out by itself.
-    ended_by: Time,
-}
-
-impl Releases {
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.0.clear();
-    }
-
-    pub(super) fn owe(&mut self, nonce: Nonce, term: Term, ended_by: Time) {
-        self.settle(nonce, term);
-        if self.0.len() == OWED_MOST {
-            self.0.pop_front();
-        }
-        self.0.push_back(Owed { nonce, term, ended_by });
-    }
-
-    /// Forgets this one; whether it was owed.
-    fn settle(&mut self, nonce: Nonce, term: Term) -> bool {
-        let before = self.0.len();
-        self.0.retain(|owed| (owed.nonce, owed.term) != (nonce, term));
-        self.0.len() < before
-    }
-}
 
 impl Elector {
     /// Gives back a lease that is held but not wanted; at once, or after the work has ended. One that was left to run out
@@ -68,7 +26,7 @@ impl Elector {
     }
 
     pub(super) fn send_release(&mut self, now: Time) {
-        let Some(owed) = self.releases.0.front().copied() else { return };
+        let Some(owed) = self.releases.oldest() else { return };
         self.timers.clear(Timer::Release);
         let held = self.name(owed.nonce, owed.term);
         self.send(now, Asked::Release(owed.nonce, owed.term), Request::Release(held));
@@ -83,7 +41,7 @@ impl Elector {
     }
 
     pub(super) fn release_failed(&mut self, now: Time, at: Time, nonce: Nonce, term: Term) {
-        self.releases.0.retain(|owed| (owed.nonce, owed.term) != (nonce, term) || now < owed.ended_by);
+        self.releases.forget_ended(nonce, term, now);
         self.timers.set(Timer::Release, now.max(at + self.config.timing.retry_interval()));
         self.wound_up(now);
     }

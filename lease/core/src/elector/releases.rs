@@ -1,0 +1,55 @@
+//! The releases that an elector owes: leases that it holds and does not want.
+
+use alloc::collections::VecDeque;
+
+use crate::{Nonce, Term, Time};
+
+/// How many releases can be owed at once; the oldest is forgotten for a newer one, and runs out with its ttl.
+const OWED_MOST: usize = 4;
+
+/// The releases that are owed, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Releases(VecDeque<Owed>);
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Owed {
+    pub(super) nonce: Nonce,
+    pub(super) term: Term,
+    /// By then the lease has certainly run out by itself.
+    pub(super) ended_by: Time,
+}
+
+impl Releases {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    pub(super) fn owe(&mut self, nonce: Nonce, term: Term, ended_by: Time) {
+        self.settle(nonce, term);
+        if self.0.len() == OWED_MOST {
+            self.0.pop_front();
+        }
+        self.0.push_back(Owed { nonce, term, ended_by });
+    }
+
+    /// Forgets this one; whether it was owed.
+    pub(super) fn settle(&mut self, nonce: Nonce, term: Term) -> bool {
+        let before = self.0.len();
+        self.0.retain(|owed| (owed.nonce, owed.term) != (nonce, term));
+        self.0.len() < before
+    }
+
+    /// The one that has been owed for longest.
+    pub(super) fn oldest(&self) -> Option<Owed> {
+        self.0.front().copied()
+    }
+
+    /// Forgets this one where its lease has certainly run out by now.
+    pub(super) fn forget_ended(&mut self, nonce: Nonce, term: Term, now: Time) {
+        self.0.retain(|owed| (owed.nonce, owed.term) != (nonce, term) || now < owed.ended_by);
+    }
+}
