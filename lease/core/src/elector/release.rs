@@ -26,7 +26,7 @@ impl Elector {
     }
 
     pub(super) fn send_release(&mut self, now: Time) {
-        let Some(owed) = self.releases.oldest() else { return };
+        let Some(owed) = self.releases.next() else { return };
         self.timers.clear(Timer::Release);
         let held = self.name(owed.nonce, owed.term);
         self.send(now, Asked::Release(owed.nonce, owed.term), Request::Release(held));

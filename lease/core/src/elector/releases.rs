@@ -7,7 +7,7 @@ use crate::{Nonce, Term, Time};
 /// How many releases can be owed at once; the oldest is forgotten for a newer one, and runs out with its ttl.
 const OWED_MOST: usize = 4;
 
-/// The releases that are owed, oldest first.
+/// The releases that are owed, in the order in which they came to be.
 #[derive(Debug, Default)]
 pub(super) struct Releases(VecDeque<Owed>);
 
@@ -43,9 +43,9 @@ impl Releases {
         self.0.len() < before
     }
 
-    /// The one that has been owed for longest.
-    pub(super) fn oldest(&self) -> Option<Owed> {
-        self.0.front().copied()
+    /// The one to send next: that of the highest term, as the others are certainly over.
+    pub(super) fn next(&self) -> Option<Owed> {
+        self.0.iter().max_by_key(|owed| owed.term).copied()
     }
 
     /// Forgets this one where its lease has certainly run out by now.

@@ -13,7 +13,7 @@ pub(super) enum Timer {
     Stop,
     /// The lease is renewed.
     Renew,
-    /// The oldest release that is owed is sent (again).
+    /// A release that is owed is sent (again).
     Release,
     /// The store is asked for a record that we may own without knowing it.
     Observe,

@@ -42,6 +42,8 @@ pub struct Slots {
     timing: Timing,
     now: Time,
     electors: Vec<Elector>,
+    /// When each elector is due; most of them never are.
+    due: Vec<Time>,
     slots: BTreeMap<LeaseKey, usize>,
     lanes: Lanes,
     /// The slot that has work.
@@ -107,6 +109,7 @@ impl Slots {
             timing: config.timing,
             now: Time::ZERO,
             electors: (0..count).map(|slot| Elector::new(config.elector(slot))).collect(),
+            due: vec![Time::MAX; count],
             slots: keys.all().iter().cloned().zip(0..).collect(),
             lanes: Lanes::new(count),
             leading: None,
@@ -155,7 +158,8 @@ impl Slots {
             Input::Fenced(_) | Input::Note(_) => self.tell_all(now, &input),
         }
         for slot in 0..self.electors.len() {
-            if self.electors[slot].poll_timeout().is_some_and(|due| due <= now) {
+            // At the end of time nothing is due any more.
+            if self.due[slot] <= now && self.due[slot] != Time::MAX {
                 self.tell(slot, now, Input::Timeout);
             }
         }
@@ -177,7 +181,7 @@ impl Slots {
             Phase::Waiting => self.may_look().then_some(self.search.due),
             Phase::Listing => Some(self.search.due),
         };
-        self.electors.iter().filter_map(Elector::poll_timeout).chain(search).min()
+        self.due.iter().copied().filter(|due| *due != Time::MAX).chain(search).min()
     }
 
     /// Where this candidate stands, with all slots taken together.
@@ -359,8 +363,9 @@ impl Slots {
                 }
             }
         }
-        for (elector, record) in self.electors.iter_mut().zip(&held) {
-            elector.listed(now, *record);
+        for (slot, record) in held.iter().enumerate() {
+            self.electors[slot].listed(now, *record);
+            self.due[slot] = self.electors[slot].poll_timeout().unwrap_or(Time::MAX);
         }
         if self.is_releasing() {
             // Leases of ours that nobody wanted: look again without them.
@@ -489,6 +494,7 @@ impl Slots {
         while let Some(output) = self.electors[slot].poll() {
             self.take_over(slot, output);
         }
+        self.due[slot] = self.electors[slot].poll_timeout().unwrap_or(Time::MAX);
         let standing = self.electors[slot].standing();
         if self.leading == Some(slot) && !matches!(standing, Standing::Leader { .. }) {
             self.leading = None;

@@ -167,3 +167,20 @@ fn leases_that_were_left_before_are_no_orphans() {
     let outputs = h.answer(22_020, 4, record(PROCESS, 1, 10));
     assert!(!outputs.iter().any(|output| matches!(output, Output::Send(..))), "{outputs:?}");
 }
+
+/// Of several leases that are given back the one with the highest term goes first: it is the one that keeps others waiting.
+#[test]
+fn the_highest_term_is_released_first() {
+    let mut h = Harness::new();
+    for at in [0, 20] {
+        h.at(at, Input::Campaign);
+        h.at(at + 10, Input::Resign);
+    }
+    // A release of the older one is under way when the younger one is told of, and fails.
+    assert_eq!(h.granted(100, 1, 10), [release(3, 1, 10)]);
+    assert_eq!(h.granted(110, 2, 20), []);
+    assert_eq!(h.failed(120, 3), [store_failed("release", "cut")]);
+    let due = h.due_ms().unwrap();
+    assert_eq!(h.at(due, Input::Timeout), [release(4, 2, 20)]);
+    assert_eq!(h.freed(due + 10, 4), [release(5, 1, 10)]);
+}
