@@ -1,7 +1,7 @@
-//! A candidate: a host with its clock, and the process on it that drives an elector.
+//! A candidate: a host with its clock, and the process on it that drives a machine.
 //!
-//! In a real process the watchdog is an OS thread. Here it is an event of the world, which comes also while the elector's
-//! loop stands still; only a suspended host holds it up.
+//! In a real process the watchdog is an OS thread. Here it is an event of the world, which comes also while that loop
+//! stands still; only a suspended host holds it up.
 
 use tenure_core::{HolderId, Term};
 
@@ -10,7 +10,7 @@ use crate::event::Event;
 use crate::invariants::grants_are_used_or_released::GrantsAreUsedOrReleased;
 use crate::invariants::leaves_the_key::LeavesTheKey;
 use crate::invariants::requests_are_bounded::RequestsAreBounded;
-use crate::machine::ElectorFace;
+use crate::machine::SlotsFace;
 use crate::true_time::Nanos;
 
 /// A machine that candidates run on, one process after the other, always under the same holder name.
@@ -23,7 +23,7 @@ pub struct Host {
     pub suspended: u32,
     /// When it last woke up.
     pub resumed_at: Nanos,
-    /// How many stalls of the elector's loop are in force: worker and watchdog go on.
+    /// How many stalls of the loop that drives its machine are in force: worker and watchdog go on.
     pub stalled: u32,
     /// The events that are held back until the host wakes up.
     pub waiting: Vec<Event>,
@@ -55,28 +55,35 @@ impl Host {
     }
 }
 
-/// One process: an elector and what its driver must remember.
+/// One process: a machine and what its driver must remember.
 pub struct Process {
-    /// Distinguishes processes in the simulation; electors do not see it.
+    /// Distinguishes processes in the simulation; machines do not see it.
     pub id: u64,
-    /// The elector, or a mutant before it.
-    pub elector: Box<dyn ElectorFace>,
-    /// When the elector is called next at the latest; `Nanos::MAX` for never.
+    /// An elector, slots, or a mutant before them.
+    pub machine: Box<dyn SlotsFace>,
+    /// When the machine is called next at the latest; `Nanos::MAX` for never.
     pub armed: Nanos,
-    /// The latest term that was announced by `BecameLeader`.
-    pub announced: Option<Term>,
-    /// The highest term under which this process started work.
-    pub highest_started: Option<Term>,
     /// What the health gate was told last.
     pub healthy: bool,
     /// Whether the latest wish was to campaign, not to resign.
     pub wanted: bool,
-    /// When its latest claim was sent.
+    /// When it last asked for something to lead under: sent a claim, or a list.
     pub claimed_at: Nanos,
+    /// When it sent its latest requests.
+    pub requests: RequestsAreBounded,
+    /// What is remembered of it for each key.
+    pub keys: Vec<Candidacy>,
+}
+
+/// What is remembered of a process for one key.
+#[derive(Debug, Default)]
+pub struct Candidacy {
+    /// The latest term that was announced by `BecameLeader`.
+    pub announced: Option<Term>,
+    /// The highest term under which it started work.
+    pub highest_started: Option<Term>,
     /// Whether, and until when, it leaves the key to others.
     pub leaves: LeavesTheKey,
     /// The grants that it was told of and has not settled.
     pub grants: GrantsAreUsedOrReleased,
-    /// When it sent its latest requests.
-    pub requests: RequestsAreBounded,
 }

@@ -1,22 +1,23 @@
 //! The events of a simulation: what can happen at a moment, and to whom.
 
-use tenure_core::{Answer, Input, Nonce, RequestId, Term};
+use tenure_core::{Answer, Input, RequestId, Term};
 
 use crate::faults::Way;
 use crate::store::{Op, State};
+use crate::tenure::Tenure;
 use crate::true_time::Nanos;
 
 /// Something that happens at a moment.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// Something reaches the elector's loop of a process.
-    Elector {
+    /// Something reaches the loop of a process, which drives its machine.
+    Machine {
         /// On this host.
         host: usize,
         /// In this process; another one ignores it.
         process: u64,
         /// What.
-        what: ForElector,
+        what: ForMachine,
     },
     /// Something happens to work.
     Work {
@@ -56,13 +57,22 @@ pub enum Event {
     End,
 }
 
-/// What can reach an elector's loop.
+/// What can reach the loop that drives a machine.
 #[derive(Clone, Debug)]
-pub enum ForElector {
+pub enum ForMachine {
     /// The timer that was armed for this moment.
     Timer(Nanos),
-    /// An answer; with the tenure that it tells of, where it grants a claim or answers a renewal.
-    Answer(RequestId, Answer, Option<(Nonce, Term)>),
+    /// An answer.
+    Answer {
+        /// To this request.
+        id: RequestId,
+        /// What it says.
+        answer: Answer,
+        /// The place of the key that was asked for, where it was one.
+        slot: Option<usize>,
+        /// The tenure that it tells of, where it grants a claim or answers a renewal.
+        tenure: Option<Tenure>,
+    },
     /// Anything else.
     Tell(Input),
 }

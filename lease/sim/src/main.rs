@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use tenure_sim::kind::Kind;
 use tenure_sim::mode::Mode;
 use tenure_sim::mutant::Mutant;
 use tenure_sim::mutants;
@@ -33,6 +34,9 @@ struct Options {
     /// On how many threads; all processors where not given.
     #[arg(long)]
     threads: Option<usize>,
+    /// Which state machine candidates run; with a mutant that one which it is a bug of.
+    #[arg(long, value_enum)]
+    machine: Option<Machine>,
     /// Put this known bug in; "list" prints them.
     #[arg(long)]
     mutant: Option<String>,
@@ -46,6 +50,28 @@ enum Modes {
     Outside,
     /// Each seed in both.
     Both,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Machine {
+    /// Electors: candidates for one key.
+    Elector,
+    /// Slots: candidates for any one of several keys.
+    Slots,
+}
+
+impl Options {
+    /// The kinds of machine to play, one after the other.
+    fn kinds(&self) -> &'static [Kind] {
+        let of_slots = mutants::SLOTS.iter().any(|mutant| self.mutant.as_deref() == Some(mutant.name));
+        match self.machine {
+            Some(Machine::Elector) => &[Kind::Elector],
+            Some(Machine::Slots) => &[Kind::Slots],
+            None if of_slots => &[Kind::Slots],
+            None if self.mutant.is_some() => &[Kind::Elector],
+            None => &[Kind::Elector, Kind::Slots],
+        }
+    }
 }
 
 impl Modes {
@@ -68,12 +94,12 @@ fn show(options: &Options, out: &mut impl Write) -> io::Result<ExitCode> {
     let mutant = match options.mutant.as_deref() {
         None => &Mutant::HONEST,
         Some("list") => {
-            for mutant in mutants::ALL {
+            for mutant in mutants::ALL.iter().chain(mutants::SLOTS) {
                 writeln!(out, "{:<28} {}", mutant.name, mutant.bug)?;
             }
             return Ok(ExitCode::SUCCESS);
         }
-        Some(name) => match mutants::ALL.iter().find(|mutant| mutant.name == name) {
+        Some(name) => match mutants::ALL.iter().chain(mutants::SLOTS).find(|mutant| mutant.name == name) {
             Some(mutant) => mutant,
             None => {
                 eprintln!("no mutant is called {name:?}; --mutant list prints them");
@@ -81,18 +107,25 @@ fn show(options: &Options, out: &mut impl Write) -> io::Result<ExitCode> {
             }
         },
     };
-    match options.seed {
-        Some(seed) if options.trace => print_trace(seed, options.mode, mutant, out),
-        seed => play(options, seed, mutant, out),
+    for kind in options.kinds() {
+        let passed = match options.seed {
+            Some(seed) if options.trace => print_trace(seed, *kind, options.mode, mutant, out)?,
+            seed => play(options, seed, *kind, mutant, out)?,
+        };
+        if !passed {
+            return Ok(ExitCode::FAILURE);
+        }
     }
+    Ok(ExitCode::SUCCESS)
 }
 
-fn print_trace(seed: u64, modes: Modes, mutant: &Mutant, out: &mut impl Write) -> io::Result<ExitCode> {
+/// Whether nothing was broken.
+fn print_trace(seed: u64, kind: Kind, modes: Modes, mutant: &Mutant, out: &mut impl Write) -> io::Result<bool> {
     for mode in modes.modes() {
-        match trace(seed, *mode, mutant) {
+        match trace(seed, kind, *mode, mutant) {
             (_, Some(failure)) => {
                 writeln!(out, "{failure}")?;
-                return Ok(ExitCode::FAILURE);
+                return Ok(false);
             }
             (lines, None) => {
                 for line in lines {
@@ -101,12 +134,14 @@ fn print_trace(seed: u64, modes: Modes, mutant: &Mutant, out: &mut impl Write) -
             }
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(true)
 }
 
-fn play(options: &Options, seed: Option<u64>, mutant: &Mutant, out: &mut impl Write) -> io::Result<ExitCode> {
+/// Whether nothing was broken.
+fn play(options: &Options, seed: Option<u64>, kind: Kind, mutant: &Mutant, out: &mut impl Write) -> io::Result<bool> {
     let threads = options.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get()));
     let run = Run {
+        kind,
         start: seed.unwrap_or(options.start),
         seeds: if seed.is_some() { 1 } else { options.seeds },
         modes: options.mode.modes(),
@@ -114,13 +149,13 @@ fn play(options: &Options, seed: Option<u64>, mutant: &Mutant, out: &mut impl Wr
     };
     let began = tokio::time::Instant::now();
     let (counts, failure) = run_mutant(run, mutant, |done| {
-        eprintln!("{done} of {} seeds, {:.0} seeds/s", run.seeds, done as f64 / began.elapsed().as_secs_f64());
+        eprintln!("{kind}: {done} of {} seeds, {:.0} seeds/s", run.seeds, done as f64 / began.elapsed().as_secs_f64());
     });
     print_counts(&run, &counts, began.elapsed(), out)?;
     match failure {
         None => {
-            writeln!(out, "no failure")?;
-            Ok(ExitCode::SUCCESS)
+            writeln!(out, "{kind}: no failure")?;
+            Ok(true)
         }
         Some(failure) => {
             writeln!(out, "{failure}")?;
@@ -129,13 +164,14 @@ fn play(options: &Options, seed: Option<u64>, mutant: &Mutant, out: &mut impl Wr
                 Some(name) => format!(" --mutant {name}"),
                 None => String::new(),
             };
-            writeln!(out, "again: tenure-sim --seed {} --mode {mode}{which} --trace", failure.seed)?;
-            Ok(ExitCode::FAILURE)
+            writeln!(out, "again: tenure-sim --machine {kind} --seed {} --mode {mode}{which} --trace", failure.seed)?;
+            Ok(false)
         }
     }
 }
 
 fn print_counts(run: &Run, counts: &Counts, took: Duration, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "machine          {:>12}", run.kind.to_string())?;
     writeln!(out, "seeds            {:>12} from {}", run.seeds, run.start)?;
     writeln!(out, "{counts}")?;
     writeln!(

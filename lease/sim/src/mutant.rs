@@ -1,7 +1,9 @@
 //! A mutant: the parts that one simulation is put together from, of which at most one is wrong.
 
+use tenure_core::{Slots, SlotsConfig};
+
 use crate::clock::Clock;
-use crate::machine::ElectorFace;
+use crate::machine::{ElectorFace, SlotsFace};
 use crate::store::Store;
 use crate::store_model::StoreModel;
 
@@ -15,6 +17,8 @@ pub struct Mutant {
     pub bug: &'static str,
     /// Takes a new elector; returns it, or something that stands before it.
     pub elector: fn(Box<dyn ElectorFace>) -> Box<dyn ElectorFace>,
+    /// Makes slots from what they are configured with, or something that takes their place.
+    pub slots: fn(SlotsConfig) -> Box<dyn SlotsFace>,
     /// Makes the store.
     pub store: fn() -> Box<dyn Store>,
     /// Takes a host's clock; returns it, or a wrong one.
@@ -31,6 +35,7 @@ impl Mutant {
         name: "none",
         bug: "none",
         elector: |elector| elector,
+        slots: |config| Box::new(Slots::new(config)),
         store: || Box::new(StoreModel::default()),
         clock: |clock| clock,
         process: |_, random| random,

@@ -1,4 +1,4 @@
-//! The mutants: known bugs, put around elector, store model, clock or worker, one file each.
+//! The mutants: known bugs, put around elector, slots, store model, clock or worker, one file each.
 //!
 //! The core holds no switch for them. Each is a bug that somebody shipped, or one that this design must not have; each
 //! must be caught by some invariant, or the invariants prove nothing. A file holds what is replaced, and names whose bug it is.
@@ -28,6 +28,7 @@ mod renewals_starve;
 mod renews_any_record;
 mod renews_the_session;
 mod retry_does_not_extend;
+mod slots;
 mod takes_it_back;
 mod term_read_before_claim;
 mod token_inversion;
@@ -35,7 +36,7 @@ mod waits_for_hints_only;
 
 use crate::mutant::Mutant;
 
-/// All mutants.
+/// Bugs of electors, and of what they rely on.
 pub const ALL: &[Mutant] = &[
     token_inversion::MUTANT,
     term_read_before_claim::MUTANT,
@@ -67,5 +68,11 @@ pub const ALL: &[Mutant] = &[
     renewals_starve::MUTANT,
 ];
 
+/// Bugs of slots.
+pub const SLOTS: &[Mutant] = slots::ALL;
+
 /// The parts that mutants are made of, without any bug; nothing may catch it.
 pub const INNOCENT: Mutant = innocent::MUTANT;
+
+/// The frame that mutants of slots are put in, without any bug; nothing may catch it.
+pub const INNOCENT_SLOTS: Mutant = slots::INNOCENT;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tenure_core::{Timing, TimingOptions};
 
 use crate::faults::{Aftermath, Fault, Target, Way};
+use crate::kind::Kind;
 use crate::mode::Mode;
 use crate::network::Network;
 use crate::rng::Rng;
@@ -31,6 +32,10 @@ pub struct Plan {
     pub seed: u64,
     /// The mode.
     pub mode: Mode,
+    /// Which machine candidates run.
+    pub kind: Kind,
+    /// How many keys there are: one for electors.
+    pub slots: u32,
     /// The candidates, at least three.
     pub candidates: Vec<CandidatePlan>,
     /// Every candidate's `Claim::hold`: for how long a tenure may have been promised. Zero where that is the ttl, and all ttls
@@ -47,7 +52,7 @@ pub struct Plan {
     pub act_every: Nanos,
     /// How many of a thousand workers do not stop when told to.
     pub stubborn: u64,
-    /// Whether an independent thread kills the work at its deadline. Where it does not, the elector's loop never stalls,
+    /// Whether an independent thread kills the work at its deadline. Where it does not, no loop ever stalls,
     /// and has to do it alone.
     pub watchdog: bool,
     /// What goes wrong when.
@@ -61,8 +66,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan of `seed`.
-    pub fn new(seed: u64, mode: Mode) -> Plan {
+    /// The plan of `seed`: for slots what it is for electors, with several keys.
+    pub fn new(seed: u64, mode: Mode, kind: Kind) -> Plan {
         let mut rng = Rng::new(seed, if mode == Mode::Inside { 1 } else { 2 });
         let count = rng.range(3, 6) as usize;
         let same = timing(&mut rng);
@@ -91,6 +96,11 @@ impl Plan {
             (true, _) => keeping.range(ttl, 5 * ttl / 2),
             (false, true) => ttl,
             (false, false) => 0,
+        };
+        // Mostly fewer than candidates, so that some have to wait.
+        let slots = match kind {
+            Kind::Elector => 1,
+            Kind::Slots => Rng::new(seed, 7).range(2, count as u64 + 1).min(4) as u32,
         };
         let candidates = timings
             .into_iter()
@@ -129,12 +139,15 @@ impl Plan {
         Plan {
             seed,
             mode,
+            kind,
+            slots,
             candidates,
             hold,
             store_drift_ppm,
             network,
             store_fails: rng.below(3) / 2 * rng.below(60),
-            act_every: rng.range(ttl / 20, ttl / 5),
+            // So many writes are enough, however many write.
+            act_every: rng.range(ttl / 20, ttl / 5) * Nanos::from(slots),
             stubborn: rng.below(3) / 2 * 500,
             watchdog,
             faults,

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::faults::KINDS;
+use crate::kind::Kind;
 use crate::mode::Mode;
 use crate::true_time::{Nanos, SECOND};
 
@@ -118,6 +119,8 @@ pub struct Outcome {
 pub struct Failure {
     /// The seed.
     pub seed: u64,
+    /// Which machine was simulated.
+    pub kind: Kind,
     /// The mode in which it did.
     pub mode: Mode,
     /// What it broke.
@@ -131,6 +134,6 @@ impl fmt::Display for Failure {
         for line in &self.trace {
             writeln!(f, "{line}")?;
         }
-        write!(f, "FAILED: seed {}, {}: {}", self.seed, self.mode, self.violation)
+        write!(f, "FAILED: {}, seed {}, {}: {}", self.kind, self.seed, self.mode, self.violation)
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use crate::invariants::wakes_are_hints;
+use crate::kind::Kind;
 use crate::mode::Mode;
 use crate::mutant::Mutant;
 use crate::plan::Plan;
@@ -15,6 +16,8 @@ use crate::world::play;
 /// Which seeds to play, and how.
 #[derive(Clone, Copy, Debug)]
 pub struct Run {
+    /// Which machine candidates run.
+    pub kind: Kind,
     /// The first seed.
     pub start: u64,
     /// How many.
@@ -51,7 +54,7 @@ pub fn run_mutant(run: Run, mutant: &Mutant, progress: impl Fn(u64) + Sync) -> (
                         break;
                     }
                     for mode in run.modes {
-                        let (outcomes, violation) = explore(seed, *mode, mutant, false);
+                        let (outcomes, violation) = explore(seed, run.kind, *mode, mutant, false);
                         outcomes.iter().for_each(|outcome| counts.add(&outcome.counts));
                         if violation.is_some() && failed.is_none() {
                             failed = Some((seed, *mode));
@@ -73,23 +76,23 @@ pub fn run_mutant(run: Run, mutant: &Mutant, progress: impl Fn(u64) + Sync) -> (
         }
     });
     let (counts, failed) = total.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let failure = failed.and_then(|(seed, mode)| trace(seed, mode, mutant).1);
+    let failure = failed.and_then(|(seed, mode)| trace(seed, run.kind, mode, mutant).1);
     (counts, failure)
 }
 
 /// Plays one seed for a reader: the trace of the run that failed, or of the one with wake-ups where none did.
-pub fn trace(seed: u64, mode: Mode, mutant: &Mutant) -> (Vec<String>, Option<Failure>) {
-    let (mut outcomes, violation) = explore(seed, mode, mutant, true);
+pub fn trace(seed: u64, kind: Kind, mode: Mode, mutant: &Mutant) -> (Vec<String>, Option<Failure>) {
+    let (mut outcomes, violation) = explore(seed, kind, mode, mutant, true);
     let Some(violation) = violation else {
         return (outcomes.swap_remove(0).trace, None);
     };
     let trace = outcomes.pop().map(|outcome| outcome.trace).unwrap_or_default();
-    (trace.clone(), Some(Failure { seed, mode, violation, trace }))
+    (trace.clone(), Some(Failure { seed, kind, mode, violation, trace }))
 }
 
 /// Plays one seed with wake-ups and, where that goes well, without.
-fn explore(seed: u64, mode: Mode, mutant: &Mutant, trace: bool) -> (Vec<Outcome>, Option<Violation>) {
-    let plan = Plan::new(seed, mode);
+fn explore(seed: u64, kind: Kind, mode: Mode, mutant: &Mutant, trace: bool) -> (Vec<Outcome>, Option<Violation>) {
+    let plan = Plan::new(seed, mode, kind);
     let with = play(&plan, mutant, true, trace);
     if let Some(violation) = with.violation.clone() {
         return (vec![with], Some(violation));

@@ -11,7 +11,7 @@ pub struct StoreModel {
     pub(crate) table: LeaseTable,
     saved: LeaseTable,
     /// Every tenure, in the order of their grants.
-    tenures: Vec<(Nonce, Term)>,
+    tenures: Vec<(LeaseKey, Nonce, Term)>,
     last: u64,
 }
 
@@ -21,7 +21,7 @@ impl Store for StoreModel {
             Request::Acquire(claim) => match self.table.acquire(at.now, at.micros, &claim) {
                 Ok(claimed) => {
                     if let Claimed::Granted { term, .. } = claimed {
-                        self.note_grant((claim.nonce, term));
+                        self.note_grant((claim.key, claim.nonce, term));
                     }
                     Answer::Claimed(claimed)
                 }
@@ -69,7 +69,7 @@ impl Store for StoreModel {
 
 impl StoreModel {
     /// A repeated claim is granted its old tenure again, also one that an older state brought back.
-    fn note_grant(&mut self, tenure: (Nonce, Term)) {
+    fn note_grant(&mut self, tenure: (LeaseKey, Nonce, Term)) {
         let known = self.tenures.iter().rposition(|known| *known == tenure);
         let place = known.unwrap_or_else(|| {
             self.tenures.push(tenure);

@@ -2,6 +2,7 @@
 
 use tenure_core::{Nonce, Term, Time};
 
+use crate::tenure::Tenure;
 use crate::true_time::Nanos;
 
 /// The work of one tenure.
@@ -14,6 +15,8 @@ pub struct Worker {
     pub host: usize,
     /// The process that started it.
     pub process: u64,
+    /// The place of its tenure's key.
+    pub slot: usize,
     /// The tenure's term.
     pub term: Term,
     /// The tenure's nonce.
@@ -40,6 +43,11 @@ pub enum Phase {
 }
 
 impl Worker {
+    /// The tenure that it works for.
+    pub fn tenure(&self) -> Tenure {
+        Tenure { slot: self.slot, nonce: self.nonce, term: self.term }
+    }
+
     /// Whether anything of it is left.
     pub fn is_alive(&self) -> bool {
         self.phase != Phase::Dead

@@ -4,6 +4,7 @@
 //! `service.rs`; `strikes.rs` begins and ends faults.
 
 mod hosts;
+mod lease;
 mod service;
 mod state;
 mod strikes;
@@ -13,7 +14,7 @@ use tenure_core::Input;
 
 use self::state::World;
 use crate::event::Event;
-use crate::invariants::{candidates_take_part, leads_after_faults_stop};
+use crate::invariants::{candidates_take_part, leads_after_faults_stop, waits_only_while_all_held};
 use crate::mutant::Mutant;
 use crate::plan::Plan;
 use crate::report::Outcome;
@@ -41,7 +42,7 @@ pub fn play(plan: &Plan, mutant: &Mutant, wakes: bool, trace: bool) -> Outcome {
 impl World<'_> {
     fn happen(&mut self, event: Event) {
         match event {
-            Event::Elector { host, process, what } => self.reach_elector(host, process, what),
+            Event::Machine { host, process, what } => self.reach_machine(host, process, what),
             Event::Work { worker, what } => self.reach_work(worker, what),
             Event::AtStore { host, process, id, op } => self.reach_store(host, process, id, op),
             Event::AtSink { worker, term } => self.reach_sink(worker, term),
@@ -55,9 +56,11 @@ impl World<'_> {
             }
             Event::LeadsBy => {
                 let working = self.working();
-                let verdict = self.leads.time_is_up(&working);
-                if let [leader] = working[..] {
-                    let waited = self.workers[leader].started.saturating_sub(self.plan.calm_from);
+                self.judge_waiting(&working);
+                let verdict = self.leads.time_is_up(&working, self.places());
+                if verdict.is_ok() {
+                    let started = working.iter().map(|worker| self.workers[*worker].started).max().unwrap_or(0);
+                    let waited = started.saturating_sub(self.plan.calm_from);
                     (self.counts.slowest_recovery, self.counts.slowest_seed) = (waited, self.plan.seed);
                 }
                 self.judge(leads_after_faults_stop::NAME, verdict);
@@ -68,10 +71,23 @@ impl World<'_> {
 
     fn judge_the_end(&mut self) {
         let working = self.working();
+        self.judge_waiting(&working);
         let verdict = self.leads.end(&working);
         self.judge(leads_after_faults_stop::NAME, verdict);
-        let leader = working.first().map(|worker| self.workers[*worker].process);
-        let verdict = candidates_take_part::check(&self.hosts, leader, self.plan.leads_by);
+        let leaders: Vec<u64> = working.iter().map(|worker| self.workers[*worker].process).collect();
+        let verdict = candidates_take_part::check(&self.hosts, &leaders, self.plan.leads_by);
         self.judge(candidates_take_part::NAME, verdict);
+    }
+
+    fn judge_waiting(&mut self, working: &[usize]) {
+        if self.leases.len() > 1 {
+            let verdict = waits_only_while_all_held::check(self.leases.len(), self.hosts.len(), working.len());
+            self.judge(waits_only_while_all_held::NAME, verdict);
+        }
+    }
+
+    /// How many can lead at once.
+    fn places(&self) -> usize {
+        self.leases.len().min(self.hosts.len())
     }
 }

@@ -1,24 +1,36 @@
 //! Every known bug is caught within 1,000 seeds, and the table says by what.
 
+use tenure_sim::kind::Kind;
 use tenure_sim::mutant::Mutant;
-use tenure_sim::mutants::{ALL, INNOCENT};
+use tenure_sim::mutants::{ALL, INNOCENT, INNOCENT_SLOTS, SLOTS};
 use tenure_sim::report::Failure;
 use tenure_sim::run::{BOTH, Run, run_mutant};
 
 const SEEDS: u64 = 1_000;
 
-fn caught(mutant: &Mutant, seeds: u64) -> Option<Failure> {
-    let run = Run { start: 0, seeds, modes: BOTH, threads: 1 };
+fn caught(kind: Kind, mutant: &Mutant, seeds: u64) -> Option<Failure> {
+    let run = Run { kind, start: 0, seeds, modes: BOTH, threads: 1 };
     run_mutant(run, mutant, |_| {}).1
 }
 
-/// Prints mutant, invariant and seeds; one that is not caught fails the test.
+/// Every known bug of electors, and of what they rely on.
 #[test]
 fn every_mutant_is_caught() {
+    all_are_caught(Kind::Elector, ALL);
+}
+
+/// Every known bug of slots.
+#[test]
+fn every_mutant_of_slots_is_caught() {
+    all_are_caught(Kind::Slots, SLOTS);
+}
+
+/// Prints mutant, invariant and seeds; one that is not caught fails the test.
+fn all_are_caught(kind: Kind, mutants: &[Mutant]) {
     println!("{:<28} {:<28} {:>5}  bug", "mutant", "caught by", "seeds");
     let mut missed = Vec::new();
-    for mutant in ALL {
-        match caught(mutant, SEEDS) {
+    for mutant in mutants {
+        match caught(kind, mutant, SEEDS) {
             Some(failure) => {
                 let by = match failure.violation.through {
                     Some(other) => format!("{other} (no wake-ups)"),
@@ -38,7 +50,9 @@ fn every_mutant_is_caught() {
 /// What the mutants are made of is caught by nothing while no bug is in it.
 #[test]
 fn the_mutants_parts_are_innocent() {
-    if let Some(failure) = caught(&INNOCENT, SEEDS) {
-        panic!("{failure}");
+    for (kind, parts) in [(Kind::Elector, INNOCENT), (Kind::Slots, INNOCENT_SLOTS)] {
+        if let Some(failure) = caught(kind, &parts, 100) {
+            panic!("{failure}");
+        }
     }
 }

@@ -10,13 +10,13 @@ use crate::true_time::Nanos;
 /// The invariant's name.
 pub const NAME: &str = "candidates_take_part";
 
-/// Asks it at the end; `leader` is the process that leads.
-pub fn check(hosts: &[Host], leader: Option<u64>, since: Nanos) -> Verdict {
+/// Asks it at the end; `leaders` are the processes that lead.
+pub fn check(hosts: &[Host], leaders: &[u64], since: Nanos) -> Verdict {
     for host in hosts {
         match &host.process {
             None => return Err(format!("{} does not run", host.holder)),
-            Some(process) if Some(process.id) != leader && process.claimed_at < since => {
-                return Err(format!("{} is {:?} and does not claim", host.holder, process.elector.standing()));
+            Some(process) if !leaders.contains(&process.id) && process.claimed_at < since => {
+                return Err(format!("{} is {:?} and does not claim", host.holder, process.machine.standing()));
             }
             Some(_) => {}
         }

@@ -2,22 +2,22 @@
 //!
 //! Stop, drain, then release. The bug that it stands against: client-go with ReleaseOnCancel.
 
-use tenure_core::Held;
-
 use super::verdict::Verdict;
+use crate::tenure::Tenure;
 use crate::worker::Worker;
 
 /// The invariant's name.
 pub const NAME: &str = "release_after_work";
 
 /// Asks it of one release.
-pub fn check(held: &Held, workers: &[Worker], alive: &[usize]) -> Verdict {
+pub fn check(released: Tenure, workers: &[Worker], alive: &[usize]) -> Verdict {
     let mut alive = alive.iter().map(|worker| &workers[*worker]);
-    let left = alive.find(|worker| (worker.nonce, worker.term) == (held.nonce, held.term));
+    let left = alive.find(|worker| worker.tenure() == released);
     match left {
-        Some(worker) => {
-            Err(format!("term {} is released while its work on host {} is {:?}", held.term, worker.host, worker.phase))
-        }
+        Some(worker) => Err(format!(
+            "term {} is released while its work on host {} is {:?}",
+            released.term, worker.host, worker.phase
+        )),
         None => Ok(()),
     }
 }

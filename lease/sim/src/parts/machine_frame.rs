@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use tenure_core::{Held, Standing, Time};
+use tenure_core::{Held, Slots, SlotsConfig, Standing, Time};
 
-use crate::machine::{ElectorFace, Machine};
+use crate::machine::{ElectorFace, Machine, SlotsFace};
 
 /// What a mutant changes about a machine, which is an elector unless it says otherwise. By default nothing.
 pub(crate) trait Twist<M: Machine + ?Sized = dyn ElectorFace> {
@@ -58,6 +58,12 @@ pub(crate) fn twisted(elector: Box<dyn ElectorFace>, twist: impl Twist + 'static
     Box::new(Frame { twist, framed: Framed { machine: elector, out: VecDeque::new() } })
 }
 
+/// Puts `twist` before slots.
+pub(crate) fn twisted_slots(config: SlotsConfig, twist: impl Twist<dyn SlotsFace> + 'static) -> Box<dyn SlotsFace> {
+    let machine: Box<dyn SlotsFace> = Box::new(Slots::new(config));
+    Box::new(Frame { twist, framed: Framed { machine, out: VecDeque::new() } })
+}
+
 impl<M: Machine + ?Sized, T: Twist<M>> Machine for Frame<M, T> {
     type Input = M::Input;
     type Output = M::Output;
@@ -80,6 +86,20 @@ impl<M: Machine + ?Sized, T: Twist<M>> Machine for Frame<M, T> {
 }
 
 impl<T: Twist> ElectorFace for Frame<dyn ElectorFace, T> {
+    fn is_current(&self, now: Time) -> bool {
+        self.framed.machine.is_current(now - self.twist.lag())
+    }
+
+    fn held(&self) -> Option<Held> {
+        self.framed.machine.held()
+    }
+
+    fn standing(&self) -> Standing {
+        self.framed.machine.standing()
+    }
+}
+
+impl<T: Twist<dyn SlotsFace>> SlotsFace for Frame<dyn SlotsFace, T> {
     fn is_current(&self, now: Time) -> bool {
         self.framed.machine.is_current(now - self.twist.lag())
     }

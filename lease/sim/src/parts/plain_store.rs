@@ -77,13 +77,6 @@ pub(crate) struct Record {
     pub(crate) grant: u64,
 }
 
-impl Record {
-    /// Whether it is this tenure's.
-    fn is_of(&self, held: &Held) -> bool {
-        (self.nonce, self.term) == (held.nonce, Some(held.term))
-    }
-}
-
 impl Table {
     fn new() -> Self {
         Table { records: BTreeMap::new(), counter: 0, grants: 0, answered: 0, rng: Rng::new(1, 99) }
@@ -131,8 +124,7 @@ impl Table {
         }
         let (grant, term) = (record.grant, record.term);
         if let Some(record) = self.records.get_mut(&claim.key) {
-            // A claim that arrives late, after a renewal for longer, does not shorten the lease.
-            record.expires = record.expires.max(now + claim.ttl);
+            record.expires = now + claim.ttl;
         }
         Some(self.granted(grant, term))
     }
@@ -140,7 +132,7 @@ impl Table {
     fn renew(&mut self, now: Time, held: &Held) -> Renewed {
         let to = self.current(now, &held.key).map(|record| record.holder.clone());
         match self.records.get_mut(&held.key) {
-            Some(record) if record.is_of(held) && now < record.expires => {
+            Some(record) if record.nonce == held.nonce && now < record.expires => {
                 record.expires = now + held.ttl;
                 Renewed::Extended { resign_requested: false }
             }
@@ -149,7 +141,7 @@ impl Table {
     }
 
     fn release(&mut self, held: &Held) -> Released {
-        if self.records.get(&held.key).is_some_and(|record| record.is_of(held)) {
+        if self.records.get(&held.key).is_some_and(|record| record.nonce == held.nonce) {
             self.records.remove(&held.key);
             Released::Freed
         } else {

@@ -1,19 +1,22 @@
-//! The hosts' side of the world: processes, their electors, and the faults that strike them.
+//! The hosts' side of the world: processes, their machines, and the faults that strike them.
 
 use tenure_core::{
-    Answer, Claimed, Elector, ElectorConfig, Event as Told, Held, Input, LeaseRecord, Nonce, Note, Order, Output,
-    Renewed, Request, RequestId, Term, Time,
+    Answer, Claimed, Elector, ElectorConfig, Event as Told, Held, Input, LeaseRecord, Note, Order, Renewed, Request,
+    RequestId, SlotsConfig, SlotsOutput, Time,
 };
 
 use super::state::{Name, World};
-use crate::candidate::Process;
-use crate::event::{Event, ForElector};
+use crate::candidate::{Candidacy, Process};
+use crate::event::{Event, ForMachine};
 use crate::faults::{Aftermath, Way};
-use crate::invariants::grants_are_used_or_released::{self, GrantsAreUsedOrReleased};
-use crate::invariants::leaves_the_key::{self, LeavesTheKey};
 use crate::invariants::requests_are_bounded::{self, RequestsAreBounded};
-use crate::invariants::{events_in_order, left_runs_out, loss_stops_work, work_is_wanted};
+use crate::invariants::{
+    events_in_order, grants_are_used_or_released, leaves_the_key, left_runs_out, loss_stops_work, work_is_wanted,
+};
+use crate::kind::Kind;
+use crate::machine::one_slot;
 use crate::store::Op;
+use crate::tenure::Tenure;
 use crate::true_time::nanos;
 use crate::true_time::{MS, Nanos};
 
@@ -28,8 +31,8 @@ impl World<'_> {
         }
         self.processes += 1;
         let id = self.processes;
-        let config = ElectorConfig {
-            key: self.key.clone(),
+        let config = SlotsConfig {
+            keys: self.keys.clone(),
             holder: self.hosts[host].holder.clone(),
             process: (self.mutant.process)(host, self.rng.next()),
             timing: self.plan.candidates[host].timing,
@@ -38,19 +41,19 @@ impl World<'_> {
             leave_lease: self.plan.candidates[host].leaves,
             seed: self.rng.next(),
         };
-        let elector = (self.mutant.elector)(Box::new(Elector::new(config)));
+        let machine = match self.plan.kind {
+            Kind::Elector => one_slot((self.mutant.elector)(Box::new(Elector::new(only_elector(config))))),
+            Kind::Slots => (self.mutant.slots)(config),
+        };
         self.hosts[host].process = Some(Process {
             id,
-            elector,
+            machine,
             armed: Nanos::MAX,
-            announced: None,
-            highest_started: None,
             healthy: true,
             wanted: false,
             claimed_at: 0,
-            leaves: LeavesTheKey::default(),
-            grants: GrantsAreUsedOrReleased::default(),
-            requests: RequestsAreBounded::default(),
+            requests: RequestsAreBounded::new(self.leases.len()),
+            keys: self.leases.iter().map(|_| Candidacy::default()).collect(),
         });
         self.trace.line(self.now, Name(host), format_args!("process {id} starts"));
         self.tell(host, 0, Input::Campaign);
@@ -64,7 +67,7 @@ impl World<'_> {
                 self.mark_dead(worker);
             }
         }
-        let Some(held) = process.elector.held() else { return };
+        let Some(held) = process.machine.held() else { return };
         let request = match then {
             Aftermath::Nothing => return,
             Aftermath::Released => Request::Release(held),
@@ -75,7 +78,8 @@ impl World<'_> {
 
     /// The request of whoever proved the death: it extends the lease to the end of its hold, or releases it where that is over.
     fn keep(&self, held: Held) -> Request {
-        let began = self.workers.iter().rev().find(|worker| (worker.nonce, worker.term) == (held.nonce, held.term));
+        let tenure = self.tenure(&held);
+        let began = self.workers.iter().rev().find(|worker| worker.tenure() == tenure);
         let led = began.map_or(self.plan.hold, |worker| self.now - worker.started);
         match self.plan.hold.saturating_sub(led) {
             0 => Request::Release(held),
@@ -110,7 +114,7 @@ impl World<'_> {
         if self.hosts[host].stalled > 0 {
             return;
         }
-        self.trace.line(self.now, Name(host), "elector's loop goes on");
+        self.trace.line(self.now, Name(host), "loop goes on");
         let waiting = std::mem::take(&mut self.hosts[host].waiting_loop);
         self.plan_held_back(waiting);
     }
@@ -119,7 +123,7 @@ impl World<'_> {
     fn plan_held_back(&mut self, waiting: Vec<Event>) {
         let mut loops = self.now;
         for event in waiting {
-            let at = if matches!(event, Event::Elector { .. }) {
+            let at = if matches!(event, Event::Machine { .. }) {
                 loops = loops.max(self.now + self.rng.below(WAKING));
                 loops
             } else {
@@ -143,66 +147,67 @@ impl World<'_> {
     /// Hands `input` to the process that runs on `host` now, `after` that time.
     pub(super) fn tell(&mut self, host: usize, after: Nanos, input: Input) {
         if let Some(process) = &self.hosts[host].process {
-            let event = Event::Elector { host, process: process.id, what: ForElector::Tell(input) };
+            let event = Event::Machine { host, process: process.id, what: ForMachine::Tell(input) };
             self.queue.push(self.now + after, event);
         }
     }
 
-    pub(super) fn reach_elector(&mut self, host: usize, process: u64, what: ForElector) {
+    pub(super) fn reach_machine(&mut self, host: usize, process: u64, what: ForMachine) {
         let at = &mut self.hosts[host];
         if at.process.as_ref().is_none_or(|running| running.id != process) {
             return;
         }
         if at.suspended > 0 {
-            return at.waiting.push(Event::Elector { host, process, what });
+            return at.waiting.push(Event::Machine { host, process, what });
         }
         if at.stalled > 0 {
-            return at.waiting_loop.push(Event::Elector { host, process, what });
+            return at.waiting_loop.push(Event::Machine { host, process, what });
         }
         match what {
-            ForElector::Timer(armed) => self.timer(host, armed),
-            ForElector::Answer(id, answer, about) => {
+            ForMachine::Timer(armed) => self.timer(host, armed),
+            ForMachine::Answer { id, answer, slot, tenure } => {
                 if self.trace.wanted() {
                     self.trace.line(self.now, Name(host), format_args!("<- {} {answer:?}", id.0));
                 }
-                let lost = about.filter(|_| matches!(answer, Answer::Renewed(Renewed::Lost { .. })));
-                let asked = about
+                let lost = tenure.filter(|_| matches!(answer, Answer::Renewed(Renewed::Lost { .. })));
+                let asked = tenure
                     .filter(|_| matches!(answer, Answer::Renewed(Renewed::Extended { resign_requested: true })))
-                    .and_then(|tenure| Some((tenure, *self.asked.get(&tenure)?)));
-                self.note_answer(host, id, &answer, about);
+                    .and_then(|tenure| Some((tenure, *self.leases[tenure.slot].asked.get(&tenure)?)));
+                self.note_answer(host, id, &answer, slot, tenure);
                 self.call(host, Input::Answer(id, answer));
+                let held = self.held(host);
                 if let Some(process) = &mut self.hosts[host].process {
-                    let held = process.elector.held().map(|held| (held.nonce, held.term));
                     if let Some((tenure, grants)) = asked
                         && held == Some(tenure)
                     {
-                        process.leaves.asked(grants);
+                        process.keys[tenure.slot].leaves.asked(grants);
                     } else if held.is_none() {
-                        process.leaves.lost();
+                        process.keys.iter_mut().for_each(|key| key.leaves.lost());
                     }
                 }
                 if let Some(lost) = lost
                     && let Some(process) = &self.hosts[host].process
                 {
-                    let current = process.elector.is_current(self.hosts[host].clock.read(self.now))
-                        && process.elector.held().is_some_and(|held| (held.nonce, held.term) == lost);
+                    let current =
+                        process.machine.is_current(self.hosts[host].clock.read(self.now)) && held == Some(lost);
                     let verdict = loss_stops_work::check(process.id, lost, current, &self.workers, &self.alive);
                     self.judge(loss_stops_work::NAME, verdict);
                 }
             }
-            ForElector::Tell(input) => {
+            ForMachine::Tell(input) => {
                 if self.trace.wanted() {
                     self.trace.line(self.now, Name(host), format_args!("told {input:?}"));
                 }
                 let local = self.hosts[host].clock.read(self.now);
+                let held = self.held(host);
                 if let Some(process) = &mut self.hosts[host].process {
-                    match &input {
-                        Input::Health(healthy) => process.healthy = *healthy,
-                        Input::Campaign => process.wanted = true,
-                        Input::Resign => process.wanted = false,
-                        Input::WorkEnded if process.elector.held().is_some() => {
+                    match (&input, held) {
+                        (Input::Health(healthy), _) => process.healthy = *healthy,
+                        (Input::Campaign, _) => process.wanted = true,
+                        (Input::Resign, _) => process.wanted = false,
+                        (Input::WorkEnded, Some(tenure)) => {
                             let ttl = self.plan.candidates[host].timing.ttl();
-                            process.leaves.work_ended(local, ttl);
+                            process.keys[tenure.slot].leaves.work_ended(local, ttl);
                         }
                         _ => {}
                     }
@@ -223,46 +228,68 @@ impl World<'_> {
             return;
         }
         process.armed = Nanos::MAX;
-        match process.elector.poll_timeout() {
+        match process.machine.poll_timeout() {
             Some(due) if due <= local => self.call(host, Input::Timeout),
             // The elector wants to be called later than when the timer was armed.
             due => self.arm(host, due),
         }
     }
 
-    /// Calls the elector and carries out what it says.
+    /// The tenure that the process on this host holds.
+    fn held(&self, host: usize) -> Option<Tenure> {
+        self.hosts[host].process.as_ref()?.machine.held().map(|held| self.tenure(&held))
+    }
+
+    /// Calls the machine and carries out what it says.
     fn call(&mut self, host: usize, input: Input) {
         let local = self.hosts[host].clock.read(self.now);
         let Some(process) = &mut self.hosts[host].process else { return };
         let id = process.id;
         let mut outputs = std::mem::take(&mut self.outputs);
-        process.elector.handle(local, input);
-        while let Some(output) = process.elector.poll() {
+        process.machine.handle(local, input);
+        while let Some(output) = process.machine.poll() {
             outputs.push(output);
         }
-        let due = process.elector.poll_timeout();
+        let due = process.machine.poll_timeout();
         for output in outputs.drain(..) {
             self.perform(host, id, output);
         }
         self.outputs = outputs;
         self.arm(host, due);
         if let Some(process) = &self.hosts[host].process {
-            let verdict = process.grants.check(local, self.plan.candidates[host].timing.ttl());
+            let ttl = self.plan.candidates[host].timing.ttl();
+            let verdict = process.keys.iter().try_for_each(|key| key.grants.check(local, ttl));
             self.judge(grants_are_used_or_released::NAME, verdict);
         }
     }
 
-    /// What an answer tells a process, before its elector is told.
-    fn note_answer(&mut self, host: usize, id: RequestId, answer: &Answer, about: Option<(Nonce, Term)>) {
+    /// What an answer tells a process, before its machine is told.
+    fn note_answer(
+        &mut self,
+        host: usize,
+        id: RequestId,
+        answer: &Answer,
+        slot: Option<usize>,
+        tenure: Option<Tenure>,
+    ) {
         let local = self.hosts[host].clock.read(self.now);
         let Some(process) = &mut self.hosts[host].process else { return };
-        match (answer, about) {
-            (Answer::Claimed(Claimed::Granted { .. }), Some((nonce, term))) => {
-                process.grants.saw(term);
-                process.grants.granted(local, id, nonce, term);
+        if let Answer::Listed(records) = answer {
+            for record in records {
+                let slot = self.leases.iter().position(|lease| lease.key == record.key);
+                if let (Some(slot), Some(term)) = (slot, record.term) {
+                    process.keys[slot].grants.saw(term);
+                }
             }
-            (Answer::Claimed(Claimed::Held { term: Some(term), .. }), _) => process.grants.saw(*term),
-            (Answer::Observed(Some(LeaseRecord { term: Some(term), .. })), _) => process.grants.saw(*term),
+        }
+        let Some(grants) = slot.map(|slot| &mut process.keys[slot].grants) else { return };
+        match (answer, tenure) {
+            (Answer::Claimed(Claimed::Granted { .. }), Some(Tenure { nonce, term, .. })) => {
+                grants.saw(term);
+                grants.granted(local, id, nonce, term);
+            }
+            (Answer::Claimed(Claimed::Held { term: Some(term), .. }), _) => grants.saw(*term),
+            (Answer::Observed(Some(LeaseRecord { term: Some(term), .. })), _) => grants.saw(*term),
             _ => {}
         }
     }
@@ -275,49 +302,57 @@ impl World<'_> {
         let Some(process) = &mut self.hosts[host].process else { return };
         if at < process.armed {
             process.armed = at;
-            let event = Event::Elector { host, process: process.id, what: ForElector::Timer(at) };
+            let event = Event::Machine { host, process: process.id, what: ForMachine::Timer(at) };
             self.queue.push(at, event);
         }
     }
 
-    fn perform(&mut self, host: usize, process: u64, output: Output) {
+    fn perform(&mut self, host: usize, process: u64, output: SlotsOutput) {
         match output {
-            Output::Send(id, request) => {
+            SlotsOutput::Send(id, request) => {
                 if self.trace.wanted() {
                     self.trace.line(self.now, Name(host), format_args!("-> {} {}", id.0, Short(&request)));
                 }
                 self.note_request(host, id, &request);
                 self.send(host, process, id, request);
             }
-            Output::Work(order) => {
+            SlotsOutput::Work(slot, order) => {
                 if self.trace.wanted() {
-                    self.trace.line(self.now, Name(host), format_args!("work: {order:?}"));
+                    self.trace.line(self.now, Name(host), format_args!("work{}: {order:?}", self.slot_name(slot)));
                 }
                 match order {
-                    Order::Start { term, nonce, deadline, .. } => self.start_work(host, process, term, nonce, deadline),
-                    Order::Extend { deadline } => self.extend_work(process, deadline),
-                    Order::Stop { .. } => self.stop_work(host, process),
-                    Order::Kill { .. } => self.kill_work(process),
+                    Order::Start { term, nonce, deadline, .. } => {
+                        self.start_work(host, process, Tenure { slot, nonce, term }, deadline);
+                    }
+                    Order::Extend { deadline } => self.extend_work(process, slot, deadline),
+                    Order::Stop { .. } => self.stop_work(host, process, slot),
+                    Order::Kill { .. } => self.kill_work(process, slot),
                 }
             }
-            Output::Event(told) => {
+            SlotsOutput::Event(slot, told) => {
                 if self.trace.wanted() && !matches!(told, Told::StoreFailed { .. } | Told::Renewed) {
                     self.trace.line(self.now, Name(host), format_args!("event: {told:?}"));
                 }
-                self.told(host, process, &told);
+                self.told(host, process, slot.unwrap_or(0), &told);
             }
         }
     }
 
-    fn told(&mut self, host: usize, process: u64, told: &Told) {
+    /// The slot, where there are several, for traces.
+    fn slot_name(&self, slot: usize) -> String {
+        if self.leases.len() > 1 { format!(" under slot {slot}") } else { String::new() }
+    }
+
+    fn told(&mut self, host: usize, process: u64, slot: usize, told: &Told) {
         match told {
             Told::BecameLeader { term } => {
                 if let Some(process) = &mut self.hosts[host].process {
-                    process.announced = Some(*term);
+                    process.keys[slot].announced = Some(*term);
                 }
             }
             Told::LostLeadership { .. } => {
-                let last = self.workers.iter().rev().find(|worker| worker.process == process);
+                let mut latest = self.workers.iter().rev();
+                let last = latest.find(|worker| (worker.process, worker.slot) == (process, slot));
                 let verdict = events_in_order::lost(last);
                 self.judge(events_in_order::NAME, verdict);
                 // A program that wants to lead again campaigns again.
@@ -331,20 +366,24 @@ impl World<'_> {
     fn note_request(&mut self, host: usize, id: RequestId, request: &Request) {
         let (now, retry) = (self.now, nanos(self.plan.candidates[host].timing.retry_interval()));
         let local = self.hosts[host].clock.read(now);
+        let slot = self.asked_for(request).unwrap_or(0);
         let Some(process) = &mut self.hosts[host].process else { return };
         match request {
-            Request::Acquire(claim) => process.grants.claims(id, claim.nonce),
-            Request::Release(held) => process.grants.settled(held.term),
-            Request::Renew(_) | Request::Observe(_) | Request::List { .. } => {}
-        }
-        if matches!(request, Request::Acquire(_)) {
-            process.claimed_at = now;
-            let verdict = process.leaves.claims(local, self.granted);
-            self.judge(leaves_the_key::NAME, verdict);
-        }
-        if let (Request::Release(held), true) = (request, self.plan.candidates[host].leaves) {
-            let verdict = left_runs_out::check(held, &self.workers);
-            self.judge(left_runs_out::NAME, verdict);
+            Request::Acquire(claim) => {
+                process.claimed_at = now;
+                process.keys[slot].grants.claims(id, claim.nonce);
+                let verdict = process.keys[slot].leaves.claims(local, self.leases[slot].granted);
+                self.judge(leaves_the_key::NAME, verdict);
+            }
+            Request::Release(held) => {
+                process.keys[slot].grants.settled(held.term);
+                if self.plan.candidates[host].leaves {
+                    let verdict = left_runs_out::check(self.tenure(held), &self.workers);
+                    self.judge(left_runs_out::NAME, verdict);
+                }
+            }
+            Request::List { .. } => process.claimed_at = now,
+            Request::Renew(_) | Request::Observe(_) => {}
         }
         let Some(process) = &mut self.hosts[host].process else { return };
         let verdict = process.requests.sent(now, retry);
@@ -378,16 +417,22 @@ impl World<'_> {
     }
 }
 
+/// The elector of the only key.
+fn only_elector(config: SlotsConfig) -> ElectorConfig {
+    let SlotsConfig { keys, holder, process, timing, hold, note, leave_lease, seed } = config;
+    ElectorConfig { key: keys.lease().clone(), holder, process, timing, hold, note, leave_lease, seed }
+}
+
 /// A request on one short line.
 struct Short<'a>(&'a Request);
 
 impl std::fmt::Display for Short<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.0 {
-            Request::Acquire(claim) => write!(f, "acquire {:?} above {:?}", claim.nonce, claim.above),
-            Request::Renew(held) => write!(f, "renew {:?} {}", held.nonce, held.term),
-            Request::Release(held) => write!(f, "release {:?} {}", held.nonce, held.term),
-            Request::Observe(_) => f.write_str("observe"),
+            Request::Acquire(claim) => write!(f, "acquire {} {:?} above {:?}", claim.key, claim.nonce, claim.above),
+            Request::Renew(held) => write!(f, "renew {} {:?} {}", held.key, held.nonce, held.term),
+            Request::Release(held) => write!(f, "release {} {:?} {}", held.key, held.nonce, held.term),
+            Request::Observe(key) => write!(f, "observe {key}"),
             Request::List { .. } => f.write_str("list"),
         }
     }

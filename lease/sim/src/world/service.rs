@@ -3,9 +3,10 @@
 use tenure_core::{Answer, Claimed, Failure, Released, Renewed, Request, RequestId};
 
 use super::state::World;
-use crate::event::{Event, ForElector};
+use crate::event::{Event, ForMachine};
 use crate::invariants::{leases_last, refused_claims_leave_nothing, terms_grow};
 use crate::store::{Op, Step, StoreTime};
+use crate::tenure::Tenure;
 use crate::true_time::{MS, Nanos};
 
 /// The store's wall clock at the start of a simulation, in microseconds since 1970.
@@ -33,27 +34,8 @@ impl World<'_> {
         match self.store.step(at, op) {
             Step::Later(after, op) => self.queue.push(self.now + after, Event::AtStore { host, process, id, op }),
             Step::Answer(answer) => {
-                // A store that came back with an older state answers of earlier tenures again; what was granted was granted.
-                self.granted = self.granted.max(self.store.last_grant());
-                if let Answer::Claimed(Claimed::Granted { term, .. }) = answer
-                    && !(self.store_forgot && self.store_went_back)
-                {
-                    let verdict = self.terms.granted(self.store.last_grant(), term);
-                    self.judge(terms_grow::NAME, verdict);
-                }
-                if let Answer::Claimed(Claimed::Held { .. }) = answer {
-                    let verdict = refused_claims_leave_nothing::check(1, self.store.kept(at.now));
-                    self.judge(refused_claims_leave_nothing::NAME, verdict);
-                }
-                if self.inside() {
-                    let verdict = self.promises.answered(at.now, &request, &answer);
-                    self.judge(leases_last::NAME, verdict);
-                }
-                if let (Request::Renew(held), Answer::Renewed(Renewed::Extended { resign_requested: true })) =
-                    (&request, &answer)
-                {
-                    let grants = self.granted;
-                    self.asked.entry((held.nonce, held.term)).or_insert(grants);
+                if let Some(slot) = self.asked_for(&request) {
+                    self.note_step(slot, at, &request, &answer);
                 }
                 if matches!(answer, Answer::Released(Released::Freed)) {
                     self.hint_all();
@@ -69,6 +51,36 @@ impl World<'_> {
         }
     }
 
+    /// What the invariants ask of a step that the store has taken for one key.
+    fn note_step(&mut self, slot: usize, at: StoreTime, request: &Request, answer: &Answer) {
+        match (request, answer) {
+            (Request::Acquire(_), Answer::Claimed(Claimed::Granted { term, .. })) => {
+                let grant = self.store.last_grant();
+                let lease = &mut self.leases[slot];
+                // A store that came back with an older state answers of earlier tenures again; what was granted was granted.
+                lease.granted = lease.granted.max(grant);
+                if !(self.store_forgot && self.store_went_back) {
+                    let verdict = lease.terms.granted(grant, *term);
+                    self.judge(terms_grow::NAME, verdict);
+                }
+            }
+            (Request::Acquire(_), Answer::Claimed(Claimed::Held { .. })) => {
+                let verdict = refused_claims_leave_nothing::check(self.leases.len(), self.store.kept(at.now));
+                self.judge(refused_claims_leave_nothing::NAME, verdict);
+            }
+            (Request::Renew(held), Answer::Renewed(Renewed::Extended { resign_requested: true })) => {
+                let tenure = self.tenure(held);
+                let lease = &mut self.leases[slot];
+                lease.asked.entry(tenure).or_insert(lease.granted);
+            }
+            _ => {}
+        }
+        if self.inside() {
+            let verdict = self.leases[slot].promises.answered(at.now, request, answer);
+            self.judge(leases_last::NAME, verdict);
+        }
+    }
+
     /// Now, by the store's clocks.
     pub(super) fn store_time(&self) -> StoreTime {
         let now = self.store_clock.read(self.now);
@@ -80,16 +92,19 @@ impl World<'_> {
         if self.hosts[host].cut_in > 0 {
             return;
         }
-        let about = match (request, &answer) {
-            (Request::Renew(held), _) => Some((held.nonce, held.term)),
-            (Request::Acquire(claim), Answer::Claimed(Claimed::Granted { term, .. })) => Some((claim.nonce, *term)),
+        let slot = self.asked_for(request);
+        let tenure = match (request, &answer) {
+            (Request::Renew(held), _) => Some(self.tenure(held)),
+            (Request::Acquire(claim), Answer::Claimed(Claimed::Granted { term, .. })) => {
+                Some(Tenure { slot: self.slot(&claim.key), nonce: claim.nonce, term: *term })
+            }
             _ => None,
         };
         let faulty = self.faulty();
         let arrivals = self.plan.network.arrivals(&mut self.rng, faulty, &mut self.counts);
         for after in arrivals.into_iter().flatten() {
-            let what = ForElector::Answer(id, answer.clone(), about);
-            self.queue.push(self.now + after, Event::Elector { host, process, what });
+            let what = ForMachine::Answer { id, answer: answer.clone(), slot, tenure };
+            self.queue.push(self.now + after, Event::Machine { host, process, what });
         }
     }
 

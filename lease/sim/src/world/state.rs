@@ -1,18 +1,13 @@
 //! What there is in one simulation, and what every part of the world asks of it.
 
-use std::collections::BTreeMap;
+use tenure_core::{Held, LeaseKey, Request, SlotKeys, SlotsOutput};
 
-use tenure_core::{LeaseKey, Nonce, Output, Term};
-
+use super::lease::Lease;
 use crate::candidate::Host;
 use crate::clock::Clock;
 use crate::event::{Ending, Event};
 use crate::faults::DRIFT;
-use crate::invariants::bounded_overlap::BoundedOverlap;
 use crate::invariants::leads_after_faults_stop::LeadsAfterFaultsStop;
-use crate::invariants::leases_last::LeasesLast;
-use crate::invariants::sink_never_goes_back::SinkNeverGoesBack;
-use crate::invariants::terms_grow::TermsGrow;
 use crate::invariants::verdict::Verdict;
 use crate::mode::Mode;
 use crate::mutant::Mutant;
@@ -20,8 +15,8 @@ use crate::plan::Plan;
 use crate::queue::Queue;
 use crate::report::{Counts, Outcome, Violation};
 use crate::rng::Rng;
-use crate::sink::Sink;
 use crate::store::Store;
+use crate::tenure::Tenure;
 use crate::trace::Trace;
 use crate::true_time::{MS, Nanos};
 use crate::worker::Worker;
@@ -34,7 +29,9 @@ pub(super) struct World<'a> {
     pub(super) now: Nanos,
     pub(super) rng: Rng,
     pub(super) queue: Queue<Event>,
-    pub(super) key: LeaseKey,
+    pub(super) keys: SlotKeys,
+    /// What there is for each key.
+    pub(super) leases: Vec<Lease>,
     pub(super) hosts: Vec<Host>,
     pub(super) processes: u64,
     pub(super) workers: Vec<Worker>,
@@ -43,22 +40,13 @@ pub(super) struct World<'a> {
     pub(super) store_clock: Clock,
     pub(super) wall_shift: i64,
     pub(super) store_down: u32,
-    /// The tenures that the store told of a request to resign, and how many had been granted by then.
-    pub(super) asked: BTreeMap<(Nonce, Term), u64>,
     pub(super) store_forgot: bool,
     pub(super) store_went_back: bool,
-    /// How many tenures have been granted, whatever the store knows of them now.
-    pub(super) granted: u64,
-    pub(super) promises: LeasesLast,
-    pub(super) sink: Sink,
-    pub(super) terms: TermsGrow,
-    pub(super) sink_order: SinkNeverGoesBack,
-    pub(super) overlap: BoundedOverlap,
     pub(super) leads: LeadsAfterFaultsStop,
     pub(super) counts: Counts,
     pub(super) trace: Trace,
     pub(super) violation: Option<Violation>,
-    pub(super) outputs: Vec<Output>,
+    pub(super) outputs: Vec<SlotsOutput>,
 }
 
 impl<'a> World<'a> {
@@ -66,9 +54,10 @@ impl<'a> World<'a> {
         let mut trace = Trace::new(trace);
         if trace.wanted() {
             trace.heading(format_args!(
-                "seed {}, {}{}",
+                "seed {}, {}{}{}",
                 plan.seed,
                 plan.mode,
+                if plan.slots > 1 { format!(", {} slots", plan.slots) } else { String::new() },
                 if wakes { "" } else { ", no wake-ups" }
             ));
             for (host, candidate) in plan.candidates.iter().enumerate() {
@@ -81,6 +70,11 @@ impl<'a> World<'a> {
             let clock = (mutant.clock)(Clock::new(candidate.origin, candidate.drift_ppm));
             Host::new(name(host), clock)
         });
+        let lease = constant(LeaseKey::new("key"));
+        let keys = match plan.slots {
+            1 => SlotKeys::one(lease),
+            slots => constant(SlotKeys::numbered(lease, slots)),
+        };
         World {
             plan,
             mutant,
@@ -88,7 +82,8 @@ impl<'a> World<'a> {
             now: 0,
             rng: Rng::new(plan.seed, if wakes { 3 } else { 4 }),
             queue: Queue::new(),
-            key: constant(LeaseKey::new("key")),
+            leases: keys.all().iter().cloned().map(Lease::new).collect(),
+            keys,
             hosts: hosts.collect(),
             processes: 0,
             workers: Vec::with_capacity(64),
@@ -97,15 +92,8 @@ impl<'a> World<'a> {
             store_clock: Clock::new(0, plan.store_drift_ppm),
             wall_shift: 0,
             store_down: 0,
-            asked: BTreeMap::new(),
             store_forgot: false,
             store_went_back: false,
-            granted: 0,
-            promises: LeasesLast::default(),
-            sink: Sink::default(),
-            terms: TermsGrow::default(),
-            sink_order: SinkNeverGoesBack::default(),
-            overlap: BoundedOverlap::default(),
             leads: LeadsAfterFaultsStop::default(),
             counts: Counts { runs: 1, ..Counts::default() },
             trace,
@@ -130,12 +118,37 @@ impl<'a> World<'a> {
     }
 
     pub(super) fn finish(mut self) -> Outcome {
-        (self.counts.admitted, self.counts.refused) = self.sink.counts();
+        for lease in &self.leases {
+            let (admitted, refused) = lease.sink.counts();
+            self.counts.admitted += admitted;
+            self.counts.refused += refused;
+        }
         self.counts.simulated = u128::from(self.now);
         if let Some(violation) = &self.violation {
             self.trace.heading(violation);
         }
         Outcome { counts: self.counts, violation: self.violation, trace: self.trace.into_lines() }
+    }
+
+    /// The place of this key.
+    pub(super) fn slot(&self, key: &LeaseKey) -> usize {
+        // Nobody asks for other keys than these.
+        self.leases.iter().position(|lease| lease.key == *key).unwrap_or(0)
+    }
+
+    /// The place of the key that this asks for, where it is one.
+    pub(super) fn asked_for(&self, request: &Request) -> Option<usize> {
+        match request {
+            Request::Acquire(claim) => Some(self.slot(&claim.key)),
+            Request::Renew(held) | Request::Release(held) => Some(self.slot(&held.key)),
+            Request::Observe(key) => Some(self.slot(key)),
+            Request::List { .. } => None,
+        }
+    }
+
+    /// The tenure that this names.
+    pub(super) fn tenure(&self, held: &Held) -> Tenure {
+        Tenure { slot: self.slot(&held.key), nonce: held.nonce, term: held.term }
     }
 
     /// Whether faults may still strike messages.

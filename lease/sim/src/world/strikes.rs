@@ -11,7 +11,8 @@ impl World<'_> {
     pub(super) fn strike(&mut self, place: usize) {
         let plan = self.plan;
         let fault = &plan.faults[place].1;
-        let leader = self.alive.last().map_or(0, |worker| self.workers[*worker].host);
+        let struck = self.struck(place);
+        let leader = struck.map_or(0, |worker| self.workers[worker].host);
         let host = match fault.target() {
             Some(Target::Host(host)) => host,
             Some(Target::Leader) | None => leader,
@@ -69,15 +70,16 @@ impl World<'_> {
             }
             Fault::ResignRequest => {
                 let at = self.store_time();
-                self.store.request_resign(at, &self.key);
+                let slot = struck.map_or(0, |worker| self.workers[worker].slot);
+                self.store.request_resign(at, &self.leases[slot].key);
             }
             Fault::Unhealthy { lasts, .. } => {
                 self.queue.push(ends(lasts), Event::Ends(Ending::Unhealthy(host)));
                 self.tell(host, 0, Input::Health(false));
             }
             Fault::WorkEnds => {
-                if let Some(worker) = self.alive.last() {
-                    self.work_is_over(*worker);
+                if let Some(worker) = struck {
+                    self.work_is_over(worker);
                 }
             }
             Fault::FalseWakes { count } => {
@@ -92,10 +94,20 @@ impl World<'_> {
         self.excuse_the_store();
     }
 
+    /// The work that the plan's fault of this number strikes: the latest, and of several slots now this one, now that.
+    fn struck(&self, place: usize) -> Option<usize> {
+        match self.leases.len() {
+            1 => self.alive.last().copied(),
+            _ => self.alive.get(place % self.alive.len().max(1)).copied(),
+        }
+    }
+
     /// A store that has lost terms and whose clock went back cannot know how high they were.
     fn excuse_the_store(&mut self) {
         if self.store_forgot && self.store_went_back {
-            self.terms.excuse_the_store();
+            for lease in &mut self.leases {
+                lease.terms.excuse_the_store();
+            }
         }
     }
 

@@ -1,35 +1,40 @@
 //! The work's side of the world: workers, their watchdogs, the sink, and what the invariants ask of them.
 
-use tenure_core::{Fenced, Held, Input, Nonce, Term, Time};
+use tenure_core::{Fenced, Held, Input, Term, Time};
 
 use super::state::{Name, World};
-use crate::event::{Event, ForElector, ForWork};
+use crate::event::{Event, ForMachine, ForWork};
 use crate::invariants::bounded_overlap::Actor;
 use crate::invariants::{
-    bounded_overlap, dead_by_deadline, events_in_order, one_actor, release_after_work, sink_never_goes_back,
-    terms_grow, work_is_wanted,
+    bounded_overlap, dead_by_deadline, events_in_order, no_more_than_slots, one_actor, one_slot_each,
+    release_after_work, sink_never_goes_back, terms_grow, work_is_wanted,
 };
+use crate::tenure::Tenure;
 use crate::true_time::nanos;
 use crate::true_time::{MS, Nanos};
 use crate::worker::{Phase, Worker};
 
 impl World<'_> {
-    pub(super) fn start_work(&mut self, host: usize, process: u64, term: Term, nonce: Nonce, deadline: Time) {
+    pub(super) fn start_work(&mut self, host: usize, process: u64, tenure: Tenure, deadline: Time) {
+        let Tenure { slot, nonce, term } = tenure;
         let inside = self.inside();
         if let Some(running) = &mut self.hosts[host].process {
-            let (announced, own) = (running.announced, running.highest_started);
             let (healthy, wanted) = (running.healthy, running.wanted);
-            running.highest_started = Some(term);
-            running.grants.settled(term);
-            let verdict = self.terms.started(own, term, inside);
+            let key = &mut running.keys[slot];
+            let (announced, own) = (key.announced, key.highest_started);
+            key.highest_started = Some(term);
+            key.grants.settled(term);
+            let verdict = self.leases[slot].terms.started(own, term, inside);
             self.judge(terms_grow::NAME, verdict);
             self.judge(events_in_order::NAME, events_in_order::started(announced, term));
             self.judge(work_is_wanted::NAME, work_is_wanted::check(host, healthy, wanted));
         }
         self.counts.elections += 1;
         let worker = self.workers.len();
-        self.workers.push(Worker { host, process, term, nonce, deadline, started: self.now, phase: Phase::Working });
+        let (started, phase) = (self.now, Phase::Working);
+        self.workers.push(Worker { host, process, slot, term, nonce, deadline, started, phase });
         self.alive.push(worker);
+        self.judge(one_slot_each::NAME, one_slot_each::started(&self.workers, &self.alive));
         let first = self.now + self.rng.below(self.plan.act_every);
         self.queue.push(first, Event::Work { worker, what: ForWork::Act });
         self.look_later(worker, ForWork::Watchdog);
@@ -37,16 +42,16 @@ impl World<'_> {
         self.check_actors();
     }
 
-    pub(super) fn extend_work(&mut self, process: u64, deadline: Time) {
-        if let Some(worker) = self.latest_of(process) {
+    pub(super) fn extend_work(&mut self, process: u64, slot: usize, deadline: Time) {
+        if let Some(worker) = self.latest_of(process, slot) {
             let worker = &mut self.workers[worker];
             worker.deadline = worker.deadline.max(deadline);
             self.check_actors();
         }
     }
 
-    pub(super) fn stop_work(&mut self, host: usize, process: u64) {
-        let Some(worker) = self.latest_of(process) else { return };
+    pub(super) fn stop_work(&mut self, host: usize, process: u64, slot: usize) {
+        let Some(worker) = self.latest_of(process, slot) else { return };
         if self.workers[worker].phase != Phase::Working {
             return;
         }
@@ -58,8 +63,8 @@ impl World<'_> {
         }
     }
 
-    pub(super) fn kill_work(&mut self, process: u64) {
-        if let Some(worker) = self.latest_of(process) {
+    pub(super) fn kill_work(&mut self, process: u64, slot: usize) {
+        if let Some(worker) = self.latest_of(process, slot) {
             self.kill(worker);
         }
     }
@@ -94,18 +99,19 @@ impl World<'_> {
     }
 
     pub(super) fn reach_sink(&mut self, worker: usize, term: Term) {
-        match self.sink.write(term) {
+        let slot = self.workers[worker].slot;
+        match self.leases[slot].sink.write(term) {
             Ok(()) => {
                 let inside = self.inside();
-                let verdict = self.sink_order.admitted(worker, term, inside);
+                let verdict = self.leases[slot].sink_order.admitted(worker, term, inside);
                 self.judge(sink_never_goes_back::NAME, verdict);
             }
             Err(Fenced::Stale { seen, .. }) => {
                 let Worker { host, process, phase, .. } = self.workers[worker];
                 if phase != Phase::Dead {
                     let after = self.rng.range(MS / 5, 5 * MS);
-                    let what = ForElector::Tell(Input::Fenced(seen));
-                    self.queue.push(self.now + after, Event::Elector { host, process, what });
+                    let what = ForMachine::Tell(Input::Fenced(seen));
+                    self.queue.push(self.now + after, Event::Machine { host, process, what });
                 }
             }
             Err(Fenced::Missing) => {}
@@ -144,8 +150,8 @@ impl World<'_> {
         let Worker { host, process, .. } = self.workers[worker];
         self.trace.line(self.now, Name(host), "work has ended");
         let after = self.rng.below(2 * MS);
-        let what = ForElector::Tell(Input::WorkEnded);
-        self.queue.push(self.now + after, Event::Elector { host, process, what });
+        let what = ForMachine::Tell(Input::WorkEnded);
+        self.queue.push(self.now + after, Event::Machine { host, process, what });
     }
 
     pub(super) fn mark_dead(&mut self, worker: usize) {
@@ -164,8 +170,9 @@ impl World<'_> {
         self.queue.push(at.max(self.now + 1), Event::Work { worker, what });
     }
 
-    fn latest_of(&self, process: u64) -> Option<usize> {
-        self.alive.iter().rev().copied().find(|worker| self.workers[*worker].process == process)
+    fn latest_of(&self, process: u64, slot: usize) -> Option<usize> {
+        let is_of = |worker: &Worker| (worker.process, worker.slot) == (process, slot);
+        self.alive.iter().rev().copied().find(|worker| is_of(&self.workers[*worker]))
     }
 
     fn local(&self, host: usize) -> Time {
@@ -196,6 +203,17 @@ impl World<'_> {
         }
         let acting = self.acting();
         if self.inside() {
+            self.judge(no_more_than_slots::NAME, no_more_than_slots::check(self.leases.len(), &acting));
+        }
+        for slot in 0..self.leases.len() {
+            let of_slot = acting.iter().copied().filter(|worker| self.workers[*worker].slot == slot);
+            self.check_actors_of(slot, of_slot.collect());
+        }
+    }
+
+    /// What is asked of those that act under one key.
+    fn check_actors_of(&mut self, slot: usize, acting: Vec<usize>) {
+        if self.inside() {
             let verdict = one_actor::check(&self.workers, &acting);
             return self.judge(one_actor::NAME, verdict);
         }
@@ -204,7 +222,7 @@ impl World<'_> {
             Actor { worker, local: self.local(host), ttl: self.plan.candidates[host].timing.ttl() }
         };
         let actors: Vec<Actor> = acting.into_iter().map(actor).collect();
-        let result = self.overlap.check(&self.workers, &actors);
+        let result = self.leases[slot].overlap.check(&self.workers, &actors);
         if let Ok(longest) = result {
             self.counts.longest_overlap = self.counts.longest_overlap.max(nanos(longest));
         }
@@ -212,7 +230,7 @@ impl World<'_> {
     }
 
     pub(super) fn check_release(&mut self, held: &Held) {
-        let verdict = release_after_work::check(held, &self.workers, &self.alive);
+        let verdict = release_after_work::check(self.tenure(held), &self.workers, &self.alive);
         self.judge(release_after_work::NAME, verdict);
     }
 
