@@ -6,7 +6,7 @@ use tenure_sim::mutant::Mutant;
 use tenure_sim::mutants::ALL;
 use tenure_sim::run::{BOTH, Run, run, trace};
 
-/// 300 seeds in each mode break nothing. Far more are played by the binary.
+/// 2,000 seeds in each mode break nothing. Far more are played by the binary.
 #[test]
 fn seeds_of_electors_pass() {
     seeds_pass(Kind::Elector);
@@ -19,13 +19,13 @@ fn seeds_of_slots_pass() {
 }
 
 fn seeds_pass(kind: Kind) {
-    let (counts, failure) = run(Run { kind, start: 1_000_000, seeds: 300, modes: BOTH, threads: 2 }, |_| {});
+    let (counts, failure) = run(Run { kind, start: 1_000_000, seeds: 2_000, modes: BOTH, threads: 2 }, |_| {});
     println!("{counts}");
     if let Some(failure) = failure {
         panic!("{failure}");
     }
-    assert_eq!(counts.runs, 1_200);
-    assert!(counts.simulated >= 1_200 * 60_000_000_000);
+    assert_eq!(counts.runs, 8_000);
+    assert!(counts.simulated >= 8_000 * 60_000_000_000);
     assert!(counts.faults.iter().all(|count| *count > 0), "{counts}");
     assert!(counts.lost > 0 && counts.late > 0 && counts.doubled > 0, "{counts}");
 }
