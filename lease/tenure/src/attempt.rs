@@ -13,7 +13,8 @@ use crate::leadership::Leadership;
 pub enum Attempt {
     /// The key was free: this candidate leads.
     Leading(Leadership),
-    /// Somebody holds it.
+    /// Somebody holds it; every slot of a [`crate::Semaphore`], of whose holders the one is told whose lease can run out
+    /// first.
     Held {
         /// Who; this candidate itself where a tenure of its own has not ended.
         by: HolderId,

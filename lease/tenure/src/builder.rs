@@ -1,27 +1,37 @@
-//! The settings of an election, and its beginning.
+//! The settings of an election or a semaphore, and its beginning.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure_core::{Elector, ElectorConfig, HolderId, LeaseKey, Note, Timing, TimingOptions};
+use tenure_core::{HolderId, LeaseKey, NameError, Note, SlotKeys, Slots, SlotsConfig, Timing, TimingOptions};
 use tenure_store::LeaseStore;
 
 use crate::clock::Clock;
 use crate::driver::Driver;
 use crate::election::Election;
 use crate::error::ElectionError;
+use crate::frontend::Frontend;
 use crate::identity;
 use crate::overrun::OnOverrun;
-use crate::telemetry::Telemetry;
+use crate::semaphore::Semaphore;
 use crate::watchdog::{self, Watch};
 
-/// An election that has not begun. Every setting has a default; nothing is checked, and nothing happens, before
-/// [`ElectionBuilder::start`].
-#[derive(Clone, Debug)]
-#[must_use = "an election begins with `start`"]
-pub struct ElectionBuilder {
+/// An [`Election`] that has not begun.
+pub type ElectionBuilder = Builder<Election>;
+
+/// A [`Semaphore`] that has not begun.
+pub type SemaphoreBuilder = Builder<Semaphore>;
+
+/// An election or a semaphore that has not begun. Every setting has a default; nothing is checked, and nothing happens,
+/// before `start`.
+#[derive(Debug)]
+#[must_use = "it begins with `start`"]
+pub struct Builder<Face> {
     store: Arc<dyn LeaseStore>,
     key: String,
+    /// How many slots; `None` for an election.
+    slots: Option<u32>,
     holder: Option<String>,
     timing: TimingOptions,
     note: String,
@@ -30,6 +40,7 @@ pub struct ElectionBuilder {
     on_overrun: OnOverrun,
     process: Option<u64>,
     silent: bool,
+    face: PhantomData<fn() -> Face>,
 }
 
 impl Election {
@@ -37,15 +48,26 @@ impl Election {
     ///
     /// A key is 1 to 512 bytes of UTF-8 without control characters.
     pub fn builder(store: Arc<dyn LeaseStore>, key: impl AsRef<str>) -> ElectionBuilder {
-        ElectionBuilder::new(store, key.as_ref())
+        Builder::new(store, key.as_ref(), None)
     }
 }
 
-impl ElectionBuilder {
-    fn new(store: Arc<dyn LeaseStore>, key: &str) -> ElectionBuilder {
-        ElectionBuilder {
+impl Semaphore {
+    /// Prepares a semaphore of `count` slots, 1 to 10,000, in `store`, with every setting at its default;
+    /// [`SemaphoreBuilder::start`] begins it.
+    ///
+    /// The slots are the keys `NAME/0` to `NAME/COUNT-1`. All candidates must be given the same count.
+    pub fn builder(store: Arc<dyn LeaseStore>, name: impl AsRef<str>, count: u32) -> SemaphoreBuilder {
+        Builder::new(store, name.as_ref(), Some(count))
+    }
+}
+
+impl<Face> Builder<Face> {
+    fn new(store: Arc<dyn LeaseStore>, key: &str, slots: Option<u32>) -> Builder<Face> {
+        Builder {
             store,
             key: key.to_owned(),
+            slots,
             holder: None,
             timing: TimingOptions::default(),
             note: String::new(),
@@ -54,6 +76,7 @@ impl ElectionBuilder {
             on_overrun: OnOverrun::default(),
             process: None,
             silent: false,
+            face: PhantomData,
         }
     }
 
@@ -164,23 +187,16 @@ impl ElectionBuilder {
 
     // ---- the beginning -------------------------------------------------------------------------------------------
 
-    /// Checks the settings and begins the election on the current tokio runtime. It does not campaign by itself.
-    ///
-    /// # Errors
-    /// [`ElectionError::Name`] where the key, the holder's name or the note is not valid, [`ElectionError::Timing`] where
-    /// the durations conflict, [`ElectionError::StoreTtl`] where the store does not honour the ttl,
-    /// [`ElectionError::Thread`] where the thread that enforces deadlines cannot be started, [`ElectionError::Runtime`]
-    /// outside of a tokio runtime.
-    pub fn start(self) -> Result<Election, ElectionError> {
+    fn begin(self) -> Result<Election, ElectionError> {
         let timing = self.timing.resolve()?;
         self.check_store(&timing)?;
-        let key = LeaseKey::new(&self.key)?;
+        let keys = self.keys()?;
         let holder = match &self.holder {
             Some(holder) => HolderId::new(holder)?,
             None => identity::default_holder()?,
         };
-        let elector = Elector::new(ElectorConfig {
-            key: key.clone(),
+        let slots = Slots::new(SlotsConfig {
+            keys: keys.clone(),
             holder: holder.clone(),
             process: self.process.unwrap_or_else(identity::random),
             timing,
@@ -191,11 +207,19 @@ impl ElectionBuilder {
         });
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| ElectionError::Runtime)?;
         watchdog::start()?;
-        let telemetry = Telemetry::new(&key, &holder, self.silent);
         let watch = Watch { kill_lead: timing.kill_lead(), on_overrun: self.on_overrun };
-        let (election, frontend) = Election::with_frontend(key, holder, telemetry, Some(watch), Clock::Boottime);
-        runtime.spawn(Driver::new(elector, timing, self.store, frontend).run());
+        let frontend = Frontend::new(keys, holder, self.silent, Clock::Boottime, Some(watch));
+        let election = Election::served_by(&frontend);
+        runtime.spawn(Driver::new(slots, timing, self.store, frontend).run());
         Ok(election)
+    }
+
+    fn keys(&self) -> Result<SlotKeys, NameError> {
+        let key = LeaseKey::new(&self.key)?;
+        match self.slots {
+            Some(count) => SlotKeys::numbered(key, count),
+            None => Ok(SlotKeys::one(key)),
+        }
     }
 
     fn check_store(&self, timing: &Timing) -> Result<(), ElectionError> {
@@ -205,5 +229,28 @@ impl ElectionBuilder {
             return Err(ElectionError::StoreTtl { scheme, min, max, ttl: timing.ttl() });
         }
         Ok(())
+    }
+}
+
+impl Builder<Election> {
+    /// Checks the settings and begins the election on the current tokio runtime. It does not campaign by itself.
+    ///
+    /// # Errors
+    /// [`ElectionError::Name`] where the key, the holder's name or the note is not valid, [`ElectionError::Timing`] where
+    /// the durations conflict, [`ElectionError::StoreTtl`] where the store does not honour the ttl,
+    /// [`ElectionError::Thread`] where the thread that enforces deadlines cannot be started, [`ElectionError::Runtime`]
+    /// outside of a tokio runtime.
+    pub fn start(self) -> Result<Election, ElectionError> {
+        self.begin()
+    }
+}
+
+impl Builder<Semaphore> {
+    /// Checks the settings and begins the semaphore on the current tokio runtime. It does not campaign by itself.
+    ///
+    /// # Errors
+    /// As [`ElectionBuilder::start`]; [`ElectionError::Name`] also for no slot at all or too many.
+    pub fn start(self) -> Result<Semaphore, ElectionError> {
+        Ok(Semaphore::new(self.begin()?))
     }
 }

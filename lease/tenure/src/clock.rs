@@ -12,12 +12,10 @@ use tenure_core::Time;
 pub(crate) enum Clock {
     /// The machine's own, that counts through sleep: [`now`].
     Boottime,
-    #[allow(dead_code, reason = "for elections that a test drives by hand")]
     /// A test's: it stands still until it is moved.
     Manual(Arc<AtomicU64>),
 }
 
-#[allow(dead_code, reason = "for elections that a test drives by hand")]
 impl Clock {
     /// A clock that begins at the machine's time and stands still.
     pub(crate) fn manual() -> Clock {

@@ -79,6 +79,7 @@ impl Control {
         let mut state = self.lock();
         state.closed = true;
         let unfulfilled = std::mem::take(&mut state.wishes);
+        self.changed.notify_one();
         // A waiter is woken without the lock.
         drop(state);
         drop(unfulfilled);

@@ -1,5 +1,6 @@
-//! The driver: one loop between an elector, a store, the clock and the users.
+//! The driver: one loop between the machine of the slots, a store, the clock and the users. One slot is a plain election.
 
+use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,80 +8,81 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, FutureExt, try_join_all};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tenure_core::{
-    Answer, Claimed, Elector, Event, Failure, Input, KeyPrefix, LeaseKey, LeaseRecord, Output, Request, RequestId,
-    Standing, Time, Timing,
+    Answer, Claimed, Elector, Event, Failure, Input, KeyPrefix, LeaseKey, LeaseRecord, NotElected, Observed, Request,
+    RequestId, Slots, SlotsOutput, Standing, Time, Timing,
 };
 use tenure_store::{Answers, LeaseStore, StoreError};
 
 use crate::frontend::Frontend;
-use crate::waiter::Outcome;
+use crate::publisher::Position;
+use crate::waiter::{Obstacle, Outcome};
 use crate::wakes;
 
 /// From more keys than this one list is cheaper than a look at each.
 const LIST_FROM: usize = 16;
 
-/// The most requests that may be unanswered at a time; the elector has one, and late ones linger.
+/// The most requests that may be unanswered at a time, besides one for each slot; late ones linger.
 const MOST_IN_FLIGHT: usize = 16;
 
 pub(crate) struct Driver {
-    elector: Elector,
+    slots: Slots,
     timing: Timing,
     store: Arc<dyn LeaseStore>,
     frontend: Frontend,
     in_flight: FuturesUnordered<BoxFuture<'static, (RequestId, Answer)>>,
     /// The claims that are not answered yet: each may be granted.
-    claims: Vec<RequestId>,
-    /// A claim failed without saying whether it was granted.
-    in_doubt: bool,
-    /// The one claim of a waiter that wants no more.
-    attempt: Option<Attempt>,
+    claims: Vec<(RequestId, LeaseKey)>,
+    /// The keys whose last claim failed without saying whether it was granted.
+    in_doubt: HashSet<LeaseKey>,
+    /// What stood in the way of the one try that somebody waits for.
+    obstacle: Obstacle,
+    /// Where the candidate for each slot stood when that was last published; empty where there is one.
+    published: Vec<Position>,
     /// Set once the election is stopped: until when a claim that may have been granted is waited for.
     stopping: Option<Time>,
 }
 
-/// The progress of one claim that somebody waits for.
-#[derive(Default)]
-struct Attempt {
-    claim: Option<RequestId>,
-    /// By when the claim is sent, unless the candidate stands back: set once it campaigns.
-    sent_by: Option<Time>,
-    outcome: Option<Outcome>,
-}
-
 impl Driver {
-    pub(crate) fn new(elector: Elector, timing: Timing, store: Arc<dyn LeaseStore>, frontend: Frontend) -> Self {
+    pub(crate) fn new(slots: Slots, timing: Timing, store: Arc<dyn LeaseStore>, frontend: Frontend) -> Self {
+        let count = slots.electors().len();
+        let idle = Position { standing: Standing::Idle, current: false, observed: Observed::default() };
         Driver {
-            elector,
+            slots,
             timing,
             store,
             frontend,
             in_flight: FuturesUnordered::new(),
             claims: Vec::new(),
-            in_doubt: false,
-            attempt: None,
+            in_doubt: HashSet::new(),
+            obstacle: Obstacle::default(),
+            published: if count == 1 { Vec::new() } else { vec![idle; count] },
             stopping: None,
         }
     }
 
     /// Runs until the election was stopped and its lease released.
     pub(crate) async fn run(mut self) {
-        let (key, control) = (self.frontend.key(), Arc::clone(&self.frontend.control));
+        let (keys, control) = (self.frontend.keys().clone(), Arc::clone(self.frontend.control()));
         let mut wakes = None;
         loop {
-            self.perform_all();
+            while let Some(output) = self.slots.poll() {
+                self.perform(output);
+            }
+            self.publish();
             let now = self.frontend.now();
             if self.has_ended(now) {
                 return;
             }
             // Only a candidate listens: to a holder hints say nothing, and each may cost a wake-up, or a thread that looks.
-            if matches!(self.elector.standing(), Standing::Candidate) {
-                let listen = || wakes::wakes(Arc::clone(&self.store), key.clone(), self.timing.retry_interval());
+            if matches!(self.slots.standing(), Standing::Candidate) {
+                let listen = || wakes::wakes(Arc::clone(&self.store), &keys, self.timing.retry_interval());
                 wakes.get_or_insert_with(listen);
             } else if let Some(wakes) = wakes.take() {
                 // Closing a connection takes a while, and whoever was just elected should not wait for it.
                 tokio::spawn(async move { drop(wakes) });
             }
-            let due = self.due().map(|at| at.since(now));
+            let ends = self.stopping.filter(|_| matches!(self.slots.standing(), Standing::Idle));
+            let due = self.slots.poll_timeout().into_iter().chain(ends).min().map(|at| at.since(now));
             let tenure = self.frontend.tenure().cloned();
             let ended = async {
                 match &tenure {
@@ -105,45 +107,37 @@ impl Driver {
                 Some(()) = async { wakes.as_mut()?.next().await }, if wakes.is_some() => Input::Wake,
                 () = tokio::time::sleep(due.unwrap_or(Duration::MAX)), if due.is_some() => Input::Timeout,
             };
-            self.elector.handle(self.frontend.now(), input);
+            self.slots.handle(self.frontend.now(), input);
         }
-    }
-
-    /// When something is to be done although nothing happens.
-    fn due(&self) -> Option<Time> {
-        let idle = matches!(self.elector.standing(), Standing::Idle);
-        let ends = self.stopping.filter(|_| idle);
-        let sent_by = self.attempt.as_ref().and_then(|attempt| attempt.sent_by);
-        self.elector.poll_timeout().into_iter().chain(ends).chain(sent_by).min()
     }
 
     fn take_wishes(&mut self) {
         // Asked before the wishes are taken: what was wished for before the work ended belongs to its tenure.
         let ended = self.frontend.tenure().is_some_and(|tenure| tenure.has_ended());
-        let wishes = self.frontend.control.take();
+        let wishes = self.frontend.control().take();
         let now = self.frontend.now();
         if let Some(healthy) = wishes.health {
-            self.elector.handle(now, Input::Health(healthy));
+            self.slots.handle(now, Input::Health(healthy));
             self.frontend.set_healthy(healthy);
         }
         if let Some(note) = wishes.note {
-            self.elector.handle(now, Input::Note(note));
+            self.slots.handle(now, Input::Note(note));
         }
         if let Some(seen) = wishes.fenced {
-            self.elector.handle(now, Input::Fenced(seen));
+            self.slots.handle(now, Input::Fenced(seen));
         }
         // The end of the work comes before a new campaign: it belongs to the tenure before.
         if ended && self.frontend.take_ended() {
-            self.elector.handle(now, Input::WorkEnded);
+            self.slots.handle(now, Input::WorkEnded);
         }
         if wishes.resign || wishes.stop {
             self.frontend.dismiss();
-            self.elector.handle(now, Input::Resign);
+            self.slots.handle(now, Input::Resign);
         }
         if wishes.give_up {
             self.frontend.dismiss();
-            if !self.frontend.has_tenure() {
-                self.elector.handle(now, Input::Resign);
+            if self.frontend.tenure().is_none() {
+                self.slots.handle(now, Input::Resign);
             }
         }
         if wishes.stop {
@@ -152,18 +146,18 @@ impl Driver {
         if let Some(waiter) = wishes.campaign
             && self.stopping.is_none()
         {
-            self.attempt = waiter.once.then(Attempt::default);
             self.frontend.admit(waiter);
+            self.obstacle = Obstacle::default();
         }
-        // During a tenure a campaign waits for its end; a single claim has its answer.
-        match self.frontend.tenure() {
-            Some(tenure) if self.attempt.is_some() && !tenure.has_ended() => {
-                let by = self.frontend.holder();
-                let (term, remaining) = (Some(tenure.term), Some(tenure.remaining()));
-                self.attempt = None;
-                self.frontend.answer(Outcome::Held { by, term, remaining });
+        let once = self.frontend.waiter().map(|waiter| waiter.once);
+        match (self.frontend.tenure(), once) {
+            (None, Some(true)) => self.slots.handle(now, Input::TryCampaign),
+            (None, Some(false)) => self.slots.handle(now, Input::Campaign),
+            // During a tenure a campaign waits for its end; one try has its answer.
+            (Some(tenure), Some(true)) if !tenure.has_ended() => {
+                self.obstacle.held(self.frontend.holder(), Some(tenure.term), Some(tenure.remaining()));
+                self.not_elected(NotElected::Held);
             }
-            None if self.frontend.has_waiter() => self.elector.handle(now, Input::Campaign),
             _ => {}
         }
     }
@@ -172,78 +166,32 @@ impl Driver {
     /// is waited for, and released, but not for ever.
     fn has_ended(&self, now: Time) -> bool {
         let Some(until) = self.stopping else { return false };
-        let doubtful = !self.claims.is_empty() || self.in_doubt && self.elector.poll_timeout().is_some();
-        matches!(self.elector.standing(), Standing::Idle) && (!doubtful || now >= until)
+        let doubtful = !self.claims.is_empty() || !self.in_doubt.is_empty() && self.slots.poll_timeout().is_some();
+        matches!(self.slots.standing(), Standing::Idle) && (!doubtful || now >= until)
     }
 
     fn note_answer(&mut self, id: RequestId, answer: &Answer) {
         if !matches!(answer, Answer::Failed(_)) {
             self.frontend.store_answered();
         }
-        let before = self.claims.len();
-        self.claims.retain(|claim| *claim != id);
-        if before != self.claims.len() {
-            self.in_doubt = matches!(answer, Answer::Failed(failure) if failure.outcome_unknown);
-        }
-        if let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.claim == Some(id)) {
+        if let Some(index) = self.claims.iter().position(|(claim, _)| *claim == id) {
+            let (_, key) = self.claims.swap_remove(index);
             match answer {
-                Answer::Claimed(Claimed::Held { by, term, remaining }) => {
-                    attempt.outcome = Some(Outcome::Held { by: by.clone(), term: *term, remaining: *remaining });
-                }
-                // Leadership follows at once and goes to the waiter, unless the grant came too late to be used.
-                Answer::Claimed(Claimed::Granted { .. }) => {
-                    let message = "the grant came too late".into();
-                    attempt.outcome = Some(Outcome::Failed(Failure { outcome_unknown: false, message }));
-                }
-                // The elector tells of a failure, as it does where no answer came in time.
-                _ => {}
-            }
+                Answer::Failed(failure) if failure.outcome_unknown => self.in_doubt.insert(key),
+                _ => self.in_doubt.remove(&key),
+            };
+        }
+        if let Answer::Claimed(Claimed::Held { by, term, remaining }) = answer {
+            self.obstacle.held(by, *term, *remaining);
         }
     }
 
-    /// Carries out what the elector wants, and publishes where it stands then.
-    fn perform_all(&mut self) {
-        loop {
-            while let Some(output) = self.elector.poll() {
-                self.perform(output);
-            }
-            let standing = self.elector.standing();
-            let now = self.frontend.now();
-            self.frontend.publish(standing, self.elector.is_current(now), self.elector.observed());
-            let Some(outcome) = self.attempt_ended(now) else { return };
-            self.attempt = None;
-            self.elector.handle(now, Input::Resign);
-            self.frontend.answer(outcome);
-        }
-    }
-
-    /// How the one claim that somebody waits for has ended, where it has.
-    fn attempt_ended(&mut self, now: Time) -> Option<Outcome> {
-        let attempt = self.attempt.as_mut()?;
-        if !self.frontend.waits_once() {
-            self.attempt = None;
-            return None;
-        }
-        if attempt.outcome.is_some() {
-            return attempt.outcome.take();
-        }
-        if attempt.claim.is_some() || !matches!(self.elector.standing(), Standing::Candidate) {
-            attempt.sent_by = None;
-            return None;
-        }
-        let sent_by = *attempt.sent_by.get_or_insert(now + self.timing.claim_delay());
-        (now >= sent_by).then_some(Outcome::StoodBack)
-    }
-
-    fn perform(&mut self, output: Output) {
+    fn perform(&mut self, output: SlotsOutput) {
         match output {
-            Output::Send(id, request) => {
-                if self.in_flight.len() < MOST_IN_FLIGHT {
-                    if matches!(request, Request::Acquire(_)) {
-                        self.claims.push(id);
-                        if let Some(attempt) = &mut self.attempt {
-                            attempt.claim.get_or_insert(id);
-                        }
+            SlotsOutput::Send(id, request) => {
+                if self.in_flight.len() < MOST_IN_FLIGHT + self.frontend.keys().all().len() {
+                    if let Request::Acquire(claim) = &request {
+                        self.claims.push((id, claim.key.clone()));
                     }
                     let store = Arc::clone(&self.store);
                     self.in_flight.push(Box::pin(send(store, id, request, self.timing.ttl())));
@@ -253,17 +201,48 @@ impl Driver {
                     self.in_flight.push(Box::pin(async move { (id, Answer::Failed(failure)) }));
                 }
             }
-            Output::Event(event) => {
-                if let (Some(attempt), Event::StoreFailed { verb: "acquire", message, outcome_unknown }) =
-                    (&mut self.attempt, &event)
-                {
-                    let failure = Failure { outcome_unknown: *outcome_unknown, message: message.clone() };
-                    attempt.outcome = Some(Outcome::Failed(failure));
+            SlotsOutput::Event(slot, event) => {
+                if let Event::StoreFailed { message, .. } = &event {
+                    self.obstacle.failed(message);
                 }
-                self.frontend.tell(event);
+                let why = if let Event::NotElected(why) = event { Some(why) } else { None };
+                self.frontend.tell(slot, event);
+                if let Some(why) = why {
+                    self.not_elected(why);
+                }
             }
-            Output::Work(order) => self.frontend.order(order),
+            SlotsOutput::Work(slot, order) => self.frontend.order(slot, order),
         }
+    }
+
+    /// The one try that somebody waits for was in vain.
+    fn not_elected(&mut self, why: NotElected) {
+        if self.frontend.waiter().is_some_and(|waiter| waiter.once) {
+            let obstacle = std::mem::take(&mut self.obstacle);
+            self.frontend.answer(Outcome::NotElected(why, obstacle));
+        }
+    }
+
+    fn publish(&mut self) {
+        let now = self.frontend.now();
+        let electors = self.slots.electors();
+        let position = |elector: &Elector| Position {
+            standing: elector.standing(),
+            current: elector.is_current(now),
+            observed: elector.observed().clone(),
+        };
+        for (slot, published) in self.published.iter_mut().enumerate() {
+            let position = position(&electors[slot]);
+            if *published != position {
+                self.frontend.publish_slot(slot, &position);
+                *published = position;
+            }
+        }
+        // Of several slots each may have a holder: together they show this candidate's own.
+        let shown = if electors.len() == 1 { Some(0) } else { self.slots.leading() };
+        let observed = shown.map(|slot| electors[slot].observed().clone()).unwrap_or_default();
+        let current = self.slots.is_current(now);
+        self.frontend.publish(&Position { standing: self.slots.standing(), current, observed });
     }
 }
 

@@ -3,21 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure_core::{Event, HolderId, LeaseKey, Note, Term};
+use tenure_core::{HolderId, LeaseKey, NotElected, Note, SlotKeys, Term};
 use tokio::sync::{Mutex, broadcast, oneshot, watch};
 
 use crate::attempt::Attempt;
-use crate::clock::Clock;
 use crate::control::Control;
 use crate::error::ElectionError;
-use crate::events::{CAPACITY, Events};
+use crate::events::{Events, SlotEvent};
 use crate::frontend::Frontend;
 use crate::hold::Hold;
 use crate::leadership::Leadership;
 use crate::status::Status;
-use crate::telemetry::Telemetry;
-use crate::waiter::{Outcome, Waiter};
-use crate::watchdog::Watch;
+use crate::waiter::{Obstacle, Outcome, Waiter};
 
 /// One candidate in the election for one key. Dropping it resigns and ends its background task.
 ///
@@ -25,33 +22,37 @@ use crate::watchdog::Watch;
 /// answers who leads.
 #[derive(Debug)]
 pub struct Election {
-    key: LeaseKey,
+    keys: SlotKeys,
     holder: HolderId,
     control: Arc<Control>,
     status: watch::Receiver<Status>,
-    events: broadcast::Sender<Event>,
+    slots: Vec<watch::Receiver<Status>>,
+    events: broadcast::WeakSender<SlotEvent>,
     campaigning: Mutex<()>,
 }
 
 impl Election {
-    /// An election, and what its driver serves it by.
-    pub(crate) fn with_frontend(
-        key: LeaseKey,
-        holder: HolderId,
-        telemetry: Telemetry,
-        watch: Option<Watch>,
-        clock: Clock,
-    ) -> (Election, Frontend) {
-        let control = Arc::new(Control::default());
-        let (events, _) = broadcast::channel(CAPACITY);
-        let (sender, status) = watch::channel(Status::new(key.clone(), holder.clone(), clock));
-        let frontend = Frontend::new(Arc::clone(&control), sender, events.clone(), telemetry, watch);
-        (Election { key, holder, control, status, events, campaigning: Mutex::new(()) }, frontend)
+    /// The election that is served by this front end.
+    pub(crate) fn served_by(frontend: &Frontend) -> Election {
+        Election {
+            keys: frontend.keys().clone(),
+            holder: frontend.holder().clone(),
+            control: Arc::clone(frontend.control()),
+            status: frontend.observe(),
+            slots: frontend.observe_slots(),
+            events: frontend.events().downgrade(),
+            campaigning: Mutex::new(()),
+        }
     }
 
-    /// What is contended for.
+    /// What is contended for; of a [`crate::Semaphore`] its name, without the number of a slot.
     pub fn key(&self) -> &LeaseKey {
-        &self.key
+        self.keys.lease()
+    }
+
+    /// The keys any one of which is enough: the key itself, or one for each slot of a [`crate::Semaphore`].
+    pub fn keys(&self) -> &SlotKeys {
+        &self.keys
     }
 
     /// This candidate's name.
@@ -72,7 +73,7 @@ impl Election {
         match self.wait(false).await? {
             Outcome::Granted(hold) => Ok(self.leadership(hold)),
             // Not told to whoever waits for as long as it takes.
-            Outcome::Held { .. } | Outcome::Failed(_) | Outcome::StoodBack => Err(ElectionError::Stopped),
+            Outcome::NotElected(..) => Err(ElectionError::Stopped),
         }
     }
 
@@ -85,11 +86,11 @@ impl Election {
         tokio::time::timeout(most, self.campaign()).await.ok().transpose()
     }
 
-    /// Claims the key once, and answers what the store says.
+    /// Claims the key once, or each slot of a [`crate::Semaphore`], and answers what the store says.
     ///
-    /// It takes as long as the store, at most the timing's request timeout, and before it what must be over first: a
-    /// release that is under way, a campaign of this election that somebody else waits for, the claim delay where there is
-    /// one. Cancel-safe, as [`Election::campaign`].
+    /// It takes as long as the store, at most the timing's request timeout for each claim, and before it what must be over
+    /// first: a release that is under way, a campaign of this election that somebody else waits for, the claim delay where
+    /// there is one. Cancel-safe, as [`Election::campaign`].
     ///
     /// # Errors
     /// [`ElectionError::Store`] where the store failed; a claim that was granted all the same is released.
@@ -97,9 +98,13 @@ impl Election {
     pub async fn try_campaign(&self) -> Result<Attempt, ElectionError> {
         match self.wait(true).await? {
             Outcome::Granted(hold) => Ok(Attempt::Leading(self.leadership(hold))),
-            Outcome::Held { by, term, remaining } => Ok(Attempt::Held { by, term, remaining }),
-            Outcome::Failed(failure) => Err(ElectionError::Store(failure.message)),
-            Outcome::StoodBack => Ok(Attempt::StoodBack),
+            Outcome::NotElected(NotElected::Held, Obstacle { holder: Some((by, term, remaining)), .. }) => {
+                Ok(Attempt::Held { by, term, remaining })
+            }
+            Outcome::NotElected(NotElected::MayNotClaim, _) => Ok(Attempt::StoodBack),
+            Outcome::NotElected(_, obstacle) => {
+                Err(ElectionError::Store(obstacle.failure.unwrap_or_else(|| "the grant came too late".to_owned())))
+            }
         }
     }
 
@@ -117,7 +122,7 @@ impl Election {
     }
 
     fn leadership(&self, hold: Hold) -> Leadership {
-        Leadership::new(self.key.clone(), hold, Arc::clone(&self.control), self.status.clone())
+        Leadership::new(hold, Arc::clone(&self.control), self.status.clone())
     }
 
     // ---- while it lasts ------------------------------------------------------------------------------------------
@@ -150,7 +155,11 @@ impl Election {
 
     /// The events from now on, in order. A subscriber that falls behind is told how many it missed.
     pub fn events(&self) -> Events {
-        Events::new(self.events.subscribe())
+        match self.events.upgrade() {
+            Some(sender) => Events::new(sender.subscribe()),
+            // The election has ended: its sender is gone, and so is this one.
+            None => Events::new(broadcast::channel(1).1),
+        }
     }
 
     /// Where this election stands: the latest only; what changed in between is not repeated.
@@ -161,6 +170,12 @@ impl Election {
     /// Where this election stands now.
     pub fn status(&self) -> Status {
         self.status.borrow().clone()
+    }
+
+    /// Where the candidate for each of [`Election::keys`] stands; what belongs to one key alone, such as who leads there, is
+    /// told here for each slot of a [`crate::Semaphore`].
+    pub fn observe_slots(&self) -> &[watch::Receiver<Status>] {
+        &self.slots
     }
 
     // ---- the end -------------------------------------------------------------------------------------------------

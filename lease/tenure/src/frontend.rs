@@ -1,13 +1,16 @@
 //! A driver's front end: hands leadership to whoever campaigns, carries orders to the work, publishes events and status.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tenure_core::{Event, HolderId, LeaseKey, LossReason, Nonce, Note, Observed, Order, Standing, Term, Time};
+use tenure_core::{Event, HolderId, LossReason, Observed, Order, SlotKeys, Standing, Time};
 use tokio::sync::{broadcast, watch};
 
 use crate::clock::Clock;
 use crate::control::Control;
+use crate::events::{CAPACITY, SlotEvent};
 use crate::hold::Hold;
+use crate::publisher::{Position, Publisher};
 use crate::status::Status;
 use crate::telemetry::Telemetry;
 use crate::tenure::Tenure;
@@ -17,39 +20,76 @@ use crate::watchdog::{Watch, Watched};
 /// What stands between a driver and the users of its election.
 #[derive(Debug)]
 pub(crate) struct Frontend {
-    pub(crate) control: Arc<Control>,
-    status: watch::Sender<Status>,
-    events: broadcast::Sender<Event>,
-    telemetry: Telemetry,
+    control: Arc<Control>,
+    keys: SlotKeys,
+    holder: HolderId,
     clock: Clock,
     /// How the deadlines of its tenures are enforced; `None` where they are moved by hand.
     watch: Option<Watch>,
+    events: broadcast::Sender<SlotEvent>,
+    /// Of all slots together.
+    whole: Publisher,
+    /// Of each slot, where there are several.
+    slots: Vec<Publisher>,
     waiter: Option<Waiter>,
     tenure: Option<(Arc<Tenure>, Option<Watched>)>,
 }
 
 impl Frontend {
-    pub(crate) fn new(
-        control: Arc<Control>,
-        status: watch::Sender<Status>,
-        events: broadcast::Sender<Event>,
-        telemetry: Telemetry,
-        watch: Option<Watch>,
-    ) -> Frontend {
-        let clock = status.borrow().clock.clone();
-        Frontend { control, status, events, telemetry, clock, watch, waiter: None, tenure: None }
+    /// A front end for a candidate of these keys. Where `silent`, nothing is logged above debug, and nothing is counted.
+    pub(crate) fn new(keys: SlotKeys, holder: HolderId, silent: bool, clock: Clock, watch: Option<Watch>) -> Frontend {
+        let alone = keys.all().len() == 1;
+        let whole = Telemetry::new(keys.lease(), &holder, silent);
+        let slots = keys.all().iter().filter(|_| !alone).map(|key| {
+            let telemetry = Telemetry::new(key, &holder, silent);
+            telemetry.begin();
+            Publisher::new(key, &holder, &clock, telemetry)
+        });
+        let slots = slots.collect();
+        if alone {
+            whole.begin();
+        }
+        let whole = Publisher::new(keys.lease(), &holder, &clock, whole);
+        let (events, _) = broadcast::channel(CAPACITY);
+        let control = Arc::default();
+        Frontend { control, keys, holder, clock, watch, events, whole, slots, waiter: None, tenure: None }
     }
 
-    pub(crate) fn key(&self) -> LeaseKey {
-        self.status.borrow().key.clone()
+    pub(crate) fn keys(&self) -> &SlotKeys {
+        &self.keys
     }
 
-    pub(crate) fn holder(&self) -> HolderId {
-        self.status.borrow().holder.clone()
+    pub(crate) fn holder(&self) -> &HolderId {
+        &self.holder
     }
 
     pub(crate) fn now(&self) -> Time {
         self.clock.now()
+    }
+
+    /// Moves a clock that stands still otherwise.
+    pub(crate) fn advance(&self, span: Duration) {
+        self.clock.advance(span);
+    }
+
+    pub(crate) fn control(&self) -> &Arc<Control> {
+        &self.control
+    }
+
+    pub(crate) fn events(&self) -> &broadcast::Sender<SlotEvent> {
+        &self.events
+    }
+
+    pub(crate) fn observe(&self) -> watch::Receiver<Status> {
+        self.whole.observe()
+    }
+
+    /// The status of each slot; of a plain election, whose one slot is all that there is, its own.
+    pub(crate) fn observe_slots(&self) -> Vec<watch::Receiver<Status>> {
+        match self.slots.is_empty() {
+            true => vec![self.whole.observe()],
+            false => self.slots.iter().map(Publisher::observe).collect(),
+        }
     }
 
     // ---- who waits -----------------------------------------------------------------------------------------------
@@ -64,28 +104,20 @@ impl Frontend {
         self.waiter = None;
     }
 
-    pub(crate) fn has_waiter(&self) -> bool {
-        self.waiter.is_some()
-    }
-
-    /// Whether the waiter wants one claim only.
-    pub(crate) fn waits_once(&self) -> bool {
-        self.waiter.as_ref().is_some_and(|waiter| waiter.once)
+    pub(crate) fn waiter(&self) -> Option<&Waiter> {
+        self.waiter.as_ref()
     }
 
     pub(crate) fn answer(&mut self, outcome: Outcome) {
         if let Some(waiter) = self.waiter.take() {
+            // A waiter that has gone hands leadership back, which drops it: the work has ended before it began.
             let _ = waiter.reply.send(outcome);
         }
     }
 
     // ---- the work ------------------------------------------------------------------------------------------------
 
-    /// Whether there is a tenure whose work has not been reported ended.
-    pub(crate) fn has_tenure(&self) -> bool {
-        self.tenure.is_some()
-    }
-
+    /// The tenure whose work has not been reported ended.
     pub(crate) fn tenure(&self) -> Option<&Arc<Tenure>> {
         self.tenure.as_ref().map(|(tenure, _)| tenure)
     }
@@ -95,27 +127,28 @@ impl Frontend {
         self.tenure.take_if(|(tenure, _)| tenure.has_ended()).is_some()
     }
 
-    pub(crate) fn order(&mut self, order: Order) {
+    /// Carries out an order to the work under the lease of this slot. Whoever waits gets the leadership.
+    pub(crate) fn order(&mut self, slot: usize, order: Order) {
         match order {
-            Order::Start { term, nonce, last_note, deadline } => self.start(term, nonce, last_note, deadline),
+            Order::Start { term, nonce, last_note, deadline } => {
+                let key = self.keys.all()[slot].clone();
+                let number = (!self.slots.is_empty()).then_some(slot);
+                let clock = self.clock.clone();
+                let tenure = Arc::new(Tenure::new(key, number, term, nonce, last_note, deadline, clock));
+                let watched = self.watch.map(|watch| watch.enforce(&tenure));
+                self.tenure = Some((Arc::clone(&tenure), watched));
+                // The status comes first, so that whoever gets the leadership finds itself there.
+                let standing = Standing::Leader { term, deadline, stopping: false };
+                let observed = Observed { leader: Some(self.holder.clone()), term: Some(term) };
+                let leads = Position { standing, current: true, observed };
+                self.publish(&leads);
+                self.publish_slot(slot, &leads);
+                self.answer(Outcome::Granted(Hold::new(tenure)));
+            }
             Order::Extend { deadline } => self.with_tenure(|tenure| tenure.extend(deadline)),
             Order::Stop { reason, .. } => self.with_tenure(|tenure| tenure.stop(reason)),
             Order::Kill { reason } => self.with_tenure(|tenure| tenure.kill(reason)),
         }
-    }
-
-    fn start(&mut self, term: Term, nonce: Nonce, last_note: Option<Note>, deadline: Time) {
-        let tenure = Arc::new(Tenure::new(term, nonce, last_note, deadline, self.clock.clone()));
-        let watched = self.watch.as_ref().map(|watch| watch.enforce(self.status.borrow().key.as_str(), &tenure));
-        self.tenure = Some((Arc::clone(&tenure), watched));
-        // The status comes first, so that whoever gets the leadership finds itself there.
-        let standing = Standing::Leader { term, deadline, stopping: false };
-        self.status.send_modify(|status| {
-            status.standing = standing;
-            status.current = true;
-        });
-        let hold = Hold::new(tenure);
-        self.answer(Outcome::Granted(hold));
     }
 
     fn with_tenure(&self, order: impl FnOnce(&Tenure)) {
@@ -126,62 +159,43 @@ impl Frontend {
 
     // ---- what is told --------------------------------------------------------------------------------------------
 
-    /// Publishes an event, with its logs and metrics.
-    pub(crate) fn tell(&mut self, event: Event) {
-        let now = self.clock.now();
-        match &event {
-            Event::BecameLeader { .. } => self.status.send_modify(|status| {
-                status.tenures += 1;
-                status.led_since = Some(now);
-            }),
-            Event::LostLeadership { led_for, .. } => self.status.send_modify(|status| {
-                status.led_since = None;
-                status.led_before += *led_for;
-            }),
-            Event::LeaderChanged { leader, term, .. } => self.status.send_modify(|status| {
-                status.transitions += 1;
-                status.leader.clone_from(leader);
-                status.term = *term;
-            }),
-            Event::StoreFailed { message, .. } => self.status.send_modify(|status| {
-                status.store_failing_since.get_or_insert(now);
-                status.store_failure = Some(message.clone());
-            }),
-            _ => {}
+    /// Publishes an event, with its logs and metrics: of this slot, or of all of them together.
+    pub(crate) fn tell(&self, slot: Option<usize>, event: Event) {
+        match slot.and_then(|slot| self.slots.get(slot)) {
+            Some(publisher) => {
+                publisher.tell(&event);
+                self.whole.note(&event);
+            }
+            None => self.whole.tell(&event),
         }
-        self.telemetry.tell(&event);
+        let slot = slot.filter(|_| !self.slots.is_empty());
         // Nobody listening is no error.
-        let _ = self.events.send(event);
+        let _ = self.events.send(SlotEvent { slot, event });
     }
 
     /// The store has answered, whatever it said.
     pub(crate) fn store_answered(&self) {
-        self.status.send_if_modified(|status| {
-            let failed = status.store_failing_since.take().is_some();
-            status.store_failure = None;
-            failed
-        });
+        self.all().for_each(Publisher::store_answered);
     }
 
     pub(crate) fn set_healthy(&self, healthy: bool) {
-        self.status.send_modify(|status| status.healthy = healthy);
+        self.all().for_each(|publisher| publisher.set_healthy(healthy));
     }
 
-    /// Publishes where the election stands, where that has changed.
-    pub(crate) fn publish(&self, standing: Standing, current: bool, observed: &Observed) {
-        self.status.send_if_modified(|status| {
-            let same = status.standing == standing
-                && status.current == current
-                && status.leader == observed.leader
-                && status.term == observed.term;
-            if !same {
-                status.standing = standing;
-                status.current = current;
-                status.leader.clone_from(&observed.leader);
-                status.term = observed.term;
-            }
-            !same
-        });
+    /// Publishes where the candidate stands with all slots taken together, where that has changed.
+    pub(crate) fn publish(&self, position: &Position) {
+        self.whole.publish(position);
+    }
+
+    /// The same for one of several slots.
+    pub(crate) fn publish_slot(&self, slot: usize, position: &Position) {
+        if let Some(publisher) = self.slots.get(slot) {
+            publisher.publish(position);
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Publisher> {
+        std::iter::once(&self.whole).chain(&self.slots)
     }
 }
 

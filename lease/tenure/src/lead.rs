@@ -51,17 +51,20 @@ impl Election {
     /// | returns an error, at whatever moment | the lease is released, and the error is the answer: what a loss makes fail and the next tenure makes good is therefore no error of the work |
     /// | panics | the lease is released as the panic goes on |
     ///
+    /// `work` may be an `async` closure that borrows what it needs. One that owns something and lends it to its future, or
+    /// changes something outside, is no function that can be called again in Rust's eyes: drop its `move`, or clone what each
+    /// tenure needs before an `async move` block.
+    ///
     /// The tenure lasts as long as the work's future, as with [`Election::lead`]. A call that is dropped drops the work,
     /// and the lease is released; the election can be used on.
     ///
     /// # Errors
     /// The work's own. None comes from the election, whose store may fail for as long as it likes: see
     /// [`crate::Status::store_failing_since`].
-    pub async fn run_until<E>(
-        &self,
-        stop: impl Future,
-        mut work: impl AsyncFnMut(Leadership) -> Result<(), E>,
-    ) -> Result<(), E> {
+    pub async fn run_until<F, E>(&self, stop: impl Future, mut work: impl FnMut(Leadership) -> F) -> Result<(), E>
+    where
+        F: Future<Output = Result<(), E>>,
+    {
         let mut stop = pin!(stop);
         let mut asked = false;
         let mut outcome = Ok(());

@@ -19,7 +19,6 @@ use crate::status::Status;
 #[derive(Debug)]
 #[must_use = "dropping it says that the work has ended: the lease is released then"]
 pub struct Leadership {
-    key: LeaseKey,
     hold: Hold,
     control: Arc<Control>,
     mandate: Mandate,
@@ -27,9 +26,9 @@ pub struct Leadership {
 }
 
 impl Leadership {
-    pub(crate) fn new(key: LeaseKey, hold: Hold, control: Arc<Control>, status: watch::Receiver<Status>) -> Leadership {
+    pub(crate) fn new(hold: Hold, control: Arc<Control>, status: watch::Receiver<Status>) -> Leadership {
         let mandate = Mandate::new(Arc::clone(hold.tenure()), Arc::clone(&control));
-        Leadership { key, hold, control, mandate, status }
+        Leadership { hold, control, mandate, status }
     }
 
     /// Another hold on the same tenure.
@@ -37,9 +36,14 @@ impl Leadership {
         self.hold.clone()
     }
 
-    /// What is led.
+    /// What is led; of a [`crate::Semaphore`] the key of the slot.
     pub fn key(&self) -> &LeaseKey {
-        &self.key
+        &self.hold.tenure().key
+    }
+
+    /// Which slot of a [`crate::Semaphore`] this is, counted from zero; `None` in an election for one key.
+    pub fn slot(&self) -> Option<usize> {
+        self.hold.tenure().slot
     }
 
     /// The fencing token: carry it with every side effect.

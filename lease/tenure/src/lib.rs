@@ -265,18 +265,21 @@ mod leadership;
 mod legacy;
 mod mandate;
 mod overrun;
+mod publisher;
+mod semaphore;
 mod status;
 mod telemetry;
 mod tenure;
+pub mod testing;
 mod waiter;
 mod wakes;
 mod watchdog;
 
 pub use attempt::Attempt;
-pub use builder::ElectionBuilder;
+pub use builder::{Builder, ElectionBuilder, SemaphoreBuilder};
 pub use election::Election;
 pub use error::ElectionError;
-pub use events::Events;
+pub use events::{Events, SlotEvent};
 pub use identity::random;
 pub use lasted::Lasted;
 pub use leadership::Leadership;
@@ -284,11 +287,12 @@ pub use leadership::Leadership;
 pub use legacy::ElectionConfig;
 pub use mandate::Mandate;
 pub use overrun::OnOverrun;
+pub use semaphore::Semaphore;
 pub use status::Status;
 pub use tenure_base_time::now;
 pub use tenure_core::{
-    Event, Fence, Fenced, HolderId, KeyPrefix, LeaseKey, LossReason, NameError, Nonce, Note, Standing, Term, Time,
-    Timing, TimingError, TimingOptions,
+    Event, Fence, Fenced, HolderId, KeyPrefix, LeaseKey, LossReason, NameError, Nonce, NotElected, Note, SlotKeys,
+    Standing, Term, Time, Timing, TimingError, TimingOptions,
 };
 pub use tenure_store::{LeaseStore, MemoryStore, StoreError};
 

@@ -14,13 +14,15 @@ pub(crate) struct Telemetry {
 
 impl Telemetry {
     pub(crate) fn new(key: &LeaseKey, holder: &HolderId, silent: bool) -> Self {
-        let telemetry = Telemetry { lease: key.to_string(), identity: holder.to_string(), silent };
-        if silent {
-            return telemetry;
+        Telemetry { lease: key.to_string(), identity: holder.to_string(), silent }
+    }
+
+    /// Shows the metrics of a key that nothing has happened to yet.
+    pub(crate) fn begin(&self) {
+        if !self.silent {
+            metrics::gauge!("tenure_is_leader", "lease" => self.lease.clone()).set(0.0);
+            metrics::counter!("tenure_leader_transitions_total", "lease" => self.lease.clone()).absolute(0);
         }
-        metrics::gauge!("tenure_is_leader", "lease" => telemetry.lease.clone()).set(0.0);
-        metrics::counter!("tenure_leader_transitions_total", "lease" => telemetry.lease.clone()).absolute(0);
-        telemetry
     }
 
     pub(crate) fn tell(&self, event: &Event) {
@@ -71,6 +73,10 @@ impl Telemetry {
             Event::StoreFailed { verb, message, outcome_unknown } => {
                 metrics::counter!("tenure_store_failures_total", "lease" => label(), "verb" => *verb).increment(1);
                 tracing::warn!(lease, identity, verb, outcome_unknown, error = %message, "LeaderElection: Store failed");
+            }
+            // Whoever asked for one try is told by the call; that slots are held is no news to log.
+            Event::NotElected(_) | Event::NoSlotFree => {
+                tracing::debug!(lease, identity, ?event, "LeaderElection: Not elected")
             }
             _ => {}
         }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tenure_core::{LossReason, Nonce, Note, Term, Time};
+use tenure_core::{LeaseKey, LossReason, Nonce, Note, Term, Time};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +14,9 @@ use crate::clock::Clock;
 /// What is known of one tenure. The deadline is the truth; everything else follows from it.
 #[derive(Debug)]
 pub(crate) struct Tenure {
+    pub(crate) key: LeaseKey,
+    /// Which of several slots the key is.
+    pub(crate) slot: Option<usize>,
     pub(crate) term: Term,
     pub(crate) nonce: Nonce,
     pub(crate) last_note: Option<Note>,
@@ -30,8 +33,18 @@ pub(crate) struct Tenure {
 }
 
 impl Tenure {
-    pub(crate) fn new(term: Term, nonce: Nonce, last_note: Option<Note>, deadline: Time, clock: Clock) -> Self {
+    pub(crate) fn new(
+        key: LeaseKey,
+        slot: Option<usize>,
+        term: Term,
+        nonce: Nonce,
+        last_note: Option<Note>,
+        deadline: Time,
+        clock: Clock,
+    ) -> Self {
         Tenure {
+            key,
+            slot,
             term,
             nonce,
             last_note,

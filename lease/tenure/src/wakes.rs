@@ -1,22 +1,25 @@
-//! Wake-ups for one key: hints from the store, subscribed again whenever they end.
+//! Wake-ups for a candidate's keys: hints from the store, subscribed again whenever they end.
 
+use std::collections::HashSet;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream, StreamExt};
-use tenure_core::KeyPrefix;
+use tenure_core::{KeyPrefix, SlotKeys};
 use tenure_store::{LeaseKey, LeaseStore, Wake, WakeChange, WakeStream};
 
-/// The hints that say more of `key` than that somebody was granted it; silent where the store has none, and it never ends.
+/// The hints that say more of one of `keys` than that somebody was granted it; silent where the store has none, and it never
+/// ends.
 ///
 /// The stream itself holds whatever it is waiting for, a subscription or the `pause` after one that ended: a driver that
 /// looks elsewhere meanwhile neither begins it anew nor shortens it.
-pub(crate) fn wakes(store: Arc<dyn LeaseStore>, key: LeaseKey, pause: Duration) -> BoxStream<'static, ()> {
+pub(crate) fn wakes(store: Arc<dyn LeaseStore>, keys: &SlotKeys, pause: Duration) -> BoxStream<'static, ()> {
     if !store.info().watch {
         return stream::pending().boxed();
     }
-    let watching = Watching { store, key, pause, stream: None };
+    let own = keys.all().iter().cloned().collect();
+    let watching = Watching { store, prefix: keys.prefix().clone(), own, pause, stream: None };
     stream::unfold(watching, |mut watching| async move {
         watching.next().await;
         Some(((), watching))
@@ -26,7 +29,8 @@ pub(crate) fn wakes(store: Arc<dyn LeaseStore>, key: LeaseKey, pause: Duration) 
 
 struct Watching {
     store: Arc<dyn LeaseStore>,
-    key: LeaseKey,
+    prefix: KeyPrefix,
+    own: HashSet<LeaseKey>,
     pause: Duration,
     stream: Option<WakeStream>,
 }
@@ -38,7 +42,7 @@ impl Watching {
                 Some(stream) => match patiently(stream).await {
                     Some(wake) => {
                         // That somebody else was granted the key says when to claim no better than the timer does.
-                        if wake.change != WakeChange::Taken && wake.key.is_none_or(|key| key == self.key) {
+                        if wake.change != WakeChange::Taken && wake.key.is_none_or(|key| self.own.contains(&key)) {
                             return;
                         }
                     }
@@ -47,7 +51,7 @@ impl Watching {
                         tokio::time::sleep(self.pause).await;
                     }
                 },
-                None => match self.store.watch(&KeyPrefix::from(&self.key)).await {
+                None => match self.store.watch(&self.prefix).await {
                     Ok(stream) => self.stream = Some(stream),
                     Err(error) => {
                         tracing::debug!(%error, "watching failed; the timer goes on");

@@ -36,7 +36,7 @@ impl Watch {
     /// Enforces `tenure`'s deadline from now on.
     ///
     /// Call [`start`] once before: without the thread nothing is enforced.
-    pub(crate) fn enforce(self, key: &str, tenure: &Arc<Tenure>) -> Watched {
+    pub(crate) fn enforce(self, tenure: &Arc<Tenure>) -> Watched {
         let Some(watchdog) = WATCHDOG.get() else {
             tracing::error!("the deadline thread was not started: the right to act ends at once");
             tenure.kill(LossReason::Expired);
@@ -46,8 +46,8 @@ impl Watch {
         let mut entries = watchdog.lock();
         entries.last_id += 1;
         let id = entries.last_id;
-        let (tenure, key) = (Arc::clone(tenure), key.to_owned());
-        let entry = Entry { tenure, watch: self, key, killed_at: None, overrun: None, reported: false };
+        let tenure = Arc::clone(tenure);
+        let entry = Entry { tenure, watch: self, killed_at: None, overrun: None, reported: false };
         entries.by_id.insert(id, entry);
         // Deadlines move only later afterwards, so this is the one moment at which the thread may have to look sooner.
         if due < entries.next {
@@ -85,7 +85,6 @@ struct Entries {
 struct Entry {
     tenure: Arc<Tenure>,
     watch: Watch,
-    key: String,
     killed_at: Option<Time>,
     overrun: Option<Overrun>,
     reported: bool,
@@ -164,8 +163,8 @@ impl Entry {
             return Some(overrun_at);
         }
         self.reported = true;
-        self.overrun =
-            Some(Overrun { key: self.key.clone(), term: self.tenure.term, on_overrun: self.watch.on_overrun });
+        let Tenure { key, term, .. } = &*self.tenure;
+        self.overrun = Some(Overrun { key: key.to_string(), term: *term, on_overrun: self.watch.on_overrun });
         None
     }
 

@@ -1,9 +1,12 @@
 //! The face of the library: what each call of an election and its leadership promises.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod by_hand;
 mod campaigns;
 mod deadlines;
 mod endings;
+mod run_until;
+mod semaphore;
 mod store;
 
 use std::time::Duration;
