@@ -13,7 +13,7 @@ use anyhow::Result;
 
 use crate::output;
 use crate::store::{StoreArgs, block_on};
-use finding::{Finding, Status};
+use finding::{Finding, Severity};
 
 /// Flags of `tenure doctor`.
 #[derive(Debug, clap::Args)]
@@ -28,7 +28,7 @@ With --json one object a line: check, status, text, remedy (null where there is 
 Examples:
   tenure doctor
   tenure doctor --store redis://db.internal:6379/0 --bus sqlite:/var/lib/tenure/bus.db
-  tenure doctor --json | jq -r 'select(.status != \"ok\") | .remedy'")]
+  tenure doctor --json | jq -r 'select(.severity != \"ok\") | .remedy'")]
 pub(crate) struct Args {
     #[command(flatten)]
     store: StoreArgs,
@@ -45,7 +45,7 @@ pub(crate) fn run(args: Args, command: clap::Command) -> Result<ExitCode> {
     let mut failed = false;
     let mut tell = |findings: Vec<Finding>| -> Result<()> {
         for finding in findings {
-            failed |= finding.status == Status::Fail;
+            failed |= finding.severity == Severity::Fail;
             output::line(if args.json { finding.json().to_string() } else { finding.to_string() })?;
         }
         Ok(())

@@ -81,14 +81,14 @@ impl End {
         }
     }
 
-    /// Ends by the signal, once everything else has been done; the code is for `main` to answer. The first process of a
-    /// namespace, which no signal ends that it has not asked for, answers 128 and the signal's number.
+    /// Ends this process by the signal, or returns the code for `main`. To be called once everything else has been done. Process 1
+    /// of a PID namespace cannot be ended by a signal that it has no handler for, so there the code is 128 and the signal's number.
     pub(crate) fn take(self) -> ExitCode {
         match self {
             End::Code(code) => ExitCode::from(code),
             End::Signal(signal) => {
                 if rustix::process::getpid() != rustix::process::Pid::INIT {
-                    // Its default action, whatever is done about the signal here, and though it is blocked.
+                    // The default action, also where the signal has a handler here or is blocked.
                     let _ = signal_hook::low_level::emulate_default_handler(signal.as_raw());
                 }
                 ExitCode::from(after(signal.as_raw()))

@@ -65,7 +65,7 @@ pub(crate) fn serve(listener: tokio::net::TcpListener, routes: Router) {
     let alive = || async { Json(json!({ "status": "ok" })) };
     let router = routes.route("/healthz", get(alive)).route("/livez", get(alive));
     tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener::Bounded::new(listener), router).await {
+        if let Err(error) = axum::serve(listener::BoundedListener::new(listener), router).await {
             tracing::error!(component = "http", %error, "the endpoints have ended");
         }
     });

@@ -11,7 +11,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::output::Errors;
+use crate::output::StderrWriter;
 
 /// How logs are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub(crate) fn start(filter: &str, format: Format, service: &str) {
         Format::Text => false,
         Format::Auto => !std::io::stderr().is_terminal(),
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Errors);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| StderrWriter);
     // A second start is a programming error that must not end the program.
     let started = if json {
         builder.event_format(JsonLines { service: service.to_owned() }).try_init()

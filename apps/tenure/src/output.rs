@@ -52,9 +52,9 @@ pub(crate) fn say(text: std::fmt::Arguments<'_>) {
 
 /// Standard error for logs: what nobody takes is left out, and writing never fails or blocks.
 #[derive(Debug)]
-pub(crate) struct Errors;
+pub(crate) struct StderrWriter;
 
-impl Write for Errors {
+impl Write for StderrWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         offer(rustix::stdio::stderr(), bytes);
         Ok(bytes.len())

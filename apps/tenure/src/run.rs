@@ -14,7 +14,6 @@ mod events;
 mod forwarded_signals;
 mod health_check;
 mod hooks;
-mod keys;
 mod lease_handover;
 mod lifecycle;
 mod not_acquired;
@@ -25,7 +24,6 @@ mod protocol;
 mod tenure_run;
 mod watchdog;
 mod watchdog_process;
-mod watchdog_timeouts;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -99,7 +97,8 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     check_descriptors(DESCRIPTORS).map_err(Exit::unreachable)?;
     // Opened before there are other threads: it blocks a signal for this one, and others are started with the same mask.
     let terminal = Terminal::open();
-    let mut notifier = Notifier::new(Hooks::new(config.on_lost.clone(), crate::handed::without_login(&config.store)));
+    let mut notifier =
+        Notifier::new(Hooks::new(config.on_lost.clone(), crate::command_store::without_login(&config.store)));
     // A thread for blocking calls stays once it was started: where no other can be started, calls wait for this one.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().thread_keep_alive(FOREVER).build()?;
     let context = runtime.block_on(RunContext::start(config, terminal))?;

@@ -2,37 +2,41 @@
 
 use std::io;
 
+use futures_util::future::select_all;
 use rustix::process::Signal;
 use tokio::signal::unix::{Signal as Listener, SignalKind, signal};
 
-/// Listens from its making on.
+/// Listens for signals from its making on.
 #[derive(Debug)]
 pub(crate) struct Signals {
-    terminate: Listener,
-    interrupt: Listener,
-    hangup: Option<Listener>,
+    listeners: Vec<(Signal, Listener)>,
 }
 
 impl Signals {
-    /// Takes the signals over from their default, which would end the process at once.
+    /// Listens for the signals that ask for an end.
     pub(crate) fn listen() -> io::Result<Signals> {
-        let hangup = if is_ignored(Signal::HUP) { None } else { Some(signal(SignalKind::hangup())?) };
-        Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())?, hangup })
+        let hangup = Some(Signal::HUP).filter(|hangup| !is_ignored(*hangup));
+        Signals::of([Signal::TERM, Signal::INT].into_iter().chain(hangup))
     }
 
-    /// Waits for the next one. Signals that come close together can count as one.
+    /// Takes these signals over from their default, which would end or stop the process at once.
+    pub(crate) fn of(signals: impl IntoIterator<Item = Signal>) -> io::Result<Signals> {
+        let listen = |kind: Signal| Ok((kind, signal(SignalKind::from_raw(kind.as_raw()))?));
+        Ok(Signals { listeners: signals.into_iter().map(listen).collect::<io::Result<_>>()? })
+    }
+
+    /// Waits for the next one. Signals that come close together can count as one. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Signal {
-        let hangup = async {
-            match &mut self.hangup {
-                Some(hangup) => hangup.recv().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            _ = self.terminate.recv() => Signal::TERM,
-            _ = self.interrupt.recv() => Signal::INT,
-            _ = hangup => Signal::HUP,
+        if self.listeners.is_empty() {
+            return std::future::pending().await;
         }
+        let each = self.listeners.iter_mut().map(|(kind, listener)| {
+            Box::pin(async {
+                listener.recv().await;
+                *kind
+            })
+        });
+        select_all(each).await.0
     }
 }
 
@@ -45,18 +49,18 @@ pub(crate) fn name(signal: Signal) -> &'static str {
     }
 }
 
-/// Sees to it that children wait to be waited for. Where whoever started this process has SIGCHLD ignored, the kernel reaps
-/// them by itself: nobody learns how they ended, and their numbers are given to others at once. Taken over here, it has its
-/// default again in every program that is started from here.
+/// Makes children stay zombies until they are reaped. Where the parent of this process has ignored SIGCHLD, the kernel reaps them
+/// by itself: their exit status is lost, and their numbers are given to other processes at once. Handled here, the signal has its
+/// default action again in every program that is started from here.
 pub(crate) fn keep_children() -> io::Result<()> {
     if is_ignored(Signal::CHILD) {
-        // Once taken over it stays so, whoever listens.
+        // The handler stays when the listener is dropped.
         drop(signal(SignalKind::child())?);
     }
     Ok(())
 }
 
-/// Whether whoever started this process has the signal ignored.
+/// Whether the signal was ignored when this process was started.
 pub(crate) fn is_ignored(signal: Signal) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     ignores(&status, SignalKind::from_raw(signal.as_raw()))

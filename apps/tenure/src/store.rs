@@ -10,8 +10,8 @@ use tenure_core::{KeyPrefix, LeaseKey, LeaseRecord};
 use tenure_open::{OpenError, file_of, shown};
 use tenure_store::{LeaseStore, StoreError};
 
+use crate::command_store;
 use crate::exit::Exit;
-use crate::handed;
 
 /// How long one call to a store may take, whatever the store itself allows.
 pub(crate) const ANSWER: Duration = Duration::from_secs(10);
@@ -35,7 +35,7 @@ impl StoreArgs {
     /// The URL that was given, or that of the default store. An empty variable of the environment is none.
     pub(crate) fn url(&self) -> Result<String> {
         match self.store.as_ref().filter(|_| !self.is_default()) {
-            Some(url) => Ok(handed::with_login(url.clone())),
+            Some(url) => Ok(command_store::with_login(url.clone())),
             None => crate::places::default_store().map_err(Exit::usage),
         }
     }

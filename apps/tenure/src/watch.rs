@@ -225,7 +225,7 @@ impl Watcher {
         }
     }
 
-    async fn look(&mut self, store: &dyn LeaseStore) -> Result<Vec<(Event, LeaseRecord)>, Unanswered> {
+    async fn look(&mut self, store: &dyn LeaseStore) -> Result<Vec<(Event, LeaseRecord)>, LookError> {
         self.subscribe(store).await;
         let changes = match std::mem::take(&mut self.wanted) {
             Wanted { all: true, .. } => {
@@ -271,34 +271,34 @@ impl Watcher {
     }
 }
 
-async fn answered<T>(question: impl Future<Output = Result<T, StoreError>>) -> Result<T, Unanswered> {
+async fn answered<T>(question: impl Future<Output = Result<T, StoreError>>) -> Result<T, LookError> {
     match tokio::time::timeout(store::ANSWER, question).await {
-        Ok(answer) => answer.map_err(Unanswered::Failed),
-        Err(_) => Err(Unanswered::Late),
+        Ok(answer) => answer.map_err(LookError::Failed),
+        Err(_) => Err(LookError::TimedOut),
     }
 }
 
 /// Why a look failed.
 #[derive(Debug)]
-enum Unanswered {
+enum LookError {
     Failed(tenure_store::StoreError),
-    Late,
+    TimedOut,
 }
 
-impl std::fmt::Display for Unanswered {
+impl std::fmt::Display for LookError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Unanswered::Failed(error) => error.fmt(f),
-            Unanswered::Late => write!(f, "no answer within {:?}", store::ANSWER),
+            LookError::Failed(error) => error.fmt(f),
+            LookError::TimedOut => write!(f, "no answer within {:?}", store::ANSWER),
         }
     }
 }
 
-impl std::error::Error for Unanswered {
+impl std::error::Error for LookError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Unanswered::Failed(error) => std::error::Error::source(error),
-            Unanswered::Late => None,
+            LookError::Failed(error) => std::error::Error::source(error),
+            LookError::TimedOut => None,
         }
     }
 }

@@ -17,6 +17,9 @@ pub fn become_subreaper() -> io::Result<()> {
     Ok(())
 }
 
+/// The raw status of a child whose exit this process could not see: as if its program had not been found (127).
+pub(crate) const UNSEEN_STATUS: i32 = 0x7f00;
+
 /// What waiting for children brings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChildEvent {

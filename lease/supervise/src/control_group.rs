@@ -226,7 +226,7 @@ mod tests {
         child.wait().unwrap();
     }
 
-    /// What joined a group is in it, and dies of one write; the folder goes with it. One that nobody has locked is swept.
+    /// What joined a group is in it, and dies of one write; the folder goes with it. A locked folder is not taken for an abandoned one.
     #[test]
     fn one_write_ends_everything_in_it() {
         let group = match ControlGroup::create() {

@@ -65,7 +65,7 @@ mod tests {
         assert_eq!([QUICK + 1, QUICK + 9, u32::MAX].map(pause), [2, 500, 500].map(Duration::from_millis));
     }
 
-    /// Everything is dead when it answers, and who is asked for is told by its own end.
+    /// Everything is dead when it returns, and the exit status of the wanted child is returned.
     #[test]
     #[expect(clippy::zombie_processes, reason = "it is reaped with everything else")]
     fn nothing_is_left_and_the_wanted_end_is_told() {

@@ -14,11 +14,35 @@
 //! What this cannot see: processes that somebody else starts on the command's behalf (`docker run`, `at`), and, on systems other
 //! than Linux, processes that have left their process group. There only the term (the fencing token) protects.
 //!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> std::io::Result<()> {
+//! use std::process::Command;
+//! use tenure_supervise::{ReapedChild, become_subreaper};
+//!
+//! become_subreaper()?;
+//! // It leaves a process behind in a session of its own.
+//! let child = Command::new("sh").args(["-c", "setsid sleep 1000 & exit 7"]).spawn()?;
+//! let mut child = ReapedChild::new(&child, |notice| eprintln!("{notice:?}"))?;
+//! let status = child.reaped().await?;
+//! // Nothing that it started is alive: its leases can be released.
+//! assert_eq!(status.code(), Some(7));
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Deadlines
 //!
 //! [`SupervisedCommand`] is one command with its deadline: a state machine that says when it has to be looked at
 //! ([`SupervisedCommand::due`]) and stops, then kills a [`ProcessTree`]. Its timer is on the boottime clock. [`DeadlineGuard`] is
 //! a second thread for the case that the process that drives it hangs.
+//!
+//! # Two processes
+//!
+//! A command outlives a parent that is killed, so the process that renews the lease is not the command's parent: between them is a
+//! watchdog, a process that only supervises. They talk over a [`message_socket::MessageSocket`]; [`WatchdogTimeouts`] says when a
+//! watchdog that does not answer has failed, and [`RespawnBackoff`] when to start another one. The [`exec_shim`] is the step between
+//! fork and exec.
 //!
 //! # At a limit
 //!
@@ -32,7 +56,6 @@
 //! has it last until a moment that was promised. Both compare nonce and term, so neither can touch another tenure.
 
 mod children;
-pub mod connection;
 mod control_group;
 mod deadline_guard;
 mod descendants;
@@ -42,6 +65,7 @@ mod exit_watch;
 mod job_control;
 mod kill_all;
 mod limits;
+pub mod message_socket;
 mod notice;
 mod proc;
 mod process_group;
@@ -60,6 +84,7 @@ mod standby_thread;
 pub mod status_file;
 mod supervised;
 mod terminal;
+mod watchdog_timeouts;
 
 pub use children::{ChildEvent, become_subreaper, own_program, wait_for_child};
 pub use control_group::ControlGroup;
@@ -87,3 +112,4 @@ pub use standby_thread::StandbyThread;
 pub use status_file::{StatusFile, StatusLine};
 pub use supervised::{StopPlan, SupervisedCommand};
 pub use terminal::Terminal;
+pub use watchdog_timeouts::{Expired, WatchdogTimeouts};

@@ -81,14 +81,19 @@ impl ProcessTree {
         self.group.as_ref().map(ControlGroup::folder)
     }
 
-    /// Processes that the command had left running and that were asked to end after it had exited.
-    pub fn stopped(&self) -> &ProcessList {
-        &self.stopped
-    }
-
-    /// Processes that were killed.
-    pub fn killed(&self) -> &ProcessList {
-        &self.killed
+    /// What had to be stopped or killed, in a line for the user; `None` where nothing had to. A command that put itself into the
+    /// background has exited by itself, and left something running that had to end with it.
+    pub fn summary(&self, exited_by_itself: bool) -> Option<String> {
+        let ProcessTree { stopped, killed, .. } = self;
+        if !stopped.is_empty() && exited_by_itself {
+            let hard = if killed.is_empty() { String::new() } else { format!("; killed: {killed}") };
+            return Some(format!(
+                "the command has ended and left {} running, which had to end with it: {stopped}{hard}; what is to go on must stay \
+                 in the foreground",
+                stopped.count()
+            ));
+        }
+        (!killed.is_empty()).then(|| format!("killed what had not ended in time: {killed}"))
     }
 
     /// Prepares for another command: nothing of the one before is left.

@@ -7,15 +7,12 @@ use std::process::{Child, ExitStatus};
 use rustix::process::{Pid, Signal};
 use tokio::sync::oneshot;
 
-use crate::children::{ChildEvent, wait_for_child};
+use crate::children::{ChildEvent, UNSEEN_STATUS, wait_for_child};
 use crate::descendants::Descendants;
 use crate::kill_all::kill_and_reap_all;
 use crate::notice::Notify;
 use crate::process_list::ProcessList;
 use crate::process_tree::note_refusal;
-
-/// The status of a child whose exit this process could not see: as if it had not been found.
-const UNSEEN: i32 = 0x7f00;
 
 /// The only child of a sub-reaper. Once it has exited, a thread kills and reaps everything that it left behind.
 #[derive(Debug)]
@@ -44,7 +41,7 @@ impl ReapedChild {
             let mut refused = ProcessList::new();
             kill_and_reap_all(&mut theirs, None, |pid, delivery| note_refusal(&mut refused, notify, pid, delivery));
             // The receiver may have been dropped.
-            let _ = tell.send(status.unwrap_or_else(|| ExitStatus::from_raw(UNSEEN)));
+            let _ = tell.send(status.unwrap_or_else(|| ExitStatus::from_raw(UNSEEN_STATUS)));
         };
         std::thread::Builder::new().name("reaper".into()).spawn(reap)?;
         Ok(ReapedChild { pid, descendants, reaped })

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process_group, waitid, waitpgid};
 
+use crate::children::UNSEEN_STATUS;
 use crate::descendants::reap_orphans;
 use crate::exec_shim;
 
@@ -70,7 +71,7 @@ pub async fn run(
     }
     // What moved out of the group of this or an earlier script is adopted by this process, where nothing else waits for it.
     reap_orphans();
-    let status = group.status.unwrap_or_else(|| ExitStatus::from_raw(0x7f00));
+    let status = group.status.unwrap_or_else(|| ExitStatus::from_raw(UNSEEN_STATUS));
     Ok(if in_time { ScriptEnd::Exited(status) } else { ScriptEnd::TimedOut })
 }
 

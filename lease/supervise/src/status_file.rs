@@ -17,7 +17,7 @@ pub const VARIABLE: &str = "TENURE_STATUS_FILE";
 
 /// The beginning of every folder's name; the boot of the machine that made it comes next.
 const PREFIX: &str = "tenure-status-";
-/// Stands for the boot where it cannot be told. Such a folder may be of any boot, so it is never removed by [`StatusFile::remove_abandoned`].
+/// Stands for the boot where it cannot be told. Such a folder may be of any boot, so [`StatusFile::remove_abandoned`] leaves it.
 const UNKNOWN: &str = "unknown";
 /// The file's name in its folder.
 const NAME: &str = "status";
@@ -272,10 +272,10 @@ mod tests {
         }
     }
 
-    /// A folder that somebody uses stays, as does what was never ours; one whose owner was killed goes. Another machine's
-    /// stays too: who has it locked may not be seen from here.
+    /// A folder in use stays, as does one with other files in it; a folder whose owner was killed is removed. Another machine's
+    /// stays too: its locks may not be visible here.
     #[test]
-    fn only_what_was_left_is_swept() {
+    fn only_abandoned_folders_are_removed() {
         let place = tempfile::tempdir().unwrap();
         let used = StatusFile::within(place.path()).unwrap();
         used.write(3, Time::from_nanos(5)).unwrap();

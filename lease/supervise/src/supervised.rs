@@ -1,12 +1,13 @@
 //! One command with its deadline: stopped in time, killed in time, with everything that it started.
 
+use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tenure_core::Time;
 
-use crate::children::ChildEvent;
+use crate::children::{ChildEvent, UNSEEN_STATUS};
 use crate::notice::{Notice, Notify};
 use crate::process_tree::ProcessTree;
 use tenure_base_time::now;
@@ -33,7 +34,7 @@ pub struct StopPlan {
     /// How long before the deadline everything is killed.
     pub kill_lead: Duration,
     /// How much earlier that may begin, where there is much to kill, before a renewal could have failed.
-    pub spare: Duration,
+    pub slack: Duration,
     /// How often the deadline is moved while renewals succeed.
     pub renew_interval: Duration,
 }
@@ -135,9 +136,9 @@ impl SupervisedCommand {
         self.deadline
     }
 
-    /// How the command exited, once it has. What it started may still be there.
-    pub fn exit_status(&self) -> Option<ExitStatus> {
-        self.status
+    /// How the command exited, as `wait(2)` puts it. A command whose exit this process did not see counts as not found.
+    pub fn raw_status(&self) -> i32 {
+        self.status.map_or(UNSEEN_STATUS, ExitStatus::into_raw)
     }
 
     /// Whether the command exited before anybody had asked it to.
@@ -274,7 +275,7 @@ impl SupervisedCommand {
     /// and sooner where that is late; what is forked in between is not accounted for.
     fn count(&mut self, now: Time, tree: &mut ProcessTree) {
         let needed = tree.time_to_kill(self.pid);
-        let most = self.plan.spare + self.plan.timeout * 3 / 4;
+        let most = self.plan.slack + self.plan.timeout * 3 / 4;
         self.time_to_kill = needed.min(most);
         self.count_at = now + self.plan.renew_interval + self.plan.renew_interval / 4;
         if needed > most && !std::mem::replace(&mut self.is_too_much, true) {
@@ -283,7 +284,7 @@ impl SupervisedCommand {
     }
 
     fn stop_at(&self) -> Time {
-        stop_at(self.deadline - self.time_to_kill.min(self.plan.spare), self.plan.timeout)
+        stop_at(self.deadline - self.time_to_kill.min(self.plan.slack), self.plan.timeout)
     }
 
     fn kill_at(&self) -> Time {

@@ -65,7 +65,7 @@ const PLACES: &[Place] = &[
             Part("stages"),
             Part("staged"),
         ],
-        is_open: true,
+        is_open: false,
     },
     Place {
         name: "stores/redis",

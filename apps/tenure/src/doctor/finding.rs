@@ -11,7 +11,7 @@ use crate::table::{line_width, visible, wrap};
 
 /// How it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Status {
+pub(super) enum Severity {
     /// As it should be.
     Ok,
     /// It works, but less well than it could.
@@ -24,22 +24,22 @@ pub(super) enum Status {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Finding {
     pub(super) check: &'static str,
-    pub(super) status: Status,
+    pub(super) severity: Severity,
     pub(super) text: String,
     pub(super) remedy: Option<String>,
 }
 
 impl Finding {
     pub(super) fn ok(check: &'static str, text: impl Into<String>) -> Finding {
-        Finding { check, status: Status::Ok, text: text.into(), remedy: None }
+        Finding { check, severity: Severity::Ok, text: text.into(), remedy: None }
     }
 
     pub(super) fn warn(check: &'static str, text: impl Into<String>, remedy: impl Into<String>) -> Finding {
-        Finding { check, status: Status::Warn, text: text.into(), remedy: Some(remedy.into()) }
+        Finding { check, severity: Severity::Warn, text: text.into(), remedy: Some(remedy.into()) }
     }
 
     pub(super) fn fail(check: &'static str, text: impl Into<String>, remedy: impl Into<String>) -> Finding {
-        Finding { check, status: Status::Fail, text: text.into(), remedy: Some(remedy.into()) }
+        Finding { check, severity: Severity::Fail, text: text.into(), remedy: Some(remedy.into()) }
     }
 
     /// What failed, with the remedy that the error names by itself; with `otherwise` where it names none.
@@ -51,7 +51,7 @@ impl Finding {
     }
 
     pub(super) fn json(&self) -> Value {
-        json!({ "check": self.check, "status": self.status.word(), "text": self.text, "remedy": self.remedy })
+        json!({ "check": self.check, "status": self.severity.word(), "text": self.text, "remedy": self.remedy })
     }
 }
 
@@ -105,12 +105,12 @@ fn divided(text: &str) -> Option<(&str, &str)> {
     Some((&text[..at], how))
 }
 
-impl Status {
+impl Severity {
     fn word(self) -> &'static str {
         match self {
-            Status::Ok => "ok",
-            Status::Warn => "warn",
-            Status::Fail => "fail",
+            Severity::Ok => "ok",
+            Severity::Warn => "warn",
+            Severity::Fail => "fail",
         }
     }
 }
@@ -118,7 +118,7 @@ impl Status {
 impl fmt::Display for Finding {
     /// For people: as many lines as it takes, the remedy on lines of its own.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let head = format!("{:<4}  {:<12}  ", self.status.word(), self.check);
+        let head = format!("{:<4}  {:<12}  ", self.severity.word(), self.check);
         let mend = format!("{:20}mend: ", "");
         let mut end = "";
         for (head, text) in [(head, Some(&self.text)), (mend, self.remedy.as_ref())] {

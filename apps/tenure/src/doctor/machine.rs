@@ -111,11 +111,11 @@ fn terminal() -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::finding::Status;
+    use crate::doctor::finding::Severity;
 
     /// The machine that these tests run on can run leases.
     #[test]
     fn this_machine_is_fit() {
-        assert!(check().iter().all(|finding| finding.status != Status::Fail), "{:?}", check());
+        assert!(check().iter().all(|finding| finding.severity != Severity::Fail), "{:?}", check());
     }
 }

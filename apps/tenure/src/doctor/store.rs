@@ -53,9 +53,9 @@ pub(super) async fn check(args: &StoreArgs) -> Vec<Finding> {
         Ok(folder) => {
             let tried = check_url(&tenure_open::file_url(&folder.path().join("leases.db"))).await;
             findings.extend(
-                tried
-                    .into_iter()
-                    .skip_while(|finding| finding.check == "store" && finding.status != super::finding::Status::Fail),
+                tried.into_iter().skip_while(|finding| {
+                    finding.check == "store" && finding.severity != super::finding::Severity::Fail
+                }),
             );
         }
         Err(error) => findings.push(Finding::fail(
@@ -369,7 +369,7 @@ fn wall_micros() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::finding::Status;
+    use crate::doctor::finding::Severity;
 
     /// A store that works is found well, and keeps no probe; one that cannot be opened is one finding with a remedy.
     #[tokio::test]
@@ -378,7 +378,7 @@ mod tests {
         let url = tenure_open::file_url(&folder.path().join("leases.db"));
         for _ in 0..2 {
             let findings = check_url(&url).await;
-            assert!(findings.iter().all(|finding| finding.status == Status::Ok), "{findings:#?}");
+            assert!(findings.iter().all(|finding| finding.severity == Severity::Ok), "{findings:#?}");
             let checks: Vec<_> = findings.iter().map(|finding| finding.check).collect();
             assert_eq!(checks, ["store", "faults", "round trip", "wall clocks", "lease", "wake-ups"]);
         }
@@ -386,7 +386,7 @@ mod tests {
         assert!(store.list(&KeyPrefix::default()).await.unwrap().is_empty());
 
         let findings = check_url("sqlite:/no/such/folder/x.db").await;
-        assert_eq!((findings.len(), findings[0].status), (1, Status::Fail));
+        assert_eq!((findings.len(), findings[0].severity), (1, Severity::Fail));
         assert!(findings[0].remedy.as_deref().unwrap().contains("folder"));
     }
 }

@@ -22,7 +22,7 @@ const LIFETIME: Duration = Duration::from_secs(10);
 
 /// Accepts within the bounds.
 #[derive(Debug)]
-pub(super) struct Bounded {
+pub(super) struct BoundedListener {
     inner: TcpListener,
     /// The connections that may be open, oldest first; those that have ended are cancelled.
     open: VecDeque<CancellationToken>,
@@ -30,14 +30,14 @@ pub(super) struct Bounded {
     lifetime: Duration,
 }
 
-impl Bounded {
+impl BoundedListener {
     /// Puts the bounds around a listener.
-    pub(super) fn new(inner: TcpListener) -> Bounded {
-        Bounded { inner, open: VecDeque::new(), most: CONNECTIONS, lifetime: LIFETIME }
+    pub(super) fn new(inner: TcpListener) -> BoundedListener {
+        BoundedListener { inner, open: VecDeque::new(), most: CONNECTIONS, lifetime: LIFETIME }
     }
 }
 
-impl Listener for Bounded {
+impl Listener for BoundedListener {
     type Io = Connection;
     type Addr = SocketAddr;
 
@@ -117,7 +117,7 @@ mod tests {
     async fn serve(most: usize, lifetime: Duration) -> SocketAddr {
         let inner = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = inner.local_addr().unwrap();
-        let bounded = Bounded { most, lifetime, ..Bounded::new(inner) };
+        let bounded = BoundedListener { most, lifetime, ..BoundedListener::new(inner) };
         tokio::spawn(async move { axum::serve(bounded, Router::new().route("/", get(|| async { "here" }))).await });
         address
     }

@@ -81,7 +81,7 @@ impl Config {
             drain_timeout: settings.read("drain_timeout", durations::parse)?,
         };
         let http = settings.read_some("http", crate::http::parse_address)?;
-        let store = crate::handed::with_login(settings.get("store").to_owned());
+        let store = crate::command_store::with_login(settings.get("store").to_owned());
         let bus = settings.get("bus").to_owned();
         let config = Config { store, bus, http, ingest, settings };
         config.settings.read("log_format", |text| match text {

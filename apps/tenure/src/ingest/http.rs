@@ -26,7 +26,7 @@ pub(crate) struct Endpoints {
 }
 
 #[derive(Clone)]
-struct Site {
+struct EndpointState {
     shown: Arc<OnceLock<(View, Arc<dyn LeaseStore>)>>,
     metrics: PrometheusHandle,
     store: String,
@@ -45,21 +45,21 @@ pub(crate) async fn start(address: SocketAddr, store: String) -> Result<Endpoint
     let metrics = http::collect_metrics()?;
     let listener = http::listen(address).await?;
     let endpoints = Endpoints { shown: Arc::default() };
-    let site = Site { shown: Arc::clone(&endpoints.shown), metrics, store };
+    let state = EndpointState { shown: Arc::clone(&endpoints.shown), metrics, store };
     let router = Router::new()
         .route("/readyz", get(readyz))
         .route("/leader", get(leader))
         .route("/_debug/twitch", get(debug_twitch))
         .route("/debug/vars", get(debug_vars))
         .route("/metrics", get(render_metrics))
-        .with_state(site);
+        .with_state(state);
     http::serve(listener, router);
     Ok(endpoints)
 }
 
 /// 200 where this instance fulfils its role, else 503 with the reasons.
-async fn readyz(State(site): State<Site>) -> Response {
-    let Some((view, store)) = site.shown.get() else { return not_ready(&["starting".to_owned()], "starting") };
+async fn readyz(State(state): State<EndpointState>) -> Response {
+    let Some((view, store)) = state.shown.get() else { return not_ready(&["starting".to_owned()], "starting") };
     let snapshot = view.snapshot();
     let (role, leads) = role(view);
     let reads = leads || view.config().standby == Standby::Warm;
@@ -105,8 +105,8 @@ fn role(view: &View) -> (&'static str, bool) {
 }
 
 /// `{key, leader, term, is_self, remaining_ms}`: 200 where this instance leads, else 503.
-async fn leader(State(site): State<Site>) -> Response {
-    let Some((view, store)) = site.shown.get() else {
+async fn leader(State(state): State<EndpointState>) -> Response {
+    let Some((view, store)) = state.shown.get() else {
         return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "error": "starting" }))).into_response();
     };
     let Some(status) = view.election() else {
@@ -134,8 +134,8 @@ async fn record(view: &View, store: &Arc<dyn LeaseStore>) -> Result<Option<Lease
 }
 
 /// The state of the chat connection, as bots' own debug pages show it.
-async fn debug_twitch(State(site): State<Site>) -> Json<Value> {
-    let Some((view, _)) = site.shown.get() else { return Json(json!({ "state": "DISCONNECTED" })) };
+async fn debug_twitch(State(state): State<EndpointState>) -> Json<Value> {
+    let Some((view, _)) = state.shown.get() else { return Json(json!({ "state": "DISCONNECTED" })) };
     let snapshot = view.snapshot();
     let counters = json!({ "received": snapshot.received, "published": snapshot.published, "failed": snapshot.failed });
     let at = |ms: u64| i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
@@ -160,7 +160,7 @@ async fn debug_twitch(State(site): State<Site>) -> Json<Value> {
         })
         .collect();
     Json(json!({
-        "state": state(&reader),
+        "state": connection_state(&reader),
         "userId": null,
         "displayName": reader.connections.iter().find_map(|connection| connection.nick.clone()),
         "joinedChannels": reader.joined_channels(),
@@ -188,7 +188,7 @@ fn limits(reader: &ReaderStatus) -> Vec<Value> {
 }
 
 /// The state in one word, over all connections.
-fn state(reader: &ReaderStatus) -> &'static str {
+fn connection_state(reader: &ReaderStatus) -> &'static str {
     let up = |connection: &tenure_twitch::ConnectionStatus| {
         matches!(connection.state, ConnectionState::Up | ConnectionState::Retiring)
     };
@@ -204,13 +204,13 @@ fn state(reader: &ReaderStatus) -> &'static str {
 }
 
 /// The election, in the shape that operators of Kubernetes controllers know, and the pipeline.
-async fn debug_vars(State(site): State<Site>) -> Json<Value> {
-    let Some((view, _)) = site.shown.get() else { return Json(json!({ "starting": true })) };
+async fn debug_vars(State(state): State<EndpointState>) -> Json<Value> {
+    let Some((view, _)) = state.shown.get() else { return Json(json!({ "starting": true })) };
     let election = match view.election() {
         None => json!({ "enabled": false, "is_leader": true, "identity": view.config().instance.as_str() }),
         Some(status) => http::election(&status),
     };
-    let store = tenure_open::shown(&site.store);
+    let store = tenure_open::shown(&state.store);
     Json(json!({
         "leader_election": election,
         "ingest": view.snapshot(),
@@ -221,11 +221,11 @@ async fn debug_vars(State(site): State<Site>) -> Json<Value> {
 }
 
 /// Prometheus text: every counter under `tenure_`.
-async fn render_metrics(State(site): State<Site>) -> Response {
-    if let Some((view, _)) = site.shown.get() {
+async fn render_metrics(State(state): State<EndpointState>) -> Response {
+    if let Some((view, _)) = state.shown.get() {
         publish_metrics(view);
     }
-    http::render(&site.metrics)
+    http::render(&state.metrics)
 }
 
 fn publish_metrics(view: &View) {
@@ -262,7 +262,7 @@ fn publish_metrics(view: &View) {
     let joined = reader.as_ref().map_or(0, |reader| reader.joined_channels().len());
     metrics::gauge!("tenure_irc_channels_joined").set(joined as f64);
     metrics::gauge!("tenure_irc_connected")
-        .set(if reader.as_ref().is_some_and(|reader| state(reader) == "CONNECTED") { 1.0 } else { 0.0 });
+        .set(if reader.as_ref().is_some_and(|reader| connection_state(reader) == "CONNECTED") { 1.0 } else { 0.0 });
     metrics::counter!("tenure_irc_overruns_total").absolute(reader.as_ref().map_or(0, |reader| reader.overruns));
     metrics::counter!("tenure_irc_reconnects_total").absolute(reader.map_or(0, |reader| reader.reconnects));
 }

@@ -25,7 +25,7 @@ use worker::Worker;
 pub(crate) const SUPERVISED: &str = "TENURE_SUPERVISED";
 /// The worker finds the name of its instance here, so that it stays the same over restarts.
 pub(crate) const INSTANCE: &str = "TENURE_SUPERVISED_INSTANCE";
-/// Where this is set, the end of stdin ends everything at once: for who starts instances and must leave none behind.
+/// Where this is set, the end of stdin kills the worker at once. Set by a process that must leave no instance behind (the demo).
 pub(crate) const TIED: &str = "TENURE_TIED_TO_STDIN";
 
 /// The pause before a restart grows from the first to the second.
@@ -39,13 +39,13 @@ const OVERTIME: Duration = Duration::from_secs(5);
 /// How long an end may wait for the release of a dead worker's leases.
 const LAST_RELEASE: Duration = Duration::from_secs(2);
 
-/// Runs workers until a signal ends them; answers the last one's exit code.
+/// Runs workers until a signal ends them; returns the last one's exit code.
 pub(crate) fn run(config: Config) -> Result<ExitCode> {
     // Orphans of the worker come to this process, so that none can outlive it unseen.
     become_subreaper().context("cannot become a sub-reaper")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(supervise(config));
-    // A store that does not answer must not keep it.
+    // A store that still blocks a thread must not keep this process.
     runtime.shutdown_timeout(Duration::from_millis(200));
     outcome
 }
@@ -178,8 +178,8 @@ fn last_code(status: ExitStatus) -> u8 {
 fn parent_gone() -> Result<CancellationToken> {
     let gone = CancellationToken::new();
     if std::env::var_os(TIED).is_some() {
-        // Should it be stopped by then, it goes on to see the end. The kernel does so for process groups that are orphaned,
-        // which in a container, where process 1 may be of this session, they are not.
+        // If this process is stopped when its parent dies, the kernel continues it, so that it sees the end of stdin. By itself the
+        // kernel does so for orphaned process groups only; in a container, where process 1 may be of this session, this is none.
         rustix::process::set_parent_process_death_signal(Some(Signal::CONT)).context("cannot follow the parent")?;
         let gone = gone.clone();
         let watch = move || {

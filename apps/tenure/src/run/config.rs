@@ -2,16 +2,17 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use rustix::process::Signal;
-use tenure::{ElectionConfig, HolderId, Note, Timing, TimingOptions};
+use tenure::{Builder, Election, ElectionError, HolderId, LeaseStore, Note, Semaphore, Timing, TimingOptions};
+use tenure_core::{LeaseKey, NameError, SlotKeys};
 use tenure_supervise::StopPlan;
 
 use super::args::{Args, Restart};
 use super::health_check::HealthCheck;
-use super::keys::Keys;
 use crate::advertise;
 use crate::exit::Exit;
 
@@ -26,7 +27,9 @@ const LEAST_ANSWER: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(super) struct Config {
     /// The keys, any one of which is enough.
-    pub(super) keys: Keys,
+    pub(super) keys: SlotKeys,
+    /// How many slots there are, where there are slots.
+    pub(super) slots: Option<u32>,
     pub(super) store: String,
     pub(super) holder: Option<HolderId>,
     pub(super) note: Note,
@@ -56,16 +59,22 @@ pub(super) enum Wait {
     No,
 }
 
+/// The key itself, or `LEASE/0` to `LEASE/N-1`.
+pub(super) fn slot_keys(lease: LeaseKey, slots: Option<u32>) -> Result<SlotKeys, NameError> {
+    match slots {
+        None => Ok(SlotKeys::one(lease)),
+        Some(slots) => SlotKeys::numbered(lease, slots),
+    }
+}
+
 impl Config {
     /// Checks what was asked for.
     pub(super) fn new(args: Args) -> Result<Config> {
-        let options = TimingOptions {
-            ttl: args.ttl,
-            renew_interval: args.renew,
-            margin: args.margin,
-            stop_timeout: args.stop_timeout,
-            ..TimingOptions::default()
-        };
+        let mut options = TimingOptions::default();
+        options.ttl = args.ttl;
+        options.renew_interval = args.renew;
+        options.margin = args.margin;
+        options.stop_timeout = args.stop_timeout;
         let timing = options.resolve().map_err(Exit::usage)?;
         let busy = timing.renew_interval() + timing.stop_timeout() + timing.margin();
         let answer = timing.ttl().saturating_sub(busy);
@@ -83,7 +92,8 @@ impl Config {
             )));
         }
         Ok(Config {
-            keys: Keys::new(&args.lease, args.slots).context("the keys of the slots").map_err(Exit::usage)?,
+            keys: slot_keys(args.lease, args.slots).context("the keys of the slots").map_err(Exit::usage)?,
+            slots: args.slots,
             store,
             holder: args.holder,
             note: advertise::note(args.advertise.as_deref(), args.note.unwrap_or_default())
@@ -113,15 +123,20 @@ impl Config {
         })
     }
 
-    /// How each of the elections is configured.
-    pub(super) fn election(&self, process: u64) -> ElectionConfig {
-        ElectionConfig {
-            holder: self.holder.clone(),
-            timing: self.options,
-            note: self.note.clone(),
-            hold_for: self.hold_for,
-            process: Some(process),
-            ..ElectionConfig::default()
+    /// Starts the election for the key, or for any one of the slots.
+    pub(super) fn start_election(&self, store: Arc<dyn LeaseStore>, process: u64) -> Result<Election, ElectionError> {
+        let lease = self.keys.lease();
+        match self.slots {
+            None => self.configure(Election::builder(store, lease), process).start(),
+            Some(slots) => self.configure(Semaphore::builder(store, lease, slots), process).start().map(Election::from),
+        }
+    }
+
+    fn configure<Face>(&self, builder: Builder<Face>, process: u64) -> Builder<Face> {
+        let builder = builder.timing(self.options).note(&self.note).hold_for(self.hold_for).process(process);
+        match &self.holder {
+            Some(holder) => builder.holder(holder),
+            None => builder,
         }
     }
 
@@ -131,13 +146,13 @@ impl Config {
             signal: self.stop_signal.as_raw(),
             timeout: self.timing.stop_timeout(),
             kill_lead: self.kill_lead(),
-            spare: self.spare(),
+            slack: self.slack(),
             renew_interval: self.timing.renew_interval(),
         }
     }
 
     /// How much earlier than usual stopping may begin before a renewal could have failed.
-    fn spare(&self) -> Duration {
+    fn slack(&self) -> Duration {
         let busy = self.timing.renew_interval() + self.timing.stop_timeout() + LEAST_ANSWER;
         self.timing.validity().saturating_sub(busy)
     }

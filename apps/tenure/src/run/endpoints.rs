@@ -11,12 +11,11 @@ use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
 use tenure::Status;
-use tenure_core::LeaseRecord;
+use tenure_core::{LeaseRecord, SlotKeys};
 use tenure_store::LeaseStore;
 use tenure_supervise::records_of;
 use tokio::sync::watch;
 
-use super::keys::Keys;
 use crate::advertise;
 use crate::http::{self, Leader, not_ready};
 
@@ -25,21 +24,16 @@ use crate::http::{self, Leader, not_ready};
 pub(super) struct RunView {
     pub(super) store: Arc<dyn LeaseStore>,
     /// What is campaigned for.
-    pub(super) keys: Keys,
-    /// The status of the election for each key; at least one.
-    pub(super) elections: Vec<watch::Receiver<Status>>,
+    pub(super) keys: SlotKeys,
+    /// The status of each slot, or of the one key.
+    pub(super) slots: Vec<watch::Receiver<Status>>,
     /// The address that this instance advertises.
     pub(super) address: Option<String>,
 }
 
 /// The endpoints of a run, which are there before the store is open.
-#[derive(Clone, Debug)]
-pub(super) struct Endpoints {
-    view: Arc<OnceLock<RunView>>,
-}
-
 #[derive(Clone)]
-struct EndpointState {
+pub(super) struct Endpoints {
     view: Arc<OnceLock<RunView>>,
     metrics: PrometheusHandle,
 }
@@ -52,16 +46,15 @@ impl Endpoints {
         if address.port() == 0 {
             say!("tenure: endpoints at http://{}", listener.local_addr()?);
         }
-        let view = Arc::new(OnceLock::new());
-        let state = EndpointState { view: Arc::clone(&view), metrics };
+        let endpoints = Endpoints { view: Arc::default(), metrics };
         let routes = Router::new()
             .route("/leader", get(leader))
             .route("/readyz", get(readyz))
             .route("/debug/vars", get(debug_vars))
             .route("/metrics", get(render_metrics))
-            .with_state(state);
+            .with_state(endpoints.clone());
         http::serve(listener, routes);
-        Ok(Endpoints { view })
+        Ok(endpoints)
     }
 
     /// Shows this from now on.
@@ -73,7 +66,7 @@ impl Endpoints {
 
 impl RunView {
     fn statuses(&self) -> impl Iterator<Item = Status> {
-        self.elections.iter().map(|status| status.borrow().clone())
+        self.slots.iter().map(|status| status.borrow().clone())
     }
 
     /// The status of the election that this instance leads, or else of one whose leader it has seen.
@@ -91,7 +84,7 @@ impl RunView {
 
 /// `{key, leader, term, is_self, remaining_ms, advertise}`: 200 where this instance leads, else 503 with whoever does. Of
 /// several slots the first one that somebody holds.
-async fn leader(State(state): State<EndpointState>) -> Response {
+async fn leader(State(state): State<Endpoints>) -> Response {
     let Some(view) = state.view.get() else { return not_ready(&["starting".to_owned()], "starting") };
     if let Some(own) = view.statuses().find_map(|status| Leader::own(&status)) {
         return own.respond([("advertise", view.address.clone().into())]);
@@ -111,7 +104,7 @@ async fn leader(State(state): State<EndpointState>) -> Response {
 }
 
 /// 200 where this instance leads, or could: healthy, and in touch with the store; else 503 with the reasons.
-async fn readyz(State(state): State<EndpointState>) -> Response {
+async fn readyz(State(state): State<Endpoints>) -> Response {
     let Some(view) = state.view.get() else { return not_ready(&["starting".to_owned()], "starting") };
     let role = if view.statuses().any(|status| status.is_leader()) { "leader" } else { "standby" };
     let mut reasons = Vec::new();
@@ -131,13 +124,13 @@ async fn readyz(State(state): State<EndpointState>) -> Response {
 }
 
 /// The election; of several slots the one that this instance leads, or else one whose leader it has seen.
-async fn debug_vars(State(state): State<EndpointState>) -> Json<Value> {
+async fn debug_vars(State(state): State<Endpoints>) -> Json<Value> {
     let Some(view) = state.view.get() else { return Json(json!({ "starting": true })) };
     let election = view.shown().as_ref().map(http::election);
     Json(json!({ "leader_election": election, "pid": std::process::id() }))
 }
 
-async fn render_metrics(State(state): State<EndpointState>) -> Response {
+async fn render_metrics(State(state): State<Endpoints>) -> Response {
     if let Some(view) = state.view.get() {
         for status in view.statuses() {
             let lease = status.key.to_string();

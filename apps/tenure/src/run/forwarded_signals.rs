@@ -2,11 +2,9 @@
 
 use std::io;
 
-use futures_util::future::select_all;
 use rustix::process::{Signal, getpid, kill_process};
-use tokio::signal::unix::{Signal as Listener, SignalKind, signal};
 
-use crate::signals::is_ignored;
+use crate::signals::{Signals, is_ignored};
 
 /// What is listened for.
 const SIGNALS: [Signal; 9] = [
@@ -23,21 +21,13 @@ const SIGNALS: [Signal; 9] = [
 
 /// Listens from its making on.
 #[derive(Debug)]
-pub(super) struct ForwardedSignals {
-    listeners: Vec<(Signal, Listener)>,
-}
+pub(super) struct ForwardedSignals(Signals);
 
 impl ForwardedSignals {
     /// Takes the signals over from their default, but leaves alone what the caller (`nohup`) has ignored: the command inherits
     /// that.
     pub(super) fn listen() -> io::Result<ForwardedSignals> {
-        let mut listeners = Vec::new();
-        for kind in SIGNALS {
-            if !is_ignored(kind) {
-                listeners.push((kind, signal(SignalKind::from_raw(kind.as_raw()))?));
-            }
-        }
-        Ok(ForwardedSignals { listeners })
+        Signals::of(SIGNALS.into_iter().filter(|signal| !is_ignored(*signal))).map(ForwardedSignals)
     }
 
     /// Waits for the next signal that asks for an end, while there is no command that anything else could be for. SIGTSTP stops
@@ -54,16 +44,7 @@ impl ForwardedSignals {
 
     /// Waits for the next one. Signals that come close together can count as one. Cancel-safe.
     pub(super) async fn next(&mut self) -> Signal {
-        if self.listeners.is_empty() {
-            return std::future::pending().await;
-        }
-        let each = self.listeners.iter_mut().map(|(kind, listener)| {
-            Box::pin(async {
-                listener.recv().await;
-                *kind
-            })
-        });
-        select_all(each).await.0
+        self.0.next().await
     }
 }
 

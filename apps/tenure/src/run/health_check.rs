@@ -2,7 +2,7 @@
 //! hands over what it leads.
 
 use std::process::Stdio;
-use std::sync::Weak;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tenure::Election;
@@ -26,10 +26,10 @@ pub(super) struct Health {
 }
 
 impl Health {
-    /// Begins to check. The elections count as unhealthy until the first check succeeds.
-    pub(super) fn start(check: HealthCheck, elections: Vec<Weak<Election>>) -> Health {
+    /// Begins to check. The election counts as unhealthy until the first check succeeds.
+    pub(super) fn start(check: HealthCheck, election: Arc<Election>) -> Health {
         let (sender, healthy) = watch::channel(None);
-        set_healthy(&elections, false);
+        election.set_healthy(false);
         let task = tokio::spawn(async move {
             loop {
                 let why = run(&check).await.err();
@@ -39,7 +39,7 @@ impl Health {
                         Some(why) => say!("tenure: unhealthy: the health command {why}"),
                         None => tracing::info!(component = "run", "healthy"),
                     }
-                    set_healthy(&elections, healthy);
+                    election.set_healthy(healthy);
                 }
                 tokio::time::sleep(check.interval).await;
             }
@@ -69,11 +69,5 @@ async fn run(check: &HealthCheck) -> Result<(), String> {
             Err(format!("gave no answer within {}", tenure_base_net::durations::show(check.timeout)))
         }
         Err(error) => Err(format!("cannot be run: {error}")),
-    }
-}
-
-fn set_healthy(elections: &[Weak<Election>], healthy: bool) {
-    for election in elections.iter().filter_map(Weak::upgrade) {
-        election.set_healthy(healthy);
     }
 }

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use super::events::RunEvent;
 use super::forwarded_signals;
-use crate::handed;
+use crate::command_store;
 
 /// How long a hook may take.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
@@ -23,16 +23,10 @@ const MOST_AT_A_TIME: usize = 4;
 pub(super) struct Hooks {
     on_lost: Option<String>,
     store: String,
-    tenure: Option<LedTenure>,
+    /// What the hook is told of the tenure, once it has begun.
+    tenure: Option<[(&'static str, String); 3]>,
     reason: Option<String>,
     running: JoinSet<()>,
-}
-
-#[derive(Debug)]
-struct LedTenure {
-    key: String,
-    term: u64,
-    holder: String,
 }
 
 impl Hooks {
@@ -45,7 +39,8 @@ impl Hooks {
     pub(super) fn handle(&mut self, event: &RunEvent) {
         match event {
             RunEvent::Elected { key, term, holder } => {
-                self.tenure = Some(LedTenure { key: key.to_string(), term: term.get(), holder: holder.clone() });
+                let (key, term) = (key.to_string(), term.to_string());
+                self.tenure = Some([("TENURE_KEY", key), ("TENURE_TERM", term), ("TENURE_HOLDER", holder.clone())]);
                 self.reason = None;
             }
             RunEvent::Lost { reason, .. } => self.reason = Some(reason.to_string()),
@@ -57,22 +52,16 @@ impl Hooks {
 
     fn start_on_lost(&mut self) {
         let reason = self.reason.take().unwrap_or_else(|| "the command ended".to_owned());
-        let (Some(script), Some(LedTenure { key, term, holder })) = (self.on_lost.clone(), self.tenure.take()) else {
-            return;
-        };
+        let (Some(script), Some(tenure)) = (self.on_lost.clone(), self.tenure.take()) else { return };
         while self.running.try_join_next().is_some() {}
         if self.running.len() >= MOST_AT_A_TIME {
-            say!("tenure: --on-lost is left out for {key}: {MOST_AT_A_TIME} of them still run");
+            say!("tenure: --on-lost is left out for {}: {MOST_AT_A_TIME} of them still run", tenure[0].1);
             return;
         }
-        let environment = [
-            ("TENURE_EVENT", "lost".to_owned()),
-            ("TENURE_KEY", key),
-            ("TENURE_TERM", term.to_string()),
-            ("TENURE_HOLDER", holder),
-            ("TENURE_REASON", reason),
-            (handed::STORE, self.store.clone()),
-        ];
+        let [key, term, holder] = tenure;
+        let store = (command_store::STORE, self.store.clone());
+        let event = ("TENURE_EVENT", "lost".to_owned());
+        let environment = [event, key, term, holder, ("TENURE_REASON", reason), store];
         self.running.spawn(async move {
             let why = match script::run(&script, &environment, Stdio::inherit(), TIMEOUT).await {
                 Ok(ScriptEnd::Exited(status)) if status.success() => return,

@@ -1,6 +1,7 @@
 //! The life of a run: campaign, run the command, settle the lease, and again where that was asked for.
 
 use std::os::unix::process::ExitStatusExt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
@@ -46,6 +47,13 @@ pub(super) enum Finish {
     KeepLease { end: End, handover: Box<LeaseHandover>, _leadership: Leadership, _candidate: Box<Candidate> },
 }
 
+/// What came of waiting for leadership.
+enum Acquired {
+    Leadership(Leadership),
+    /// The run ends without it.
+    Nothing(Result<End>),
+}
+
 /// A run from its first campaign to its end.
 pub(super) struct Lifecycle<'a> {
     context: &'a RunContext,
@@ -70,7 +78,7 @@ impl Lifecycle<'_> {
         let info = RunInfo {
             store: config.store.clone(),
             lease: config.keys.lease().to_string(),
-            slots: config.keys.slots().and_then(|slots| u32::try_from(slots).ok()),
+            slots: config.slots,
             process: identity::random(),
             ttl: config.timing.ttl(),
             group: own_group().map_or(0, |group| group.as_raw_nonzero().get()),
@@ -88,7 +96,7 @@ impl Lifecycle<'_> {
         if let Some(endpoints) = &endpoints {
             endpoints.show(candidate.view(config.address.clone()));
         }
-        let health = config.health.clone().map(|check| Health::start(check, candidate.elections()));
+        let health = config.health.clone().map(|check| Health::start(check, Arc::clone(candidate.election())));
         run.repeat(candidate, health).await
     }
 
@@ -104,35 +112,14 @@ impl Lifecycle<'_> {
     }
 
     /// Campaigns and runs the command, again and again.
-    async fn repeat(mut self, mut candidate: Candidate, mut health: Option<Health>) -> Result<Finish> {
+    async fn repeat(mut self, candidate: Candidate, mut health: Option<Health>) -> Result<Finish> {
         let config = &self.context.config;
         loop {
-            if let (Wait::No, Some(health)) = (config.wait, &mut health) {
-                // One claim is all there will be, and none is made while unhealthy.
-                let end = tokio::select! {
-                    healthy = health.first() => (!healthy).then_some(End::Code(NOT_ACQUIRED)),
-                    signal = self.signals.next_end() => Some(End::asked(signal)),
-                };
-                if let Some(end) = end {
+            let leadership = match self.acquire(&candidate, &mut health).await {
+                Acquired::Leadership(leadership) => leadership,
+                Acquired::Nothing(end) => {
                     self.give_up(candidate).await;
-                    return Ok(Finish::Done(end));
-                }
-            }
-            let (leadership, events) = match self.campaign(&mut candidate).await {
-                Campaign::Won(leadership, events) => (leadership, events),
-                Campaign::Asked(signal) => {
-                    self.give_up(candidate).await;
-                    return Ok(Finish::Done(End::asked(signal)));
-                }
-                Campaign::NotInTime => {
-                    let why = candidate.not_acquired(config.wait).await;
-                    self.notifier.report(&RunEvent::NotAcquired(why));
-                    self.give_up(candidate).await;
-                    return Ok(Finish::Done(End::Code(NOT_ACQUIRED)));
-                }
-                Campaign::NoAnswer(message) => {
-                    self.give_up(candidate).await;
-                    return Err(Exit::unreachable(anyhow!("the store: {message}")));
+                    return end.map(Finish::Done);
                 }
             };
             let watchdog = match self.take_watchdog() {
@@ -151,7 +138,6 @@ impl Lifecycle<'_> {
             let tenure = TenureRun {
                 context: self.context,
                 leadership: &leadership,
-                events,
                 keep_until,
                 holder,
                 signals: &mut self.signals,
@@ -161,14 +147,11 @@ impl Lifecycle<'_> {
             self.watchdog = outcome.watchdog.take();
             let end = end(&outcome);
             let mut again = is_repeated(&outcome, config.restart);
-            if outcome.cause == Cause::Lost(LossReason::ResignRequested) {
-                candidate.stand_back(leadership.key());
-            }
             if is_kept(&outcome.cause) && tenure::now() < keep_until {
                 self.notifier.report(&RunEvent::Kept { key: leadership.key().clone(), until: keep_until });
                 if again {
                     // A process that goes on campaigning is there anyway, and renews meanwhile.
-                    let status = candidate.observe(leadership.key());
+                    let status = candidate.observe();
                     again = tokio::select! {
                         biased;
                         again = sleep_until(keep_until, &mut self.signals) => again,
@@ -196,8 +179,32 @@ impl Lifecycle<'_> {
         }
     }
 
+    /// Waits for leadership.
+    async fn acquire(&mut self, candidate: &Candidate, health: &mut Option<Health>) -> Acquired {
+        let wait = self.context.config.wait;
+        if let (Wait::No, Some(health)) = (wait, health) {
+            // One claim is all there will be, and none is made while unhealthy.
+            tokio::select! {
+                healthy = health.first() => if !healthy {
+                    return Acquired::Nothing(Ok(End::Code(NOT_ACQUIRED)));
+                },
+                signal = self.signals.next_end() => return Acquired::Nothing(Ok(End::asked(signal))),
+            }
+        }
+        match self.campaign(candidate).await {
+            Campaign::Won(leadership) => Acquired::Leadership(leadership),
+            Campaign::Asked(signal) => Acquired::Nothing(Ok(End::asked(signal))),
+            Campaign::NotInTime => {
+                let why = candidate.not_acquired(wait).await;
+                self.notifier.report(&RunEvent::NotAcquired(why));
+                Acquired::Nothing(Ok(End::Code(NOT_ACQUIRED)))
+            }
+            Campaign::NoAnswer(message) => Acquired::Nothing(Err(Exit::unreachable(anyhow!("the store: {message}")))),
+        }
+    }
+
     /// Campaigns, and respawns a watchdog that dies meanwhile.
-    async fn campaign(&mut self, candidate: &mut Candidate) -> Campaign {
+    async fn campaign(&mut self, candidate: &Candidate) -> Campaign {
         let campaign = candidate.campaign(self.context.config.wait, &mut self.signals, self.notifier);
         tokio::pin!(campaign);
         let mut backoff = RespawnBackoff::new(RESPAWN.0, RESPAWN.1, STEADY, tenure::now());

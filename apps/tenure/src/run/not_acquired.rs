@@ -4,10 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use tenure::{LeaseKey, Status};
-use tenure_core::LeaseRecord;
+use tenure_core::{LeaseRecord, SlotKeys};
 
 use super::config::Wait;
-use super::keys::Keys;
 use tenure_base_net::durations;
 
 /// A campaign without leadership, and what stood in its way.
@@ -32,9 +31,10 @@ enum Obstacle {
 
 impl NotAcquired {
     /// Explains it from the leases of others that the store shows now, where it does in time, and from the status of each election.
-    pub(super) fn new(keys: &Keys, wait: Wait, records: Option<&[LeaseRecord]>, seen: &[Status]) -> NotAcquired {
+    pub(super) fn new(keys: &SlotKeys, wait: Wait, records: Option<&[LeaseRecord]>, seen: &[Status]) -> NotAcquired {
         let held = |status: &&Status| status.leader.as_ref().is_some_and(|leader| *leader != status.holder);
-        let obstacle = match (records, keys.slots()) {
+        let slots = (keys.all()[0] != *keys.lease()).then(|| keys.all().len());
+        let obstacle = match (records, slots) {
             (Some([]), _) if seen.iter().any(|status| !status.healthy) => Obstacle::Unhealthy,
             (Some(records), Some(of)) => {
                 let is_gone = |status: &&Status| records.iter().all(|record| record.key != status.key);

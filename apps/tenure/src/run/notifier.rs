@@ -17,7 +17,6 @@ pub(super) struct Notifier {
 struct Said {
     waiting: bool,
     holder: Option<HolderId>,
-    store_failed: bool,
 }
 
 impl Notifier {
@@ -49,13 +48,11 @@ impl Said {
                         None => say!("tenure: waiting for {key}"),
                     }
                 }
-                *self = Said { waiting: true, holder: holder.clone(), store_failed: false };
+                *self = Said { waiting: true, holder: holder.clone() };
             }
             RunEvent::NotAcquired(why) => say!("tenure: {why}"),
             RunEvent::StoreFailed { message } => {
-                if !std::mem::replace(&mut self.store_failed, true) {
-                    say!("tenure: the store does not do what it is asked, trying on: {message}");
-                }
+                say!("tenure: the store does not do what it is asked, trying on: {message}");
             }
             RunEvent::Elected { .. } => *self = Said::default(),
             RunEvent::Lost { key, reason } => say!("tenure: lost {key}: {reason}; ending the command"),

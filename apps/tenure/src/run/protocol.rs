@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tenure_core::{LeaseKey, Time};
 use tenure_supervise::{OpenStore, OwedLease, StopPlan};
 
-use super::keys::Keys;
+use super::config::slot_keys;
 
 /// What `tenure run` tells the watchdog.
 #[derive(Debug, Deserialize, Serialize)]
@@ -110,7 +110,7 @@ impl RunInfo {
 
     /// The leases that `tenure run` may have been granted and never told the watchdog of.
     pub(super) fn claims(&self) -> OwedLease {
-        let keys = LeaseKey::new(&self.lease).and_then(|lease| Keys::new(&lease, self.slots));
+        let keys = LeaseKey::new(&self.lease).and_then(|lease| slot_keys(lease, self.slots));
         // What is no key was not campaigned for.
         let keys = keys.map(|keys| keys.all().to_vec()).unwrap_or_default();
         OwedLease::Claims { keys, process: self.process, ttl: self.ttl }
@@ -145,7 +145,7 @@ pub(super) fn start_command(deadline: Time) -> StartCommand {
             signal: 15,
             timeout: Duration::from_secs(1),
             kill_lead: Duration::from_millis(250),
-            spare: Duration::ZERO,
+            slack: Duration::ZERO,
             renew_interval: Duration::from_secs(1),
         },
         keep_until: Time::ZERO,

@@ -6,8 +6,8 @@ use std::process::ExitStatus;
 use anyhow::Result;
 use futures_util::FutureExt;
 use rustix::process::{Pid, Signal};
-use tenure::{Event, Events, Leadership, LossReason, Time};
-use tenure_supervise::{ExitWatch, GuardedTree, JobControl};
+use tenure::{Leadership, LossReason, Time};
+use tenure_supervise::{ExitWatch, Expired, GuardedTree, JobControl, WatchdogTimeouts};
 
 use super::context::RunContext;
 use super::events::RunEvent;
@@ -15,7 +15,6 @@ use super::forwarded_signals::ForwardedSignals;
 use super::notifier::Notifier;
 use super::protocol::{FromWatchdog, StartCommand, ToWatchdog};
 use super::watchdog_process::{Cleared, WatchdogProcess};
-use super::watchdog_timeouts::{Expired, WatchdogTimeouts};
 
 /// How a tenure's work ended. Nothing of it is left.
 #[derive(Debug)]
@@ -51,7 +50,6 @@ pub(super) enum Cause {
 pub(super) struct TenureRun<'a> {
     pub(super) context: &'a RunContext,
     pub(super) leadership: &'a Leadership,
-    pub(super) events: Events,
     pub(super) keep_until: Time,
     pub(super) holder: String,
     pub(super) signals: &'a mut ForwardedSignals,
@@ -66,8 +64,6 @@ struct RunState<'a> {
     job: JobControl<'a>,
     timeouts: WatchdogTimeouts,
     cause: Option<Cause>,
-    /// The deadline that the watchdog was told last.
-    told_deadline: Time,
     /// The command exited by itself, as far as this process saw it.
     exited: bool,
     passed: Vec<Signal>,
@@ -84,7 +80,6 @@ impl<'a> TenureRun<'a> {
             job: JobControl::new(self.context.terminal.as_ref()),
             timeouts: WatchdogTimeouts::starting(tenure::now()),
             cause: None,
-            told_deadline: self.leadership.deadline(),
             exited: false,
             passed: Vec::new(),
             lost: false,
@@ -153,19 +148,10 @@ impl<'a> TenureRun<'a> {
                     }
                 }
                 signal = self.signals.next() => self.handle_signal(&mut watchdog, &mut state, signal),
-                // The election outlives its tenure, so there always is a next event.
-                Some(event) = self.events.next() => {
-                    // Also after events that were missed: what counts is the deadline.
-                    let deadline = self.leadership.deadline();
-                    if deadline > state.told_deadline {
-                        state.told_deadline = deadline;
-                        watchdog.send(&ToWatchdog::Extend { deadline });
-                        watchdog.send(&ToWatchdog::Ping);
-                        state.timeouts.pinged(tenure::now(), self.context.config.timing.ttl());
-                    }
-                    if let Event::StoreFailed { message, .. } = event {
-                        tracing::warn!(component = "run", message, "the store does not do what it is asked");
-                    }
+                Some(deadline) = self.leadership.deadline_changed() => {
+                    watchdog.send(&ToWatchdog::Extend { deadline });
+                    watchdog.send(&ToWatchdog::Ping);
+                    state.timeouts.pinged(tenure::now(), self.context.config.timing.ttl());
                 }
                 () = tokio::time::sleep(timeout.unwrap_or_default()), if timeout.is_some() => {
                     match state.timeouts.expired(tenure::now()) {
@@ -192,7 +178,7 @@ impl<'a> TenureRun<'a> {
             term: self.leadership.term().get(),
             holder: self.holder.clone(),
             note: config.note.as_str().to_owned(),
-            deadline: state.told_deadline,
+            deadline: self.leadership.deadline(),
             plan: config.stop_plan(),
             keep_until: self.keep_until,
             command: config.command.clone(),
@@ -268,9 +254,9 @@ impl<'a> TenureRun<'a> {
         }
         // Before the watchdog is reaped, and its number can be given to another process.
         drop(guarded);
-        let Cleared { status, killed } = watchdog.clear(state.command, &self.context.standby).await?;
-        if !killed.is_empty() {
-            say!("tenure: killed what had not ended in time: {killed}");
+        let Cleared { status, summary } = watchdog.clear(state.command, &self.context.standby).await?;
+        if let Some(summary) = summary {
+            say!("tenure: {summary}");
         }
         // The status of a command that was killed here says nothing.
         let status = status.filter(|_| state.exited);

@@ -18,7 +18,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Pid;
 use tenure_base_time::Timer;
 use tenure_core::Time;
-use tenure_supervise::connection::{Connection, Received};
+use tenure_supervise::message_socket::{MessageSocket, Received};
 use tenure_supervise::status_file::{self, StatusFile};
 use tenure_supervise::{
     ChildEvent, ControlGroup, OwedLease, ProcessTree, ReaperThread, Settler, SignalMask, StandbyThread, Terminal,
@@ -27,7 +27,7 @@ use tenure_supervise::{
 
 use super::notices;
 use super::protocol::{FromWatchdog, RunInfo, StartCommand, ToWatchdog};
-use crate::handed::{self, Handed};
+use crate::command_store::{self, CommandStore};
 use command::LeasedCommand;
 
 /// The hidden command that leads here.
@@ -64,7 +64,7 @@ fn kill_abandoned() {
 }
 
 struct Watchdog {
-    connection: Connection<UnixStream>,
+    socket: MessageSocket<UnixStream>,
     /// Messages that were received and not handled yet.
     messages: VecDeque<ToWatchdog>,
     reaper: ReaperThread,
@@ -88,7 +88,7 @@ impl Watchdog {
     fn new(socket: UnixStream, terminal: Option<Terminal>) -> Result<Watchdog> {
         let settler = StandbyThread::start("settler", Settler::default());
         Ok(Watchdog {
-            connection: Connection::new(socket),
+            socket: MessageSocket::new(socket),
             messages: VecDeque::new(),
             reaper: ReaperThread::start().context("cannot start a thread")?,
             tree: ProcessTree::new(notices::say).context("cannot look at processes: is /proc mounted?")?,
@@ -128,7 +128,7 @@ impl Watchdog {
                 return Ok(());
             }
             // Where the socket is full it is polled for room, and where it is closed receiving says so.
-            let _ = self.connection.flush();
+            let _ = self.socket.flush();
             let due = self.command.as_ref().map(|command| command.process.due());
             let due = due.into_iter().chain(self.end_received_by).min();
             self.timer.set(due.unwrap_or(Time::MAX)).context("cannot set the timer")?;
@@ -138,13 +138,13 @@ impl Watchdog {
 
     fn wait(&self) -> Result<()> {
         let (timer, children, socket) =
-            (self.timer.descriptor(), self.reaper.descriptor(), self.connection.socket().as_fd());
+            (self.timer.descriptor(), self.reaper.descriptor(), self.socket.socket().as_fd());
         let mut fds = vec![PollFd::new(&children, PollFlags::IN)];
         if let Some(timer) = &timer {
             fds.push(PollFd::new(timer, PollFlags::IN));
         }
         if !self.is_orphan {
-            let writable = if self.connection.unsent() > 0 { PollFlags::OUT } else { PollFlags::empty() };
+            let writable = if self.socket.unsent() > 0 { PollFlags::OUT } else { PollFlags::empty() };
             fds.push(PollFd::new(&socket, PollFlags::IN | writable));
         }
         let timeout = self.timer.poll_timeout().and_then(|span| Timespec::try_from(span).ok());
@@ -160,7 +160,7 @@ impl Watchdog {
     fn receive(&mut self) {
         while !self.is_orphan {
             // A peer that sends what is no message is treated as dead.
-            match self.connection.receive().unwrap_or(Received::Closed) {
+            match self.socket.receive().unwrap_or(Received::Closed) {
                 Received::Bytes => self.take_messages(),
                 Received::Nothing => break,
                 Received::Closed => {
@@ -177,7 +177,7 @@ impl Watchdog {
 
     fn take_messages(&mut self) {
         loop {
-            match self.connection.next() {
+            match self.socket.next() {
                 Ok(Some(ToWatchdog::Extend { deadline })) => self.extend(deadline),
                 Ok(Some(message)) => self.messages.push_back(message),
                 Ok(None) => return,
@@ -268,7 +268,7 @@ impl Watchdog {
             self.start_command(start)
         } else {
             // This process stood still meanwhile, perhaps with the whole machine.
-            drop(self.connection.take_streams());
+            drop(self.socket.take_streams());
             self.send(&FromWatchdog::Stopping);
             Err(anyhow::anyhow!("the tenure was over before the command could be started"))
         };
@@ -277,7 +277,7 @@ impl Watchdog {
     }
 
     fn start_command(&mut self, start: &StartCommand) -> Result<FromWatchdog> {
-        let streams = self.connection.take_streams().context("the standard streams did not arrive")?;
+        let streams = self.socket.take_streams().context("the standard streams did not arrive")?;
         kill_abandoned();
         // The folder of the last tenure may have been removed: temporary files are cleaned up, and logins end.
         let kept = self.status_file.take().filter(|file| file.write(start.term, start.deadline).is_ok());
@@ -296,12 +296,12 @@ impl Watchdog {
             (status_file::VARIABLE, file.path().into_os_string()),
         ];
         if let Some(info) = &self.info {
-            if let Some(secret) = Handed::new(&info.store).and_then(|handed| handed.secret()) {
+            if let Some(secret) = CommandStore::new(&info.store).and_then(|store| store.secret()) {
                 let file =
                     file.keep_secret(&secret).context("cannot write the store's login beside the status file")?;
-                environment.push((handed::SECRET_FILE, file.into_os_string()));
+                environment.push((command_store::SECRET_FILE, file.into_os_string()));
             }
-            environment.push((handed::STORE, handed::without_login(&info.store).into()));
+            environment.push((command_store::STORE, command_store::without_login(&info.store).into()));
         }
         let status_folder = file.folder().to_owned();
         let command = LeasedCommand::start(start, streams, &environment, &mut self.tree)?;
@@ -344,10 +344,10 @@ impl Watchdog {
         if let Some(file) = &self.status_file {
             file.clear();
         }
-        if let Some(summary) = command.summary(&self.tree) {
+        if let Some(summary) = self.tree.summary(command.process.exited_by_itself()) {
             say!("tenure: {summary}");
         }
-        self.send(&FromWatchdog::Ended { status: command.raw_status() });
+        self.send(&FromWatchdog::Ended { status: command.process.raw_status() });
         let owed = self.info.as_ref().map(|info| command.owed_lease(info.ttl));
         if (self.is_orphan || command.process.acted_unasked())
             && let Some(owed) = &owed
@@ -370,8 +370,8 @@ impl Watchdog {
     fn send(&mut self, message: &FromWatchdog) {
         // A command can be stopped and continued again and again while nobody reads that.
         let is_dispensable = matches!(message, FromWatchdog::Suspended { .. });
-        if !self.is_orphan && !(is_dispensable && self.connection.unsent() > 0) {
-            self.connection.send(message, &[]);
+        if !self.is_orphan && !(is_dispensable && self.socket.unsent() > 0) {
+            self.socket.send(message, &[]);
         }
     }
 }
@@ -381,9 +381,9 @@ mod tests {
     use super::super::protocol::start_command;
     use super::*;
 
-    fn watchdog() -> (Watchdog, Connection<UnixStream>) {
+    fn watchdog() -> (Watchdog, MessageSocket<UnixStream>) {
         let (here, socket) = UnixStream::pair().unwrap();
-        (Watchdog::new(socket, None).unwrap(), Connection::new(here))
+        (Watchdog::new(socket, None).unwrap(), MessageSocket::new(here))
     }
 
     /// A start that is read only after its tenure's time starts nothing; `tenure run` learns that the tenure was lost.
@@ -396,7 +396,7 @@ mod tests {
         while let Some(message) = watchdog.messages.pop_front() {
             watchdog.handle(message);
         }
-        assert!(watchdog.command.is_none() && watchdog.connection.take_streams().is_none());
+        assert!(watchdog.command.is_none() && watchdog.socket.take_streams().is_none());
         here.receive().unwrap();
         assert!(matches!(here.next().unwrap(), Some(FromWatchdog::Stopping)));
         assert!(matches!(here.next().unwrap(), Some(FromWatchdog::NotStarted { .. })));

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use futures_util::FutureExt;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
-use tenure_supervise::connection::{Connection, Received};
+use tenure_supervise::message_socket::{MessageSocket, Received};
 use tenure_supervise::{ProcessTree, SignalMask, StandbyThread, own_program};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
@@ -31,7 +31,7 @@ const QUIT_TIMEOUT: Duration = Duration::from_secs(1);
 pub(super) struct WatchdogProcess {
     pid: Pid,
     /// Its other end is the watchdog's standard input, so that no descriptor has to be inherited by number.
-    connection: Connection<UnixStream>,
+    socket: MessageSocket<UnixStream>,
     /// The folder of the status file, which is removed here if the watchdog is killed.
     status_folder: Option<PathBuf>,
     control_group: Option<PathBuf>,
@@ -42,8 +42,8 @@ pub(super) struct WatchdogProcess {
 pub(super) struct Cleared {
     /// How the command exited, where it was reaped here.
     pub(super) status: Option<ExitStatus>,
-    /// Who was killed, in words; empty where nobody was.
-    pub(super) killed: String,
+    /// What was killed, in a line for the user; `None` where nothing had to be.
+    pub(super) summary: Option<String>,
 }
 
 impl WatchdogProcess {
@@ -65,8 +65,8 @@ impl WatchdogProcess {
 
     fn new(pid: Pid, socket: StdUnixStream) -> io::Result<WatchdogProcess> {
         socket.set_nonblocking(true)?;
-        let connection = Connection::new(UnixStream::from_std(socket)?);
-        Ok(WatchdogProcess { pid, connection, status_folder: None, control_group: None })
+        let socket = MessageSocket::new(UnixStream::from_std(socket)?);
+        Ok(WatchdogProcess { pid, socket, status_folder: None, control_group: None })
     }
 
     /// Its process.
@@ -77,35 +77,35 @@ impl WatchdogProcess {
     /// Has it start a command with this process's own standard streams.
     pub(super) fn start(&mut self, start: StartCommand) {
         let streams = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
-        self.connection.send(&ToWatchdog::Start(Box::new(start)), &streams);
+        self.socket.send(&ToWatchdog::Start(Box::new(start)), &streams);
     }
 
     /// Sends a message. What the socket cannot take now is queued.
     pub(super) fn send(&mut self, message: &ToWatchdog) {
         use ToWatchdog::{Extend, Ping, Resume, Signal, Suspend};
         let is_dispensable = matches!(message, Extend { .. } | Signal { .. } | Suspend | Resume | Ping);
-        if self.connection.unsent() < MOST_UNSENT || !is_dispensable {
-            self.connection.send(message, &[]);
+        if self.socket.unsent() < MOST_UNSENT || !is_dispensable {
+            self.socket.send(message, &[]);
         }
     }
 
     /// The next message; `None` where the watchdog has died, or sends what is no message. Cancel-safe.
     pub(super) async fn next(&mut self) -> Option<FromWatchdog> {
         loop {
-            if let Some(message) = self.connection.next().ok()? {
+            if let Some(message) = self.socket.next().ok()? {
                 if let FromWatchdog::Started { status_folder, control_group, .. } = &message {
                     self.status_folder = Some(status_folder.clone());
                     self.control_group.clone_from(control_group);
                 }
                 return Some(message);
             }
-            let is_sending = self.connection.unsent() > 0;
+            let is_sending = self.socket.unsent() > 0;
             let interest = if is_sending { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
-            let ready = self.connection.socket().ready(interest).await.ok()?;
-            if ready.is_writable() && self.connection.flush().is_err() {
+            let ready = self.socket.socket().ready(interest).await.ok()?;
+            if ready.is_writable() && self.socket.flush().is_err() {
                 self.is_not_ready(Interest::WRITABLE);
             }
-            match self.connection.receive() {
+            match self.socket.receive() {
                 Ok(Received::Bytes) => {}
                 Ok(Received::Nothing) => self.is_not_ready(Interest::READABLE),
                 Ok(Received::Closed) | Err(_) => return None,
@@ -116,7 +116,7 @@ impl WatchdogProcess {
     /// Tells tokio that the socket is not ready, so that the next wait is one.
     fn is_not_ready(&self, interest: Interest) {
         let not_ready = || -> io::Result<()> { Err(io::ErrorKind::WouldBlock.into()) };
-        let _ = self.connection.socket().try_io(interest, not_ready);
+        let _ = self.socket.socket().try_io(interest, not_ready);
     }
 
     /// Waits until it has died, while it has no command. Cancel-safe.
@@ -144,7 +144,7 @@ impl WatchdogProcess {
         let watchdog = self.pid;
         let cleared = standby.run(move |tree| {
             let status = tree.kill_and_reap_all(command, Some(watchdog));
-            Cleared { status, killed: tree.killed().to_string() }
+            Cleared { status, summary: tree.summary(false) }
         });
         let cleared = cleared.await.context("the thread that is kept for the end has ended")?;
         if let Some(folder) = &self.status_folder {
@@ -175,7 +175,7 @@ impl WatchdogProcess {
 
     /// Takes the watchdog out of the tokio runtime, which is about to end: its process, and this end of the socket.
     pub(super) fn into_parts(self) -> io::Result<(Pid, StdUnixStream)> {
-        Ok((self.pid, self.connection.into_socket().into_std()?))
+        Ok((self.pid, self.socket.into_socket().into_std()?))
     }
 }
 
@@ -192,8 +192,8 @@ mod tests {
             watchdog.send(&ToWatchdog::Signal { signal: 10 });
             watchdog.send(&ToWatchdog::Suspend);
         }
-        assert_eq!(watchdog.connection.unsent(), MOST_UNSENT);
+        assert_eq!(watchdog.socket.unsent(), MOST_UNSENT);
         watchdog.send(&ToWatchdog::Kill);
-        assert_eq!(watchdog.connection.unsent(), MOST_UNSENT + 1);
+        assert_eq!(watchdog.socket.unsent(), MOST_UNSENT + 1);
     }
 }

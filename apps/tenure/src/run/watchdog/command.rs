@@ -9,11 +9,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use rustix::process::Pid;
 use tenure_core::{Held, LeaseKey, Note, Term, Time};
-use tenure_supervise::connection::STREAMS;
 use tenure_supervise::exec_shim::{self, Role};
+use tenure_supervise::message_socket::STREAMS;
 use tenure_supervise::{OwedLease, ProcessTree, SupervisedCommand, script};
 
-use crate::handed;
+use crate::command_store;
 use crate::run::protocol::StartCommand;
 use crate::run::{hooks, notices};
 
@@ -67,30 +67,11 @@ impl LeasedCommand {
         self.held.term.get()
     }
 
-    /// How the command exited, as the kernel puts it. A command whose exit nobody saw counts as not found.
-    pub(super) fn raw_status(&self) -> i32 {
-        self.process.exit_status().map_or(0x7f00, std::os::unix::process::ExitStatusExt::into_raw)
-    }
-
     /// The lease of the tenure, for whoever settles it.
     pub(super) fn owed_lease(&self, ttl: Duration) -> OwedLease {
         // A lease lasts for its ttl from the last renewal, and the deadline came after that.
         let expired_by = self.process.deadline() + ttl;
         OwedLease::Tenure { held: Held { ttl, ..self.held.clone() }, keep_until: self.keep_until, expired_by }
-    }
-
-    /// What had to be ended, in a line for the user; `None` where nothing had to.
-    pub(super) fn summary(&self, tree: &ProcessTree) -> Option<String> {
-        let (stopped, killed) = (tree.stopped(), tree.killed());
-        if !stopped.is_empty() && self.process.exited_by_itself() {
-            let hard = if killed.is_empty() { String::new() } else { format!("; killed: {killed}") };
-            return Some(format!(
-                "the command has ended and left {} running, which had to end with it: {stopped}{hard}; what is to go on must stay \
-                 in the foreground",
-                stopped.count()
-            ));
-        }
-        (!killed.is_empty()).then(|| format!("killed what had not ended in time: {killed}"))
     }
 }
 
@@ -106,6 +87,6 @@ fn start_hook(script: &str, errors: OwnedFd, environment: &[(&str, OsString)]) -
 
 fn shim(role: Role, command: &[OsString], environment: &[(&str, OsString)]) -> io::Result<std::process::Command> {
     let mut shim = exec_shim::command(role, command)?;
-    shim.env_remove(handed::SECRET_FILE).envs(environment.iter().map(|(name, value)| (*name, value)));
+    shim.env_remove(command_store::SECRET_FILE).envs(environment.iter().map(|(name, value)| (*name, value)));
     Ok(shim)
 }

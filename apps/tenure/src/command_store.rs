@@ -11,31 +11,31 @@ pub(crate) const SECRET_FILE: &str = "TENURE_STORE_SECRET_FILE";
 /// The variable that has the URL.
 pub(crate) const STORE: &str = "TENURE_STORE";
 
-/// Stands for a URL that is handed to nobody. No store has this name: whoever asks for it is told so, and does not ask
-/// another store unawares.
+/// Stands for a URL that no command gets. No store has this scheme: a command that asks for it gets an error, and does not ask
+/// another store by mistake.
 const WITHHELD: &str = "withheld:";
 
-/// The URL for a command beside which no login can be kept.
+/// The URL for a command that can be given no file with the login.
 pub(crate) fn without_login(url: &str) -> String {
-    Handed::new(url).map_or_else(|| WITHHELD.to_owned(), |handed| handed.url)
+    CommandStore::new(url).map_or_else(|| WITHHELD.to_owned(), |command_store| command_store.url)
 }
 
-/// A URL without login, and the login.
+/// A store as a command gets it: the URL without login, and the login.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Handed {
+pub(crate) struct CommandStore {
     /// The URL, as it may be seen.
     pub(crate) url: String,
     /// What stood before the `@`.
     pub(crate) login: Option<String>,
 }
 
-impl Handed {
+impl CommandStore {
     /// Takes a URL apart that was opened. `None` where it holds a secret that is no login, or where login and parameters
     /// cannot be told apart: such a URL is handed to nobody. The path of a file is made absolute, for commands change
     /// their folder.
-    pub(crate) fn new(url: &str) -> Option<Handed> {
+    pub(crate) fn new(url: &str) -> Option<CommandStore> {
         if tenure_open::file_of(url).is_some() {
-            return Some(Handed { url: tenure_open::absolute(url)?, login: None });
+            return Some(CommandStore { url: tenure_open::absolute(url)?, login: None });
         }
         let (scheme, rest) = url.split_once("://")?;
         let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
@@ -49,7 +49,7 @@ impl Handed {
             None => (None, authority),
         };
         let url = format!("{scheme}://{hosts}{path}");
-        (tenure_open::shown(&url) == url).then_some(Handed { url, login })
+        (tenure_open::shown(&url) == url).then_some(CommandStore { url, login })
     }
 
     /// What the file holds; `None` where there is no login.
@@ -87,10 +87,11 @@ mod tests {
             "rediss://me@a,b/m",
             "redis://:a#b@h",
         ] {
-            let handed = Handed::new(url).unwrap();
-            assert!(!handed.url.contains('@'), "{handed:?}");
-            let secret = handed.secret();
-            let again = secret.map_or(handed.url.clone(), |secret| complete(&handed.url, &secret).unwrap());
+            let command_store = CommandStore::new(url).unwrap();
+            assert!(!command_store.url.contains('@'), "{command_store:?}");
+            let secret = command_store.secret();
+            let again =
+                secret.map_or(command_store.url.clone(), |secret| complete(&command_store.url, &secret).unwrap());
             assert_eq!(again, url);
         }
     }
@@ -98,7 +99,7 @@ mod tests {
     /// A login is for its own store alone.
     #[test]
     fn a_login_is_given_to_no_other_store() {
-        let secret = Handed::new("redis://me:hunter2@one/0").unwrap().secret().unwrap();
+        let secret = CommandStore::new("redis://me:hunter2@one/0").unwrap().secret().unwrap();
         for other in ["redis://two/0", "redis://one/1", "rediss://one/0", "sqlite:/x", ""] {
             assert_eq!(complete(other, &secret), None, "{other}");
         }
@@ -110,12 +111,12 @@ mod tests {
     fn files_are_absolute_and_odd_secrets_stay() {
         let here = std::env::current_dir().unwrap();
         for (url, path) in [("sqlite:x.db", "x.db"), ("sqlite:a/x.db?poll_ms=5", "a/x.db?poll_ms=5")] {
-            assert_eq!(Handed::new(url).unwrap().url, format!("sqlite:{}", here.join(path).display()));
+            assert_eq!(CommandStore::new(url).unwrap().url, format!("sqlite:{}", here.join(path).display()));
         }
-        assert_eq!(Handed::new("sqlite:///v/x.db").unwrap().url, "sqlite:/v/x.db");
-        assert_eq!(Handed::new("redis+unix:///run/a@b?db=1").unwrap().login, None);
+        assert_eq!(CommandStore::new("sqlite:///v/x.db").unwrap().url, "sqlite:/v/x.db");
+        assert_eq!(CommandStore::new("redis+unix:///run/a@b?db=1").unwrap().login, None);
         for odd in ["redis://h/0?password=x", "redis://me:a/b@h", "redis://me:a?b=c@h", "redis:me@h"] {
-            assert_eq!(Handed::new(odd), None, "{odd}");
+            assert_eq!(CommandStore::new(odd), None, "{odd}");
             assert_eq!(without_login(odd), WITHHELD);
         }
     }

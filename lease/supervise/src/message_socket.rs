@@ -17,10 +17,10 @@ pub const STREAMS: usize = 3;
 /// The longest message, in bytes. Arguments of a program can take 2 MiB, written here as numbers.
 const LONGEST: usize = 16 << 20;
 
-/// One end. Never blocks: what the socket does not take is queued, and whoever waits for it calls [`Connection::flush`] and
-/// [`Connection::receive`] when it is ready.
+/// One end. Never blocks: what the socket does not take is queued, and whoever waits for it calls [`MessageSocket::flush`] and
+/// [`MessageSocket::receive`] when it is ready.
 #[derive(Debug)]
-pub struct Connection<S> {
+pub struct MessageSocket<S> {
     socket: S,
     received: VecDeque<u8>,
     /// How many of the received bytes were searched for the end of a line in vain.
@@ -41,11 +41,11 @@ pub enum Received {
     Closed,
 }
 
-impl<S: AsFd> Connection<S> {
+impl<S: AsFd> MessageSocket<S> {
     /// Talks over this Unix socket, of the standard library or of an async runtime.
-    pub fn new(socket: S) -> Connection<S> {
+    pub fn new(socket: S) -> MessageSocket<S> {
         let (received, streams, unsent) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
-        Connection { socket, received, searched: 0, streams, unsent }
+        MessageSocket { socket, received, searched: 0, streams, unsent }
     }
 
     /// The socket, to wait until it is ready.
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn messages_and_streams_arrive() {
         let (here, there) = UnixStream::pair().unwrap();
-        let mut receiver = Connection::new(there);
+        let mut receiver = MessageSocket::new(there);
         let odd: Vec<OsString> = vec!["h\"\n".into(), OsString::from_vec(vec![0xff, b'\n'])];
         let mut bytes = serde_json::to_vec(&odd).unwrap();
         bytes.push(b'\n');
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(receiver.receive().unwrap(), Received::Bytes);
         assert!(receiver.next::<Vec<OsString>>().unwrap().is_none());
         send(&here, &bytes[5..], &[]).unwrap();
-        let mut sender = Connection::new(here);
+        let mut sender = MessageSocket::new(here);
         sender.send(&7, &[]);
         drop(sender);
         while receiver.receive().unwrap() != Received::Closed {}
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn a_full_socket_queues() {
         let (here, there) = UnixStream::pair().unwrap();
-        let (mut sender, mut receiver) = (Connection::new(here), Connection::new(there));
+        let (mut sender, mut receiver) = (MessageSocket::new(here), MessageSocket::new(there));
         let long = "x".repeat(1 << 20);
         sender.send(&long, &[]);
         sender.send(&long, &[]);
