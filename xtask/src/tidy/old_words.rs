@@ -77,9 +77,14 @@ const PLACES: &[Place] = &[
             Whole("Words"),
             Whole("Plain"),
             Whole("plain"),
+            Whole("Link"),
+            Whole("Line"),
+            Whole("Ways"),
+            Whole("Facts"),
+            Whole("Twins"),
             Parts(&["of", "question"]),
         ],
-        is_open: true,
+        is_open: false,
     },
 ];
 
