@@ -81,9 +81,12 @@ pub(crate) fn as_store_answers<T>(answers: Vec<Result<T, StoreError>>) -> Result
 
 fn jobs<T>(topology: &Topology, verb: &Verb<'_, T>) -> Vec<Job> {
     let mut slots: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
-    for (item, key) in verb.keys.iter().enumerate() {
-        let slot = if topology.is_cluster() { names::slot(&names::lease_name(key)) } else { 0 };
-        slots.entry(slot).or_default().push(item);
+    if topology.is_cluster() {
+        for (item, key) in verb.keys.iter().enumerate() {
+            slots.entry(names::slot(&names::lease_name(key))).or_default().push(item);
+        }
+    } else {
+        slots.insert(0, (0..verb.keys.len()).collect());
     }
     let job = |slot: u16, items: &[usize]| Job { slot, items: items.to_vec(), route: Route::Slot, whole: false };
     slots.iter().flat_map(|(slot, items)| items.chunks(SCRIPT_ITEMS).map(|items| job(*slot, items))).collect()

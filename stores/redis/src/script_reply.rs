@@ -33,7 +33,12 @@ const BEFORE_THE_START: &str = "whoever held before Redis started (waiting until
 impl<'a> ScriptReply<'a> {
     /// Takes the answer apart; the error that the script caught for this item where it is one.
     pub(crate) fn read(server: &'a Address, value: Value) -> Result<Self, StoreError> {
-        let values = if let Value::Array(values) = value { values } else { Vec::new() };
+        let values = match value {
+            Value::Array(values) => values,
+            // An index alone says that there is an answer, and no more.
+            Value::Int(_) => return Ok(ScriptReply { server, values: Vec::new() }),
+            _ => Vec::new(),
+        };
         let reply = ScriptReply { server, values };
         match reply.kind() {
             "error" => Err(ErrorReply::from_text(&reply.text(1).unwrap_or_default()).to_error(server)),

@@ -121,15 +121,16 @@ impl RedisStore {
             let (key, ttl) = ttl(item);
             check_ttl(&self.info, key, ttl)
         };
-        let checked: Vec<Result<(), StoreError>> = items.iter().map(check).collect();
-        let honoured: Vec<&I> =
-            items.iter().zip(&checked).filter_map(|(item, check)| check.is_ok().then_some(item)).collect();
+        let honoured: Vec<&I> = items.iter().filter(|item| check(item).is_ok()).collect();
+        let all = honoured.len() == items.len();
         let answers = if honoured.is_empty() { Vec::new() } else { act(honoured).await };
-        let mut answers = batch::as_store_answers(answers)?.into_iter();
-        Ok(checked
-            .into_iter()
-            .map(|check| check.and_then(|()| answers.next().unwrap_or_else(|| Err(missing()))))
-            .collect())
+        let answers = batch::as_store_answers(answers)?;
+        if all {
+            return Ok(answers);
+        }
+        let mut answers = answers.into_iter();
+        let mut next = || answers.next().unwrap_or_else(|| Err(missing()));
+        Ok(items.iter().map(|item| check(item).and_then(|()| next())).collect())
     }
 
     /// Renews. Of a large batch, the items that only have to be extended go in scripts of their own, which take half of the
@@ -154,8 +155,9 @@ impl RedisStore {
         let chosen: Vec<&Held> = items.iter().map(|item| held[*item]).collect();
         let (verb, items) = (verbs::extend(&chosen, ttl, width), &items);
         let scripts = batch::scripts(&self.topology, &verb, deadline).map(|script| async move {
-            let (mut answers, mut others) = (Vec::new(), Vec::new());
-            for (at, answer) in script.await {
+            let script = script.await;
+            let (mut answers, mut others) = (Vec::with_capacity(script.len()), Vec::new());
+            for (at, answer) in script {
                 match answer.transpose() {
                     Some(answer) => answers.push((items[at], answer)),
                     None => others.push(items[at]),

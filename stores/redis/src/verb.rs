@@ -21,7 +21,7 @@ pub(crate) struct Verb<'a, T> {
     pub(crate) with_records: bool,
     /// Whether it grants leases: only on a server that is fit for them.
     pub(crate) grants: bool,
-    /// Whether the script answers only for some items, each answer with its item's index (from 1) as third word.
+    /// Whether the script answers only for some items: with an item's index (from 1), alone or as the third word.
     pub(crate) answers_for_some: bool,
     /// Writes the arguments for these items; the duration is for how long the server is known to be running.
     pub(crate) arguments: Arguments<'a>,
@@ -65,21 +65,22 @@ impl<'a, T> Verb<'a, T> {
             let no_list = || Err(unanswered(server, "the script's answer is no list"));
             return items.iter().map(|_| no_list()).collect();
         };
-        let mut each = values;
-        if self.answers_for_some {
-            let some = std::mem::replace(&mut each, vec![Value::Nil; items.len()]);
-            for answer in some {
-                if let Some(place) = index_of(&answer).and_then(|at| each.get_mut(at)) {
-                    *place = answer;
-                }
-            }
-        }
-        each.resize(items.len(), Value::Nil);
         let read = |item: &usize, value| match value {
             Value::Nil => (self.read)(*item, None),
             value => (self.read)(*item, Some(ScriptReply::read(server, value)?)),
         };
-        items.iter().zip(each).map(|(item, value)| read(item, value)).collect()
+        if self.answers_for_some {
+            let mut answers: Vec<_> = items.iter().map(|item| (self.read)(*item, None)).collect();
+            for value in values {
+                if let Some((at, item)) = index_of(&value).and_then(|at| Some((at, items.get(at)?))) {
+                    answers[at] = read(item, value);
+                }
+            }
+            return answers;
+        }
+        // A script that answers for fewer items than it was given has no answer for the rest.
+        let values = values.into_iter().chain(std::iter::repeat(Value::Nil));
+        items.iter().zip(values).map(|(item, value)| read(item, value)).collect()
     }
 }
 
@@ -100,12 +101,11 @@ pub(crate) fn missing() -> StoreError {
     unanswered("server", "an answer is missing")
 }
 
+/// The place of an answer that is an index, counted from 1, or has one as its third word.
 fn index_of(answer: &Value) -> Option<usize> {
     match answer {
-        Value::Array(values) => match values.get(2) {
-            Some(Value::Int(index)) => usize::try_from(index - 1).ok(),
-            _ => None,
-        },
+        Value::Int(index) => usize::try_from(index - 1).ok(),
+        Value::Array(values) => values.get(2).filter(|value| matches!(value, Value::Int(_))).and_then(index_of),
         _ => None,
     }
 }

@@ -1,6 +1,6 @@
--- Two forms, both of which answer only for items that they did not simply extend: {KIND, WORD, INDEX}.
+-- Two forms, both of which answer only for items that they did not simply extend.
 -- ARGV 'extend' TTL WIDTH, then ' TERM NONCE[ NOTE]' of all items, each of that width, as one text; KEYS the leases alone.
--- Extends those that stand exactly so. {'other', '', INDEX}: nothing was done.
+-- Extends those that stand exactly so; answers the indexes of the others, of which nothing was done.
 -- ARGV 'full', then for each item 'TERM NONCE' TTL NOTE; KEYS for each item the lease and its term record.
 -- {'asked', '', INDEX}: extended, and the holder is asked to resign. {'lost', HOLDER, INDEX}, {'foreign', VALUE, INDEX},
 -- {'typed', TYPE, INDEX}, {'free', '', INDEX}, {'error', TEXT, INDEX}.
@@ -17,7 +17,7 @@ if ARGV[1] == 'extend' then
       local from, to = find(value, sub(expected, (i - 1) * width + 1, i * width), 1, true)
       fine = to == #value and from == find(value, ' ', 1, true) and pcall_redis('PEXPIRE', KEYS[i], ttl) == 1
     end
-    if not fine then out[#out + 1] = { 'other', '', i } end
+    if not fine then out[#out + 1] = i end
   end
   return out
 end
