@@ -27,15 +27,15 @@ use crate::error::invalid;
 /// (see [`RedisConfig::durable`]), `eviction=allow` (see [`RedisConfig::eviction_allowed`]).
 #[derive(Clone, Debug)]
 pub struct RedisConfig {
-    /// Which servers.
+    /// Which servers keep the leases.
     pub servers: Servers,
     /// Which of a server's databases; always 0 in a cluster.
     pub database: i64,
-    /// How to encrypt, if at all.
+    /// How connections are encrypted; `None` for plain TCP or a socket.
     pub tls: Option<ClientTls>,
-    /// Who the servers know us as.
+    /// The login at the servers that keep the leases.
     pub credentials: Credentials,
-    /// Who the Sentinels know us as.
+    /// The login at the Sentinels.
     pub sentinel_credentials: Credentials,
     /// How long a call may take altogether; a thousand items have a tenth of a second more.
     pub timeout: Duration,

@@ -48,12 +48,9 @@ impl Connector {
         database: i64,
         timeout: Duration,
     ) -> Result<Connector, StoreError> {
-        let tls = tls.map(ClientTls::config).transpose().map_err(|error| {
-            let kind = match &error {
-                TlsError::File { .. } => StoreErrorKind::Invalid,
-                TlsError::Setup(_) => StoreErrorKind::Unsupported,
-            };
-            StoreError::new(kind, format!("redis: ca=: {error}; name a PEM file"))
+        let tls = tls.map(ClientTls::config).transpose().map_err(|error| match error {
+            TlsError::File { .. } => invalid(format!("redis: ca={error}; name a PEM file")),
+            TlsError::Setup(_) => StoreError::new(StoreErrorKind::Unsupported, format!("redis: {error}")),
         })?;
         let tls = tls.map(TlsConnector::from);
         Ok(Connector { tls, credentials: credentials.clone(), database, timeout })

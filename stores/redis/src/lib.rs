@@ -19,8 +19,8 @@
 //! last note and the one before. It goes eight days after its last use.
 //!
 //! A key that another program holds (a plain `SET NX PX`, with an expiry or without, a list, anything) counts as held.
-//! Leases expire by the server's clock. The servers must be told to evict nothing. A server that came back without its
-//! data is recognised by its youth: see [`RedisConfig::durable`].
+//! Leases expire by the server's clock. The servers must be configured to evict nothing (`maxmemory-policy noeviction`). A
+//! server that may have come back without its data is recognised by its uptime: see [`RedisConfig::durable`].
 
 mod address;
 mod batch;

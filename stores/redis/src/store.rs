@@ -43,7 +43,7 @@ pub struct RedisStore {
     watches: Watches,
 }
 
-/// How long opening may take at least, whatever the time for a call is.
+/// Opening may take this long, or the time for a call where that is longer.
 const OPENING: Duration = Duration::from_secs(3);
 
 /// How long the other nodes of a cluster have to answer after one has.

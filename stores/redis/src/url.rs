@@ -1,4 +1,4 @@
-//! Reads the URLs of [`RedisConfig`]: lists of hosts, which general URL parsers refuse, and errors that repeat no secret.
+//! Reads the URLs of [`RedisConfig`]. They may list several hosts, which general URL parsers refuse. Errors repeat no secret.
 
 use std::borrow::Cow;
 use std::path::PathBuf;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use redis::Cmd;
 use tenure_store::{Claim, Claimed, Held, LeaseKey, LeaseRecord, Released, Renewed, StoreError, StoreErrorKind, Term};
 
+use crate::names;
 use crate::script;
 use crate::script_reply::ScriptReply;
 use crate::verb::{Verb, missing};
@@ -30,7 +31,7 @@ pub(crate) fn acquire<'a>(claims: &'a [&'a Claim], durable: bool, channel: &'a s
         command.arg(u8::from(durable)).arg(uptime.as_secs()).arg(channel);
         for claim in items.iter().map(|item| claims[*item]) {
             command
-                .arg(crate::names::holder_word(claim.holder.as_str()))
+                .arg(names::holder_word(claim.holder.as_str()))
                 .arg(claim.nonce.to_string())
                 .arg(millis(claim.ttl))
                 .arg(millis(claim.hold))
