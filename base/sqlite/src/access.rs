@@ -12,10 +12,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::FileErrorKind;
-use crate::format::{Format, Trouble, Whose};
-use crate::identity::Node;
-use crate::place::{COMPANIONS, Place, look};
+use crate::failure::{FileError, FileErrorKind, OpenError};
+use crate::format::{Format, Owner};
+use crate::location::{COMPANIONS, Location, look};
+use crate::node::Node;
 
 /// The files of one place as they are at one time: equal ones mean that nothing was written in between, but for what was
 /// written in the same moment as [`Layout::is_fresh`] tells.
@@ -52,13 +52,13 @@ impl Stamp {
 
 /// How a file can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Access {
+pub(crate) enum ReadMode {
     /// There is nothing in it.
     Empty,
     /// By its log and its index, beside those who write.
     Shared,
     /// As it is: there is no log. Whoever begins to write makes one.
-    Still,
+    Immutable,
     /// There is a log without an index, which a reader may not make.
     NoIndex,
     /// There is a rollback journal: somebody writes, or ended in the middle of it.
@@ -71,27 +71,27 @@ const FRESH: Duration = Duration::from_millis(100);
 
 impl Layout {
     /// What is there now; `None` where there is no file.
-    pub(crate) fn read(place: &Place) -> io::Result<Option<Layout>> {
-        let Some(found) = place.metadata()? else { return Ok(None) };
-        let [log, index] = COMPANIONS.map(|suffix| look(&place.companion(suffix)));
+    pub(crate) fn read(location: &Location) -> io::Result<Option<Layout>> {
+        let Some(found) = location.metadata()? else { return Ok(None) };
+        let [log, index] = COMPANIONS.map(|suffix| look(&location.companion(suffix)));
         Ok(Some(Layout {
             node: Node::of(&found),
             database: Stamp::of(&found),
             log: log?.as_ref().map(Stamp::of),
             index: index?.as_ref().map(Stamp::of),
-            journal: has_journal(place)?,
+            journal: has_journal(location)?,
         }))
     }
 
     /// How the file can be read now.
-    pub(crate) fn access(&self) -> Access {
+    pub(crate) fn read_mode(&self) -> ReadMode {
         match (self.log.map(|log| log.size), self.index) {
             // Never opened: SQLite would remove the log of an empty file.
-            _ if self.database.size == 0 => Access::Empty,
-            (Some(_), Some(_)) => Access::Shared,
-            (Some(1..), None) => Access::NoIndex,
-            _ if self.journal => Access::Journal,
-            _ => Access::Still,
+            _ if self.database.size == 0 => ReadMode::Empty,
+            (Some(_), Some(_)) => ReadMode::Shared,
+            (Some(1..), None) => ReadMode::NoIndex,
+            _ if self.journal => ReadMode::Journal,
+            _ => ReadMode::Immutable,
         }
     }
 
@@ -105,8 +105,8 @@ impl Layout {
 }
 
 /// A journal whose first byte is zero was kept after its transaction, as `journal_mode=PERSIST` does.
-fn has_journal(place: &Place) -> io::Result<bool> {
-    let path = place.companion("-journal");
+fn has_journal(location: &Location) -> io::Result<bool> {
+    let path = location.companion("-journal");
     match look(&path)? {
         Some(found) if found.is_file() && found.len() > 0 => {}
         _ => return Ok(false),
@@ -121,23 +121,23 @@ fn has_journal(place: &Place) -> io::Result<bool> {
 }
 
 /// Opens the file beside its log and its index, and writes to neither.
-pub(crate) fn open_shared(place: &Place) -> rusqlite::Result<Connection> {
-    open(place, "readonly_shm=1")
+pub(crate) fn open_shared(location: &Location) -> rusqlite::Result<Connection> {
+    open(location, "readonly_shm=1")
 }
 
 /// Opens the file alone, and takes no lock.
-pub(crate) fn open_still(place: &Place) -> rusqlite::Result<Connection> {
-    open(place, "immutable=1")
+pub(crate) fn open_immutable(location: &Location) -> rusqlite::Result<Connection> {
+    open(location, "immutable=1")
 }
 
-fn open(place: &Place, option: &str) -> rusqlite::Result<Connection> {
+fn open(location: &Location, option: &str) -> rusqlite::Result<Connection> {
     // The real path holds no symlink; one that came there since is not followed. No mutex: one thread at a time holds it.
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_NOFOLLOW
         | OpenFlags::SQLITE_OPEN_URI;
     let mut uri = "file:".to_owned();
-    for byte in place.real().as_os_str().as_bytes() {
+    for byte in location.real().as_os_str().as_bytes() {
         match byte {
             b'/' | b'.' | b'-' | b'_' => uri.push(char::from(*byte)),
             byte if byte.is_ascii_alphanumeric() => uri.push(char::from(*byte)),
@@ -155,37 +155,37 @@ fn open(place: &Place, option: &str) -> rusqlite::Result<Connection> {
 /// An own file may have been given a newer format meanwhile, which is told once it is open.
 ///
 /// Call it within the file's [`crate::group::Group::open`].
-pub(crate) fn whose(place: &Place, format: &Format) -> Result<Option<Whose>, Trouble> {
-    let looking = |error| crate::FileError::looking(place, error);
-    let Some(layout) = Layout::read(place).map_err(looking)? else { return Ok(None) };
-    let opened = match layout.access() {
-        Access::Empty => return Ok(Some(Whose::New)),
-        Access::Shared => {
+pub(crate) fn owner(location: &Location, format: &Format) -> Result<Option<Owner>, OpenError> {
+    let looking = |error| FileError::looking(location, error);
+    let Some(layout) = Layout::read(location).map_err(looking)? else { return Ok(None) };
+    let opened = match layout.read_mode() {
+        ReadMode::Empty => return Ok(Some(Owner::Nobody)),
+        ReadMode::Shared => {
             // Most often the file alone shows that it is ours, and the log can be long. What else it shows, torn perhaps
             // by those who write, the log may have changed.
-            let alone = open_still(place).map_err(Trouble::from);
-            if let Ok(Whose::Own) = alone.and_then(|connection| format.whose(&connection, place)) {
-                return Ok(Some(Whose::Own));
+            let alone = open_immutable(location).map_err(OpenError::from);
+            if let Ok(Owner::Ours) = alone.and_then(|connection| format.owner(&connection, location)) {
+                return Ok(Some(Owner::Ours));
             }
-            open_shared(place)
+            open_shared(location)
         }
-        Access::Still | Access::NoIndex | Access::Journal => open_still(place),
+        ReadMode::Immutable | ReadMode::NoIndex | ReadMode::Journal => open_immutable(location),
     };
-    match opened.map_err(Trouble::from).and_then(|connection| format.whose(&connection, place)) {
+    match opened.map_err(OpenError::from).and_then(|connection| format.owner(&connection, location)) {
         // What was seen beside those who write holds although they go on.
-        Ok(whose) if layout.access() == Access::Shared => Ok(Some(whose)),
-        Err(Trouble::Refused(error)) if layout.access() == Access::Shared => Err(Trouble::Refused(error)),
+        Ok(owner) if layout.read_mode() == ReadMode::Shared => Ok(Some(owner)),
+        Err(OpenError::Refused(error)) if layout.read_mode() == ReadMode::Shared => Err(OpenError::Refused(error)),
         found => {
-            let is_same = Layout::read(place).map_err(looking)?.as_ref() == Some(&layout);
+            let is_same = Layout::read(location).map_err(looking)?.as_ref() == Some(&layout);
             if is_same { found.map(Some) } else { Ok(None) }
         }
     }
 }
 
 /// Why a file cannot be read that has a log without an index, or a journal.
-pub(crate) fn unreadable(place: &Place, access: Access) -> crate::FileError {
+pub(crate) fn unreadable(location: &Location, access: ReadMode) -> FileError {
     let what = match access {
-        Access::NoIndex => {
+        ReadMode::NoIndex => {
             "has a log (-wal) that is not in the file yet, and no index of it (-shm), which a reader may not make; copy -shm \
              too, or let sqlite3 put the log into the file: PRAGMA wal_checkpoint(TRUNCATE)"
         }
@@ -194,13 +194,13 @@ pub(crate) fn unreadable(place: &Place, access: Access) -> crate::FileError {
              program that writes it, or sqlite3, open it once"
         }
     };
-    place.failure(FileErrorKind::Unavailable, what)
+    location.failure(FileErrorKind::Unavailable, what)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::FileName;
+    use crate::name::FileName;
     use std::fs;
 
     /// The files that are there decide how a file can be read.
@@ -210,28 +210,30 @@ mod tests {
         let path = folder.path().join("x?%#é.db");
         let beside = |suffix: &str| folder.path().join(format!("x?%#é.db{suffix}"));
         fs::write(&path, "").unwrap();
-        let place = Place::find(&FileName::new(&path).unwrap()).unwrap();
-        let access = || Layout::read(&place).unwrap().unwrap().access();
-        assert_eq!(access(), Access::Empty);
+        let location = Location::find(&FileName::new(&path).unwrap()).unwrap();
+        let access = || Layout::read(&location).unwrap().unwrap().read_mode();
+        assert_eq!(access(), ReadMode::Empty);
         fs::remove_file(&path).unwrap();
         Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
-        assert_eq!(access(), Access::Still);
-        let tables: i64 =
-            open_still(&place).unwrap().query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).unwrap();
+        assert_eq!(access(), ReadMode::Immutable);
+        let tables: i64 = open_immutable(&location)
+            .unwrap()
+            .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+            .unwrap();
         assert_eq!(tables, 1, "every byte of a path is carried over");
         for (suffix, content, expected) in [
-            ("-journal", "\0 kept", Access::Still),
-            ("-journal", "hot", Access::Journal),
-            ("-shm", "", Access::Journal),
-            ("-wal", "", Access::Shared),
+            ("-journal", "\0 kept", ReadMode::Immutable),
+            ("-journal", "hot", ReadMode::Journal),
+            ("-shm", "", ReadMode::Journal),
+            ("-wal", "", ReadMode::Shared),
         ] {
             fs::write(beside(suffix), content).unwrap();
             assert_eq!(access(), expected, "{suffix} {content:?}");
         }
         fs::remove_file(beside("-shm")).unwrap();
         fs::remove_file(beside("-journal")).unwrap();
-        assert_eq!(access(), Access::Still, "an empty log holds nothing");
+        assert_eq!(access(), ReadMode::Immutable, "an empty log holds nothing");
         fs::write(beside("-wal"), "frames").unwrap();
-        assert_eq!(access(), Access::NoIndex);
+        assert_eq!(access(), ReadMode::NoIndex);
     }
 }

@@ -16,7 +16,7 @@ pub struct FileError {
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
-/// What kind of failure it was. In each of them nothing was done.
+/// What kind of failure it was. In each but the last nothing was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FileErrorKind {
     /// The path can name no file of this sort.
@@ -31,6 +31,8 @@ pub enum FileErrorKind {
     Unavailable,
     /// Another program's file, one of a newer format, a damaged one, or no database at all.
     Foreign,
+    /// It was begun, and how it ended is not known: it may have been done, or may be done later.
+    OutcomeUnknown,
 }
 
 impl FileError {
@@ -43,6 +45,11 @@ impl FileError {
         self
     }
 
+    /// A failure of this kind of the file shown so.
+    pub fn at(shown: impl Display, kind: FileErrorKind, what: impl Display) -> Self {
+        FileError::new(kind, format!("sqlite:{shown}: {what}"))
+    }
+
     /// What SQLite's failure means for the file shown so, before anything was committed.
     pub fn of(shown: impl Display, error: rusqlite::Error) -> Self {
         let (kind, what) = meaning(&error);
@@ -51,8 +58,18 @@ impl FileError {
 
     /// The file was replaced again and again while it was used.
     pub fn replaced(shown: impl Display) -> Self {
-        let message = format!("sqlite:{shown}: replaced while it was used; try again, and find out by whom");
-        FileError::new(FileErrorKind::Unavailable, message)
+        FileError::at(shown, FileErrorKind::Unavailable, "replaced while it was used; try again, and find out by whom")
+    }
+
+    /// What SQLite's failure of the commit itself means: it may be on the disk all the same.
+    pub(crate) fn in_doubt(shown: impl Display, error: rusqlite::Error) -> Self {
+        let message = format!("sqlite:{shown}: the commit failed and may count all the same ({error})");
+        FileError::new(FileErrorKind::OutcomeUnknown, message).with_source(error)
+    }
+
+    /// A thread for the file could not be started.
+    pub fn no_thread(shown: impl Display, error: io::Error) -> Self {
+        FileError::new(FileErrorKind::Unavailable, format!("sqlite:{shown}: cannot start a thread")).with_source(error)
     }
 
     /// What SQLite's failure means where the file changed meanwhile: that it should be tried again.
@@ -83,14 +100,39 @@ impl FileError {
         self.source
     }
 
+    /// Whether somebody else had the file locked: nothing is wrong with it.
+    pub fn is_busy(&self) -> bool {
+        self.source.as_ref().and_then(|source| source.downcast_ref()).is_some_and(is_busy)
+    }
+
     /// What kind of failure it was.
     pub fn kind(&self) -> FileErrorKind {
         self.kind
     }
 }
 
+/// How one try to open a file failed.
+pub(crate) enum OpenError {
+    /// SQLite failed.
+    Sqlite(rusqlite::Error),
+    /// The file is somebody else's, or cannot be used where it lies.
+    Refused(FileError),
+}
+
+impl From<rusqlite::Error> for OpenError {
+    fn from(error: rusqlite::Error) -> Self {
+        OpenError::Sqlite(error)
+    }
+}
+
+impl From<FileError> for OpenError {
+    fn from(error: FileError) -> Self {
+        OpenError::Refused(error)
+    }
+}
+
 /// Whether somebody else had the file locked: the connection is as good as before.
-pub fn is_busy(error: &rusqlite::Error) -> bool {
+pub(crate) fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use rusqlite::Connection;
 
-use crate::{FileError, FileErrorKind};
+use crate::failure::{FileError, FileErrorKind, OpenError};
 
 /// "Tenu": the lease store's mark (PRAGMA application_id). It stands here because such a file may be named for another
 /// sort's, and is then called by its name. A message bus bears none, and is known by its tables.
@@ -23,48 +23,28 @@ pub struct Format {
     pub tables: &'static str,
 }
 
-/// What a file was found to be.
+/// Whose a file was found to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Whose {
+pub(crate) enum Owner {
     /// Nobody's: it has no tables, no application id and no version.
-    New,
+    Nobody,
     /// Of this sort and version.
-    Own,
-}
-
-/// Why a file could not be told, or is not to be used.
-pub(crate) enum Trouble {
-    /// SQLite failed.
-    Sqlite(rusqlite::Error),
-    /// The file is somebody else's, or cannot be used where it lies.
-    Refused(FileError),
-}
-
-impl From<rusqlite::Error> for Trouble {
-    fn from(error: rusqlite::Error) -> Self {
-        Trouble::Sqlite(error)
-    }
-}
-
-impl From<FileError> for Trouble {
-    fn from(error: FileError) -> Self {
-        Trouble::Refused(error)
-    }
+    Ours,
 }
 
 impl Format {
     /// Looks whose the open file is. In one read transaction: otherwise a file that somebody is just making can show its
     /// tables and not yet its mark.
-    pub(crate) fn whose(&self, connection: &Connection, shown: &dyn Display) -> Result<Whose, Trouble> {
+    pub(crate) fn owner(&self, connection: &Connection, shown: &dyn Display) -> Result<Owner, OpenError> {
         let reading = connection.unchecked_transaction()?;
-        self.whose_now(&reading, shown)
+        self.owner_now(&reading, shown)
     }
 
     /// The same, in the transaction that is open already.
-    pub(crate) fn whose_now(&self, connection: &Connection, shown: &dyn Display) -> Result<Whose, Trouble> {
+    pub(crate) fn owner_now(&self, connection: &Connection, shown: &dyn Display) -> Result<Owner, OpenError> {
         let Format { what, version, .. } = self;
         match (self.version_of)(connection)? {
-            Some(found) if found == *version => return Ok(Whose::Own),
+            Some(found) if found == *version => return Ok(Owner::Ours),
             Some(found) if found > *version => {
                 let said = format!("has format {found}, and this program knows formats up to {version}; update it");
                 return Err(refused(shown, said));
@@ -80,7 +60,7 @@ impl Format {
         let marks = (pragma("application_id")?, pragma("user_version")?);
         let tables = tables(connection)?;
         if marks == (0, 0) && tables.is_empty() {
-            return Ok(Whose::New);
+            return Ok(Owner::Nobody);
         }
         let has = |name: &str| tables.iter().any(|table| table == name);
         let ours = match marks.0 {
@@ -109,8 +89,8 @@ fn tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     names.map(|name| name.map(|name| name.escape_debug().to_string())).collect()
 }
 
-fn refused(shown: &dyn Display, what: String) -> Trouble {
-    Trouble::Refused(FileError::new(FileErrorKind::Foreign, format!("sqlite:{shown} {what}")))
+fn refused(shown: &dyn Display, what: String) -> OpenError {
+    OpenError::Refused(FileError::new(FileErrorKind::Foreign, format!("sqlite:{shown} {what}")))
 }
 
 #[cfg(test)]
@@ -127,28 +107,28 @@ mod tests {
         tables: "",
     };
 
-    fn whose(sql: &str) -> Result<Whose, String> {
+    fn owner(sql: &str) -> Result<Owner, String> {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch(sql).unwrap();
-        FORMAT.whose(&connection, &"x.db").map_err(|trouble| match trouble {
-            Trouble::Sqlite(error) => error.to_string(),
-            Trouble::Refused(error) => error.to_string(),
+        FORMAT.owner(&connection, &"x.db").map_err(|trouble| match trouble {
+            OpenError::Sqlite(error) => error.to_string(),
+            OpenError::Refused(error) => error.to_string(),
         })
     }
 
     /// New, own, of another version, of another sort of ours and of another program are told apart.
     #[test]
     fn files_are_told_apart() {
-        assert_eq!(whose(""), Ok(Whose::New));
-        assert_eq!(whose("PRAGMA user_version = 2"), Ok(Whose::Own));
-        assert!(whose("PRAGMA user_version = 3").unwrap_err().contains("has format 3"));
-        assert!(whose("PRAGMA user_version = 1").unwrap_err().contains("of format 1"));
+        assert_eq!(owner(""), Ok(Owner::Nobody));
+        assert_eq!(owner("PRAGMA user_version = 2"), Ok(Owner::Ours));
+        assert!(owner("PRAGMA user_version = 3").unwrap_err().contains("has format 3"));
+        assert!(owner("PRAGMA user_version = 1").unwrap_err().contains("of format 1"));
         let leases = "PRAGMA application_id = 1415933557; CREATE TABLE lease (a)";
-        assert!(whose(leases).unwrap_err().contains("is a lease store of Tenure's, not a message bus"));
+        assert!(owner(leases).unwrap_err().contains("is a lease store of Tenure's, not a message bus"));
         let bus = "CREATE TABLE envelopes (a); CREATE TABLE bus_state (a)";
-        assert!(whose(bus).unwrap_err().contains("does not say of which format"));
-        let other = whose("CREATE TABLE theirs (a); CREATE TABLE \"line\nbreak\" (a)").unwrap_err();
+        assert!(owner(bus).unwrap_err().contains("does not say of which format"));
+        let other = owner("CREATE TABLE theirs (a); CREATE TABLE \"line\nbreak\" (a)").unwrap_err();
         assert!(other.contains("another program, with tables such as theirs, line\\nbreak;"), "{other}");
-        assert!(whose("PRAGMA application_id = 7").unwrap_err().contains("belongs to another program;"));
+        assert!(owner("PRAGMA application_id = 7").unwrap_err().contains("belongs to another program;"));
     }
 }

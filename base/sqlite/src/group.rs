@@ -10,21 +10,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 
 use rusqlite::Connection;
 
-use crate::FileError;
-use crate::format::Trouble;
-use crate::identity::{Identity, Node, companions};
-use crate::place::Place;
+use crate::failure::{FileError, OpenError};
+use crate::identity::{Identity, companions};
+use crate::location::Location;
+use crate::node::Node;
 
 /// The groups of the files that this process has open.
 static GROUPS: Mutex<BTreeMap<Node, Weak<Group>>> = Mutex::new(BTreeMap::new());
 
 /// The connections to one file. While it is locked, none is opened.
 #[derive(Debug, Default)]
-pub(crate) struct Group(Mutex<Vec<Weak<Seat>>>);
+pub(crate) struct Group(Mutex<Vec<Weak<Member>>>);
 
 /// A connection that somebody uses, and that somebody else may close.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub(crate) struct Member {
     connection: Mutex<Option<Connection>>,
     companions: [Option<Node>; 2],
     index: Index,
@@ -59,38 +59,38 @@ impl Group {
     /// share an index with. `None` where it should be tried again: `open` says so, or one of those is in use.
     pub(crate) fn open(
         self: &Arc<Self>,
-        place: &Place,
+        location: &Location,
         index: Index,
-        open: impl FnOnce() -> Result<Option<(Connection, Identity)>, Trouble>,
-    ) -> Result<Option<(Arc<Seat>, Identity)>, Trouble> {
-        let mut seats = lock(&self.0);
-        seats.retain(|seat| seat.strong_count() > 0);
-        let now = companions(place).map_err(|error| FileError::looking(place, error))?;
+        open: impl FnOnce() -> Result<Option<(Connection, Identity)>, OpenError>,
+    ) -> Result<Option<(Arc<Member>, Identity)>, OpenError> {
+        let mut members = lock(&self.0);
+        members.retain(|member| member.strong_count() > 0);
+        let now = companions(location).map_err(|error| FileError::looking(location, error))?;
         let mut index = index;
-        for seat in seats.iter().filter_map(Weak::upgrade) {
-            let stale = seat.companions != now;
-            let weaker = index == Index::Writes && seat.index == Index::Reads;
-            if (stale || weaker) && !seat.try_close() {
+        for member in members.iter().filter_map(Weak::upgrade) {
+            let stale = member.companions != now;
+            let weaker = index == Index::Writes && member.index == Index::Reads;
+            if (stale || weaker) && !member.try_close() {
                 return Ok(None);
             }
             // A reader beside a writer shares the index that the writer opened.
-            if !stale && seat.index == Index::Writes && seat.is_open() {
+            if !stale && member.index == Index::Writes && member.is_open() {
                 index = Index::Writes;
             }
         }
         let Some((connection, identity)) = open()? else { return Ok(None) };
-        let seat = Arc::new(Seat {
+        let member = Arc::new(Member {
             connection: Mutex::new(Some(connection)),
             companions: identity.companions,
             index,
             _group: Arc::clone(self),
         });
-        seats.push(Arc::downgrade(&seat));
-        Ok(Some((seat, identity)))
+        members.push(Arc::downgrade(&member));
+        Ok(Some((member, identity)))
     }
 }
 
-impl Seat {
+impl Member {
     /// Uses the connection; `None` where it was closed.
     pub(crate) fn with<R>(&self, act: impl FnOnce(&mut Connection) -> R) -> Option<R> {
         lock(&self.connection).as_mut().map(act)

@@ -7,28 +7,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::UNIX_EPOCH;
 
-use crate::place::{COMPANIONS, Place, look};
-
-/// One file, whatever its names: device and inode.
-///
-/// An inode is not given out again while the old file is still open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Node {
-    device: u64,
-    inode: u64,
-}
-
-impl fmt::Display for Node {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.device, self.inode)
-    }
-}
-
-impl Node {
-    pub(crate) fn of(found: &Metadata) -> Node {
-        Node { device: found.dev(), inode: found.ino() }
-    }
-}
+use crate::location::{COMPANIONS, Location, look};
+use crate::node::Node;
 
 /// One file over all its time, also after a reboot: its inode, and when it was made. A copy has another one, and so has
 /// what was restored from a backup, but not a file that was moved within its file system, or written over.
@@ -88,13 +68,13 @@ impl fmt::Display for Identity {
 
 impl Identity {
     /// What is there now. A symlink where a file was, or one in the name that leads elsewhere now, is another file.
-    pub(crate) fn read(place: &Place) -> io::Result<Identity> {
-        let found = place.metadata()?;
+    pub(crate) fn read(location: &Location) -> io::Result<Identity> {
+        let found = location.metadata()?;
         let mut database = found.as_ref().map(Node::of);
-        if !place.is_direct() && place.named()? != database {
+        if !location.is_direct() && location.named()? != database {
             database = None;
         }
-        let companions = companions(place)?;
+        let companions = companions(location)?;
         Ok(Identity { database, companions, linked: found.is_some_and(|found| found.nlink() > 1) })
     }
 
@@ -103,24 +83,24 @@ impl Identity {
     ///
     /// SQLite would otherwise write the old log into the new database, and share its locks with the old one. Call it
     /// while the old one is still open, so that its inodes cannot have been given out again.
-    pub(crate) fn remove_stale_companions(&self, place: &Place) {
-        let Ok(found) = place.metadata() else { return };
-        let Ok(now) = companions(place) else { return };
+    pub(crate) fn remove_stale_companions(&self, location: &Location) {
+        let Ok(found) = location.metadata() else { return };
+        let Ok(now) = companions(location) else { return };
         if found.as_ref().map(Node::of) == self.database {
             return;
         }
         for (suffix, (old, present)) in COMPANIONS.iter().zip(self.companions.iter().zip(now)) {
             if old.is_some() && *old == present {
                 // What cannot be removed is met by the next opening, which says so.
-                let _ = std::fs::remove_file(place.companion(suffix));
+                let _ = std::fs::remove_file(location.companion(suffix));
             }
         }
     }
 }
 
 /// The log and its index beside the database.
-pub(crate) fn companions(place: &Place) -> io::Result<[Option<Node>; 2]> {
-    let node = |suffix| Ok::<_, io::Error>(look(&place.companion(suffix))?.as_ref().map(Node::of));
+pub(crate) fn companions(location: &Location) -> io::Result<[Option<Node>; 2]> {
+    let node = |suffix| Ok::<_, io::Error>(look(&location.companion(suffix))?.as_ref().map(Node::of));
     let [wal, shm] = COMPANIONS;
     Ok([node(wal)?, node(shm)?])
 }
@@ -128,7 +108,7 @@ pub(crate) fn companions(place: &Place) -> io::Result<[Option<Node>; 2]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::FileName;
+    use crate::name::FileName;
     use std::fs;
     use std::os::unix::fs::symlink;
 
@@ -141,8 +121,8 @@ mod tests {
         let wal = folder.path().join("x.db-wal");
         fs::write(&path, "old").unwrap();
         fs::write(&wal, "").unwrap();
-        let place = Place::find(&FileName::new(&path).unwrap()).unwrap();
-        let read = || Identity::read(&place).unwrap();
+        let location = Location::find(&FileName::new(&path).unwrap()).unwrap();
+        let read = || Identity::read(&location).unwrap();
         let before = read();
         assert!(before.database.is_some() && before == read());
         fs::remove_file(&wal).unwrap();
@@ -167,12 +147,12 @@ mod tests {
         }
         for (link, target, name) in [("file", "/x.db", "file"), ("folder", "", "folder/x.db")] {
             symlink(format!("one{target}"), top.join(link)).unwrap();
-            let place = Place::find(&FileName::new(top.join(name)).unwrap()).unwrap();
-            let before = Identity::read(&place).unwrap();
+            let location = Location::find(&FileName::new(top.join(name)).unwrap()).unwrap();
+            let before = Identity::read(&location).unwrap();
             assert!(before.database.is_some());
             fs::remove_file(top.join(link)).unwrap();
             symlink(format!("two{target}"), top.join(link)).unwrap();
-            assert_eq!(Identity::read(&place).unwrap().database, None, "{link}");
+            assert_eq!(Identity::read(&location).unwrap().database, None, "{link}");
         }
     }
 }

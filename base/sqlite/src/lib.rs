@@ -3,7 +3,7 @@
 //!
 //! The lease store and the message bus each keep one such file, in write-ahead logging. SQLite's locks hold only where
 //! every opener shares one kernel, one folder and one log, so what breaks that is refused when a file is opened, and
-//! looked for again while it is open: [`FileName`] and `Place` (symlinks, hard links), `mounts` (network file systems,
+//! looked for again while it is open: [`FileName`] and `Location` (symlinks, hard links), `mounts` (network file systems,
 //! single files that are mounted), [`OpenFile::state`] (replaced, deleted, linked). Whoever writes uses an
 //! [`OpenFile`], whoever only reads a [`Reader`], which makes, changes and leaves behind nothing.
 //!
@@ -13,18 +13,26 @@
 mod access;
 mod failure;
 mod format;
+mod generation;
 mod group;
 mod identity;
+mod location;
+mod lock_deadline;
 mod mounts;
 mod name;
+mod node;
 mod open_file;
-mod patience;
-mod place;
 mod reader;
+mod worker;
+mod writer;
 
-pub use failure::{FileError, FileErrorKind, is_busy};
+pub use failure::{FileError, FileErrorKind};
 pub use format::{Format, LEASES_ID};
-pub use identity::{Birth, Incarnation, Node};
+pub use generation::{Generation, GenerationNotes};
+pub use identity::{Birth, Incarnation};
 pub use name::FileName;
+pub use node::Node;
 pub use open_file::{OpenFile, Opening, State};
 pub use reader::Reader;
+pub use worker::{Worker, WorkerLimits};
+pub use writer::{Durability, Writer, WriterOptions};

@@ -3,11 +3,11 @@
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
+use std::fmt::Display;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::place::Place;
-use crate::{FileError, FileErrorKind};
+use crate::failure::{FileError, FileErrorKind};
 
 /// What is mounted where, as this process sees it now.
 pub(crate) struct Mounts {
@@ -22,9 +22,10 @@ impl Mounts {
     }
 
     /// Looks at the file system that the file or folder, a path without symlinks, is on.
-    pub(crate) fn check_file_system(&self, place: &Place, path: &Path) -> Result<(), FileError> {
+    pub(crate) fn check_file_system(&self, shown: &dyn Display, path: &Path) -> Result<(), FileError> {
         match refusal(magic(path), fs_type(&self.info, path).as_deref()) {
-            Some(reason) => Err(place.failure(
+            Some(reason) => Err(FileError::at(
+                shown,
                 FileErrorKind::Unsafe,
                 format_args!("{reason}; put the file on a local disk, or use a server in its place"),
             )),
@@ -33,10 +34,11 @@ impl Mounts {
     }
 
     /// The same of a file, and whether it is mounted alone.
-    pub(crate) fn check_file(&self, place: &Place, path: &Path) -> Result<(), FileError> {
-        self.check_file_system(place, path)?;
+    pub(crate) fn check_file(&self, shown: &dyn Display, path: &Path) -> Result<(), FileError> {
+        self.check_file_system(shown, path)?;
         if is_mount_root(path).unwrap_or(false) || is_mount_point(&self.info, path) {
-            return Err(place.failure(
+            return Err(FileError::at(
+                shown,
                 FileErrorKind::Unsafe,
                 format_args!(
                     "{} is mounted as a single file, so what SQLite keeps beside the database, -wal and -shm, would not \

@@ -3,8 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::place::Place;
-use crate::{FileError, FileErrorKind, Node};
+use crate::failure::{FileError, FileErrorKind};
 
 /// A file's name, as it was given and as it stands whatever folder the process works in later.
 ///
@@ -57,18 +56,8 @@ impl FileName {
         &self.absolute
     }
 
-    /// Which file the name leads to now. Fails where there is none, or none that can be shared safely.
-    pub fn node(&self) -> Result<Node, FileError> {
-        let place = Place::find(self)?;
-        match place.metadata() {
-            Ok(Some(found)) => Ok(Node::of(&found)),
-            Ok(None) => Err(place.missing()),
-            Err(error) => Err(FileError::looking(&place, error)),
-        }
-    }
-
     pub(crate) fn invalid(&self, what: impl fmt::Display) -> FileError {
-        FileError::new(FileErrorKind::Invalid, format!("sqlite:{self}: {what}"))
+        FileError::at(self, FileErrorKind::Invalid, what)
     }
 }
 

@@ -7,13 +7,14 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use crate::access::{self, Layout};
-use crate::failure::is_transient;
-use crate::format::{Trouble, Whose};
-use crate::group::{Group, Index, Seat};
-use crate::identity::{Birth, Identity, Incarnation, Node};
-use crate::patience::Patience;
-use crate::place::Place;
-use crate::{FileError, FileErrorKind, FileName, Format};
+use crate::failure::{FileError, FileErrorKind, OpenError, is_transient};
+use crate::format::{Format, Owner};
+use crate::group::{Group, Index, Member};
+use crate::identity::{Birth, Identity, Incarnation};
+use crate::location::Location;
+use crate::lock_deadline::LockDeadline;
+use crate::name::FileName;
+use crate::node::Node;
 
 /// How a file is opened to be written.
 pub struct Opening<'a> {
@@ -26,16 +27,16 @@ pub struct Opening<'a> {
     /// What the connection is told once it is open, such as `synchronous`.
     pub prepare: &'a dyn Fn(&Connection) -> rusqlite::Result<()>,
     /// How long other openers and writers are waited for.
-    pub patience: Duration,
+    pub wait: Duration,
 }
 
 /// A connection in write-ahead logging, and the file that it was made to.
 #[derive(Debug)]
 pub struct OpenFile {
-    place: Place,
+    location: Location,
     identity: Identity,
-    seat: Arc<Seat>,
-    patience: Patience,
+    member: Arc<Member>,
+    deadline: LockDeadline,
 }
 
 /// Whether what is open is still what everybody else opens.
@@ -56,17 +57,17 @@ impl OpenFile {
     ///
     /// A file of another program, of another sort or of a newer format is refused, and stays as it is to the byte.
     pub fn open(opening: &Opening<'_>) -> Result<OpenFile, FileError> {
-        let patience = Patience::new(opening.patience);
+        let deadline = LockDeadline::new(opening.wait);
         loop {
-            let failed = match try_open(opening, &patience) {
+            let failed = match try_open(opening, &deadline) {
                 Ok(Some(open)) => return Ok(open),
                 Ok(None) => None,
-                Err(Trouble::Refused(error)) if error.kind() == FileErrorKind::Unavailable => Some(error),
-                Err(Trouble::Refused(error)) => return Err(error),
-                Err(Trouble::Sqlite(error)) if is_transient(&error) => Some(FileError::of(opening.name, error)),
-                Err(Trouble::Sqlite(error)) => return Err(FileError::of(opening.name, error)),
+                Err(OpenError::Refused(error)) if error.kind() == FileErrorKind::Unavailable => Some(error),
+                Err(OpenError::Refused(error)) => return Err(error),
+                Err(OpenError::Sqlite(error)) if is_transient(&error) => Some(FileError::of(opening.name, error)),
+                Err(OpenError::Sqlite(error)) => return Err(FileError::of(opening.name, error)),
             };
-            if patience.is_over() {
+            if deadline.is_over() {
                 return Err(failed.unwrap_or_else(|| FileError::replaced(opening.name)));
             }
             std::thread::sleep(Duration::from_millis(2));
@@ -75,7 +76,7 @@ impl OpenFile {
 
     /// Whether the file is still the one that everybody else opens. Asks the file system, and takes no lock.
     pub fn state(&self) -> State {
-        match Identity::read(&self.place) {
+        match Identity::read(&self.location) {
             Ok(now) if now == self.identity => State::Current,
             Ok(now) if (Identity { linked: false, ..now }) == self.identity => State::Linked,
             // What cannot be looked at is told by the next opening.
@@ -85,30 +86,30 @@ impl OpenFile {
 
     /// What to say of a file that is [`State::Linked`].
     pub fn linked(&self) -> FileError {
-        self.place.linked(self.place.real(), FileErrorKind::Unavailable)
+        self.location.linked(self.location.real(), FileErrorKind::Unavailable)
     }
 
     /// Uses the connection, which waits so long for locks. `None` where it was closed because another part of this process
     /// found the file replaced.
-    pub fn with<R>(&self, patience: Duration, act: impl FnOnce(&mut Connection) -> R) -> Option<R> {
-        self.patience.renew(patience);
-        self.seat.with(act)
+    pub fn with<R>(&self, wait: Duration, act: impl FnOnce(&mut Connection) -> R) -> Option<R> {
+        self.deadline.renew(wait);
+        self.member.with(act)
     }
 
     /// Closes a file that was replaced, and keeps its log out of the one that took its place.
     pub fn retire(self) {
-        self.identity.remove_stale_companions(&self.place);
+        self.identity.remove_stale_companions(&self.location);
     }
 
     /// Which file it is, in words that can be kept. `None` where the name leads to another one by now.
     pub fn birth(&self) -> Option<Birth> {
-        let found = self.place.metadata().ok().flatten()?;
+        let found = self.location.metadata().ok().flatten()?;
         (Some(Node::of(&found)) == self.identity.database).then(|| Birth::of(&found))
     }
 
     /// What it has open.
     pub fn incarnation(&self) -> Incarnation {
-        Incarnation { real: self.place.real().to_owned(), identity: self.identity }
+        Incarnation { real: self.location.real().to_owned(), identity: self.identity }
     }
 
     /// Which file it is.
@@ -118,68 +119,68 @@ impl OpenFile {
 }
 
 /// `None` where the file changed meanwhile, and it should be tried again.
-fn try_open(opening: &Opening<'_>, patience: &Patience) -> Result<Option<OpenFile>, Trouble> {
-    let place = Place::find(opening.name)?;
-    let looking = |error| Trouble::Refused(FileError::looking(&place, error));
-    let Some(layout) = Layout::read(&place).map_err(looking)? else {
+fn try_open(opening: &Opening<'_>, deadline: &LockDeadline) -> Result<Option<OpenFile>, OpenError> {
+    let location = Location::find(opening.name)?;
+    let looking = |error| OpenError::Refused(FileError::looking(&location, error));
+    let Some(layout) = Layout::read(&location).map_err(looking)? else {
         if !opening.create {
-            return Err(place.missing().into());
+            return Err(location.missing().into());
         }
         // Which file is open can only be told by opening one that is there.
-        drop(connect(&place, OpenFlags::SQLITE_OPEN_CREATE)?);
+        drop(connect(&location, OpenFlags::SQLITE_OPEN_CREATE)?);
         return Ok(None);
     };
-    let seat = Group::of(layout.node).open(&place, Index::Writes, || {
+    let member = Group::of(layout.node).open(&location, Index::Writes, || {
         // 1. Before anything is done to it.
-        match access::whose(&place, opening.format)? {
+        match access::owner(&location, opening.format)? {
             None => return Ok(None),
-            Some(Whose::New) if !opening.create => {
-                return Err(place.failure(FileErrorKind::Missing, "the file is empty").into());
+            Some(Owner::Nobody) if !opening.create => {
+                return Err(location.failure(FileErrorKind::Missing, "the file is empty").into());
             }
             Some(_) => {}
         }
         // 2. The same file, in write-ahead logging.
-        let mut connection = connect(&place, OpenFlags::empty())?;
-        if Identity::read(&place).map_err(looking)?.database != Some(layout.node) {
+        let mut connection = connect(&location, OpenFlags::empty())?;
+        if Identity::read(&location).map_err(looking)?.database != Some(layout.node) {
             return Ok(None);
         }
         if connection.is_readonly("main")? {
             let what = "not writable; let this user write the file and its folder";
-            return Err(place.failure(FileErrorKind::Denied, what).into());
+            return Err(location.failure(FileErrorKind::Denied, what).into());
         }
-        patience.install(&mut connection)?;
+        deadline.install(&mut connection)?;
         // Should it turn out to be somebody else's after all, its log stays as it is.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-        let whose = opening.format.whose(&connection, &place)?;
-        switch_to_wal(&connection, &place)?;
+        let owner = opening.format.owner(&connection, &location)?;
+        switch_to_wal(&connection, &location)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
         (opening.prepare)(&connection)?;
-        if whose == Whose::New {
-            make_tables(&mut connection, opening.format, &place)?;
+        if owner == Owner::Nobody {
+            make_tables(&mut connection, opening.format, &location)?;
         }
         // 3. The log and its index are there: what this process maps is what others find.
-        let identity = Identity::read(&place).map_err(looking)?;
+        let identity = Identity::read(&location).map_err(looking)?;
         let whole = identity.database == Some(layout.node) && identity.companions.iter().all(Option::is_some);
         Ok(whole.then_some((connection, identity)))
     })?;
     // A second name that came meanwhile is found by the first use.
-    Ok(seat.map(|(seat, identity)| OpenFile {
-        place: place.clone(),
+    Ok(member.map(|(member, identity)| OpenFile {
+        location: location.clone(),
         identity: Identity { linked: false, ..identity },
-        seat,
-        patience: patience.clone(),
+        member,
+        deadline: deadline.clone(),
     }))
 }
 
-fn connect(place: &Place, further: OpenFlags) -> rusqlite::Result<Connection> {
+fn connect(location: &Location, further: OpenFlags) -> rusqlite::Result<Connection> {
     // The real path holds no symlink; one that came there since is not followed. No mutex: one thread at a time holds it.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    Connection::open_with_flags(place.real(), flags | further)
+    Connection::open_with_flags(location.real(), flags | further)
 }
 
 /// Write-ahead logging, without which readers and writers would lock each other out. Of several switchers all but one
 /// are told at once that the file is busy; the caller tries again.
-fn switch_to_wal(connection: &Connection, place: &Place) -> Result<(), Trouble> {
+fn switch_to_wal(connection: &Connection, location: &Location) -> Result<(), OpenError> {
     let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
     if mode == "wal" {
         return Ok(());
@@ -190,13 +191,13 @@ fn switch_to_wal(connection: &Connection, place: &Place) -> Result<(), Trouble> 
     }
     let what =
         format_args!("this file system cannot do write-ahead logging (the journal stays {mode:?}); use a local disk");
-    Err(place.failure(FileErrorKind::Unsafe, what).into())
+    Err(location.failure(FileErrorKind::Unsafe, what).into())
 }
 
 /// Of several creators one comes first; the others see its tables here.
-fn make_tables(connection: &mut Connection, format: &Format, place: &Place) -> Result<(), Trouble> {
+fn make_tables(connection: &mut Connection, format: &Format, location: &Location) -> Result<(), OpenError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    if format.whose_now(&transaction, place)? == Whose::New {
+    if format.owner_now(&transaction, location)? == Owner::Nobody {
         transaction.execute_batch(format.tables)?;
     }
     transaction.commit()?;

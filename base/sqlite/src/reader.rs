@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use crate::access::{self, Access, Layout};
-use crate::failure::{is_busy, is_transient};
-use crate::format::{Trouble, Whose};
-use crate::group::{Group, Index, Seat};
-use crate::identity::{Identity, Node};
-use crate::patience::Patience;
-use crate::place::Place;
-use crate::{FileError, FileErrorKind, FileName, Format};
+use crate::access::{self, Layout, ReadMode};
+use crate::failure::{FileError, FileErrorKind, OpenError, is_busy, is_transient};
+use crate::format::{Format, Owner};
+use crate::group::{Group, Index, Member};
+use crate::identity::Identity;
+use crate::location::Location;
+use crate::lock_deadline::LockDeadline;
+use crate::name::FileName;
+use crate::node::Node;
 
 /// A file that is looked at. It is opened with the first look, and anew whenever it was replaced.
 ///
@@ -31,9 +32,9 @@ pub struct Reader {
 #[derive(Debug)]
 enum Open {
     /// Beside those who write, or wrote last.
-    Shared { place: Place, identity: Identity, seat: Arc<Seat>, patience: Patience, version: Option<i64> },
+    Shared { location: Location, identity: Identity, member: Arc<Member>, deadline: LockDeadline, version: Option<i64> },
     /// The file alone: nobody has it open to write.
-    Still { place: Place, layout: Box<Layout>, connection: Connection },
+    Immutable { location: Location, layout: Box<Layout>, connection: Connection },
 }
 
 impl Reader {
@@ -49,27 +50,27 @@ impl Reader {
         wait: Duration,
         mut act: impl FnMut(&Connection) -> rusqlite::Result<T>,
     ) -> Result<Option<T>, FileError> {
-        let patience = Patience::new(wait);
+        let deadline = LockDeadline::new(wait);
         loop {
-            if !self.ensure_open(&patience)? {
+            if !self.ensure_open(&deadline)? {
                 return Ok(None);
             }
             let result = match &mut self.open {
-                Some(Open::Shared { seat, patience: until, .. }) => {
-                    until.renew(wait);
-                    seat.with(|connection| connection.unchecked_transaction().and_then(|reading| act(&reading)))
+                Some(Open::Shared { member, deadline, .. }) => {
+                    deadline.renew(wait);
+                    member.with(|connection| connection.unchecked_transaction().and_then(|reading| act(&reading)))
                 }
-                Some(Open::Still { connection, .. }) => Some(act(connection)),
+                Some(Open::Immutable { connection, .. }) => Some(act(connection)),
                 None => None,
             };
             let still_there = self.is_current();
             // A write in the same moment would not show.
             let settled =
-                patience.is_over() || !matches!(&self.open, Some(Open::Still { layout, .. }) if layout.is_fresh());
+                deadline.is_over() || !matches!(&self.open, Some(Open::Immutable { layout, .. }) if layout.is_fresh());
             match result {
                 Some(Ok(value)) if still_there && settled => return Ok(Some(value)),
                 Some(Ok(_)) => self.close(),
-                Some(Err(error)) if still_there && (!is_transient(&error) || patience.is_over()) => {
+                Some(Err(error)) if still_there && (!is_transient(&error) || deadline.is_over()) => {
                     if !is_busy(&error) {
                         self.close();
                     }
@@ -78,7 +79,7 @@ impl Reader {
                 Some(Err(_)) if still_there => {}
                 _ => self.close(),
             }
-            if patience.is_over() {
+            if deadline.is_over() {
                 return Err(FileError::replaced(&self.name));
             }
             std::thread::sleep(PAUSE);
@@ -90,9 +91,9 @@ impl Reader {
     pub fn changed(&mut self, wait: Duration) -> Result<bool, FileError> {
         let is_open = self.open.is_some() && self.is_current();
         match &mut self.open {
-            Some(Open::Shared { seat, version, patience, .. }) if is_open => {
-                patience.renew(wait);
-                match seat.with(|connection| data_version(connection)) {
+            Some(Open::Shared { member, version, deadline, .. }) if is_open => {
+                deadline.renew(wait);
+                match member.with(|connection| data_version(connection)) {
                     Some(Ok(now)) => return Ok(version.replace(now) != Some(now)),
                     // It can be asked again in a moment; nothing that was written is forgotten.
                     Some(Err(error)) if is_transient(&error) => return Ok(false),
@@ -104,13 +105,13 @@ impl Reader {
                 }
             }
             // What is cached of it was read before a write that does not show.
-            Some(Open::Still { layout, .. }) if is_open && !layout.is_fresh() => return Ok(false),
+            Some(Open::Immutable { layout, .. }) if is_open && !layout.is_fresh() => return Ok(false),
             _ => {}
         }
         self.close();
-        self.ensure_open(&Patience::new(wait))?;
-        if let Some(Open::Shared { seat, version, .. }) = &mut self.open {
-            *version = seat.with(|connection| data_version(connection)).and_then(Result::ok);
+        self.ensure_open(&LockDeadline::new(wait))?;
+        if let Some(Open::Shared { member, version, .. }) = &mut self.open {
+            *version = member.with(|connection| data_version(connection)).and_then(Result::ok);
         }
         Ok(true)
     }
@@ -141,13 +142,13 @@ impl Reader {
     }
 
     /// Opens the file where it is not open; `false` where it is empty.
-    fn ensure_open(&mut self, patience: &Patience) -> Result<bool, FileError> {
+    fn ensure_open(&mut self, deadline: &LockDeadline) -> Result<bool, FileError> {
         while self.open.is_none() {
-            let failed = match self.try_open(patience) {
+            let failed = match self.try_open(deadline) {
                 Ok(Some(open)) => {
                     let node = match &open {
                         Open::Shared { identity, .. } => identity.database,
-                        Open::Still { layout, .. } => Some(layout.node),
+                        Open::Immutable { layout, .. } => Some(layout.node),
                     };
                     self.epoch += u64::from(self.last.is_some() && self.last != node);
                     self.last = node;
@@ -155,12 +156,12 @@ impl Reader {
                     return Ok(true);
                 }
                 Ok(None) => return Ok(false),
-                Err(Trouble::Refused(error)) if error.kind() == FileErrorKind::Unavailable => error,
-                Err(Trouble::Refused(error)) => return Err(error),
-                Err(Trouble::Sqlite(error)) if is_transient(&error) => FileError::of(&self.name, error),
-                Err(Trouble::Sqlite(error)) => return Err(FileError::of(&self.name, error)),
+                Err(OpenError::Refused(error)) if error.kind() == FileErrorKind::Unavailable => error,
+                Err(OpenError::Refused(error)) => return Err(error),
+                Err(OpenError::Sqlite(error)) if is_transient(&error) => FileError::of(&self.name, error),
+                Err(OpenError::Sqlite(error)) => return Err(FileError::of(&self.name, error)),
             };
-            if patience.is_over() {
+            if deadline.is_over() {
                 return Err(failed);
             }
             std::thread::sleep(PAUSE);
@@ -169,52 +170,52 @@ impl Reader {
     }
 
     /// `None` where the file is empty.
-    fn try_open(&self, patience: &Patience) -> Result<Option<Open>, Trouble> {
-        let place = Place::find(&self.name)?;
-        let looking = |error| Trouble::Refused(FileError::looking(&place, error));
-        let Some(layout) = Layout::read(&place).map_err(looking)? else {
-            return Err(place.missing().into());
+    fn try_open(&self, deadline: &LockDeadline) -> Result<Option<Open>, OpenError> {
+        let location = Location::find(&self.name)?;
+        let looking = |error| OpenError::Refused(FileError::looking(&location, error));
+        let Some(layout) = Layout::read(&location).map_err(looking)? else {
+            return Err(location.missing().into());
         };
-        match layout.access() {
-            Access::Empty => Ok(None),
-            Access::Still => {
-                let found = access::open_still(&place)
-                    .map_err(Trouble::from)
-                    .and_then(|connection| Ok((self.format.whose(&connection, &place)?, connection)));
-                if !is_still(&place, &layout) {
+        match layout.read_mode() {
+            ReadMode::Empty => Ok(None),
+            ReadMode::Immutable => {
+                let found = access::open_immutable(&location)
+                    .map_err(OpenError::from)
+                    .and_then(|connection| Ok((self.format.owner(&connection, &location)?, connection)));
+                if !is_unchanged(&location, &layout) {
                     return Err(FileError::replaced(&self.name).into());
                 }
-                let (whose, connection) = found?;
-                Ok((whose == Whose::Own).then_some(Open::Still { place, layout: Box::new(layout), connection }))
+                let (owner, connection) = found?;
+                Ok((owner == Owner::Ours).then_some(Open::Immutable { location, layout: Box::new(layout), connection }))
             }
-            Access::Shared => {
-                let mut whose = Whose::New;
-                let opened = Group::of(layout.node).open(&place, Index::Reads, || {
-                    let before = Identity::read(&place).map_err(looking)?;
-                    let mut connection = access::open_shared(&place)?;
-                    patience.install(&mut connection)?;
-                    whose = self.format.whose(&connection, &place)?;
-                    let identity = Identity::read(&place).map_err(looking)?;
+            ReadMode::Shared => {
+                let mut owner = Owner::Nobody;
+                let opened = Group::of(layout.node).open(&location, Index::Reads, || {
+                    let before = Identity::read(&location).map_err(looking)?;
+                    let mut connection = access::open_shared(&location)?;
+                    deadline.install(&mut connection)?;
+                    owner = self.format.owner(&connection, &location)?;
+                    let identity = Identity::read(&location).map_err(looking)?;
                     let is_same = identity == before && identity.database == Some(layout.node);
                     Ok(is_same.then_some((connection, identity)))
                 });
-                let (seat, identity) = match opened {
+                let (member, identity) = match opened {
                     Ok(Some(opened)) => opened,
                     // Those who write may have closed it, and taken log and index along.
-                    Err(Trouble::Sqlite(error)) if !is_still(&place, &layout) => {
+                    Err(OpenError::Sqlite(error)) if !is_unchanged(&location, &layout) => {
                         return Err(FileError::changing(&self.name, error).into());
                     }
                     Err(error) => return Err(error),
                     Ok(None) => return Err(FileError::replaced(&self.name).into()),
                 };
-                let patience = patience.clone();
-                let open = Open::Shared { place, identity, seat, patience, version: None };
-                Ok((whose == Whose::Own).then_some(open))
+                let deadline = deadline.clone();
+                let open = Open::Shared { location, identity, member, deadline, version: None };
+                Ok((owner == Owner::Ours).then_some(open))
             }
             access => {
                 // Whose it is can be told from the file alone.
-                access::whose(&place, self.format)?;
-                Err(access::unreadable(&place, access).into())
+                access::owner(&location, self.format)?;
+                Err(access::unreadable(&location, access).into())
             }
         }
     }
@@ -225,17 +226,17 @@ impl Open {
     fn is_current(&self) -> bool {
         match self {
             // A second name that it was given does no harm to a reader.
-            Open::Shared { place, identity, .. } => Identity::read(place)
+            Open::Shared { location, identity, .. } => Identity::read(location)
                 .is_ok_and(|now| (now.database, now.companions) == (identity.database, identity.companions)),
-            Open::Still { place, layout, .. } => is_still(place, layout),
+            Open::Immutable { location, layout, .. } => is_unchanged(location, layout),
         }
     }
 }
 
 /// Whether the name leads to the file, and that was not written since.
-fn is_still(place: &Place, layout: &Layout) -> bool {
-    let is_named = || place.is_direct() || place.named().is_ok_and(|named| named == Some(layout.node));
-    Layout::read(place).is_ok_and(|now| now.as_ref() == Some(layout)) && is_named()
+fn is_unchanged(location: &Location, layout: &Layout) -> bool {
+    let is_named = || location.is_direct() || location.named().is_ok_and(|named| named == Some(layout.node));
+    Layout::read(location).is_ok_and(|now| now.as_ref() == Some(layout)) && is_named()
 }
 
 /// How long a reader leaves alone a file that is just being changed.

@@ -315,7 +315,7 @@ fn reader(path: &Path) -> Reader {
 
 fn open(path: &Path, create: bool) -> Result<OpenFile, tenure_base_sqlite::FileError> {
     let name = FileName::new(path).unwrap();
-    OpenFile::open(&Opening { name: &name, format: &FORMAT, create, prepare: &|_| Ok(()), patience: WAIT })
+    OpenFile::open(&Opening { name: &name, format: &FORMAT, create, prepare: &|_| Ok(()), wait: WAIT })
 }
 
 fn writer(path: &Path) -> OpenFile {

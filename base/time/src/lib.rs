@@ -14,7 +14,7 @@
 //! assert_eq!(Time::MAX + Duration::from_secs(1), Time::MAX); // saturates, never panics
 //! ```
 //!
-//! With `os`, [`now`] reads a clock that counts through sleep, and a [`Timer`] fires on that same clock:
+//! With `os`, `MachineClock` reads a clock that all processes of one boot agree on, [`now`] reads a clock that counts through sleep, and a [`Timer`] fires on that same clock:
 //!
 //! ```
 //! # #[cfg(feature = "os")]
@@ -40,6 +40,8 @@ extern crate std;
 
 #[cfg(feature = "os")]
 mod clock;
+#[cfg(feature = "os")]
+mod machine;
 mod time;
 #[cfg(feature = "os")]
 mod timer;
@@ -48,6 +50,8 @@ mod wall;
 
 #[cfg(feature = "os")]
 pub use clock::now;
+#[cfg(feature = "os")]
+pub use machine::MachineClock;
 pub use time::Time;
 #[cfg(feature = "os")]
 pub use timer::Timer;

@@ -5,23 +5,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tenure_base_sqlite::{FileName, Reader};
+use tenure_base_sqlite::{Durability, FileError, FileErrorKind, FileName, Reader, Worker, WorkerLimits, Writer};
 use tenure_bus::{Batch, Bus, BusError, BusErrorKind, BusInfo, FollowFrom, FollowStream, Published, Refusal};
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
 
-use crate::config::{SqliteBusConfig, invalid};
+use crate::config::{SqliteBusConfig, SyncMode, invalid};
 use crate::counters::Counters;
-use crate::failure::failure;
+use crate::failure::bus_error;
+use crate::publish::{Answers, OwnedBatch, publish};
 use crate::retention::{self, RetentionThread};
 use crate::schema::FORMAT;
-use crate::writer::{self, Command, OwnedBatch};
 use crate::{follow, schema};
 
 /// The most messages in one batch.
 const BATCH_LIMIT: usize = 4096;
 /// How long the disk may take beyond the busy time-out before a call gives up.
 const DISK_GRACE: Duration = Duration::from_secs(10);
+/// How often a batch is begun again because the file was replaced under it.
+const REPLACED_TRIES: u32 = 2;
 
 /// A bus in a SQLite file. Cloning gives another handle to the same connection.
 ///
@@ -31,8 +31,8 @@ const DISK_GRACE: Duration = Duration::from_secs(10);
 pub struct SqliteBus {
     config: Arc<SqliteBusConfig>,
     name: FileName,
-    /// To the writing thread, where the bus was opened to write.
-    commands: Option<mpsc::Sender<Command>>,
+    /// The writing thread, where the bus was opened to write.
+    writer: Option<Arc<Worker<Writer>>>,
     /// Ends the thread that removes old messages when the last handle goes.
     _retention: Option<Arc<RetentionThread>>,
 }
@@ -44,10 +44,11 @@ impl SqliteBus {
     /// hard link) or is mounted as a single file, or the file system is one on which SQLite's locks do not hold.
     pub fn open(config: SqliteBusConfig) -> Result<SqliteBus, BusError> {
         let name = config.name()?;
-        let file = schema::open(&config, &name, true).map_err(failure)?;
+        let writer = schema::open(&config, &name, true).map_err(bus_error)?;
         let retention = retention::start(&config, &name)?.map(Arc::new);
-        let commands = writer::start(config.clone(), name.clone(), file)?;
-        Ok(SqliteBus { config: Arc::new(config), name, commands: Some(commands), _retention: retention })
+        let limits = WorkerLimits { open: Duration::ZERO, locks: config.busy_timeout, disk: DISK_GRACE };
+        let worker = Worker::spawn("tenure-bus-sqlite", &name, limits, || Some(writer)).map_err(bus_error)?;
+        Ok(SqliteBus { config: Arc::new(config), name, writer: Some(Arc::new(worker)), _retention: retention })
     }
 
     /// Opens a bus that is there, to look at it: it can be followed and its counters read, and refuses to publish. Nothing
@@ -59,46 +60,55 @@ impl SqliteBus {
         let name = config.name()?;
         let mut reader = Reader::new(name.clone(), &FORMAT);
         follow::read(&mut reader, &name, config.busy_timeout, |_| Ok(()))?;
-        Ok(SqliteBus { config: Arc::new(config), name, commands: None, _retention: None })
+        Ok(SqliteBus { config: Arc::new(config), name, writer: None, _retention: None })
     }
 
     /// What the file has counted since it was made, over all processes that publish to it.
     pub async fn counters(&self) -> Result<Counters, BusError> {
-        if self.commands.is_some() {
-            return self.ask(|answer| Command::Count { answer }).await;
-        }
         let (name, wait) = (self.name.clone(), self.config.busy_timeout);
+        if self.writer.is_some() {
+            return self.ask(move |writer| writer.read(wait, Counters::read)).await;
+        }
         let mut reader = Reader::new(name.clone(), &FORMAT);
         let read = move || follow::read(&mut reader, &name, wait, Counters::read);
-        tokio::task::spawn_blocking(read).await.map_err(|_| self.stopped())?
+        let ended =
+            |_| BusError::new(BusErrorKind::Unavailable, format!("sqlite:{}: the reading thread ended", self.name));
+        tokio::task::spawn_blocking(read).await.map_err(ended)?
     }
 
-    async fn ask<T>(
+    /// Does something on the writing thread. What its caller gave up before it began is never begun.
+    async fn ask<T: Send + 'static>(
         &self,
-        command: impl FnOnce(oneshot::Sender<Result<T, BusError>>) -> Command,
+        act: impl FnOnce(&mut Writer) -> Result<T, FileError> + Send + 'static,
     ) -> Result<T, BusError> {
-        let (answer, answered) = oneshot::channel();
-        let Some(commands) = &self.commands else {
+        let Some(writer) = &self.writer else {
             return Err(invalid(format!("sqlite:{}: this bus was opened to be read; open it to publish", self.name)));
         };
-        let asked = async {
-            commands.send(command(answer)).await.map_err(|_| self.stopped())?;
-            answered.await.map_err(|_| self.stopped())?
-        };
-        // The writer's own wait for the lock ends first; this is for a disk that hangs.
-        match timeout(self.config.busy_timeout + DISK_GRACE, asked).await {
-            Ok(result) => result,
-            Err(_) => Err(self.unavailable("has not answered in time: the disk hangs, or too many callers wait")),
+        // Each call waits for locks as long as it may from when it begins, however many were before it.
+        writer.call(|writer, _| act(writer)).await.map_err(|error| match error.kind() {
+            FileErrorKind::Missing => {
+                let text = format!("{error}: the bus is gone: put it back, or restart to begin a new one");
+                BusError::new(BusErrorKind::Unavailable, text)
+            }
+            _ => bus_error(error),
+        })
+    }
+}
+
+/// Publishes the batch in the file that the name leads to: a message in a file that nobody will see is not on the bus.
+fn publish_once(writer: &mut Writer, config: &SqliteBusConfig, batch: &OwnedBatch) -> Result<Answers, FileError> {
+    let durability = match config.sync {
+        SyncMode::Full => Durability::Disk,
+        SyncMode::Normal => Durability::System,
+    };
+    for _ in 0..REPLACED_TRIES {
+        let published = writer.transact(durability, config.busy_timeout, |connection| publish(connection, batch))?;
+        if let Some(answers) = published {
+            return Ok(answers);
         }
+        tracing::warn!(path = %writer.name(), "the bus file, or its log, was moved, removed or replaced");
     }
-
-    fn stopped(&self) -> BusError {
-        self.unavailable("its writing thread has ended: open it again")
-    }
-
-    fn unavailable(&self, what: &str) -> BusError {
-        BusError::new(BusErrorKind::Unavailable, format!("sqlite:{}: {what}", self.name))
-    }
+    Err(FileError::replaced(writer.name()))
 }
 
 #[async_trait]
@@ -128,7 +138,8 @@ impl Bus for SqliteBus {
             fence: batch.fence.map(|(key, term)| (key.to_owned(), term)),
             messages: batch.messages.to_vec(),
         };
-        self.ask(|answer| Command::Publish { batch, answer }).await
+        let config = Arc::clone(&self.config);
+        self.ask(move |writer| publish_once(writer, &config, &batch)).await
     }
 
     async fn follow(&self, subject: &str, from: FollowFrom) -> Result<FollowStream, BusError> {

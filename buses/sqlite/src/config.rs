@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tenure_base_net::durations;
+use tenure_base_net::file_url::FileUrl;
 use tenure_base_sqlite::FileName;
 use tenure_bus::{BusError, BusErrorKind, Retention};
 
-use crate::failure::failure;
+use crate::failure::bus_error;
 
 /// How a [`crate::SqliteBus`] is opened.
 ///
@@ -51,22 +52,17 @@ impl SqliteBusConfig {
 
     /// Reads a `sqlite:` URL. The error names the part that is wrong and what is allowed there.
     pub fn parse(url: &str) -> Result<SqliteBusConfig, BusError> {
-        let Some(rest) = url.strip_prefix("sqlite:") else {
+        let Some(FileUrl { path, options, .. }) = FileUrl::parse(url, "sqlite") else {
             return Err(invalid(format!(
                 "bus URL {url:?}: starts with something else than sqlite:, write sqlite:PATH"
             )));
         };
-        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let path = match path.strip_prefix("//") {
-            Some(absolute) if absolute.starts_with('/') => absolute,
-            Some(_) => {
-                let text = "names a host where a path belongs, write sqlite:PATH or sqlite:///PATH";
-                return Err(invalid(format!("bus URL {url:?}: {text}")));
-            }
-            None => path,
-        };
+        if url.starts_with("sqlite://") && !path.starts_with('/') {
+            let text = "names a host where a path belongs, write sqlite:PATH or sqlite:///PATH";
+            return Err(invalid(format!("bus URL {url:?}: {text}")));
+        }
         let mut config = SqliteBusConfig::new(path);
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        for pair in options.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             config.set(key, value).map_err(|text| invalid(format!("bus URL {url:?}: {key}={value}: {text}")))?;
         }
@@ -99,12 +95,12 @@ impl SqliteBusConfig {
     /// The file's name, seen from the folder that the process works in now, where the values can work together.
     pub(crate) fn name(&self) -> Result<FileName, BusError> {
         self.check()?;
-        FileName::new(&self.path).map_err(failure)
+        FileName::new(&self.path).map_err(bus_error)
     }
 
     /// Whether the values can work together; the error names the one that cannot.
     fn check(&self) -> Result<(), BusError> {
-        FileName::check(&self.path).map_err(failure)?;
+        FileName::check(&self.path).map_err(bus_error)?;
         let hour = Duration::from_secs(3600);
         let rules = [
             ("poll", !self.poll.is_zero() && self.poll <= hour, "between 1 ms and 1 h"),

@@ -1,12 +1,12 @@
-//! A file's failures in the bus's words.
+//! What a file's failures mean for the one who asked.
 
 use tenure_base_sqlite::{FileError, FileErrorKind};
 use tenure_bus::{BusError, BusErrorKind};
 
-/// What a file's failure means for the one who asked.
-pub(crate) fn failure(error: FileError) -> BusError {
+/// The failure in the bus's words: the same text, and the kind that says whether trying again helps.
+pub(crate) fn bus_error(error: FileError) -> BusError {
     let kind = match error.kind() {
-        FileErrorKind::Unavailable => BusErrorKind::Unavailable,
+        FileErrorKind::Unavailable | FileErrorKind::OutcomeUnknown => BusErrorKind::Unavailable,
         FileErrorKind::Unsafe => BusErrorKind::Unsupported,
         FileErrorKind::Invalid | FileErrorKind::Missing | FileErrorKind::Denied | FileErrorKind::Foreign => {
             BusErrorKind::Invalid

@@ -13,9 +13,9 @@ use tenure_core::Term;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{SqliteBusConfig, invalid};
-use crate::failure::failure;
+use crate::failure::bus_error;
+use crate::id_text::parse_id;
 use crate::schema::FORMAT;
-use crate::writer::parse_id;
 
 /// How many messages wait for a slow reader; then the thread waits, and the file keeps the rest.
 const QUEUE: usize = 256;
@@ -29,7 +29,7 @@ pub(crate) fn read<T>(
     wait: Duration,
     act: impl FnMut(&Connection) -> rusqlite::Result<T>,
 ) -> Result<T, BusError> {
-    let read = reader.read(wait, act).map_err(failure)?;
+    let read = reader.read(wait, act).map_err(bus_error)?;
     read.ok_or_else(|| invalid(format!("sqlite:{name}: holds no bus yet: publish to it first")))
 }
 
@@ -149,7 +149,7 @@ impl Follower {
             let text = format!("sqlite:{}: the bus file was moved, removed or replaced: follow again", self.name);
             BusError::new(BusErrorKind::Unavailable, text).with_source(error)
         } else {
-            failure(error)
+            bus_error(error)
         };
         let _ = items.blocking_send(Err(error));
     }

@@ -12,9 +12,10 @@ mod config;
 mod counters;
 mod failure;
 mod follow;
+mod id_text;
+mod publish;
 mod retention;
 mod schema;
-mod writer;
 
 pub use bus::SqliteBus;
 pub use config::{SqliteBusConfig, SyncMode};

@@ -3,15 +3,14 @@
 use std::thread;
 use std::time::Duration;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior, params};
-use tenure_base_sqlite::{FileError, FileName, OpenFile, State, is_busy};
-use tenure_bus::{BusError, BusErrorKind};
+use rusqlite::{Connection, params};
+use tenure_base_sqlite::{Durability, FileError, FileName, Writer};
+use tenure_bus::BusError;
 use tokio::sync::mpsc;
 
-use crate::config::{SqliteBusConfig, SyncMode};
-use crate::failure::failure;
-use crate::schema;
-use crate::writer::ROW_BYTES;
+use crate::config::SqliteBusConfig;
+use crate::failure::bus_error;
+use crate::schema::{self, ROW_BYTES};
 
 /// For how long ids outlive messages that only the size bound removes.
 const REMEMBERED: Duration = Duration::from_secs(3600);
@@ -45,22 +44,17 @@ pub(crate) fn start(config: &SqliteBusConfig, name: &FileName) -> Result<Option<
     if config.retention.max_age.is_none() && config.retention.max_bytes.is_none() {
         return Ok(None);
     }
-    // What was removed comes back after a crash of the machine, and is removed again; no fsync for that.
-    let config = SqliteBusConfig { sync: SyncMode::Normal, ..config.clone() };
-    let file = Some(schema::open(&config, name, false).map_err(failure)?);
-    let keeper = Keeper { config, name: name.clone(), file, said: false };
+    let writer = schema::open(config, name, false).map_err(bus_error)?;
+    let keeper = Keeper { config: config.clone(), writer, said: false };
     let (alive, ended) = mpsc::channel(1);
-    thread::Builder::new().name("tenure-bus-trim".into()).spawn(move || keeper.run(ended)).map_err(|error| {
-        BusError::new(BusErrorKind::Unavailable, "sqlite bus: no thread could be started").with_source(error)
-    })?;
+    let thread = thread::Builder::new().name("tenure-bus-trim".into()).spawn(move || keeper.run(ended));
+    thread.map_err(|error| bus_error(FileError::no_thread(name, error)))?;
     Ok(Some(RetentionThread { _alive: alive }))
 }
 
 struct Keeper {
     config: SqliteBusConfig,
-    name: FileName,
-    // `None` after the file was replaced.
-    file: Option<OpenFile>,
+    writer: Writer,
     said: bool,
 }
 
@@ -84,52 +78,34 @@ impl Keeper {
 
     /// One step, in the file that the name leads to now; whether there may be more to do.
     fn step(&mut self) -> Result<bool, FileError> {
-        let file = match self.file.take() {
-            Some(file) => file,
-            None => schema::open(&self.config, &self.name, false)?,
+        let (config, now_ms, wait) = (&self.config, schema::wall_clock_ms(), self.config.busy_timeout);
+        let stepped = match self.writer.read(wait, |connection| idle(connection, config, now_ms)) {
+            Ok(true) => return Ok(false),
+            // What was removed comes back after a crash of the machine, and is removed again; no fsync for that.
+            Ok(false) => self.writer.transact(Durability::System, wait, |connection| step(connection, config, now_ms)),
+            Err(error) => Err(error),
         };
-        match file.state() {
-            State::Current => {}
-            State::Linked => {
-                let error = file.linked();
-                self.file = Some(file);
-                return Err(error);
-            }
-            State::Replaced => {
-                file.retire();
-                return Ok(false);
-            }
-        }
-        let config = &self.config;
-        let stepped = file.with(config.busy_timeout, |connection| step(connection, config, schema::wall_clock_ms()));
-        let result = match stepped {
-            None => return Ok(false),
+        match stepped {
             // Publishers come first.
-            Some(Err(error)) if is_busy(&error) => Ok(false),
-            Some(result) => result.map_err(|error| FileError::of(&self.name, error)),
-        };
-        self.file = Some(file);
-        result
+            Err(error) if error.is_busy() => Ok(false),
+            stepped => Ok(stepped?.unwrap_or(false)),
+        }
     }
 }
 
-/// One step in one transaction; whether there may be more to do.
-fn step(connection: &mut Connection, config: &SqliteBusConfig, now_ms: i64) -> rusqlite::Result<bool> {
-    if idle(connection, config, now_ms)? {
-        return Ok(false);
-    }
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+/// One step in the transaction that is open; whether there may be more to do.
+fn step(transaction: &Connection, config: &SqliteBusConfig, now_ms: i64) -> rusqlite::Result<bool> {
     let kept_ids = i64::try_from(dedupe(config).as_millis()).unwrap_or(i64::MAX);
     let mut removed = 0;
     if let Some(age) = config.retention.max_age {
         let cutoff = now_ms.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
-        removed += remove(&transaction, cutoff, i64::MAX, None)?;
+        removed += remove(transaction, cutoff, i64::MAX, None)?;
     }
     if let Some(most) = config.retention.max_bytes {
         let bytes: i64 = transaction.query_row("SELECT bytes FROM bus_state", [], |row| row.get(0))?;
         let excess = bytes.saturating_sub(i64::try_from(most).unwrap_or(i64::MAX));
         if excess > 0 {
-            removed += remove(&transaction, i64::MAX, excess, Some((now_ms, kept_ids)))?;
+            removed += remove(transaction, i64::MAX, excess, Some((now_ms, kept_ids)))?;
         }
     }
     let forgotten = transaction
@@ -137,7 +113,6 @@ fn step(connection: &mut Connection, config: &SqliteBusConfig, now_ms: i64) -> r
             "DELETE FROM bus_removed WHERE id IN (SELECT id FROM bus_removed WHERE gone_ms <= ?1 LIMIT ?2)",
         )?
         .execute(params![now_ms, ROWS])? as i64;
-    transaction.commit()?;
     Ok(removed >= ROWS || forgotten >= ROWS)
 }
 
@@ -157,7 +132,7 @@ fn idle(connection: &Connection, config: &SqliteBusConfig, now_ms: i64) -> rusql
 /// Removes of the oldest [`ROWS`] rows those up to the last one stored before `cutoff`, and no more than free `excess`
 /// bytes; their ids are remembered for the rest of the time given. Position is what "older" means, since clocks step.
 fn remove(
-    transaction: &Transaction<'_>,
+    transaction: &Connection,
     cutoff_ms: i64,
     excess: i64,
     remember: Option<(i64, i64)>,

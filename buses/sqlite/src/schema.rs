@@ -1,11 +1,10 @@
 //! The tables, and how a file is opened as a bus.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use rusqlite::{Connection, OptionalExtension};
-use tenure_base_sqlite::{FileError, FileName, Format, OpenFile, Opening};
+use tenure_base_sqlite::{FileError, FileName, Format, Writer, WriterOptions};
+use tenure_base_time::unix_millis;
 
-use crate::config::{SqliteBusConfig, SyncMode};
+use crate::config::SqliteBusConfig;
 
 /// A file of messages: known by its table `bus_state`, which says its format. Another one is refused: it must not be
 /// written to by guesswork.
@@ -48,25 +47,25 @@ CREATE TABLE bus_state (
 INSERT INTO bus_state VALUES (1, 1, 0, 0, 0, 0, 0);
 ";
 
-/// Opens the file to write to it, creating it where `create` says so. Several processes may do this at once.
-pub(crate) fn open(config: &SqliteBusConfig, name: &FileName, create: bool) -> Result<OpenFile, FileError> {
+/// What a row takes on disk beside its body, roughly: the other columns and the index of ids.
+pub(crate) const ROW_BYTES: i64 = 200;
+
+/// Opens the file to write to it, making it where `create` says so. Several processes may do this at once.
+///
+/// It is never made again where it is gone later: that would forget every id and every term unseen.
+pub(crate) fn open(config: &SqliteBusConfig, name: &FileName, create: bool) -> Result<Writer, FileError> {
     let prepare = |connection: &Connection| {
-        let sync = match config.sync {
-            SyncMode::Full => "FULL",
-            SyncMode::Normal => "NORMAL",
-        };
-        connection.pragma_update(None, "synchronous", sync)?;
         connection.pragma_update(None, "cache_size", -16_384)?;
         connection.set_prepared_statement_cache_capacity(32);
         Ok(())
     };
-    OpenFile::open(&Opening { name, format: &FORMAT, create, prepare: &prepare, patience: config.busy_timeout })
+    let options = WriterOptions { format: &FORMAT, prepare, create: [create, false], generations: None };
+    Writer::open(name.clone(), options, config.busy_timeout)
 }
 
-/// Wall-clock milliseconds since 1970; zero where the clock stands before that.
+/// Wall-clock milliseconds since 1970, as SQLite's integer.
 pub(crate) fn wall_clock_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    i64::try_from(unix_millis()).unwrap_or(i64::MAX)
 }
 
 /// What the table says; `None` where there is none, or another program's of that name.

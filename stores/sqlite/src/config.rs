@@ -4,10 +4,14 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use tenure_base_net::file_url::FileUrl;
 use tenure_base_sqlite::FileName;
 use tenure_store::{StoreError, StoreErrorKind};
 
-use crate::failure::nothing_done;
+use crate::failure::store_error;
+
+/// What the disk has beside the busy timeout, before a call is given up.
+pub(crate) const DISK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Where the leases are and how patiently they are read. Made by [`SqliteConfig::new`] or from a URL by `parse`.
 ///
@@ -32,21 +36,21 @@ impl SqliteConfig {
 
     /// How long a call may take altogether: the busy timeout and a second for the disk.
     pub(crate) fn call_timeout(&self) -> Duration {
-        self.busy_timeout + Duration::from_secs(1)
+        self.busy_timeout + DISK_TIMEOUT
     }
 
     /// The file's name, seen from the folder that the process works in now. Refuses what SQLite reads as something else than
     /// a path.
     pub(crate) fn name(&self) -> Result<FileName, StoreError> {
         self.check()?;
-        FileName::new(&self.path).map_err(nothing_done)
+        FileName::new(&self.path).map_err(store_error)
     }
 
     fn check(&self) -> Result<(), StoreError> {
         if self.path.as_os_str() == ":memory:" {
             return Err(invalid("sqlite::memory: would be private to each opener; use memory: instead".to_owned()));
         }
-        FileName::check(&self.path).map_err(nothing_done)
+        FileName::check(&self.path).map_err(store_error)
     }
 }
 
@@ -54,11 +58,9 @@ impl FromStr for SqliteConfig {
     type Err = StoreError;
 
     fn from_str(url: &str) -> Result<Self, StoreError> {
-        let Some(rest) = url.strip_prefix("sqlite:") else {
+        let Some(FileUrl { path, options, .. }) = FileUrl::parse(url, "sqlite") else {
             return Err(invalid(format!("{url:?} does not begin with sqlite:; write sqlite:PATH")));
         };
-        let rest = rest.strip_prefix("//").unwrap_or(rest);
-        let (path, options) = rest.split_once('?').unwrap_or((rest, ""));
         let mut config = SqliteConfig::new(path);
         config.check()?;
         for option in options.split('&').filter(|option| !option.is_empty()) {

@@ -6,16 +6,14 @@
 //! file alone, give it one name, and keep it off network file systems: [`SqliteStore::open`] refuses what it can
 //! recognise. Who only looks uses [`SqliteStore::open_to_read`], which changes nothing.
 
-mod clock;
 mod config;
 mod database;
 mod failure;
-mod origin;
+mod info;
 mod rows;
 mod schema;
 mod store;
 mod watch;
-mod worker;
 
 pub use config::SqliteConfig;
 pub use store::SqliteStore;

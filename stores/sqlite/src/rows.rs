@@ -1,16 +1,15 @@
 //! Slots as rows of the table `lease`, and the steps of the verbs on them.
 
-use std::ops::ControlFlow;
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use tenure_core::Time;
+use tenure_base_sqlite::Generation;
 use tenure_store::{
     Answers, Change, Claim, ClaimTime, Claimed, Held, HolderId, KeyPrefix, LeaseKey, LeaseRecord, LeaseTable, Note,
-    Occupant, RecordFormat, Released, Renewed, Slot, StoreInfo, Tenure, Term, check_ttl, foreign,
+    Occupant, RecordFormat, Released, Renewed, Slot, StoreError, Tenure, Term, Time, check_ttl, foreign,
 };
 
-use crate::origin::{self, Origin};
+use crate::info::INFO;
 
 /// What a step needs to know besides its row: read once a transaction, after its lock was got.
 pub(crate) struct Moment<'a> {
@@ -20,8 +19,6 @@ pub(crate) struct Moment<'a> {
     pub(crate) boot_id: &'a str,
     /// The wall clock, for terms and housekeeping.
     pub(crate) wall_micros: u64,
-    /// The store's limits.
-    pub(crate) info: &'a StoreInfo,
 }
 
 const COLUMNS: &str =
@@ -29,47 +26,48 @@ const COLUMNS: &str =
 
 /// The claims, each in its own step of one transaction.
 pub(crate) fn acquire(db: &Connection, at: &Moment<'_>, claims: &[Claim]) -> rusqlite::Result<Answers<Claimed>> {
-    let Origin { generation, complete_since } = origin::read(db, at)?;
-    each(claims, |claim| {
-        if let Err(error) = check_ttl(at.info, &claim.key, claim.ttl) {
-            return Ok(Err(error));
-        }
-        let mut slot = load(db, at, &claim.key)?.unwrap_or_default();
-        if complete_since.is_some() && generation_of(db, &claim.key)? == Some(generation) {
-            slot.granted = complete_since;
-        }
-        let moment = ClaimTime { now: at.now, clock_micros: at.wall_micros, complete_since };
-        match slot.acquire(moment, claim) {
-            Ok((answer, change)) => {
-                save(db, at, &claim.key, &slot, change, Some(generation))?;
-                Ok(Ok(answer))
-            }
-            Err(error) => Ok(Err(error)),
-        }
-    })
+    let Generation { number, complete_since } = Generation::read(db, at.boot_id)?;
+    let moment = ClaimTime { now: at.now, clock_micros: at.wall_micros, complete_since };
+    let step = |claim: &Claim| {
+        let has_waited = complete_since.is_some() && generation_of(db, &claim.key)? == Some(number);
+        step(db, at, &claim.key, Some(number), |slot| {
+            check_ttl(&INFO, &claim.key, claim.ttl)?;
+            slot.granted = complete_since.filter(|_| has_waited);
+            slot.acquire(moment, claim)
+        })
+    };
+    claims.iter().map(step).collect()
 }
 
 /// The renewals, each in its own step of one transaction.
 pub(crate) fn renew(db: &Connection, at: &Moment<'_>, held: &[Held]) -> rusqlite::Result<Answers<Renewed>> {
-    each(held, |held| {
-        if let Err(error) = check_ttl(at.info, &held.key, held.ttl) {
-            return Ok(Err(error));
-        }
-        let mut slot = load(db, at, &held.key)?.unwrap_or_default();
-        let (answer, change) = slot.renew(at.now, held);
-        save(db, at, &held.key, &slot, change, None)?;
-        Ok(Ok(answer))
-    })
+    let step = |held: &Held| {
+        step(db, at, &held.key, None, |slot| {
+            check_ttl(&INFO, &held.key, held.ttl)?;
+            Ok(slot.renew(at.now, held))
+        })
+    };
+    held.iter().map(step).collect()
 }
 
 /// The releases, each in its own step of one transaction.
 pub(crate) fn release(db: &Connection, at: &Moment<'_>, held: &[Held]) -> rusqlite::Result<Answers<Released>> {
-    each(held, |held| {
-        let mut slot = load(db, at, &held.key)?.unwrap_or_default();
-        let (answer, change) = slot.release(held);
-        save(db, at, &held.key, &slot, change, None)?;
-        Ok(Ok(answer))
-    })
+    held.iter().map(|held| step(db, at, &held.key, None, |slot| Ok(slot.release(held)))).collect()
+}
+
+/// Loads the slot of a key, does something to it, and writes it back where that has changed it.
+fn step<T>(
+    db: &Connection,
+    at: &Moment<'_>,
+    key: &LeaseKey,
+    generation: Option<i64>,
+    act: impl FnOnce(&mut Slot) -> Result<(T, Change), StoreError>,
+) -> rusqlite::Result<Result<T, StoreError>> {
+    let mut slot = load(db, at, key)?.unwrap_or_default();
+    match act(&mut slot) {
+        Ok((answer, change)) => save(db, at, key, &slot, change, generation).map(|()| Ok(answer)),
+        Err(error) => Ok(Err(error)),
+    }
 }
 
 /// The leases under a prefix that are held now, by key.
@@ -78,9 +76,8 @@ pub(crate) fn list(db: &Connection, at: &Moment<'_>, prefix: &KeyPrefix) -> rusq
     scan(db, COLUMNS, prefix, |row| {
         // A key that cannot be read was not written by this code; nobody can name it.
         if let Some(key) = text(row, "key").and_then(|key| LeaseKey::new(key).ok()) {
-            records.extend(slot(row, at)?.record(at.now, &key));
+            records.extend(slot(row, at).record(at.now, &key));
         }
-        Ok(ControlFlow::Continue(()))
     })?;
     Ok(records)
 }
@@ -96,7 +93,7 @@ pub(crate) fn scan(
     db: &Connection,
     columns: &str,
     prefix: &KeyPrefix,
-    mut visit: impl FnMut(&Row<'_>) -> rusqlite::Result<ControlFlow<()>>,
+    mut visit: impl FnMut(&Row<'_>),
 ) -> rusqlite::Result<()> {
     let mut end = prefix.as_str().as_bytes().to_vec();
     let bounded = end.last_mut().map(|last| *last += 1).is_some();
@@ -105,9 +102,7 @@ pub(crate) fn scan(
     let mut statement = db.prepare_cached(&sql)?;
     let mut rows = statement.query(params![prefix.as_str(), end])?;
     while let Some(row) = rows.next()? {
-        if visit(row)?.is_break() {
-            break;
-        }
+        visit(row);
     }
     Ok(())
 }
@@ -146,49 +141,32 @@ pub(crate) fn drop_unused(db: &Connection, at: &Moment<'_>) -> rusqlite::Result<
     )
 }
 
-fn each<I, T>(
-    items: &[I],
-    step: impl FnMut(&I) -> rusqlite::Result<Result<T, tenure_store::StoreError>>,
-) -> rusqlite::Result<Answers<T>> {
-    items.iter().map(step).collect()
-}
-
 fn load(db: &Connection, at: &Moment<'_>, key: &LeaseKey) -> rusqlite::Result<Option<Slot>> {
     // The text is written out once, so that the statement is found in the cache.
     const SQL: &str = "SELECT key, format, holder, nonce, term, ttl_ns, expires_ns, boot_id, note, previous_note,
         resign_requested FROM lease WHERE key = ?1";
-    db.prepare_cached(SQL)?.query_row([key.as_str()], |row| slot(row, at)).optional()
+    db.prepare_cached(SQL)?.query_row([key.as_str()], |row| Ok(slot(row, at))).optional()
 }
 
 /// Reads a row. What this code would not have written is foreign: it counts as held, and nothing touches it.
-fn slot(row: &Row<'_>, at: &Moment<'_>) -> rusqlite::Result<Slot> {
-    let format = row.get::<_, i64>("format").unwrap_or(0);
-    let holder = text(row, "holder").and_then(|holder| HolderId::new(holder).ok());
-    let note = text(row, "note").and_then(|note| Note::new(note).ok());
-    if let Some(slot) = readable(row, at, format, &holder, &note) {
-        return Ok(slot);
+fn slot(row: &Row<'_>, at: &Moment<'_>) -> Slot {
+    let version = row.get::<_, i64>("format").ok().and_then(|format| u32::try_from(format).ok());
+    if let Some(slot) = ours(row, at).filter(|_| version == Some(Slot::FORMAT)) {
+        return slot;
     }
-    let format = match u32::try_from(format) {
-        Ok(version) if version > Slot::FORMAT => RecordFormat::Tenure(version),
-        _ => RecordFormat::Foreign,
-    };
-    let holder = holder.unwrap_or_else(|| foreign::stand_in(foreign::ANOTHER_PROGRAM));
-    Ok(Slot { tenure: Occupant::Foreign { holder, format }, note, ..Slot::default() })
+    let newer = version.filter(|version| *version > Slot::FORMAT);
+    let format = newer.map_or(RecordFormat::Foreign, RecordFormat::Tenure);
+    let holder = text(row, "holder").unwrap_or_default();
+    Slot {
+        tenure: Occupant::Foreign { holder: foreign::stand_in(holder), format },
+        note: note(row, "note"),
+        ..Slot::default()
+    }
 }
 
-fn readable(
-    row: &Row<'_>,
-    at: &Moment<'_>,
-    format: i64,
-    holder: &Option<HolderId>,
-    note: &Option<Note>,
-) -> Option<Slot> {
-    if format != i64::from(Slot::FORMAT) {
-        return None;
-    }
+/// Reads a row that this code has written; `None` where it cannot have.
+fn ours(row: &Row<'_>, at: &Moment<'_>) -> Option<Slot> {
     let nanos = |column| row.get::<_, i64>(column).ok().and_then(|nanos| u64::try_from(nanos).ok());
-    // The first versions forgot it with the release.
-    let promised = if is_null(row, "ttl_ns") { Duration::ZERO } else { Duration::from_nanos(nanos("ttl_ns")?) };
     let tenure = if is_null(row, "holder") {
         Occupant::Nobody
     } else {
@@ -196,26 +174,26 @@ fn readable(
         let this_boot = text(row, "boot_id")? == at.boot_id;
         let expires = nanos("expires_ns")?;
         Occupant::Tenure(Tenure {
-            holder: holder.clone()?,
+            holder: HolderId::new(text(row, "holder")?).ok()?,
             nonce: text(row, "nonce")?.parse().ok()?,
             ttl: Duration::from_nanos(nanos("ttl_ns")?),
             expires: if this_boot { Time::from_nanos(expires) } else { Time::ZERO },
             resign_requested: row.get::<_, i64>("resign_requested").ok()? != 0,
         })
     };
-    let previous_note = if is_null(row, "previous_note") {
-        None
-    } else {
-        Some(text(row, "previous_note").and_then(|note| Note::new(note).ok())?)
-    };
     Some(Slot {
         tenure,
         term: Some(nanos("term").and_then(Term::new)?),
-        note: Some(note.clone()?),
-        previous_note,
+        note: Some(note(row, "note")?),
+        previous_note: if is_null(row, "previous_note") { None } else { Some(note(row, "previous_note")?) },
         granted: None,
-        promised,
+        // The first versions forgot it with the release.
+        promised: Duration::from_nanos(if is_null(row, "ttl_ns") { 0 } else { nanos("ttl_ns")? }),
     })
+}
+
+fn note(row: &Row<'_>, column: &str) -> Option<Note> {
+    Note::new(text(row, column)?).ok()
 }
 
 fn text<'a>(row: &'a Row<'_>, column: &str) -> Option<&'a str> {
@@ -232,7 +210,7 @@ fn generation_of(db: &Connection, key: &LeaseKey) -> rusqlite::Result<Option<i64
     statement.query_row([key.as_str()], |row| row.get(0)).optional().map(Option::flatten)
 }
 
-/// Writes the slot back. A tenure that begins names the generation of the file that grants it.
+/// Writes the slot back where it was changed. A tenure that begins names the generation of the file that grants it.
 fn save(
     db: &Connection,
     at: &Moment<'_>,
@@ -247,7 +225,7 @@ fn save(
         Occupant::Foreign { .. } => return Ok(()),
     };
     let note = slot.note.as_ref().map_or("", Note::as_str);
-    let ttl = signed_nanos(tenure.map_or(slot.promised, |tenure| tenure.ttl));
+    let ttl = i64::try_from(tenure.map_or(slot.promised, |tenure| tenure.ttl).as_nanos()).unwrap_or(i64::MAX);
     let expires = tenure.map(|tenure| signed(tenure.expires.as_nanos()));
     match change {
         Change::Nothing => {}
@@ -296,8 +274,4 @@ fn save(
 
 fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-fn signed_nanos(span: Duration) -> i64 {
-    i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)
 }

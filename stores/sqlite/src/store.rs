@@ -2,18 +2,26 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use rusqlite::Connection;
+use tenure_base_sqlite::{Durability, FileError, FileName, Worker, WorkerLimits};
+use tenure_base_time::MachineClock;
 use tenure_store::{
     Answers, Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseRecord, LeaseStore, Released, Renewed, StoreError,
-    StoreInfo, Term, WakeStream, check_batch,
+    StoreErrorKind, StoreInfo, Term, WakeStream, check_batch,
 };
 
-use crate::config::SqliteConfig;
-use crate::database::{Purpose, Sync};
-use crate::rows;
+use crate::config::{DISK_TIMEOUT, SqliteConfig};
+use crate::database::Database;
+use crate::failure::store_error;
+use crate::info::INFO;
+use crate::rows::{self, Moment};
 use crate::watch::Watches;
-use crate::worker::Worker;
+
+/// How long opening may take: many processes may be making the file at once.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Leases in one SQLite file, shared by the processes and containers of one machine.
 ///
@@ -23,30 +31,9 @@ use crate::worker::Worker;
 /// goes on or is killed. Dropping the store ends its thread and closes the file.
 pub struct SqliteStore {
     path: PathBuf,
-    worker: Worker,
+    worker: Worker<Database>,
     watches: Watches,
 }
-
-static INFO: StoreInfo = StoreInfo::new("sqlite").watch(true).durable(true).shared(true).overlap_faults(OVERLAP_FAULTS);
-
-const OVERLAP_FAULTS: &[&str] = if cfg!(target_os = "linux") {
-    &[
-        "while leases are held, the file is written over with an older state, rolled back with its file system or moved aside and back; or it or its -wal is deleted, and a process opens it next that had not used it",
-        "the file is restored from a copy and gets the same inode on a file system that keeps no birth times (ext4 with 128-byte inodes, XFS v4)",
-        "the file is restored from a copy or replaced, and candidates of one key have different ttls or --hold-for",
-        "the file is shared between machines through something that does not show itself as a network file system",
-        "containers that are shown boot ids of their own share the file",
-        "the machine is itself a virtual one and resumes from a snapshot or a long pause with its clock unmoved",
-    ]
-} else {
-    &[
-        "while leases are held, the file is written over with an older state, rolled back with its file system or moved aside and back; or it or its -wal is deleted, and a process opens it next that had not used it",
-        "the file is restored from a copy and gets the same inode on a file system that keeps no birth times",
-        "the file is restored from a copy or replaced, and candidates of one key have different ttls or --hold-for",
-        "the file is on a network file system, which is only recognised on Linux",
-        "the wall clock is set, as there is no boottime clock here",
-    ]
-};
 
 impl SqliteStore {
     /// Opens the file, and creates it where it is missing. Any number of processes may do so at the same moment.
@@ -55,7 +42,7 @@ impl SqliteStore {
     /// byte), has a second name (a hard link) or is mounted as a single file, or the file system is one on which SQLite's
     /// locks do not hold.
     pub async fn open(config: SqliteConfig) -> Result<SqliteStore, StoreError> {
-        Self::open_for(config, Purpose::Write).await
+        Self::start(config, OPEN_TIMEOUT, Database::open).await
     }
 
     /// Opens a file that is there, to look at it: `list`, `record`, `last_term` and `watch` work, every other verb is
@@ -65,15 +52,41 @@ impl SqliteStore {
     /// Fails where the file is missing and as [`SqliteStore::open`] does; and where it can only be read once somebody has
     /// written: the error says so.
     pub async fn open_to_read(config: SqliteConfig) -> Result<SqliteStore, StoreError> {
-        Self::open_for(config, Purpose::Read).await
+        let wait = config.busy_timeout;
+        Self::start(config, wait, Database::open_to_read).await
     }
 
-    async fn open_for(config: SqliteConfig, purpose: Purpose) -> Result<SqliteStore, StoreError> {
+    async fn start(
+        config: SqliteConfig,
+        wait: Duration,
+        open: fn(FileName, MachineClock, Duration) -> Result<Database, FileError>,
+    ) -> Result<SqliteStore, StoreError> {
         // The process may go to work in another folder at any moment.
         let name = config.name()?;
-        let watches = Watches::new(name.clone(), &config);
-        let worker = Worker::start(name, &config, purpose, &INFO).await?;
+        let clock = MachineClock::read().map_err(|error| {
+            StoreError::new(StoreErrorKind::Unsupported, format!("sqlite:{name}: {error}")).with_source(error)
+        })?;
+        let limits = WorkerLimits { open: wait, locks: config.busy_timeout, disk: DISK_TIMEOUT };
+        let (watches, shown) = (Watches::new(name.clone(), &config), name.clone());
+        let open = move |wait| open(name, clock, wait);
+        let worker = Worker::start("tenure-sqlite", &shown, limits, open).await.map_err(store_error)?;
         Ok(SqliteStore { path: config.path, worker, watches })
+    }
+
+    /// One write transaction on the store's thread, started over where the file was replaced.
+    async fn write<T: Send + 'static>(
+        &self,
+        step: impl FnMut(&Connection, &Moment<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.worker.call(|database, wait| database.write(wait, step)).await.map_err(store_error)
+    }
+
+    /// One consistent state, read on the store's thread.
+    async fn read<T: Default + Send + 'static>(
+        &self,
+        step: impl FnMut(&Connection, &Moment<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.worker.call(|database, wait| database.read(wait, step)).await.map_err(store_error)
     }
 
     /// The database file, as it was given.
@@ -105,7 +118,7 @@ impl LeaseStore for SqliteStore {
             return Ok(Vec::new());
         }
         let claims = claims.to_vec();
-        self.worker.call(move |database, until| database.write(until, |db, at| rows::acquire(db, at, &claims))).await
+        self.write(move |db, at| rows::acquire(db, at, &claims)).await
     }
 
     async fn renew(&self, held: &[Held]) -> Result<Answers<Renewed>, StoreError> {
@@ -114,13 +127,12 @@ impl LeaseStore for SqliteStore {
             return Ok(Vec::new());
         }
         let held = held.to_vec();
-        self.worker
-            .call(move |database, until| {
-                let answers = database.write_once(Sync::Normal, until, &mut |db, at| rows::renew(db, at, &held))?;
-                // Whoever looks at the path now sees another file: these tenures are over.
-                Ok(answers.unwrap_or_else(|| held.iter().map(|_| Ok(Renewed::Lost { to: None })).collect()))
-            })
-            .await
+        let renewed = self.worker.call(move |database, wait| {
+            let answers = database.write_once(Durability::System, wait, |db, at| rows::renew(db, at, &held))?;
+            // Whoever looks at the path now sees another file: these tenures are over.
+            Ok(answers.unwrap_or_else(|| held.iter().map(|_| Ok(Renewed::Lost { to: None })).collect()))
+        });
+        renewed.await.map_err(store_error)
     }
 
     async fn release(&self, held: &[Held]) -> Result<Answers<Released>, StoreError> {
@@ -129,29 +141,27 @@ impl LeaseStore for SqliteStore {
             return Ok(Vec::new());
         }
         let held = held.to_vec();
-        self.worker.call(move |database, until| database.write(until, |db, at| rows::release(db, at, &held))).await
+        self.write(move |db, at| rows::release(db, at, &held)).await
     }
 
     async fn request_resign(&self, key: &LeaseKey) -> Result<bool, StoreError> {
         let key = key.clone();
-        self.worker
-            .call(move |database, until| database.write(until, |db, at| rows::request_resign(db, at, &key)))
-            .await
+        self.write(move |db, at| rows::request_resign(db, at, &key)).await
     }
 
     async fn remove(&self, key: &LeaseKey) -> Result<Option<LeaseRecord>, StoreError> {
         let key = key.clone();
-        self.worker.call(move |database, until| database.write(until, |db, at| rows::remove(db, at, &key))).await
+        self.write(move |db, at| rows::remove(db, at, &key)).await
     }
 
     async fn list(&self, prefix: &KeyPrefix) -> Result<Vec<LeaseRecord>, StoreError> {
         let prefix = prefix.clone();
-        self.worker.call(move |database, until| database.read(until, |db, at| rows::list(db, at, &prefix))).await
+        self.read(move |db, at| rows::list(db, at, &prefix)).await
     }
 
     async fn last_term(&self, key: &LeaseKey) -> Result<Option<Term>, StoreError> {
         let key = key.clone();
-        self.worker.call(move |database, until| database.read(until, |db, at| rows::last_term(db, at, &key))).await
+        self.read(move |db, at| rows::last_term(db, at, &key)).await
     }
 
     async fn watch(&self, prefix: &KeyPrefix) -> Result<WakeStream, StoreError> {

@@ -2,10 +2,9 @@
 //! milliseconds whether somebody else has written, and hands what it saw to a hub.
 
 use std::collections::{BTreeMap, HashMap};
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use tenure_store::{KeyPrefix, LeaseKey, StoreError, StoreErrorKind, Wake, WakeCh
 use tokio::sync::{Semaphore, watch};
 
 use crate::config::SqliteConfig;
-use crate::failure::nothing_done;
+use crate::failure::store_error;
 use crate::rows;
 use crate::schema::FORMAT;
 
@@ -48,17 +47,18 @@ pub(crate) struct Watches {
 /// A file that is watched: in the table as long as its thread runs.
 struct Watched {
     hub: Arc<WakeHub>,
-    poll: Mutex<Duration>,
-    thread: Mutex<Option<Thread>>,
+    // How often its thread looks, in nanoseconds: as often as whoever wants to hear soonest.
+    poll: AtomicU64,
+    thread: OnceLock<Thread>,
     state: watch::Sender<State>,
 }
 
 /// How the last look ended, and of which watchers it knew.
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct State {
     /// The hub's version when it began.
     version: u64,
-    failure: Option<(StoreErrorKind, String)>,
+    failure: Option<StoreError>,
 }
 
 impl Watches {
@@ -112,13 +112,13 @@ impl Watches {
             let node = tokio::task::spawn_blocking(move || name.node()).await;
             drop(turn);
             let node = node.map_err(|error| failure("the thread that looks ended").with_source(error))?;
-            let node = node.map_err(nothing_done)?;
+            let node = node.map_err(store_error)?;
             let (stream, watched, version) = self.join(node, prefix)?;
             let mut state = watched.state.subscribe();
             let state = state.wait_for(|state| state.version >= version).await;
             match state.map(|state| state.failure.clone()) {
                 Ok(None) => Ok(stream),
-                Ok(Some((kind, message))) => Err(StoreError::new(kind, message)),
+                Ok(Some(error)) => Err(error),
                 Err(_) => Err(failure("its watching thread ended")),
             }
         };
@@ -137,33 +137,27 @@ impl Watches {
         let watched = Arc::clone(table.entry(named.clone()).or_insert_with(|| {
             Arc::new(Watched {
                 hub: WakeHub::new("sqlite"),
-                poll: Mutex::new(self.poll),
-                thread: Mutex::default(),
+                poll: AtomicU64::new(u64::MAX),
+                thread: OnceLock::new(),
                 state: watch::Sender::default(),
             })
         }));
         let stream = watched.hub.watch(prefix, &self.overflowed)?;
         let version = watched.hub.version();
-        {
-            // Whoever wants to hear soonest says how often is looked.
-            let mut poll = lock(&watched.poll);
-            *poll = (*poll).min(self.poll);
-        }
+        watched.poll.fetch_min(u64::try_from(self.poll.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
         if is_new {
             let (of_name, of_thread) = (named.clone(), Arc::clone(&watched));
             let (reader, patience) = (Reader::new(self.name.clone(), &FORMAT), self.busy_timeout);
             // Made in the thread alone: where that cannot be started its end would wait for the lock that is held here.
             let run = move || Looker::new(of_name, of_thread, reader, patience).run();
-            let started = std::thread::Builder::new().name("tenure-sqlite-w".to_owned()).spawn(run);
-            match started {
-                Ok(thread) => *lock(&watched.thread) = Some(thread.thread().clone()),
+            match std::thread::Builder::new().name("tenure-sqlite-w".to_owned()).spawn(run) {
+                Ok(thread) => watched.thread.get_or_init(|| thread.thread().clone()),
                 Err(error) => {
                     table.remove(&named);
-                    let message = format!("sqlite:{}: cannot start a thread", self.name);
-                    return Err(StoreError::new(StoreErrorKind::Unavailable, message).with_source(error));
+                    return Err(store_error(FileError::no_thread(&self.name, error)));
                 }
-            }
-        } else if let Some(thread) = &*lock(&watched.thread) {
+            };
+        } else if let Some(thread) = watched.thread.get() {
             thread.unpark();
         }
         Ok((stream, watched, version))
@@ -204,7 +198,7 @@ impl Looker {
             let version = self.watched.hub.version();
             let looked = self.look(version);
             // Locked, or gone for the moment: hints may be late. What can be read next says what changed.
-            let failure = looked.map_err(nothing_done).err().map(|error| (error.kind(), error.to_string()));
+            let failure = looked.map_err(store_error).err();
             let is_another = self.reader.epoch() > 0 || self.reader.node().is_some_and(|node| node != self.named.0);
             if self.ends(is_another) {
                 return;
@@ -214,8 +208,7 @@ impl Looker {
                 *state = State { version: self.version, failure };
                 is_news
             });
-            let poll = *lock(&self.watched.poll);
-            std::thread::park_timeout(poll);
+            std::thread::park_timeout(Duration::from_nanos(self.watched.poll.load(Ordering::Relaxed)));
         }
     }
 
@@ -272,8 +265,8 @@ impl Drop for Looker {
         }
         drop(table);
         self.watched.hub.close();
-        let failure =
-            Some((StoreErrorKind::Unavailable, "sqlite: the watched file was replaced; watch again".to_owned()));
+        let replaced = "sqlite: the watched file was replaced; watch again";
+        let failure = Some(StoreError::new(StoreErrorKind::Unavailable, replaced));
         self.watched.state.send_replace(State { version: u64::MAX, failure });
     }
 }
@@ -294,7 +287,6 @@ fn read(connection: &Connection, known: Option<i64>, cover: &[KeyPrefix]) -> rus
             {
                 holders.insert(key, nonce.to_owned());
             }
-            Ok(ControlFlow::Continue(()))
         })
     };
     if cover.len() > PREFIXES {

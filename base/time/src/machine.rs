@@ -1,18 +1,19 @@
 //! The machine's clock: one that all processes of one boot agree on, and the name of that boot.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::borrow::ToOwned;
+use std::format;
+use std::io;
+use std::string::String;
 
-use tenure_core::Time;
-use tenure_store::{StoreError, StoreErrorKind};
+use crate::time::Time;
 
 /// Reads the boottime clock as the machine itself sees it.
 ///
 /// A time namespace shifts CLOCK_BOOTTIME for the processes in it; the shift is taken off again, so that containers
-/// with different shifts agree when a lease is over. Records carry the boot's id: the clock starts anew with each boot,
-/// so what another boot wrote has expired. Where there is no such clock (not Linux) the wall clock stands in, and
-/// the store's info says so.
+/// with different shifts agree on a moment. Beside a moment belongs the boot's id: the clock starts anew with each boot.
+/// Where there is no such clock (not Linux) the wall clock stands in, which somebody can set.
 #[derive(Clone, Debug)]
-pub(crate) struct MachineClock {
+pub struct MachineClock {
     offset_nanos: i128,
     boot_id: String,
 }
@@ -22,59 +23,49 @@ const FIRST_TIME_NAMESPACE: &str = "time:[4026531834]";
 
 impl MachineClock {
     /// Finds out the shift and the boot's id. Both stay as they are while a process lives.
-    pub(crate) fn read() -> Result<Self, StoreError> {
+    ///
+    /// Fails where /proc does not tell them, and in a process that has asked for another time namespace for its children: the
+    /// kernel tells only the shift that those will have.
+    pub fn read() -> io::Result<Self> {
         if !cfg!(target_os = "linux") {
             return Ok(MachineClock { offset_nanos: 0, boot_id: "wall clock".to_owned() });
         }
         let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map_err(|error| {
-            StoreError::new(
-                StoreErrorKind::Unsupported,
-                "sqlite: leases need /proc/sys/kernel/random/boot_id, to tell this boot from the last; mount /proc",
-            )
-            .with_source(error)
+            let what = "/proc/sys/kernel/random/boot_id is needed, to tell this boot from the last; mount /proc";
+            io::Error::new(error.kind(), format!("{what} ({error})"))
         })?;
         Ok(MachineClock { offset_nanos: time_namespace_offset()?, boot_id: boot_id.trim().to_owned() })
     }
 
     /// Now.
-    pub(crate) fn now(&self) -> Time {
+    pub fn now(&self) -> Time {
         #[cfg(target_os = "linux")]
-        let nanos = {
-            let at = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-            i128::from(at.tv_sec) * 1_000_000_000 + i128::from(at.tv_nsec)
-        };
+        let nanos = i128::from(crate::clock::now().as_nanos());
         #[cfg(not(target_os = "linux"))]
-        let nanos = i128::from(wall_micros()) * 1_000;
+        let nanos = i128::from(crate::wall::unix_micros()) * 1_000;
         Time::from_nanos(u64::try_from(nanos - self.offset_nanos).unwrap_or(0))
     }
 
     /// Which boot the clock counts from.
-    pub(crate) fn boot_id(&self) -> &str {
+    pub fn boot_id(&self) -> &str {
         &self.boot_id
     }
 }
 
-/// Microseconds since 1970 by the wall clock: seeds terms and dates records for housekeeping, decides nothing.
-pub(crate) fn wall_micros() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(0))
-}
-
-fn time_namespace_offset() -> Result<i128, StoreError> {
+fn time_namespace_offset() -> io::Result<i128> {
     let namespace = |name| std::fs::read_link(format!("/proc/self/ns/{name}")).ok();
     let own = namespace("time");
     if own.is_none() || own.as_deref() == Some(FIRST_TIME_NAMESPACE.as_ref()) {
         // A kernel without time namespaces, or the machine's own.
         return Ok(0);
     }
-    let unknown = |why| {
-        StoreError::new(StoreErrorKind::Unsupported, format!("sqlite: this process runs in a time namespace and {why}"))
-    };
+    let unknown = |why| io::Error::other(format!("this process runs in a time namespace and {why}"));
     if own != namespace("time_for_children") {
         // The kernel only tells the shift that children will have.
         return Err(unknown("is about to change it: the shift of its clock cannot be known"));
     }
     let text = std::fs::read_to_string("/proc/self/timens_offsets")
-        .map_err(|error| unknown("the shift of its clock cannot be read").with_source(error))?;
+        .map_err(|_| unknown("the shift of its clock cannot be read"))?;
     boottime_offset(&text).ok_or_else(|| unknown("/proc/self/timens_offsets has no boottime line that can be read"))
 }
 

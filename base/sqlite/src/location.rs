@@ -6,9 +6,10 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::identity::Node;
+use crate::failure::{FileError, FileErrorKind};
 use crate::mounts::Mounts;
-use crate::{FileError, FileErrorKind, FileName};
+use crate::name::FileName;
+use crate::node::Node;
 
 /// The suffixes of the files that SQLite keeps beside a database in write-ahead logging: the log and its index.
 pub(crate) const COMPANIONS: [&str; 2] = ["-wal", "-shm"];
@@ -18,39 +19,39 @@ const LINKS: usize = 40;
 
 /// A name and the real path that it leads to. The file itself may be missing; its folder is there.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct Location {
     name: FileName,
     real: PathBuf,
 }
 
-impl Place {
+impl Location {
     /// Finds where the name leads now, and refuses what cannot be shared safely there: folders and devices, hard links,
     /// network file systems, files that are mounted alone.
-    pub(crate) fn find(name: &FileName) -> Result<Place, FileError> {
+    pub(crate) fn find(name: &FileName) -> Result<Location, FileError> {
         let real = real_path(name).map_err(|error| FileError::looking(name, error))?;
-        let place = Place { real, name: name.clone() };
-        let Some(folder) = place.real.parent() else { return Err(name.invalid("is a folder; name a file in it")) };
+        let location = Location { real, name: name.clone() };
+        let Some(folder) = location.real.parent() else { return Err(name.invalid("is a folder; name a file in it")) };
         match fs::metadata(folder) {
             Ok(found) if found.is_dir() => {}
             Ok(_) => return Err(name.invalid(format_args!("{} is no folder; see the path", folder.display()))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(name.invalid(format_args!("the folder {} does not exist; create it", folder.display())));
             }
-            Err(error) => return Err(FileError::looking(&place, error)),
+            Err(error) => return Err(FileError::looking(&location, error)),
         }
         let mounts = Mounts::read();
-        mounts.check_file_system(&place, folder)?;
-        if let Some(found) = place.metadata().map_err(|error| FileError::looking(&place, error))? {
-            place.check_file(&place.real, &found, &mounts)?;
-            place.check_name(&found)?;
+        mounts.check_file_system(&location, folder)?;
+        if let Some(found) = location.metadata().map_err(|error| FileError::looking(&location, error))? {
+            location.check_file(&location.real, &found, &mounts)?;
+            location.check_name(&found)?;
         }
         for suffix in COMPANIONS {
-            let path = place.companion(suffix);
+            let path = location.companion(suffix);
             if let Some(found) = look(&path).map_err(|error| FileError::looking(path.display(), error))? {
-                place.check_file(&path, &found, &mounts)?;
+                location.check_file(&path, &found, &mounts)?;
             }
         }
-        Ok(place)
+        Ok(location)
     }
 
     /// The path without symlinks.
@@ -81,7 +82,7 @@ impl Place {
     }
 
     pub(crate) fn failure(&self, kind: FileErrorKind, what: impl fmt::Display) -> FileError {
-        FileError::new(kind, format!("sqlite:{self}: {what}"))
+        FileError::at(self, kind, what)
     }
 
     pub(crate) fn missing(&self) -> FileError {
@@ -132,7 +133,19 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl FileName {
+    /// Which file the name leads to now. Fails where there is none, or none that can be shared safely.
+    pub fn node(&self) -> Result<Node, FileError> {
+        let location = Location::find(self)?;
+        match location.metadata() {
+            Ok(Some(found)) => Ok(Node::of(&found)),
+            Ok(None) => Err(location.missing()),
+            Err(error) => Err(FileError::looking(&location, error)),
+        }
+    }
+}
+
+impl fmt::Display for Location {
     /// The name as it was given, and the real path where symlinks lead elsewhere.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.name.fmt(f)?;
@@ -186,12 +199,12 @@ mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
 
-    fn place(path: impl Into<PathBuf>) -> Result<Place, FileError> {
-        Place::find(&FileName::new(path).unwrap())
+    fn location(path: impl Into<PathBuf>) -> Result<Location, FileError> {
+        Location::find(&FileName::new(path).unwrap())
     }
 
     fn refused(path: impl Into<PathBuf>) -> (FileErrorKind, String) {
-        let error = place(path).unwrap_err();
+        let error = location(path).unwrap_err();
         (error.kind(), error.to_string())
     }
 
@@ -210,12 +223,12 @@ mod tests {
         let names = ["real/deep/x.db", "file", "folder/x.db", "twice", "absolute", "folder/../deep/x.db"];
         for made in [false, true] {
             for name in names {
-                assert_eq!(place(top.join(name)).unwrap().real(), real.join("x.db"), "{name}, made: {made}");
+                assert_eq!(location(top.join(name)).unwrap().real(), real.join("x.db"), "{name}, made: {made}");
             }
             fs::write(real.join("x.db"), "").unwrap();
         }
         // Lexically it would be another file.
-        assert_eq!(place(top.join("folder/../x.db")).unwrap().real(), top.join("real/x.db"));
+        assert_eq!(location(top.join("folder/../x.db")).unwrap().real(), top.join("real/x.db"));
     }
 
     /// Hard links, circles, folders, pipes and companions that are something else are refused with what, where and how to
@@ -234,7 +247,7 @@ mod tests {
             "{said}"
         );
         fs::remove_file(top.join("y.db")).unwrap();
-        place(&path).unwrap();
+        location(&path).unwrap();
 
         symlink("b", top.join("a")).unwrap();
         symlink("a", top.join("b")).unwrap();
