@@ -147,9 +147,9 @@ impl Watches {
         watched.poll.fetch_min(u64::try_from(self.poll.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
         if is_new {
             let (of_name, of_thread) = (named.clone(), Arc::clone(&watched));
-            let (reader, patience) = (Reader::new(self.name.clone(), &FORMAT), self.busy_timeout);
+            let (reader, wait) = (Reader::new(self.name.clone(), &FORMAT), self.busy_timeout);
             // Made in the thread alone: where that cannot be started its end would wait for the lock that is held here.
-            let run = move || Looker::new(of_name, of_thread, reader, patience).run();
+            let run = move || Looker::new(of_name, of_thread, reader, wait).run();
             match std::thread::Builder::new().name("tenure-sqlite-w".to_owned()).spawn(run) {
                 Ok(thread) => watched.thread.get_or_init(|| thread.thread().clone()),
                 Err(error) => {
@@ -169,7 +169,7 @@ struct Looker {
     named: Named,
     watched: Arc<Watched>,
     reader: Reader,
-    patience: Duration,
+    wait: Duration,
     // Which watchers the last look knew of, and what they watch.
     version: u64,
     prefixes: Vec<KeyPrefix>,
@@ -189,8 +189,8 @@ struct Seen {
 }
 
 impl Looker {
-    fn new(named: Named, watched: Arc<Watched>, reader: Reader, patience: Duration) -> Looker {
-        Looker { named, watched, reader, patience, version: 0, prefixes: Vec::new(), dirty: true, seen: None }
+    fn new(named: Named, watched: Arc<Watched>, reader: Reader, wait: Duration) -> Looker {
+        Looker { named, watched, reader, wait, version: 0, prefixes: Vec::new(), dirty: true, seen: None }
     }
 
     fn run(mut self) {
@@ -233,7 +233,7 @@ impl Looker {
             (self.version, self.prefixes) = self.watched.hub.prefixes();
         }
         // 1. Nobody has written, and nobody wants to know more than before.
-        self.dirty |= self.reader.changed(self.patience)?;
+        self.dirty |= self.reader.changed(self.wait)?;
         let same_cover = self.seen.as_ref().filter(|seen| seen.cover == self.prefixes);
         if same_cover.is_some() && !self.dirty {
             return Ok(());
@@ -241,7 +241,7 @@ impl Looker {
         // 2. Somebody has, but no key has changed hands.
         let known = same_cover.map(|seen| seen.hands);
         let prefixes = &self.prefixes;
-        let now = self.reader.read(self.patience, |connection| read(connection, known, prefixes))?;
+        let now = self.reader.read(self.wait, |connection| read(connection, known, prefixes))?;
         self.dirty = false;
         // What is in an empty file is nothing.
         let Some(now) = now.unwrap_or_else(|| Some(Seen { cover: prefixes.clone(), ..Seen::default() })) else {

@@ -55,7 +55,16 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Whoever puts it together.
     (
         "apps/*",
-        &["base/*", "lease/core", "lease/store", "lease/supervise", "lease/tenure", "stores/*", "chat/*", "buses/*"],
+        &[
+            "base/*",
+            "lease/core",
+            "lease/store",
+            "lease/supervise",
+            "lease/tenure",
+            "stores/open",
+            "chat/*",
+            "buses/open",
+        ],
     ),
     ("benches", &["base/*", "lease/core", "lease/store", "lease/tenure", "stores/*", "chat/*", "buses/*", "testing/*"]),
     ("testing/*", &[]),
@@ -73,7 +82,7 @@ const FOR_UPPER_TESTS: &[(&str, &[&str])] = &[
     ("lease/sim", &["lease/conformance"]),
     ("lease/tenure", &["stores/*"]),
     ("chat/ingest", &["stores/*", "buses/*"]),
-    ("apps/*", &["lease/conformance", "chat/*"]),
+    ("apps/*", &["lease/conformance", "chat/*", "stores/*", "buses/*"]),
 ];
 
 fn check(tree: &Tree) -> Verdict {
