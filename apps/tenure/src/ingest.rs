@@ -5,6 +5,7 @@ mod http;
 pub(crate) mod settings;
 pub(crate) mod supervisor;
 mod worker;
+mod worker_environment;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -101,13 +102,13 @@ pub(crate) struct Args {
 
 /// Runs `tenure ingest`.
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
-    let supervised = std::env::var(supervisor::SUPERVISED).ok();
+    let supervised = std::env::var(worker_environment::SUPERVISED).ok();
     let process = match &supervised {
         Some(text) => Some(u64::from_str_radix(text, 16).context("TENURE_SUPERVISED is not a number")?),
         None => None,
     };
     let settings = Settings::merge(args.flags()?, |name| std::env::var(name).ok(), args.config.as_deref())?;
-    let config = Config::new(settings, process, std::env::var(supervisor::INSTANCE).ok())?;
+    let config = Config::new(settings, process, std::env::var(worker_environment::INSTANCE).ok())?;
     config.check()?;
     if args.check {
         if args.json {

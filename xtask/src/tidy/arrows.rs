@@ -52,7 +52,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "chat/twitch",
         ],
     ),
-    // Whoever puts it together.
+    // Whoever puts it together knows no store and no bus by name.
     (
         "apps/*",
         &[
@@ -182,6 +182,16 @@ mod tests {
         let (open, bus) = (("tenure-open-bus", "buses/open"), ("tenure-bus-nats", "buses/nats"));
         assert_eq!(check(&tree(None, open, bus)), Verdict::Kept);
         assert!(matches!(check(&tree(None, bus, open)), Verdict::Broken(_)));
+    }
+
+    /// An application opens stores and buses by URL; its tests may look into one.
+    #[test]
+    fn an_application_knows_no_store_by_name() {
+        let (app, bus) = (("tenure-cli", "apps/tenure"), ("tenure-bus-sqlite", "buses/sqlite"));
+        assert_eq!(check(&tree(None, app, ("tenure-open", "stores/open"))), Verdict::Kept);
+        assert!(matches!(check(&tree(None, app, ("tenure-redis", "stores/redis"))), Verdict::Broken(_)));
+        assert!(matches!(check(&tree(None, app, bus)), Verdict::Broken(_)));
+        assert_eq!(check(&tree(Some("dev"), app, bus)), Verdict::Kept);
     }
 
     /// A suite is for tests: the same arrow is refused where it would be shipped.

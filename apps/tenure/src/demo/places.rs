@@ -11,7 +11,6 @@ use tenure_core::LeaseKey;
 use tenure_twitch_sim::{Checker, Sim, Verdict};
 
 use super::args::Args;
-use super::args::Args;
 use crate::identity;
 
 /// A bus that brings nothing for so long has been read to its end.

@@ -21,10 +21,6 @@ use crate::identity;
 use crate::signals::Signals;
 use worker::Worker;
 
-/// The worker finds the process half of its nonces here, and knows by it that it is one.
-pub(crate) const SUPERVISED: &str = "TENURE_SUPERVISED";
-/// The worker finds the name of its instance here, so that it stays the same over restarts.
-pub(crate) const INSTANCE: &str = "TENURE_SUPERVISED_INSTANCE";
 /// Where this is set, the end of stdin kills the worker at once. Set by a process that must leave no instance behind (the demo).
 pub(crate) const TIED: &str = "TENURE_TIED_TO_STDIN";
 

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use rustix::process::Signal;
 use tenure_supervise::{Notice, ReapedChild, own_program};
 
-use super::{INSTANCE, SUPERVISED};
+use crate::ingest::worker_environment::{INSTANCE, SUPERVISED};
 
 /// A worker that was started.
 #[derive(Debug)]
