@@ -18,8 +18,10 @@ pub struct WriterOptions {
     pub format: &'static Format,
     /// What each connection is told once it is open.
     pub prepare: fn(&Connection) -> rusqlite::Result<()>,
-    /// Whether the file is made where there is none at first, and where there is none any more.
-    pub create: [bool; 2],
+    /// Whether [`Writer::open`] makes the file where there is none.
+    pub create: bool,
+    /// Whether it is made anew where there is none any more.
+    pub recreate: bool,
     /// For a file that notes where it comes from ([`crate::Generation`]).
     pub generations: Option<GenerationNotes>,
 }
@@ -63,7 +65,7 @@ impl Writer {
     /// Opens the file, and makes it where it is told to; waits so long for other openers and writers.
     pub fn open(name: FileName, options: WriterOptions, wait: Duration) -> Result<Writer, FileError> {
         let generations = options.generations.clone().map(Generations::new);
-        let create = options.create[0];
+        let create = options.create;
         let mut writer = Writer { name, options, open: None, durability: None, generations };
         let deadline = LockDeadline::new(wait);
         for _ in 0..REPLACED_TRIES {
@@ -142,7 +144,7 @@ impl Writer {
     /// Takes the open file, opened anew where it has to be; `None` where it was found replaced. A file with a second name
     /// is not used, for whoever opens that shares no lock with us.
     fn current(&mut self, deadline: &LockDeadline) -> Result<Option<OpenFile>, FileError> {
-        if self.open.is_none() && !self.open_anew(self.options.create[1], deadline)? {
+        if self.open.is_none() && !self.open_anew(self.options.recreate, deadline)? {
             return Ok(None);
         }
         let Some(open) = self.open.take() else { return Ok(None) };
@@ -180,7 +182,7 @@ impl Writer {
     /// fails here is tried again by the next call.
     fn replace(&mut self, file: OpenFile, deadline: &LockDeadline) {
         self.retire(file);
-        let _ = self.open_anew(self.options.create[1], deadline);
+        let _ = self.open_anew(self.options.recreate, deadline);
     }
 
     fn retire(&mut self, file: OpenFile) {

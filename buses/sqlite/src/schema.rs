@@ -59,7 +59,7 @@ pub(crate) fn open(config: &SqliteBusConfig, name: &FileName, create: bool) -> R
         connection.set_prepared_statement_cache_capacity(32);
         Ok(())
     };
-    let options = WriterOptions { format: &FORMAT, prepare, create: [create, false], generations: None };
+    let options = WriterOptions { format: &FORMAT, prepare, create, recreate: false, generations: None };
     Writer::open(name.clone(), options, config.busy_timeout)
 }
 

@@ -36,7 +36,7 @@ impl Database {
     /// writers.
     pub(crate) fn open(name: FileName, clock: MachineClock, wait: Duration) -> Result<Self, FileError> {
         let generations = Some(GenerationNotes { clock: clock.clone(), upgrade: ORIGIN });
-        let options = WriterOptions { format: &FORMAT, prepare, create: [true, true], generations };
+        let options = WriterOptions { format: &FORMAT, prepare, create: true, recreate: true, generations };
         let writer = Writer::open(name.clone(), options, wait)?;
         Ok(Database { name, clock, file: File::Write(Box::new(writer)), swept: None })
     }
