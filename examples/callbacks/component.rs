@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use tenure::{
-    Election, ElectionConfig, ElectionError, Event, Events, HolderId, Lasted, Leadership, LeaseStore, LossReason,
-    Mandate, MemoryStore, Standing, Time, TimingOptions,
+    Election, Event, Events, Lasted, Leadership, LeaseStore, LossReason, Mandate, MemoryStore, Time, TimingOptions,
 };
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -94,14 +94,13 @@ impl Component {
             grace_period: Some(config.renew_deadline - config.retry_period),
             ..TimingOptions::default()
         };
-        let holder = if config.identity.is_empty() { None } else { Some(HolderId::new(&config.identity)?) };
         let key = format!("{}/{}", config.lease_namespace, config.lease_name);
         // A store of one's own has one candidate, who leads at once.
         let store = if config.enabled { store } else { Arc::new(MemoryStore::new()) };
         // Silent, because this component has logs and metrics of its own.
-        let leave_lease = !config.release_on_cancel;
-        let election = ElectionConfig { holder, timing, leave_lease, silent: true, ..ElectionConfig::default() };
-        let election = Election::new(store, key, election)?.start();
+        let builder = Election::builder(store, key).timing(timing).leave_lease(!config.release_on_cancel).silent(true);
+        let builder = if config.identity.is_empty() { builder } else { builder.holder(&config.identity) };
+        let election = builder.start()?;
         Ok(Component { config, election, callbacks, bus, leading_since: Mutex::default() })
     }
 
@@ -113,14 +112,9 @@ impl Component {
             lease_name: self.config.lease_name.clone(),
             lease_namespace: self.config.lease_namespace.clone(),
         });
-        tokio::select! {
-            ended = self.lead_again_and_again(cancel) => ended?,
-            () = self.resign_at(cancel) => {}
-            () = self.watch_leaders(events) => {}
-        }
-        // Released, or over without us.
-        self.election.observe().wait_for(|status| status.standing == Standing::Idle).await?;
-        Ok(())
+        let leading = self.election.run_until(cancel.cancelled(), |leadership| self.tenure(leadership));
+        // The events end with the election.
+        tokio::join!(leading, self.watch_leaders(events)).0
     }
 
     /// Whether this instance leads, and may act, at this moment.
@@ -159,21 +153,11 @@ impl Component {
         metrics::counter!("controller_time_as_leader_seconds").absolute(status.led_in_all().as_secs());
     }
 
-    async fn lead_again_and_again(&self, cancel: &CancellationToken) -> Result<()> {
-        while !cancel.is_cancelled() {
-            match self.election.lead(|leadership| self.tenure(leadership)).await {
-                Ok(()) | Err(ElectionError::Stopped) => {}
-                // The work was cut off, perhaps before it could be told.
-                Err(ElectionError::Lost(reason)) => self.stopped(&reason),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
-    }
-
-    async fn tenure(&self, leadership: Leadership) {
+    async fn tenure(&self, leadership: Leadership) -> Result<()> {
         self.publish(Observation::BecameLeader { identity: self.identity() });
         *self.leading_since() = Some(tenure::now());
+        // Work that does not stop is cut off, perhaps before it could be told.
+        let _told = Told { component: self, mandate: leadership.mandate() };
         let work = (self.callbacks.on_started_leading)(leadership.mandate());
         let told = async {
             let reason = leadership.lost().await;
@@ -182,6 +166,7 @@ impl Component {
         // Work that has nothing more to do does not end the tenure; a tenure that ends waits for its work. The lease is
         // released when both are through.
         tokio::join!(work, told);
+        Ok(())
     }
 
     fn stopped(&self, reason: &LossReason) {
@@ -203,13 +188,6 @@ impl Component {
         }
     }
 
-    async fn resign_at(&self, cancel: &CancellationToken) {
-        cancel.cancelled().await;
-        self.election.resign();
-        // The campaign or the tenure ends by itself now.
-        std::future::pending().await
-    }
-
     fn publish(&self, observed: Observation) {
         // Nobody listening is no error.
         let _ = self.bus.send(observed);
@@ -220,10 +198,22 @@ impl Component {
     }
 }
 
+/// Tells that leadership was lost when the work is gone, where nobody has told it before.
+struct Told<'a> {
+    component: &'a Component,
+    mandate: Mandate,
+}
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        let reason = self.mandate.lost().now_or_never();
+        self.component.stopped(&reason.unwrap_or(LossReason::WorkEnded));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures_util::FutureExt;
 
     /// Each event is on the bus before its callback is called, a tenure's work ends before its release, and what the
     /// component tells of itself agrees.
@@ -295,7 +285,7 @@ mod tests {
     #[tokio::test]
     async fn without_an_election_this_instance_leads() {
         let store = Arc::new(MemoryStore::new());
-        let other = Election::new(store.clone(), "default/my-app-leader", ElectionConfig::default()).unwrap().start();
+        let other = Election::builder(store.clone(), "default/my-app-leader").start().unwrap();
         let _held = other.campaign().await.unwrap();
         let callbacks = Callbacks {
             on_started_leading: Box::new(|_| async {}.boxed()),

@@ -17,7 +17,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Parser;
 use ledger::{Ledger, Refused};
-use tenure::{Election, ElectionConfig, ElectionError, Fenced, HolderId, Leadership, Mandate, TimingOptions};
+use tenure::{Election, Fenced, Leadership, Mandate};
 use tokio_util::sync::CancellationToken;
 
 /// A writer whose lines stay in order: start it in two terminals, stop one with Ctrl-Z, continue it with fg.
@@ -45,40 +45,14 @@ async fn main() -> Result<()> {
     let ledger = Ledger::open(&file).with_context(|| format!("cannot open {}", file.display()))?;
 
     let store = tenure_open::open(&args.store.unwrap_or_else(tenure_examples::default_store)).await?;
-    let config = ElectionConfig {
-        holder: args.name.map(HolderId::new).transpose()?,
-        timing: TimingOptions { ttl: Some(Duration::from_secs(args.ttl_seconds)), ..TimingOptions::default() },
-        ..ElectionConfig::default()
-    };
-    let election = Election::new(store, "examples/ledger", config)?.start();
-    let stop = CancellationToken::new();
-    tokio::try_join!(
-        write_while_leading(&election, Arc::new(Mutex::new(ledger)), &stop),
-        resign_when_asked(&election, &stop),
-    )?;
-    election.stop().await;
-    Ok(())
-}
-
-async fn resign_when_asked(election: &Election, stop: &CancellationToken) -> Result<()> {
-    tenure_examples::asked_to_stop().await?;
-    stop.cancel();
-    election.resign();
-    Ok(())
-}
-
-async fn write_while_leading(election: &Election, ledger: Arc<Mutex<Ledger>>, stop: &CancellationToken) -> Result<()> {
-    while !stop.is_cancelled() {
-        let led = election.lead(|leadership| write_until_lost(leadership, Arc::clone(&ledger))).await;
-        match led {
-            Ok(written) => written?,
-            Err(ElectionError::Lost(_)) => {}
-            Err(ElectionError::Stopped) => break,
-            Err(error) => return Err(error.into()),
-        }
-        println!("Leading no longer");
+    let mut builder = Election::builder(store, "examples/ledger").ttl(Duration::from_secs(args.ttl_seconds));
+    if let Some(name) = args.name {
+        builder = builder.holder(name);
     }
-    Ok(())
+    let (election, ledger) = (builder.start()?, Arc::new(Mutex::new(ledger)));
+    election
+        .run_until(tenure_examples::asked_to_stop(), |leadership| write_until_lost(leadership, Arc::clone(&ledger)))
+        .await
 }
 
 /// Writing blocks, so it has a thread of its own, which is asked to stop, and which the leadership waits for: the lease is
@@ -91,10 +65,14 @@ async fn write_until_lost(leadership: Leadership, ledger: Arc<Mutex<Ledger>>) ->
         move || write(&mandate, &ledger, &stop)
     });
     tokio::select! {
-        ended = &mut thread => return ended?.context("cannot write"),
-        _ = leadership.lost() => stop.cancel(),
+        ended = &mut thread => ended?.context("cannot write")?,
+        _ = leadership.lost() => {
+            stop.cancel();
+            thread.await?.context("cannot write")?;
+        }
     }
-    thread.await?.context("cannot write")
+    println!("Leading no longer");
+    Ok(())
 }
 
 fn write(mandate: &Mandate, ledger: &Mutex<Ledger>, stop: &CancellationToken) -> std::io::Result<()> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use settings::Settings;
-use tenure::{Election, ElectionError, Event, Events, HolderId, Leadership};
+use tenure::{Election, Event, Events, HolderId, Leadership};
 use tokio_util::sync::CancellationToken;
 
 #[tokio::main(flavor = "current_thread")]
@@ -24,8 +24,12 @@ async fn main() -> Result<()> {
         "cannot open the store; for Redis on this machine: docker compose -f examples/compose.yaml up -d --wait",
     )?;
     let scheme = store.info().scheme;
-    let timing = settings.election.timing.resolve()?;
-    let election = Election::new(store, &settings.lock_key, settings.election.clone())?.start();
+    let timing = settings.timing.resolve()?;
+    let mut builder = Election::builder(store, &settings.lock_key).timing(settings.timing);
+    if let Some(name) = &settings.instance_id {
+        builder = builder.holder(name);
+    }
+    let election = builder.start()?;
 
     section("Demo 1: listen to an election");
     println!("Candidate:      {}", election.holder());
@@ -37,14 +41,12 @@ async fn main() -> Result<()> {
     let listening = tokio::spawn(listen(election.events()));
     println!("Listening for BecameLeader, LostLeadership and LeaderChanged.");
 
-    // Two things at a time: the campaign with the leader's work, and somebody who looks on.
+    // Two things at a time: campaigns with the leader's work, and somebody who looks on.
     let show = Show::default();
-    let (campaign, watched) = tokio::join!(campaign(&election, &show), look_on(&election, &settings, &show));
-    campaign?;
-    watched?;
+    let leading = election.run_until(show.over.cancelled(), |leadership| work(leadership, &show));
+    tokio::try_join!(leading, look_on(&election, &settings, &show))?;
 
-    // The release is written after the work has ended. Only then may others lead, and now they may at once.
-    election.stop().await;
+    // The release was written after the work had ended. Only then may others lead, and now they may at once.
     listening.await?;
     println!("\nStopped, and the lease is free. Another instance need not wait for it to run out.");
     Ok(())
@@ -81,35 +83,24 @@ async fn listen(mut events: Events) {
     }
 }
 
-/// Campaigns, works while leading, and campaigns again after a loss.
-async fn campaign(election: &Election, show: &Show) -> Result<()> {
-    while !show.over.is_cancelled() {
-        match election.lead(|leadership| work(leadership, show)).await {
-            Ok(()) | Err(ElectionError::Lost(_)) => {}
-            Err(ElectionError::Stopped) => break,
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
-}
-
 /// The work that only the leader does: batches, each under the tenure's term, and none that it has no right to.
-async fn work(leadership: Leadership, show: &Show) {
+async fn work(leadership: Leadership, show: &Show) -> Result<()> {
     let mut lost = std::pin::pin!(leadership.lost());
     tokio::select! {
         () = show.demo_4.cancelled() => {}
-        _ = &mut lost => return,
+        _ = &mut lost => return Ok(()),
     }
     for batch in 1_u64.. {
         if !leadership.is_current() {
-            return;
+            break;
         }
         println!("Leading: batch {batch} done under term {}", leadership.term());
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
-            _ = &mut lost => return,
+            _ = &mut lost => break,
         }
     }
+    Ok(())
 }
 
 /// The other demos, until somebody wants this process to end.
@@ -121,7 +112,6 @@ async fn look_on(election: &Election, settings: &Settings, show: &Show) -> Resul
     section("Shutdown: stop the work, then hand over");
     println!("Was leading: {}", yes_or_no(election.status().is_leader()));
     show.over.cancel();
-    election.resign();
     Ok(())
 }
 

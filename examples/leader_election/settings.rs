@@ -6,14 +6,15 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Parser;
 use serde::Deserialize;
-use tenure::{ElectionConfig, HolderId, TimingOptions};
+use tenure::TimingOptions;
 
 /// What the sample was told.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) store: String,
     pub(crate) lock_key: String,
-    pub(crate) election: ElectionConfig,
+    pub(crate) instance_id: Option<String>,
+    pub(crate) timing: TimingOptions,
     pub(crate) checks: u32,
     pub(crate) check_interval: Duration,
 }
@@ -94,7 +95,6 @@ impl Settings {
             grace_period: seconds(given.grace_period_seconds.or(filed.grace_period_seconds))?,
             ..TimingOptions::default()
         };
-        let holder = given.instance_id.or(filed.instance_id).map(HolderId::new).transpose()?;
         Ok(Settings {
             store: args
                 .store
@@ -102,7 +102,8 @@ impl Settings {
                 .or(file.redis.connection_string.map(redis))
                 .unwrap_or_else(tenure_examples::default_store),
             lock_key: given.lock_key.or(filed.lock_key).unwrap_or_else(|| "myapp:leader".to_owned()),
-            election: ElectionConfig { holder, timing, ..ElectionConfig::default() },
+            instance_id: given.instance_id.or(filed.instance_id),
+            timing,
             checks: args.checks,
             check_interval: Duration::try_from_secs_f64(args.check_interval_seconds)?,
         })

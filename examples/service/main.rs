@@ -19,10 +19,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use clap::Parser;
 use serde_json::{Value, json};
-use tenure::{
-    Election, ElectionConfig, ElectionError, HolderId, KeyPrefix, Leadership, LeaseStore, Mandate, Note, Standing,
-    TimingOptions,
-};
+use tenure::{Election, KeyPrefix, Leadership, LeaseStore, Mandate};
 use tokio_util::sync::CancellationToken;
 
 /// Hands out tickets; one instance at a time does, the others lead callers there.
@@ -53,15 +50,15 @@ async fn main() -> Result<()> {
     println!("Listening on {address}");
 
     let store = tenure_open::open(&args.store.unwrap_or_else(tenure_examples::default_store)).await?;
-    let config = ElectionConfig {
-        holder: args.name.map(HolderId::new).transpose()?,
-        timing: TimingOptions { ttl: Some(Duration::from_secs(args.ttl_seconds)), ..TimingOptions::default() },
-        // Written with the lease, as `tenure run --advertise` writes it: whoever can read the lease, such as `tenure leases`,
-        // knows where its holder is.
-        note: Note::new(json!({ "advertise": address }).to_string())?,
-        ..ElectionConfig::default()
-    };
-    let election = Election::new(Arc::clone(&store), "examples/service", config)?.start();
+    // Written with the lease, as `tenure run --advertise` writes it: whoever can read the lease, such as `tenure leases`,
+    // knows where its holder is.
+    let note = json!({ "advertise": address }).to_string();
+    let ttl = Duration::from_secs(args.ttl_seconds);
+    let mut builder = Election::builder(Arc::clone(&store), "examples/service").ttl(ttl).note(note);
+    if let Some(name) = args.name {
+        builder = builder.holder(name);
+    }
+    let election = builder.start()?;
     let service = Arc::new(Service { store, election, tickets: Mutex::default() });
 
     let router = Router::new()
@@ -69,13 +66,12 @@ async fn main() -> Result<()> {
         .route("/leader", get(leader))
         .route("/healthz", get(|| async { "ok" }))
         .with_state(Arc::clone(&service));
-    let (stop, close) = (CancellationToken::new(), CancellationToken::new());
+    let close = CancellationToken::new();
     let closed = close.clone().cancelled_owned();
     let serving = tokio::spawn(async move { axum::serve(listener, router).with_graceful_shutdown(closed).await });
 
-    tokio::try_join!(service.lead(&stop), service.resign_when_asked(&stop))?;
     // First the lease is handed over, then the doors are closed: meanwhile callers are sent to the next leader.
-    service.election.observe().wait_for(|status| status.standing == Standing::Idle).await?;
+    service.election.run_until(tenure_examples::asked_to_stop(), |leadership| service.keep_tickets(leadership)).await?;
     close.cancel();
     serving.await??;
     Ok(())
@@ -94,30 +90,14 @@ struct Tickets {
 }
 
 impl Service {
-    /// Campaigns, and keeps the tickets while leading.
-    async fn lead(&self, stop: &CancellationToken) -> Result<()> {
-        while !stop.is_cancelled() {
-            match self.election.lead(|leadership| self.keep_tickets(leadership)).await {
-                Ok(()) | Err(ElectionError::Lost(_)) => println!("Leading no longer"),
-                Err(ElectionError::Stopped) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
-    }
-
-    async fn resign_when_asked(&self, stop: &CancellationToken) -> Result<()> {
-        tenure_examples::asked_to_stop().await?;
-        stop.cancel();
-        self.election.resign();
-        Ok(())
-    }
-
-    async fn keep_tickets(&self, leadership: Leadership) {
+    /// What a leader does: it has tickets to give, until it has to stop.
+    async fn keep_tickets(&self, leadership: Leadership) -> Result<()> {
         println!("Leading under term {}", leadership.term());
         *self.tickets() = Some(Tickets { mandate: leadership.mandate(), given: 0 });
         leadership.lost().await;
         *self.tickets() = None;
+        println!("Leading no longer");
+        Ok(())
     }
 
     /// The next ticket, where this instance may give one.

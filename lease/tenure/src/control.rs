@@ -36,6 +36,8 @@ pub(crate) struct Control {
 #[derive(Debug, Default)]
 struct State {
     wishes: Wishes,
+    /// How often an end of the tenure was wished for, if there is one.
+    ends: u64,
     /// Somebody has asked the election to stop.
     stopped: bool,
     /// The driver has gone, and fulfils nothing any more.
@@ -52,10 +54,21 @@ impl Control {
         }
     }
 
+    /// Wishes for something that ends the tenure, if there is one.
+    pub(crate) fn wish_end(&self, change: impl FnOnce(&mut Wishes)) {
+        self.lock().ends += 1;
+        self.wish(change);
+    }
+
+    /// How often such an end was wished for.
+    pub(crate) fn ends(&self) -> u64 {
+        self.lock().ends
+    }
+
     /// Wishes for the election's end.
     pub(crate) fn stop(&self) {
         self.lock().stopped = true;
-        self.wish(|wishes| wishes.stop = true);
+        self.wish_end(|wishes| wishes.stop = true);
     }
 
     /// Whether the election's end was asked for, or its driver has gone.

@@ -7,7 +7,7 @@ use tenure_core::{HolderId, LeaseKey, NotElected, Note, SlotKeys, Term};
 use tokio::sync::{Mutex, broadcast, oneshot, watch};
 
 use crate::attempt::Attempt;
-use crate::control::Control;
+use crate::control::{Control, Wishes};
 use crate::error::ElectionError;
 use crate::events::{Events, SlotEvent};
 use crate::frontend::Frontend;
@@ -129,7 +129,7 @@ impl Election {
 
     /// Gives up: a campaign ends, a leader is told to stop, drains and releases. Candidates may campaign again.
     pub fn resign(&self) {
-        self.control.wish(|wishes| {
+        self.control.wish_end(|wishes| {
             // Wishes are kept in their order: a campaign that is asked for later goes on, an earlier one has ended.
             wishes.campaign = None;
             wishes.resign = true;
@@ -138,7 +138,8 @@ impl Election {
 
     /// Opens or closes the health gate: while closed this candidate does not campaign, and a leader hands over.
     pub fn set_healthy(&self, healthy: bool) {
-        self.control.wish(|wishes| wishes.health = Some(healthy));
+        let change = |wishes: &mut Wishes| wishes.health = Some(healthy);
+        if healthy { self.control.wish(change) } else { self.control.wish_end(change) }
     }
 
     /// Replaces the note; written with the next claim, renewal or release.
@@ -192,6 +193,11 @@ impl Election {
         let mut status = self.status.clone();
         // The sender is dropped when the driver has ended.
         while status.changed().await.is_ok() {}
+    }
+
+    /// How often somebody has asked for an end of the tenure, by [`Election::resign`] and the like.
+    pub(crate) fn ends_wished(&self) -> u64 {
+        self.control.ends()
     }
 
     /// Whether the end was asked for, or has come.

@@ -77,6 +77,7 @@ impl Election {
             };
             // Before the work, so that it is dropped after it.
             let hold = leadership.hold();
+            let ends = self.ends_wished();
             let mut running = pin!(work(leadership));
             let returned = loop {
                 tokio::select! {
@@ -91,7 +92,7 @@ impl Election {
             };
             match returned {
                 // Work that ends because its time is up has not done what it was for.
-                Some(Ok(())) if hold.tenure().is_undisturbed() => break,
+                Some(Ok(())) if hold.tenure().is_undisturbed() && ends == self.ends_wished() => break,
                 Some(Err(error)) => {
                     outcome = Err(error);
                     break;

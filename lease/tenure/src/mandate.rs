@@ -68,6 +68,10 @@ impl Mandate {
 
     /// Says that a sink refused the term and has seen `seen`: the leadership ends, and the next campaign claims above.
     pub fn fenced(&self, seen: Term) {
+        if seen > self.tenure.term {
+            // At once, so that the work sees what it has said.
+            self.tenure.kill(LossReason::Fenced { seen });
+        }
         self.control.wish(|wishes| wishes.fenced = wishes.fenced.max(Some(seen)));
     }
 }
