@@ -8,37 +8,73 @@
 //!
 //! ```
 //! use std::sync::Arc;
+//! use std::time::Duration;
 //!
-//! use tenure::{Election, ElectionConfig, HolderId, MemoryStore};
+//! use tenure::{Election, MemoryStore};
+//! # async fn ctrl_c() { tokio::time::sleep(Duration::from_millis(20)).await }
+//! # /*
+//! use tokio::signal::ctrl_c;
+//! # */
 //!
 //! #[tokio::main]
-//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     // In production each candidate is a process of its own, and the store is one that they share.
+//! async fn main() -> anyhow::Result<()> {
+//!     // `tenure_open::open("redis://localhost:6379").await?` where processes share the store.
 //!     let store = Arc::new(MemoryStore::new());
-//!     let candidate = |name: &str| -> Result<Election, Box<dyn std::error::Error>> {
-//!         let config = ElectionConfig { holder: Some(HolderId::new(name)?), ..ElectionConfig::default() };
-//!         Ok(Election::new(store.clone(), "reports/nightly", config)?.start())
-//!     };
-//!     let (anna, bert) = (candidate("anna")?, candidate("bert")?);
 //!
-//!     // The first one leads. Its closure is the work that only a leader does.
-//!     let first = anna
-//!         .lead(async |leadership| {
-//!             assert!(leadership.is_current());
-//!             assert!(!bert.status().is_leader());
-//!             leadership.term()
+//!     let election = Election::builder(store, "reports/nightly").ttl(Duration::from_secs(30)).start()?;
+//!     // Campaigns again after each loss; drains and releases at the end.
+//!     election
+//!         .run_until(ctrl_c(), async |leadership| {
+//!             while leadership.is_current() {
+//!                 write(next().await?, leadership.term()).await?;
+//!             }
+//!             anyhow::Ok(())
 //!         })
-//!         .await?;
+//!         .await
+//! }
 //!
-//!     // The work has ended, so the lease is free, and the second one leads: under a higher term.
-//!     let second = bert.lead(async |leadership| leadership.term()).await?;
-//!     assert!(second > first);
+//! /// The next thing to do; it may take a while to come.
+//! async fn next() -> anyhow::Result<String> {
+//!     tokio::time::sleep(Duration::from_millis(5)).await;
+//!     Ok("a page".to_owned())
+//! }
 //!
-//!     // Whoever stops an election waits until its lease is released.
-//!     anna.stop().await;
-//!     bert.stop().await;
+//! /// Writes it, with the term, so that the sink can refuse whoever led before.
+//! async fn write(page: String, term: tenure::Term) -> anyhow::Result<()> {
+//!     println!("{page} under term {term}");
 //!     Ok(())
 //! }
+//! ```
+//!
+//! Start it in several processes over a shared store: one of them writes. Where it is stopped another one follows at once;
+//! where it is killed, within the ttl. [`Election::run_until`] says what becomes of work that ends, fails, or does not stop.
+//!
+//! Where a closure does not fit, leadership is a value:
+//!
+//! ```
+//! # use std::{sync::Arc, time::Duration};
+//! # use tenure::{Attempt, Election, ElectionError, MemoryStore};
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), ElectionError> {
+//! # let store = Arc::new(MemoryStore::new());
+//! let anna = Election::builder(store.clone(), "reports/nightly").holder("anna").start()?;
+//! let bert = Election::builder(store, "reports/nightly").holder("bert").start()?;
+//!
+//! let leadership = anna.campaign().await?; // waits for as long as it takes
+//! assert!(leadership.is_current() && leadership.remaining() > Duration::from_secs(10));
+//!
+//! // Others are told by whom the key is held, or wait for a while.
+//! assert!(matches!(bert.try_campaign().await?, Attempt::Held { by, .. } if by.as_str() == "anna"));
+//! assert!(bert.campaign_within(Duration::from_millis(10)).await?.is_none());
+//!
+//! // The lease is released, and the next tenure has a higher term.
+//! let first = leadership.term();
+//! leadership.resign().await?; // dropping it does the same without waiting
+//! assert!(bert.campaign().await?.term() > first);
+//!
+//! anna.stop().await; // may be called any number of times, also through an `Arc`
+//! # Ok(())
+//! # }
 //! ```
 //!
 //! The folder `examples/` of the repository has longer programs: an election from beginning to end, a component with
@@ -53,6 +89,7 @@
 //! | candidate | who takes part: one [`Election`] value; known to people by its [`HolderId`] |
 //! | tenure | the time from one grant to its end; [`Leadership`] is the value that stands for it |
 //! | term | a number for each tenure of a key that only ever grows: [`Term`], the fencing token |
+//! | slot | one of the N keys of a [`Semaphore`], any one of which is enough |
 //! | deadline | the moment from which the holder must not act unless a renewal moves it: [`Leadership::deadline`] |
 //! | note | a little text that is written with the lease, for others to read: [`Note`] |
 //!
@@ -62,7 +99,8 @@
 //! Each answered renewal moves a deadline: the moment *before the request was sent*, plus the ttl, less a margin for
 //! clocks that do not run alike. [`Leadership::is_current`] compares that deadline with a clock that counts through
 //! sleep (see [`now`]): it asks no network, costs nanoseconds, and is right even in the first instruction after a
-//! pause.
+//! pause. [`Leadership::remaining`] is what is left; whoever hands the deadline on, to another process or a page, waits for
+//! [`Leadership::deadline_changed`].
 //!
 //! The deadline is enforced by a thread of its own, not by the runtime, whose timers wait behind code that does not
 //! yield.
@@ -76,18 +114,18 @@
 //! 1. [`Leadership::lost`] answers, with the [`LossReason`]. The work now has the stop timeout to end, and renewals
 //!    go on meanwhile. Where renewals themselves fail, that is the stop timeout before the deadline and not earlier.
 //!    Where the store says that the lease is gone there is no time left, and step 2 follows at once.
-//! 2. [`Leadership::is_current`] turns false, and [`Leadership::killed`] answers. [`Election::lead`] drops the work
-//!    at its next `.await`.
+//! 2. [`Leadership::is_current`] turns false, and [`Leadership::killed`] answers. [`Election::run_until`] and
+//!    [`Election::lead`] drop the work at its next `.await`.
 //! 3. The lease is released: after the work has ended, never before, so that the next leader meets nobody.
 //!
 //! Work should look out for the first step. Here it finishes what it has begun:
 //!
 //! ```
 //! # use std::{sync::Arc, time::Duration};
-//! # use tenure::{Election, ElectionConfig, LossReason, MemoryStore};
+//! # use tenure::{Election, LossReason, MemoryStore};
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), tenure::ElectionError> {
-//! # let election = Election::new(Arc::new(MemoryStore::new()), "reports/nightly", ElectionConfig::default())?.start();
+//! # let election = Election::builder(Arc::new(MemoryStore::new()), "reports/nightly").start()?;
 //! let reason = election
 //!     .lead(async |leadership| {
 //!         loop {
@@ -198,10 +236,11 @@
 //!
 //! # Errors
 //!
-//! [`ElectionError`] answers the caller: a name or durations that are not valid, when the election is made; later
-//! only that the election was stopped, or that leadership was lost before the work had ended. A store that fails is
-//! no reason to give up: a campaign goes on until it is granted or dropped, a leader goes on until its deadline, and
-//! each failure is an [`Event::StoreFailed`], a log line and a count.
+//! [`ElectionError`] answers the caller: a name or durations that are not valid, when the election begins; later
+//! only that the election was stopped, or that leadership was lost before the work of `lead` had ended. A store that fails
+//! is no reason to give up: a campaign goes on until it is granted or dropped, a leader goes on until its deadline. Each
+//! failure is an [`Event::StoreFailed`], a log line and a count, and [`Status::store_failing_since`] says for how long that
+//! has gone on. Only [`Election::try_campaign`], which wants one answer, has it as an error.
 //!
 //! # Events, logs, metrics
 //!
@@ -214,39 +253,33 @@
 //! `tenure_leader_transitions_total`, `tenure_renewals_total`, `tenure_store_failures_total`,
 //! `tenure_overruns_total`.
 //!
-//! # Testing what uses an election
+//! # A semaphore
 //!
-//! A [`MemoryStore`] grants at once. The shortest ttl is one second, and a lease that is taken away is noticed with
-//! the next renewal:
+//! Where N may work at a time, not one, a [`Semaphore`] has the same face: whoever campaigns gets whichever slot is free.
 //!
 //! ```
-//! use std::sync::Arc;
-//! use std::time::Duration;
-//!
-//! use tenure::{Election, ElectionConfig, ElectionError, LeaseStore, LossReason, MemoryStore, TimingOptions};
-//!
+//! # use std::sync::Arc;
+//! # use tenure::{ElectionError, MemoryStore, Semaphore};
 //! # #[tokio::main]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let store = Arc::new(MemoryStore::new());
-//! let timing = TimingOptions { ttl: Some(Duration::from_secs(1)), ..TimingOptions::default() };
-//! let config = ElectionConfig { timing, ..ElectionConfig::default() };
-//! let election = Election::new(store.clone(), "test/leader", config)?.start();
-//!
-//! let led = election
-//!     .lead(async |leadership| {
-//!         store.remove(leadership.key()).await.unwrap(); // as an operator with `--force`
-//!         std::future::pending::<()>().await
-//!     })
-//!     .await;
-//! assert!(matches!(led, Err(ElectionError::Lost(LossReason::Lost { to: None }))));
+//! # async fn main() -> Result<(), ElectionError> {
+//! # let store = Arc::new(MemoryStore::new());
+//! let semaphore = Semaphore::builder(store, "transcode", 3).start()?;
+//! let leadership = semaphore.campaign().await?;
+//! assert_eq!(leadership.key().as_str(), format!("transcode/{}", leadership.slot().unwrap()));
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! Elections count on the machine's own clock, so a test cannot pause or advance them with tokio's; wait on a
-//! condition ([`Election::observe`], [`Election::events`]) with a time-out. The rules themselves are a state machine
-//! without clock and network, `Elector` in `tenure-core`, which takes the time as an argument: that is what to drive
-//! for hours in a millisecond.
+//! # Testing what uses an election
+//!
+//! [`testing::election`] makes an election that a test drives by hand, without store and time: it gains, loses and pauses
+//! leadership when the test says so, and the code under test is as it is.
+//!
+//! Where the store belongs to the test, a [`MemoryStore`] grants at once. Elections over a store count on the machine's own
+//! clock, so a test cannot pause or advance them with tokio's; wait on a condition ([`Election::observe`],
+//! [`Election::events`]) with a time-out. The shortest ttl is one second. The rules themselves are a state machine without
+//! clock and network, `Elector` in `tenure-core`, which takes the time as an argument: that is what to drive for hours in a
+//! millisecond.
 
 mod attempt;
 mod builder;
