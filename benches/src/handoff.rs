@@ -2,7 +2,8 @@
 //! be done, and beside other locks.
 
 pub(crate) mod bare;
-pub(crate) mod candidate;
+mod candidate;
+pub(crate) mod candidate_process;
 pub(crate) mod ours;
 mod pair;
 pub(crate) mod rslock;
@@ -40,9 +41,9 @@ pub(crate) fn measure(report: &mut Report, effort: Effort, python: Option<&Path>
 }
 
 fn on_redis(report: &mut Report, rounds: Rounds, url: &str, python: Option<&Path>) -> Result<()> {
-    let mut ours = Pair::start(|| candidate::command("ours", url, KEY))?;
-    let mut bare = Pair::start(|| candidate::command("bare", url, "bare"))?;
-    let mut rslock = Pair::start(|| candidate::command("rslock", url, "rslock"))?;
+    let mut ours = Pair::start(|| candidate_process::command("ours", url, KEY))?;
+    let mut bare = Pair::start(|| candidate_process::command("bare", url, "bare"))?;
+    let mut rslock = Pair::start(|| candidate_process::command("rslock", url, "rslock"))?;
     let mut redis_lock = match python {
         Some(python) => Some(Pair::start(|| {
             let mut command = Command::new(python);
@@ -81,7 +82,7 @@ fn on_redis(report: &mut Report, rounds: Rounds, url: &str, python: Option<&Path
 fn on_sqlite(report: &mut Report, rounds: Rounds) -> Result<()> {
     let folder = tempfile::tempdir().context("no temporary folder")?;
     let url = format!("sqlite:{}", folder.path().join("leases.db").display());
-    let mut ours = Pair::start(|| candidate::command("ours", &url, KEY))?;
+    let mut ours = Pair::start(|| candidate_process::command("ours", &url, KEY))?;
     let limit = Some(Limit::Under { goal: None, at_least: 15.0 });
     let flock = Pair::start(|| {
         let mut command = Command::new("bash");

@@ -4,7 +4,6 @@ pub(crate) mod holder;
 mod simulated;
 
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -12,10 +11,10 @@ use crate::pairs::Effort;
 use crate::report::{Idling, Report};
 use crate::servers;
 use holder::Held;
+use simulated::HOUR;
 
 /// The name of the group.
 pub(crate) const GROUP: &str = "idle";
-const HOUR: Duration = Duration::from_secs(3600);
 
 /// States what holding costs; there is no peer.
 ///

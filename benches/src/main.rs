@@ -92,7 +92,7 @@ fn main() -> Result<()> {
         Some(Part::Listen { port, ca, channels, lines_each }) => {
             answer(&memory::ours::listen(*port, ca, *channels, *lines_each)?)
         }
-        Some(Part::Candidate { kind, url, key }) => handoff::candidate::run(kind, url, key),
+        Some(Part::Candidate { kind, url, key }) => handoff::candidate_process::run(kind, url, key),
         Some(Part::Work { path }) => takeover::command::run(path),
         Some(Part::Hold { url, seconds }) => answer(&idle::holder::hold(url, *seconds)?),
     }

@@ -3,44 +3,27 @@
 mod bare;
 mod chat;
 mod counted;
+mod material;
+mod measured;
 mod ours;
 
-use std::time::Duration;
-
-use anyhow::{Context, Result};
-use bytes::Bytes;
-use tenure_bus::Message;
-use tenure_envelope::Builder;
+use anyhow::Result;
 use tenure_test_servers::Nats;
 use tokio::runtime::Runtime;
 
-use crate::channels::in_channel;
-use crate::clock::{process_cpu, wall};
-use crate::corpus::Corpus;
-use crate::envelope::is_message;
 use crate::pairs::{self, Batch, Compared, Effort};
 use crate::report::{Report, Row, Target};
 use crate::servers;
-use crate::sqlite::{message, with_id};
+use material::Chat;
+use measured::Began;
 
 /// The name of the group.
 pub(crate) const GROUP: &str = "nats";
 const WHAT: &str = "socket to acknowledged in JetStream";
 const WHAT_BUS: &str = "ready messages to acknowledged in JetStream";
 const BESIDE: &str = "bare async-nats loop, ready payloads, window 256";
-const CHANNEL: &str = "bench";
-const INGRESS: &str = "internal.ingress.v1";
-const FINALIZE: &str = "internal.finalize.v1";
-const KEY: &str = "system/ircLeader";
 /// How many lines one batch has: fewer than the ring holds, for they come as fast as a socket gives them.
 const LINES: usize = 30_000;
-
-/// The same chat, as lines and as the messages that they become.
-struct Chat {
-    /// All lines as they come over the socket.
-    lines: Bytes,
-    messages: Vec<Message>,
-}
 
 /// Measures by the time that passes: the server does the most of it. Each batch has a server of its own.
 ///
@@ -52,7 +35,7 @@ pub(crate) fn measure(report: &mut Report, effort: Effort, lines: &[String]) -> 
         return Ok(());
     }
     let count = if effort.pairs < Effort::FULL.pairs { LINES / 10 } else { LINES };
-    let chat = chat(lines, count)?;
+    let chat = material::chat(lines, count)?;
     // As the daemon's worker has it.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let from_socket = |url: &str, follows| runtime.block_on(ours::from_socket(url, &chat, follows));
@@ -115,42 +98,4 @@ fn timed(chat: &Chat, cpu: &mut Vec<f64>, run: impl FnOnce(&str) -> Result<Began
     let count = chat.messages.len();
     cpu.push(spent.as_secs_f64() * 1e9 / count as f64);
     Ok(Batch::timed(count as u64, passed))
-}
-
-/// When the measured part began and ended.
-struct Began {
-    at: Duration,
-    cpu: Duration,
-    ended: Duration,
-    ended_cpu: Duration,
-}
-
-impl Began {
-    fn now() -> Self {
-        let (at, cpu) = (wall(), process_cpu());
-        Self { at, cpu, ended: at, ended_cpu: cpu }
-    }
-
-    fn ended(self) -> Self {
-        Self { ended: wall(), ended_cpu: process_cpu(), ..self }
-    }
-}
-
-/// So many lines of one channel, each with an id of its own.
-fn chat(lines: &[String], count: usize) -> Result<Chat> {
-    let messages: Vec<String> = lines
-        .iter()
-        .filter(|line| is_message(line) && line.contains(";id=") && line.contains("tmi-sent-ts="))
-        .map(|line| in_channel(line, &format!("#{CHANNEL}")))
-        .collect();
-    let corpus = Corpus::of(&messages)?;
-    let (mut builder, mut text, mut made) = (Builder::new(), String::new(), Vec::with_capacity(count));
-    let lines: Vec<&str> = corpus.lines().collect();
-    for (number, line) in lines.iter().cycle().take(count).enumerate() {
-        let line = with_id(line, number);
-        made.push(message(&mut builder, &line).context("a PRIVMSG without an envelope")?);
-        text.push_str(&line);
-        text.push_str("\r\n");
-    }
-    Ok(Chat { lines: text.into(), messages: made })
 }

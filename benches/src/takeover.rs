@@ -4,6 +4,7 @@
 pub(crate) mod command;
 mod daemon;
 mod singleton;
+mod ttl;
 
 use std::path::Path;
 
@@ -15,10 +16,10 @@ use crate::report::{Limit, Report, Waited};
 use crate::servers::Stores;
 use daemon::Daemons;
 use singleton::{Killed, Singleton};
+use ttl::TTL;
 
 /// The name of the group.
 pub(crate) const GROUP: &str = "takeover";
-const TTL: &str = "15s";
 const ROUNDS: usize = 45;
 const LIMIT: Option<Limit> = Some(Limit::Under { goal: Some(20.0), at_least: 50.0 });
 

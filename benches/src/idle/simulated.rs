@@ -7,9 +7,10 @@ use tenure::{HolderId, LeaseKey, Note, TimingOptions};
 use tenure_core::{Answer, Elector, ElectorConfig, Input, Output, Request, Standing, Time};
 use tenure_store::LeaseTable;
 
-use super::HOUR;
 use crate::clock::thread_cpu;
 use crate::report::Idling;
+
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
 /// How long the simulated store takes.
 const ROUND_TRIP: Duration = Duration::from_millis(1);

@@ -9,7 +9,8 @@ use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::{self, stream};
 use tenure_bus::Message;
 
-use super::{Began, INGRESS};
+use super::material::INGRESS;
+use super::measured::Began;
 
 const WINDOW: usize = 256;
 

@@ -42,7 +42,7 @@ impl Bus for Counted {
     async fn publish(&self, batch: &Batch<'_>) -> Result<Vec<Result<Published, Refusal>>, BusError> {
         let answers = self.bus.publish(batch).await?;
         let chat = |(message, answer): &(&tenure_bus::Message, &Result<Published, Refusal>)| {
-            &*message.channel == super::CHANNEL && matches!(answer, Ok(Published::Stored(_)))
+            &*message.channel == super::material::CHANNEL && matches!(answer, Ok(Published::Stored(_)))
         };
         let stored = batch.messages.iter().zip(&answers).filter(chat).count();
         if self.stored.fetch_add(stored, Ordering::AcqRel) + stored >= self.wanted {

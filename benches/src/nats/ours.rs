@@ -13,8 +13,10 @@ use tenure_ingest::{CoverageConfig, RingLimits};
 use tenure_twitch::{Reader, ReaderConfig};
 use tokio::time::timeout;
 
+use super::chat;
 use super::counted::Counted;
-use super::{Began, CHANNEL, Chat, FINALIZE, INGRESS, KEY, chat};
+use super::material::{CHANNEL, Chat, FINALIZE, INGRESS, KEY};
+use super::measured::Began;
 
 const BATCH: usize = 512;
 /// How long anything may take here.

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tenure_test_servers::free_port;
 
-use super::TTL;
+use super::ttl::TTL;
 use crate::clock::shared_ns;
 
 /// How long a takeover may take before something is wrong.

@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::TTL;
 use super::command::Works;
+use super::ttl::TTL;
 use crate::clock::shared_ns;
 
 /// Who is killed.

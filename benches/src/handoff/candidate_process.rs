@@ -1,0 +1,53 @@
+//! One candidate in a process of its own: told on stdin to `campaign` and to `release`, it answers `elected` and `released`
+//! with the moment of each, on the clock that all processes share.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+use super::candidate::Candidate;
+use super::{bare, ours, rslock};
+use crate::clock::shared_ns;
+
+/// This program as one candidate of that kind.
+///
+/// # Errors
+/// Where this program cannot be found.
+pub(crate) fn command(kind: &str, url: &str, key: &str) -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe().context("cannot find this program")?);
+    command.args(["candidate", kind, url, key]);
+    Ok(command)
+}
+
+/// Runs until the end of stdin. All kinds run on the same kind of runtime.
+///
+/// # Errors
+/// Where the candidate fails.
+pub(crate) fn run(kind: &str, url: &str, key: &str) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match kind {
+            "ours" => serve(ours::Ours::start(url, key).await?).await,
+            "bare" => serve(bare::Bare::start(url, key).await?).await,
+            "rslock" => serve(rslock::Rslock::start(url, key)).await,
+            _ => bail!("no candidate {kind:?}"),
+        }
+    })
+}
+
+async fn serve(mut candidate: impl Candidate) -> Result<()> {
+    let mut commands = BufReader::new(tokio::io::stdin()).lines();
+    println!("ready 0");
+    while let Some(command) = commands.next_line().await? {
+        if command == "campaign" {
+            candidate.campaign().await?;
+            println!("elected {}", shared_ns());
+        } else {
+            let at = shared_ns();
+            candidate.release().await?;
+            println!("released {at}");
+        }
+    }
+    Ok(())
+}

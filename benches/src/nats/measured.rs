@@ -1,0 +1,24 @@
+//! How long the measured part of a run took.
+
+use std::time::Duration;
+
+use crate::clock::{process_cpu, wall};
+
+/// When the measured part began and ended.
+pub(super) struct Began {
+    pub(super) at: Duration,
+    pub(super) cpu: Duration,
+    pub(super) ended: Duration,
+    pub(super) ended_cpu: Duration,
+}
+
+impl Began {
+    pub(super) fn now() -> Self {
+        let (at, cpu) = (wall(), process_cpu());
+        Self { at, cpu, ended: at, ended_cpu: cpu }
+    }
+
+    pub(super) fn ended(self) -> Self {
+        Self { ended: wall(), ended_cpu: process_cpu(), ..self }
+    }
+}
