@@ -201,7 +201,7 @@ impl Elector {
     }
 
     /// Whether the key is still left to others, because this candidate was asked to give it up.
-    pub(crate) fn stands_back(&self, now: Time) -> bool {
+    fn stands_back(&self, now: Time) -> bool {
         now < self.standing_back_until
     }
 

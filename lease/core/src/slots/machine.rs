@@ -382,11 +382,10 @@ impl Slots {
         self.wait_until(now + pause);
     }
 
-    /// Claims the slots that are not held, one after the other. One that is left to others is not claimed.
+    /// Claims the slots that are not held, one after the other. The elector of one that is left to others sees to that itself.
     fn claim_free(&mut self, now: Time, held: &[bool]) {
         let (before, after) = (0..self.search.first, self.search.first..self.electors.len());
-        let free = after.chain(before).filter(|slot| !held[*slot] && !self.electors[*slot].stands_back(now));
-        self.search.queue = free.collect();
+        self.search.queue = after.chain(before).filter(|slot| !held[*slot]).collect();
         self.search.failed = 0;
         self.search.held = held.contains(&true);
         self.claim_next(now);
