@@ -31,6 +31,12 @@ pub struct BoundedOverlap {
 }
 
 impl BoundedOverlap {
+    /// The store has come back with an older state that it takes for all. The tenures in it are extended again, also one that
+    /// the store had forgotten and another followed: an overlap that goes on is one of this fault, and counts from now.
+    pub fn store_went_back(&mut self) {
+        self.pairs.clear();
+    }
+
     /// Asks it of all that act now; how long the longest overlap can last, from its beginning.
     pub fn check(&mut self, workers: &[Worker], acting: &[Actor]) -> Result<Duration, String> {
         let acts = |worker: usize| acting.iter().any(|actor| actor.worker == worker);

@@ -5,6 +5,7 @@ use tenure_core::Input;
 use super::state::{Name, World};
 use crate::event::{Ending, Event};
 use crate::faults::{Fault, Target};
+use crate::store::State;
 use crate::true_time::{MS, Nanos};
 
 impl World<'_> {
@@ -129,6 +130,11 @@ impl World<'_> {
                 self.store_down -= 1;
                 let at = self.store_time();
                 self.store.come_back(at, with);
+                if with == State::TakenForAll {
+                    for lease in &mut self.leases {
+                        lease.overlap.store_went_back();
+                    }
+                }
                 self.store_forgot = true;
                 self.excuse_the_store();
             }
