@@ -86,7 +86,7 @@ enum Asked {
     /// It is not over in time; the record as it was last seen, and whether it was seen to be renewed.
     NotInTime { last: LeaseRecord, renewed: bool },
     /// Whoever holds the key cannot be asked: it is another program, or its record is of a format that is not known.
-    CannotBeAsked,
+    Unsupported,
 }
 
 impl Resign<'_> {
@@ -98,7 +98,7 @@ impl Resign<'_> {
                 self.tell_not_over(&last, renewed, timeout)?;
                 Ok(ExitCode::FAILURE)
             }
-            Asked::CannotBeAsked => {
+            Asked::Unsupported => {
                 tell_nothing_done(self.args, Some(&was))?;
                 Err(self.cannot_be_asked(&was))
             }
@@ -109,7 +109,7 @@ impl Resign<'_> {
         let was = self.holder().await?;
         match self.wait(&was, timeout).await? {
             Asked::Over { now, after } => self.tell_over(&was, now.as_ref(), after),
-            Asked::NotInTime { .. } | Asked::CannotBeAsked => self.remove().await,
+            Asked::NotInTime { .. } | Asked::Unsupported => self.remove().await,
         }
     }
 
@@ -161,7 +161,7 @@ impl Resign<'_> {
         let mut hints = store::answer(self.store.watch(&KeyPrefix::from(self.key))).await.ok();
         let asked = store::answer(self.store.request_resign(self.key)).await.map_err(Exit::unreachable)?;
         if !asked && was.term.is_none() {
-            return Ok(Asked::CannotBeAsked);
+            return Ok(Asked::Unsupported);
         }
         let until = Instant::now() + timeout;
         let (mut last, mut renewed) = (was.clone(), false);

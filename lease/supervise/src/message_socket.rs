@@ -120,7 +120,7 @@ impl<S: AsFd> MessageSocket<S> {
     }
 
     /// The next whole message that was received.
-    pub fn next<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
+    pub fn next_message<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
         let Some(end) = self.received.iter().skip(self.searched).position(|byte| *byte == b'\n') else {
             self.searched = self.received.len();
             return Ok(None);
@@ -172,18 +172,18 @@ mod tests {
         send(&here, &bytes[..5], &[writer.as_fd(), writer.as_fd(), writer.as_fd()]).unwrap();
         drop(writer);
         assert_eq!(receiver.receive().unwrap(), Received::Bytes);
-        assert!(receiver.next::<Vec<OsString>>().unwrap().is_none());
+        assert!(receiver.next_message::<Vec<OsString>>().unwrap().is_none());
         send(&here, &bytes[5..], &[]).unwrap();
         let mut sender = MessageSocket::new(here);
         sender.send(&7, &[]);
         drop(sender);
         while receiver.receive().unwrap() != Received::Closed {}
-        assert_eq!(receiver.next::<Vec<OsString>>().unwrap(), Some(odd));
+        assert_eq!(receiver.next_message::<Vec<OsString>>().unwrap(), Some(odd));
         let [stream, ..] = receiver.take_streams().unwrap();
         io::Write::write_all(&mut std::fs::File::from(stream), b"through").unwrap();
         assert_eq!(io::read_to_string(reader).unwrap(), "through");
-        assert_eq!(receiver.next::<i32>().unwrap(), Some(7));
-        assert!(receiver.next::<i32>().unwrap().is_none() && receiver.take_streams().is_none());
+        assert_eq!(receiver.next_message::<i32>().unwrap(), Some(7));
+        assert!(receiver.next_message::<i32>().unwrap().is_none() && receiver.take_streams().is_none());
     }
 
     /// What the socket does not take is queued, and sent once there is room.
@@ -199,7 +199,7 @@ mod tests {
         while arrived < 2 {
             let _ = sender.flush();
             receiver.receive().unwrap();
-            arrived += usize::from(receiver.next::<String>().unwrap().is_some_and(|text| text == long));
+            arrived += usize::from(receiver.next_message::<String>().unwrap().is_some_and(|text| text == long));
         }
         assert_eq!(sender.unsent(), 0);
     }

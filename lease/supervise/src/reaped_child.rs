@@ -71,6 +71,7 @@ mod tests {
 
     /// The status of a child comes only when nothing that it started is left, not even what left its session.
     #[tokio::test]
+    #[expect(clippy::zombie_processes, reason = "the reaping thread waits for it")]
     async fn a_child_is_reaped_with_all_it_started() {
         let _turn = TEST_TURN.lock().await;
         become_subreaper().unwrap();

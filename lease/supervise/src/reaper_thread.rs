@@ -58,7 +58,7 @@ impl ReaperThread {
     }
 
     /// The next event; does not wait.
-    pub fn next(&mut self) -> Option<ChildEvent> {
+    pub fn next_event(&mut self) -> Option<ChildEvent> {
         if let Ok(event) = self.events.try_recv() {
             return Some(event);
         }
@@ -87,7 +87,7 @@ mod tests {
                 let descriptor = reaper.descriptor();
                 let mut fds = [rustix::event::PollFd::new(&descriptor, rustix::event::PollFlags::IN)];
                 rustix::event::poll(&mut fds, None).unwrap();
-                while let Some(event) = reaper.next() {
+                while let Some(event) = reaper.next_event() {
                     events.push(event);
                 }
             }

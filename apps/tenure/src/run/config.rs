@@ -71,10 +71,8 @@ impl Config {
     /// Checks what was asked for.
     pub(super) fn new(args: Args) -> Result<Config> {
         let mut options = TimingOptions::default();
-        options.ttl = args.ttl;
-        options.renew_interval = args.renew;
-        options.margin = args.margin;
-        options.stop_timeout = args.stop_timeout;
+        (options.ttl, options.renew_interval) = (args.ttl, args.renew);
+        (options.margin, options.stop_timeout) = (args.margin, args.stop_timeout);
         let timing = options.resolve().map_err(Exit::usage)?;
         let busy = timing.renew_interval() + timing.stop_timeout() + timing.margin();
         let answer = timing.ttl().saturating_sub(busy);

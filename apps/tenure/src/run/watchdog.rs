@@ -116,7 +116,7 @@ impl Watchdog {
                 }
                 self.handle(message);
             }
-            while let Some(event) = self.reaper.next() {
+            while let Some(event) = self.reaper.next_event() {
                 self.observe(event);
             }
             if self.is_orphan && self.command.is_none() {
@@ -177,7 +177,7 @@ impl Watchdog {
 
     fn take_messages(&mut self) {
         loop {
-            match self.socket.next() {
+            match self.socket.next_message() {
                 Ok(Some(ToWatchdog::Extend { deadline })) => self.extend(deadline),
                 Ok(Some(message)) => self.messages.push_back(message),
                 Ok(None) => return,
@@ -370,9 +370,10 @@ impl Watchdog {
     fn send(&mut self, message: &FromWatchdog) {
         // A command can be stopped and continued again and again while nobody reads that.
         let is_dispensable = matches!(message, FromWatchdog::Suspended { .. });
-        if !self.is_orphan && !(is_dispensable && self.socket.unsent() > 0) {
-            self.socket.send(message, &[]);
+        if self.is_orphan || is_dispensable && self.socket.unsent() > 0 {
+            return;
         }
+        self.socket.send(message, &[]);
     }
 }
 
@@ -398,8 +399,8 @@ mod tests {
         }
         assert!(watchdog.command.is_none() && watchdog.socket.take_streams().is_none());
         here.receive().unwrap();
-        assert!(matches!(here.next().unwrap(), Some(FromWatchdog::Stopping)));
-        assert!(matches!(here.next().unwrap(), Some(FromWatchdog::NotStarted { .. })));
+        assert!(matches!(here.next_message().unwrap(), Some(FromWatchdog::Stopping)));
+        assert!(matches!(here.next_message().unwrap(), Some(FromWatchdog::NotStarted { .. })));
     }
 
     /// A renewal that is received together with the start that it belongs to counts for it.

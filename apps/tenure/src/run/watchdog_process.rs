@@ -92,7 +92,7 @@ impl WatchdogProcess {
     /// The next message; `None` where the watchdog has died, or sends what is no message. Cancel-safe.
     pub(super) async fn next(&mut self) -> Option<FromWatchdog> {
         loop {
-            if let Some(message) = self.socket.next().ok()? {
+            if let Some(message) = self.socket.next_message().ok()? {
                 if let FromWatchdog::Started { status_folder, control_group, .. } = &message {
                     self.status_folder = Some(status_folder.clone());
                     self.control_group.clone_from(control_group);

@@ -227,10 +227,12 @@ fn a_lease_is_held_for_its_time_though_the_run_was_stopped() {
 fn a_lease_is_held_for_its_time_without_a_watchdog() {
     for signal in [Signal::KILL, Signal::STOP] {
         let scene = Scene::new();
-        let mut run = scene.run(&["--hold-for", "2m", "--ttl", "5s", "--restart=always"], "echo > \"$BEATS\"");
+        let flags = ["--verbose", "--hold-for", "2m", "--ttl", "5s", "--restart=always"];
+        let mut run = scene.run(&flags, "echo > \"$BEATS\"");
         super::text_of(&scene.file("beats"));
         let watchdog = super::deaths::child_of(run.pid()).unwrap();
-        until("the command's end", || super::deaths::child_of(watchdog).is_none());
+        // Only then the watchdog has reported the end of the command, and its own is no failure.
+        until("the command's end", || run.errors().contains("the lease is kept"));
         send(watchdog, signal);
         run.signal(Signal::TERM);
         assert_eq!(run.end().code(), Some(0), "{}", run.errors());
