@@ -16,8 +16,6 @@ struct Place {
     /// How the paths of its files begin.
     paths: &'static [&'static str],
     words: &'static [Word],
-    /// Whether its names are still being changed: nothing is refused there until then.
-    is_open: bool,
 }
 
 /// What of a name is refused. Names are taken apart at `_` and at capitals; the case does not matter.
@@ -65,7 +63,6 @@ const PLACES: &[Place] = &[
             Part("stages"),
             Part("staged"),
         ],
-        is_open: false,
     },
     Place {
         name: "stores/redis",
@@ -84,12 +81,11 @@ const PLACES: &[Place] = &[
             Whole("Twins"),
             Parts(&["of", "question"]),
         ],
-        is_open: false,
     },
 ];
 
 fn check(tree: &Tree) -> Verdict {
-    Verdict::of(PLACES.iter().filter(|place| !place.is_open).flat_map(|place| findings(tree, place)).collect())
+    Verdict::of(PLACES.iter().flat_map(|place| findings(tree, place)).collect())
 }
 
 /// For each place on how many of its lines a word stands that it has given up.
