@@ -87,13 +87,10 @@ impl Component {
             config.renew_deadline,
             config.retry_period
         );
-        let timing = TimingOptions {
-            ttl: Some(config.lease_duration),
-            renew_interval: Some(config.retry_period),
-            retry_interval: Some(config.retry_period),
-            grace_period: Some(config.renew_deadline - config.retry_period),
-            ..TimingOptions::default()
-        };
+        let mut timing = TimingOptions::with_ttl(config.lease_duration);
+        timing.renew_interval = Some(config.retry_period);
+        timing.retry_interval = Some(config.retry_period);
+        timing.grace_period = Some(config.renew_deadline - config.retry_period);
         let key = format!("{}/{}", config.lease_namespace, config.lease_name);
         // A store of one's own has one candidate, who leads at once.
         let store = if config.enabled { store } else { Arc::new(MemoryStore::new()) };

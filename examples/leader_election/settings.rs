@@ -89,12 +89,10 @@ impl Settings {
         };
         let redis = |address: String| if address.contains("://") { address } else { format!("redis://{address}") };
         let (given, filed) = (args.election, file.leader_election);
-        let timing = TimingOptions {
-            ttl: seconds(given.lease_duration_seconds.or(filed.lease_duration_seconds))?,
-            renew_interval: seconds(given.renew_interval_seconds.or(filed.renew_interval_seconds))?,
-            grace_period: seconds(given.grace_period_seconds.or(filed.grace_period_seconds))?,
-            ..TimingOptions::default()
-        };
+        let mut timing = TimingOptions::default();
+        timing.ttl = seconds(given.lease_duration_seconds.or(filed.lease_duration_seconds))?;
+        timing.renew_interval = seconds(given.renew_interval_seconds.or(filed.renew_interval_seconds))?;
+        timing.grace_period = seconds(given.grace_period_seconds.or(filed.grace_period_seconds))?;
         Ok(Settings {
             store: args
                 .store

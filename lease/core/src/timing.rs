@@ -5,6 +5,7 @@ use core::time::Duration;
 
 /// What a user may say about a lease's durations; what is not said derives from the ttl.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TimingOptions {
     /// How long a lease lasts without renewal. Default 15 s.
     pub ttl: Option<Duration>,
@@ -103,6 +104,11 @@ impl fmt::Display for Shown {
 }
 
 impl TimingOptions {
+    /// This ttl; all else derives from it until it is set.
+    pub fn with_ttl(ttl: Duration) -> TimingOptions {
+        TimingOptions { ttl: Some(ttl), ..TimingOptions::default() }
+    }
+
     /// Derives what is missing and checks the rest. Derived values never conflict; given ones may.
     pub fn resolve(self) -> Result<Timing, TimingError> {
         let ttl = self.ttl.unwrap_or(Timing::DEFAULT_TTL);
@@ -164,7 +170,7 @@ impl Timing {
 
     /// All durations derived from `ttl`.
     pub fn from_ttl(ttl: Duration) -> Result<Timing, TimingError> {
-        TimingOptions { ttl: Some(ttl), ..TimingOptions::default() }.resolve()
+        TimingOptions::with_ttl(ttl).resolve()
     }
 
     /// How long a lease lasts without renewal.

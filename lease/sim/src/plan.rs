@@ -170,7 +170,7 @@ fn half_bound_ppm(timing: &Timing) -> i64 {
 /// Durations with a ttl of 1 to 5 s: mostly the derived ones, now and then others that are allowed.
 fn timing(rng: &mut Rng) -> Timing {
     let ttl = Duration::from_nanos(rng.range(SECOND, 5 * SECOND + 1));
-    let mut options = TimingOptions { ttl: Some(ttl), ..TimingOptions::default() };
+    let mut options = TimingOptions::with_ttl(ttl);
     if rng.chance(300) {
         let mut some = |least: u32, most: u32| {
             let part = rng.range(u64::from(least), u64::from(most)) as u32;
@@ -183,7 +183,7 @@ fn timing(rng: &mut Rng) -> Timing {
         options.grace_period = some(150, 500);
         options.claim_delay = some(0, 300);
     }
-    let derived = TimingOptions { ttl: Some(ttl), ..TimingOptions::default() };
+    let derived = TimingOptions::with_ttl(ttl);
     options.resolve().or_else(|_| derived.resolve()).unwrap_or_else(|_| unreachable!("derived values never conflict"))
 }
 

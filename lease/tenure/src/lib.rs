@@ -210,14 +210,12 @@
 //! use std::time::Duration;
 //! use tenure::{TimingError, TimingOptions};
 //!
-//! let given = TimingOptions {
-//!     ttl: Some(Duration::from_secs(30)),
-//!     stop_timeout: Some(Duration::from_secs(25)), // long-running transactions
-//!     ..TimingOptions::default()
-//! };
-//! assert!(matches!(given.resolve(), Err(TimingError::NoTimeToStop { .. })));
+//! let mut options = TimingOptions::with_ttl(Duration::from_secs(30));
+//! options.stop_timeout = Some(Duration::from_secs(25)); // long-running transactions
+//! assert!(matches!(options.resolve(), Err(TimingError::NoTimeToStop { .. })));
 //!
-//! let timing = TimingOptions { ttl: Some(Duration::from_secs(60)), ..given }.resolve()?;
+//! options.ttl = Some(Duration::from_secs(60));
+//! let timing = options.resolve()?;
 //! assert_eq!(timing.renew_interval(), Duration::from_secs(20));
 //! # Ok::<(), TimingError>(())
 //! ```
@@ -295,7 +293,6 @@ mod identity;
 mod lasted;
 mod lead;
 mod leadership;
-mod legacy;
 mod mandate;
 mod overrun;
 mod publisher;
@@ -317,7 +314,6 @@ pub use identity::random;
 pub use lasted::Lasted;
 pub use leadership::Leadership;
 #[doc(hidden)]
-pub use legacy::ElectionConfig;
 pub use mandate::Mandate;
 pub use overrun::OnOverrun;
 pub use semaphore::Semaphore;

@@ -32,15 +32,13 @@ impl Config {
         settings.fill("instance", || Ok(instance.unwrap_or_else(identity::instance)))?;
         let channels = settings.read("channels", channels)?;
         let development = settings.read("dev", boolean)?;
-        let timing = TimingOptions {
-            ttl: Some(settings.read("ttl", durations::parse)?),
-            renew_interval: settings.read_some("renew_interval", durations::parse)?,
-            margin: settings.read_some("margin", durations::parse)?,
-            stop_timeout: settings.read_some("stop_timeout", durations::parse)?,
-            retry_interval: settings.read_some("retry_interval", durations::parse)?,
-            grace_period: settings.read_some("grace_period", durations::parse)?,
-            claim_delay: settings.read_some("claim_delay", durations::parse)?,
-        };
+        let mut timing = TimingOptions::with_ttl(settings.read("ttl", durations::parse)?);
+        timing.renew_interval = settings.read_some("renew_interval", durations::parse)?;
+        timing.margin = settings.read_some("margin", durations::parse)?;
+        timing.stop_timeout = settings.read_some("stop_timeout", durations::parse)?;
+        timing.retry_interval = settings.read_some("retry_interval", durations::parse)?;
+        timing.grace_period = settings.read_some("grace_period", durations::parse)?;
+        timing.claim_delay = settings.read_some("claim_delay", durations::parse)?;
         timing.resolve().map_err(Exit::usage)?;
         let url: IrcUrl = settings.read("irc_url", |text| text.parse().map_err(|why| format!("{why}")))?;
         let mut reader = ReaderConfig { url, channels, seed: identity::random(), ..ReaderConfig::default() };
