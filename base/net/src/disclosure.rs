@@ -16,8 +16,13 @@ pub fn without_secrets(value: &str, schemes: Schemes) -> String {
     let (scheme, slashes, rest) = match (value.split_once("://"), value.split_once(':')) {
         (Some((scheme, rest)), _) => (scheme, "//", rest),
         (None, Some((scheme, rest))) if !schemes.paths.contains(&scheme) => (scheme, "", rest),
+        (None, None) if value.contains('@') => return "***".to_owned(),
         _ => return value.to_owned(),
     };
+    if scheme.contains('@') {
+        // No scheme has that sign: what stands before it may be a token, whose scheme was forgotten.
+        return "***".to_owned();
+    }
     // A password may hold any sign, also an @ and a slash: the last @ ends it.
     let (login, rest) = match rest.rsplit_once('@') {
         Some((login, _)) if login.split_once('?').is_some_and(|(_, more)| more.contains('=')) => {
@@ -41,6 +46,12 @@ pub fn without_secrets(value: &str, schemes: Schemes) -> String {
     }
 }
 
+/// What may be repeated of a scheme that nobody knows: only what looks like one, as anything else may be a secret. Empty else.
+pub fn shown_scheme(name: &str) -> &str {
+    let is_like_one = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    if name.len() <= 20 && name.chars().all(is_like_one) { name } else { "" }
+}
+
 /// Hides the values of parameters whose names say that they are secret.
 fn hide(query: &str) -> String {
     let pair = |pair: &str| match pair.split_once('=') {
@@ -59,6 +70,15 @@ mod tests {
     use super::*;
 
     const SCHEMES: Schemes = Schemes { paths: &["sqlite"], tokens: &["nats", "tls"] };
+
+    /// What looks like no scheme is not repeated.
+    #[test]
+    fn odd_schemes_are_not_shown() {
+        assert_eq!(shown_scheme("mongodb+srv"), "mongodb+srv");
+        for odd in ["hunter2@nats.example", "hunter2 and more", "a_word_of_more_than_twenty_letters", ""] {
+            assert_eq!(shown_scheme(odd), "", "{odd}");
+        }
+    }
 
     /// No password is shown, wherever it stands and however odd it is; everything else stays.
     #[test]
@@ -88,6 +108,9 @@ mod tests {
             ("sqlite:/var/lib/x.db", "sqlite:/var/lib/x.db"),
             ("sqlite:/srv/a@b/x.db", "sqlite:/srv/a@b/x.db"),
             ("irc://127.0.0.1:6667", "irc://127.0.0.1:6667"),
+            ("hunter2@nats.example:4222", "***"),
+            ("hunter2@nats.example", "***"),
+            ("nats.example", "nats.example"),
         ] {
             assert_eq!(without_secrets(url, SCHEMES), shown);
         }

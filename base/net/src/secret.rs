@@ -1,12 +1,12 @@
 //! Secrets from the environment, or from the files that it names.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use secrecy::{ExposeSecret, SecretString};
 
 /// A secret that was named and cannot be had.
 #[derive(Debug, thiserror::Error)]
-#[error("{variable} names {}, which cannot be read: {source}", path.display())]
+#[error("{variable} names {}, which cannot be read: {source}", shown(path))]
 pub struct SecretFileError {
     /// The variable that names the file.
     pub variable: String,
@@ -14,6 +14,15 @@ pub struct SecretFileError {
     pub path: PathBuf,
     /// Why it cannot be read.
     pub source: std::io::Error,
+}
+
+/// The path where it certainly is one. Anything else may be the secret itself, in the wrong variable.
+fn shown(path: &Path) -> String {
+    if path.is_absolute() || path.starts_with("..") || path.starts_with(".") {
+        path.display().to_string()
+    } else {
+        "a file (its name is not repeated, for it may be the secret itself; write ./NAME)".to_owned()
+    }
 }
 
 /// The value of the first of `names` that has one: of the variable itself, else of the file that its `_FILE` twin names, as
@@ -68,5 +77,7 @@ mod tests {
     fn a_missing_file_is_named() {
         let error = exposed(&["OWN"], &[("OWN_FILE", "/no/such/file")]).unwrap_err().to_string();
         assert!(error.contains("OWN_FILE") && error.contains("/no/such/file"), "{error}");
+        let error = exposed(&["OWN"], &[("OWN_FILE", "hunter2")]).unwrap_err().to_string();
+        assert!(error.contains("OWN_FILE") && !error.contains("hunter2"), "{error}");
     }
 }

@@ -96,6 +96,10 @@ impl Writer {
         let Some(open) = self.current(&deadline)? else { return Ok(None) };
         let switch = (self.durability.replace(durability) != Some(durability)).then_some(durability);
         let outcome = open.with(deadline.left(), |connection| transact(connection, switch, step));
+        if !matches!(outcome, Some(Ok(_))) {
+            // The switch may have been what failed: the next transaction makes it again.
+            self.durability = None;
+        }
         match outcome {
             // Another part of this process found it replaced.
             None => {

@@ -17,6 +17,7 @@ mod url;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tenure_base_net::disclosure::shown_scheme;
 use tenure_bus::{Bus, StdoutBus, Subjects};
 #[cfg(feature = "nats")]
 use tenure_bus_nats::{NatsBus, NatsBusConfig};
@@ -87,7 +88,7 @@ fn config(url: &str) -> Result<Config, OpenError> {
     let scheme = match scheme::meaning(name) {
         scheme::Meaning::Known(scheme) => scheme.name,
         scheme::Meaning::Planned(scheme) => return Err(OpenError::NotCompiled { scheme }),
-        scheme::Meaning::Unknown => return Err(OpenError::Unknown { scheme: name.to_owned() }),
+        scheme::Meaning::Unknown => return Err(OpenError::Unknown { scheme: shown_scheme(name).to_owned() }),
     };
     match scheme {
         scheme::STANDARD_OUTPUT => Ok(Config::Stdout),

@@ -1,5 +1,6 @@
 //! What the users of an election want from its driver: a handful of wishes, each kept once, so that nothing can pile up.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tenure_core::{Note, Term};
@@ -20,10 +21,18 @@ pub(crate) struct Wishes {
     pub(crate) health: Option<bool>,
     /// The note to write from now on.
     pub(crate) note: Option<Note>,
-    /// The highest term that a sink has shown.
-    pub(crate) fenced: Option<Term>,
+    /// The highest term that a sink has shown, for each slot, and where no slot is known.
+    pub(crate) shown_terms: BTreeMap<Option<usize>, Term>,
     /// Resign, release, then end the driver.
     pub(crate) stop: bool,
+}
+
+impl Wishes {
+    /// A sink of this slot has shown this term.
+    pub(crate) fn shown_term(&mut self, slot: Option<usize>, seen: Term) {
+        let highest = self.shown_terms.entry(slot).or_insert(seen);
+        *highest = seen.max(*highest);
+    }
 }
 
 /// The one way from users to the driver.

@@ -123,8 +123,11 @@ impl Driver {
         if let Some(note) = wishes.note {
             self.slots.handle(now, Input::Note(note));
         }
-        if let Some(seen) = wishes.fenced {
-            self.slots.handle(now, Input::Fenced(seen));
+        for (slot, seen) in wishes.shown_terms {
+            match slot {
+                Some(slot) => self.slots.handle_fenced(now, slot, seen),
+                None => self.slots.handle(now, Input::Fenced(seen)),
+            }
         }
         // The end of the work comes before a new campaign: it belongs to the tenure before.
         if ended && self.frontend.take_ended() {

@@ -114,7 +114,8 @@ impl Election {
         let mut give_up = GiveUp { control: &self.control, armed: true };
         self.control.wish(|wishes| {
             wishes.campaign = Some(Waiter { reply, once });
-            wishes.give_up = false;
+            // A campaign goes on for whoever waits next for as long as it takes; one try begins anew.
+            wishes.give_up &= once;
         });
         let outcome = outcome.await.map_err(|_| ElectionError::Stopped);
         give_up.armed = false;
@@ -147,9 +148,10 @@ impl Election {
         self.control.wish(|wishes| wishes.note = Some(note));
     }
 
-    /// Says that a sink has admitted `seen`: later claims ask for a higher term.
+    /// Says that a sink has admitted `seen`: later claims ask for a higher term. Of a [`crate::Semaphore`] a slot that is led goes on,
+    /// for terms of two slots say nothing about each other; its own sink's refusal goes to [`crate::Leadership::fenced`].
     pub fn seen(&self, seen: Term) {
-        self.control.wish(|wishes| wishes.fenced = wishes.fenced.max(Some(seen)));
+        self.control.wish(|wishes| wishes.shown_term(None, seen));
     }
 
     // ---- what is to be seen --------------------------------------------------------------------------------------

@@ -6,18 +6,23 @@
 //!
 //! # A whole program
 //!
-//! ```
+//! ```standalone_crate
 //! use std::sync::Arc;
 //! use std::time::Duration;
 //!
 //! use tenure::{Election, MemoryStore};
-//! # async fn ctrl_c() { tokio::time::sleep(Duration::from_millis(20)).await }
-//! # /*
 //! use tokio::signal::ctrl_c;
-//! # */
 //!
 //! #[tokio::main]
 //! async fn main() -> anyhow::Result<()> {
+//! #   // Whoever tests this example presses Ctrl-C, after the signal has been registered.
+//! #   let _registered = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
+//! #   tokio::spawn(async {
+//! #       loop {
+//! #           tokio::time::sleep(Duration::from_millis(20)).await;
+//! #           let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::INT);
+//! #       }
+//! #   });
 //!     // `tenure_open::open("redis://localhost:6379").await?` where processes share the store.
 //!     let store = Arc::new(MemoryStore::new());
 //!

@@ -72,7 +72,7 @@ impl Mandate {
             // At once, so that the work sees what it has said.
             self.tenure.kill(LossReason::Fenced { seen });
         }
-        self.control.wish(|wishes| wishes.fenced = wishes.fenced.max(Some(seen)));
+        self.control.wish(|wishes| wishes.shown_term(self.tenure.slot, seen));
     }
 }
 

@@ -18,6 +18,7 @@ mod url;
 
 use std::sync::Arc;
 
+use tenure_base_net::disclosure::shown_scheme;
 use tenure_store::LeaseStore;
 
 pub use error::OpenError;
@@ -87,7 +88,7 @@ fn divided(url: &str) -> Result<(&'static Scheme, &str), OpenError> {
         return Err(OpenError::NoScheme);
     };
     let Some(scheme) = schemes().iter().find(|scheme| scheme.names(name)) else {
-        return Err(OpenError::Unknown { scheme: scheme::shown(name) });
+        return Err(OpenError::Unknown { scheme: shown_scheme(name).to_owned() });
     };
     if scheme.compiled { Ok((scheme, rest)) } else { Err(OpenError::NotCompiled { scheme: scheme.name }) }
 }

@@ -64,13 +64,3 @@ const ALIASES: &[(&str, &str)] = &[
     ("valkeys", "redis"),
     ("postgresql", "postgres"),
 ];
-
-/// What may be repeated of an unknown scheme: only what looks like one, as anything else may be a secret.
-pub(crate) fn shown(name: &str) -> String {
-    let like_a_scheme = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
-    if !name.is_empty() && name.len() <= 20 && name.chars().all(like_a_scheme) {
-        name.to_owned()
-    } else {
-        String::new()
-    }
-}

@@ -4,7 +4,8 @@ use alloc::collections::VecDeque;
 
 use crate::{Nonce, Term, Time};
 
-/// How many releases can be owed at once; the oldest is forgotten for a newer one, and runs out with its ttl.
+/// How many releases can be owed at once. For one more that of the lowest term is forgotten: its lease is over, for a higher
+/// term was granted since.
 const OWED_MOST: usize = 4;
 
 /// The releases that are owed, in the order in which they came to be.
@@ -30,8 +31,10 @@ impl Releases {
 
     pub(super) fn owe(&mut self, nonce: Nonce, term: Term, ended_by: Time) {
         self.settle(nonce, term);
-        if self.0.len() == OWED_MOST {
-            self.0.pop_front();
+        if self.0.len() == OWED_MOST
+            && let Some(lowest) = (0..self.0.len()).min_by_key(|at| self.0[*at].term)
+        {
+            self.0.remove(lowest);
         }
         self.0.push_back(Owed { nonce, term, ended_by });
     }

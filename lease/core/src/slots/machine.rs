@@ -17,13 +17,16 @@ use crate::elector::Attempts;
 use crate::hints::HintBudget;
 use crate::jitter::Jitter;
 use crate::{Answer, Claimed, Elector, Event, Held, Input, LeaseKey, LeaseRecord, NotElected, Order, Output, Request};
-use crate::{RequestId, Standing, Time, Timing};
+use crate::{RequestId, Standing, Term, Time, Timing};
 
 /// Waits are spread over this fraction of the retry interval.
 const JITTER_FRACTION: u32 = 8;
 
 /// After so many failed claims of one search the store counts as away; the next search begins behind them.
 const MOST_FAILED: u32 = 4;
+
+/// How many slots are claimed at most where the store did not list them.
+const MOST_UNLISTED: usize = 16;
 
 /// One candidate for any one of several keys: at most N hold one of N slots, and nobody holds two.
 ///
@@ -154,9 +157,25 @@ impl Slots {
             Input::Health(healthy) => self.health(now, healthy),
             Input::Wake => self.wake(now),
             Input::Answer(id, answer) => self.answer(now, id, answer),
-            Input::Fenced(_) if self.leading.is_some() => self.tell_leading(now, input),
-            Input::Fenced(_) | Input::Note(_) => self.tell_all(now, &input),
+            Input::Fenced(_) => self.fenced_somewhere(now, &input),
+            Input::Note(_) => self.tell_all(now, &input),
         }
+        self.catch_up(now);
+    }
+
+    /// A sink of this slot refused a term of it and has seen `seen`: its work ends, where it has any, and its next claim asks for a
+    /// higher term. The other slots are not touched, for terms of two slots say nothing about each other.
+    pub fn handle_fenced(&mut self, now: Time, slot: usize, seen: Term) {
+        let now = now.max(self.now);
+        self.now = now;
+        self.tell(slot, now, Input::Fenced(seen));
+        if !self.is_alone() {
+            self.catch_up(now);
+        }
+    }
+
+    /// Whatever became due by `now`.
+    fn catch_up(&mut self, now: Time) {
         for slot in 0..self.electors.len() {
             // At the end of time nothing is due any more.
             if self.due[slot] <= now && self.due[slot] != Time::MAX {
@@ -283,10 +302,10 @@ impl Slots {
     fn answer(&mut self, now: Time, id: RequestId, answer: Answer) {
         match self.lanes.owner(id) {
             (Lane::Slot(slot), own) => {
-                if let Answer::Claimed(Claimed::Held { remaining: Some(remaining), .. }) = &answer
+                if let Answer::Claimed(Claimed::Held { remaining, .. }) = &answer
                     && self.search.phase == Phase::Claiming(slot)
                 {
-                    self.search.runs_out(now + *remaining);
+                    self.runs_out(now, *remaining);
                 }
                 self.tell(slot, now, Input::Answer(own, answer));
             }
@@ -350,7 +369,14 @@ impl Slots {
     /// What is free by this list is claimed. One that comes late is as good: the claims decide.
     fn listed(&mut self, now: Time, records: &[LeaseRecord]) {
         self.search.list_open = false;
-        if !matches!(self.search.phase, Phase::Listing | Phase::Waiting) || !self.may_look() {
+        if !matches!(self.search.phase, Phase::Listing | Phase::Waiting) {
+            return;
+        }
+        if !self.may_look() {
+            // A lease of ours is being given back: what the list shows is old by then.
+            if self.search.phase == Phase::Listing {
+                self.wait_until(now);
+            }
             return;
         }
         let mut held: Vec<Option<&LeaseRecord>> = vec![None; self.electors.len()];
@@ -358,9 +384,7 @@ impl Slots {
         for record in records {
             if let Some(slot) = self.slots.get(&record.key) {
                 held[*slot] = Some(record);
-                if let Some(remaining) = record.remaining {
-                    self.search.runs_out(now + remaining);
-                }
+                self.runs_out(now, record.remaining);
             }
         }
         for (slot, record) in held.iter().enumerate() {
@@ -375,20 +399,36 @@ impl Slots {
         self.claim_free(now, &held);
     }
 
+    /// A list guides, the claims decide: where the store does not tell in time what is free (it may be slow to list many names, or
+    /// have one record that cannot be read), a few slots are claimed all the same, others the next time. Where the store is away
+    /// the first of these claims says so.
     fn list_failed(&mut self, now: Time, outcome_unknown: bool, message: String) {
         self.event(None, Event::StoreFailed { verb: "list", message, outcome_unknown });
         self.search.told = false;
-        let pause = self.with_jitter(self.timing.retry_interval());
-        self.wait_until(now + pause);
+        if !self.may_look() {
+            let pause = self.with_jitter(self.timing.retry_interval());
+            return self.wait_until(now + pause);
+        }
+        self.search.first_to_end = None;
+        let unknown = vec![false; self.electors.len()];
+        self.queue_free(&unknown);
+        self.search.queue.truncate(MOST_UNLISTED);
+        self.search.first = (self.search.first + self.search.queue.len()) % self.electors.len();
+        self.search.failed = MOST_FAILED - 1;
+        self.claim_next(now);
     }
 
     /// Claims the slots that are not held, one after the other. The elector of one that is left to others sees to that itself.
     fn claim_free(&mut self, now: Time, held: &[bool]) {
+        self.queue_free(held);
+        self.claim_next(now);
+    }
+
+    fn queue_free(&mut self, held: &[bool]) {
         let (before, after) = (0..self.search.first, self.search.first..self.electors.len());
         self.search.queue = after.chain(before).filter(|slot| !held[*slot]).collect();
         self.search.failed = 0;
         self.search.held = held.contains(&true);
-        self.claim_next(now);
     }
 
     fn claim_next(&mut self, now: Time) {
@@ -463,6 +503,20 @@ impl Slots {
     }
 
     // ---- the electors --------------------------------------------------------------------------------------------
+
+    /// A sink has shown a term, of whichever slot: claims ask for a higher one, and the slot that is led goes on.
+    fn fenced_somewhere(&mut self, now: Time, input: &Input) {
+        for slot in 0..self.electors.len() {
+            if self.leading != Some(slot) {
+                self.tell(slot, now, input.clone());
+            }
+        }
+    }
+
+    /// A slot is held for so long; where that is not known, it is looked at again after the retry interval.
+    fn runs_out(&mut self, now: Time, remaining: Option<Duration>) {
+        self.search.runs_out(now + remaining.unwrap_or(self.timing.retry_interval()));
+    }
 
     /// One slot is a plain election.
     fn is_alone(&self) -> bool {

@@ -71,6 +71,7 @@ impl Manual {
             frontend.set_healthy(healthy);
             self.healthy = healthy;
         }
+        let is_alone = frontend.keys().all().len() == 1;
         let has_ended = ended && frontend.take_ended();
         if wishes.resign || wishes.stop || wishes.give_up {
             frontend.dismiss();
@@ -84,9 +85,10 @@ impl Manual {
         if !self.healthy {
             self.lose(LossReason::Unhealthy);
         }
-        if let Some(seen) = wishes.fenced {
+        for (slot, seen) in wishes.shown_terms {
             self.highest = self.highest.max(seen.get());
-            if self.leading.as_ref().is_some_and(|leading| leading.term < seen) {
+            let is_meant = |leading: &Leading| slot.map_or(is_alone, |slot| slot == leading.slot);
+            if self.leading.as_ref().is_some_and(|leading| leading.term < seen && is_meant(leading)) {
                 self.lose(LossReason::Fenced { seen });
             }
         }

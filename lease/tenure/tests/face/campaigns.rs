@@ -174,3 +174,15 @@ async fn the_status_says_since_when_the_store_fails() {
     assert_eq!(a.status().store_failure, None);
     assert!(leadership.is_current());
 }
+
+/// One claim right after a campaign that was given up is answered: it does not join that campaign, which has no end.
+#[tokio::test]
+async fn an_attempt_after_a_campaign_that_was_given_up_is_answered() {
+    let store = Faulty::new();
+    let (a, b) = (store.candidate("a"), store.candidate("b"));
+    let leadership = within("leadership", a.campaign()).await.unwrap();
+    assert!(within("the end of patience", b.campaign_within(Duration::from_millis(100))).await.unwrap().is_none());
+    let attempt = within("the answer", b.try_campaign()).await.unwrap();
+    assert!(matches!(attempt, Attempt::Held { .. }), "{attempt:?}");
+    drop(leadership);
+}

@@ -54,11 +54,13 @@ fn a_loss_kills_the_work() {
     assert_eq!((h.slots.leading(), h.slots.standing()), (None, Standing::Idle));
 }
 
-/// A sink's word counts for the slot that is held.
+/// A sink's word counts for the slot that it is about: terms of two slots say nothing about each other.
 #[test]
-fn a_fence_kills_the_work() {
+fn a_fence_kills_the_work_of_its_slot_alone() {
     let mut h = Harness::leader(2);
-    let told = h.at(10, Input::Fenced(term(99)));
+    assert_eq!(h.fenced(8, 1, 99), []);
+    assert_eq!(h.at(9, Input::Fenced(term(99))), []);
+    let told = h.fenced(10, 0, 99);
     let lost =
         Event::LostLeadership { reason: LossReason::Fenced { seen: term(99) }, led_for: Duration::from_millis(10) };
     assert_eq!(told, [Told::Kill(0), Told::Event(Some(0), lost)]);

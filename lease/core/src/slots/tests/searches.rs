@@ -80,6 +80,57 @@ fn the_timer_remains_whatever_the_store_says() {
     assert!((day..=day + 251).contains(&due), "{due}");
 }
 
+/// Of a record that does not tell how long it lasts the retry interval is assumed, however long the others last.
+#[test]
+fn a_lease_of_unknown_length_is_looked_at_again() {
+    let mut h = Harness::new(2);
+    h.at(0, Input::Campaign);
+    let unknown = LeaseRecord { remaining: None, ..h.record(0, 8, 0) };
+    let records = alloc::vec![unknown, h.record(1, 8, 3_600_000)];
+    h.answer(0, Answer::Listed(records));
+    let due = h.due_ms().unwrap();
+    assert!((2_000..=2_251).contains(&due), "{due}");
+}
+
+/// A list that is answered while a lease of ours is given back is old by then; the next one follows the release at once.
+#[test]
+fn a_list_during_a_release_is_made_anew() {
+    let mut h = Harness::new(2);
+    h.at(0, Input::Campaign);
+    h.listed(10, &[]);
+    let claim = h.sent.last().unwrap().0;
+    // The claim of slot 0 gets no answer, that of slot 1 is refused, and the next list goes out.
+    let (at, told) = h.next();
+    assert!(told.contains(&Told::Claim(1)), "{told:?} at {at}");
+    h.held(at + 10, 12_000);
+    let (at, told) = h.next();
+    assert_eq!(told, [Told::List]);
+    let list = h.sent.last().unwrap().0;
+    let late = Answer::Claimed(Claimed::Granted { term: term(30), last_note: None });
+    let told = h.at(at + 10, Input::Answer(claim, late));
+    assert_eq!(told, [Told::Release(0)]);
+    assert_eq!(h.at(at + 20, Input::Answer(list, Answer::Listed(Vec::new()))), []);
+    assert_eq!(h.answer(at + 30, Answer::Released(Released::Freed)), [Told::List]);
+}
+
+/// Where the store cannot list, some slots are claimed all the same; the first claim that fails too ends that, and the next time
+/// others come first.
+#[test]
+fn a_store_that_cannot_list_is_asked_by_claims() {
+    let mut h = Harness::new(3);
+    h.at(0, Input::Campaign);
+    assert_eq!(h.failed(10), [store_failed(None, "list"), Told::Claim(0)]);
+    assert_eq!(h.held(20, 9_000), [held_by_other(0), Told::Claim(1)]);
+    let told = h.failed(30);
+    assert!(!told.iter().any(|told| matches!(told, Told::Claim(_))), "{told:?}");
+    let (at, told) = h.next();
+    assert!((2_030..=2_281).contains(&at), "{at}");
+    assert_eq!(told, [Told::List]);
+    assert_eq!(h.failed(at + 10), [store_failed(None, "list"), Told::Claim(2)]);
+    let told = h.granted(at + 20, 30);
+    assert!(told.contains(&Told::Start(2)), "{told:?}");
+}
+
 /// A list that fails is told and repeated; that nothing is free is told again after it.
 #[test]
 fn a_failed_list_is_repeated() {
@@ -87,24 +138,30 @@ fn a_failed_list_is_repeated() {
     h.at(0, Input::Campaign);
     h.listed(0, &[(0, 9_000), (1, 9_000)]);
     h.next();
-    assert_eq!(h.failed(9_300), [store_failed(None, "list")]);
+    assert_eq!(h.failed(9_300), [store_failed(None, "list"), Told::Claim(0)]);
+    h.failed(9_310);
     let (at, told) = h.next();
-    assert!((11_300..=11_551).contains(&at), "{at}");
+    assert!((11_310..=11_561).contains(&at), "{at}");
     assert_eq!(told, [Told::List]);
     assert_eq!(h.listed(11_600, &[(0, 9_000), (1, 9_000)]), [none_free()]);
 }
 
-/// A list that nobody answers counts as failed; its late answer is as good as any.
+/// A list that nobody answers counts as failed; its late answer is as good as any, once no claim is under way.
 #[test]
 fn a_late_list_counts() {
     let mut h = Harness::new(2);
     h.at(0, Input::Campaign);
     let (at, told) = h.next();
     assert_eq!(at, 6_000);
-    assert!(matches!(&told[..], [Told::Event(None, Event::StoreFailed { verb: "list", .. })]), "{told:?}");
-    assert_eq!(h.listed(7_000, &[(0, 5_000)]), [Told::Claim(1)]);
-    // But not twice.
+    assert!(
+        matches!(&told[..], [Told::Event(None, Event::StoreFailed { verb: "list", .. }), Told::Claim(0)]),
+        "{told:?}"
+    );
+    h.failed(6_010);
     let list = h.sent[0].0;
+    let held = alloc::vec![h.record(0, 8, 5_000)];
+    assert_eq!(h.at(7_000, Input::Answer(list, Answer::Listed(held))), [Told::Claim(1)]);
+    // But not twice.
     assert_eq!(h.at(7_001, Input::Answer(list, Answer::Listed(Vec::new()))), []);
 }
 
@@ -114,7 +171,7 @@ fn an_answer_of_another_kind_is_a_failure() {
     let mut h = Harness::new(2);
     h.at(0, Input::Campaign);
     let told = h.answer(1, Answer::Observed(None));
-    assert!(matches!(&told[..], [Told::Event(None, Event::StoreFailed { verb: "list", .. })]), "{told:?}");
+    assert!(matches!(told[0], Told::Event(None, Event::StoreFailed { verb: "list", .. })), "{told:?}");
 }
 
 /// A claim that failed is told, and the next free slot is claimed; the next list comes after a retry interval.
