@@ -1,4 +1,4 @@
-//! Where a server's program is, and what a test says where it is not there.
+//! Finds a server's program, and reports a test as skipped where it is missing.
 
 use std::path::PathBuf;
 

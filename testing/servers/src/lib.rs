@@ -7,13 +7,13 @@
 mod find;
 mod nats;
 mod ports;
+mod proxy;
 mod redis;
 mod server;
-mod wire;
 
 pub use find::{Missing, find, or_skip};
 pub use nats::{Nats, NatsCluster, NatsLogin, NatsOptions, NatsTls, nats_program};
 pub use ports::{free_port, free_port_below};
+pub use proxy::{Cut, CutOff};
 pub use redis::{Redis, RedisCluster, RedisClusterOptions, RedisOptions, RedisPrograms, RedisSentinels, RedisTls};
 pub use server::{Server, StartError};
-pub use wire::{Cut, CutOff};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::wire::Wire;
+use crate::proxy::Proxy;
 use crate::{Cut, CutOff, Missing, Server, StartError, find, free_port};
 
 /// The program of NATS: `"2.9"` is Debian's `nats-server`, `"2.10"` and `"2.15"` are the programs `nats-server-2.10` and
@@ -34,33 +34,33 @@ pub fn nats_program(version: &str) -> Result<PathBuf, Missing> {
     }
 }
 
-/// What a server is started with. The default lets everybody in, speaks no TLS and limits nothing.
+/// The options of a server. The default accepts every client, speaks no TLS and limits nothing.
 #[derive(Clone, Debug, Default)]
 pub struct NatsOptions {
-    /// Whom it lets in.
+    /// Which clients the server accepts.
     pub login: NatsLogin,
-    /// Speaks TLS alone, where given.
+    /// Accepts TLS connections alone, where given.
     pub tls: Option<NatsTls>,
     /// The most bytes that all streams together may have on disk.
     pub max_file_store: Option<u64>,
-    /// Further lines of its configuration.
+    /// Further lines of the server's configuration.
     pub config: String,
 }
 
-/// Whom a server lets in.
+/// Which clients a server accepts.
 #[derive(Clone, Debug, Default)]
 pub enum NatsLogin {
-    /// Everybody.
+    /// All clients.
     #[default]
     Open,
-    /// Who knows user and password.
+    /// Clients that know user and password.
     User(String, String),
-    /// Who knows the token.
+    /// Clients that know the token.
     Token(String),
-    /// Who can sign for this public key (`U...`).
+    /// Clients that can sign for this public key (`U...`).
     NKey(String),
-    /// So many accounts that know nothing of each other, each with JetStream: user `u0` with password `p0` is of the
-    /// first, and so on.
+    /// This many accounts that know nothing of each other, each with JetStream: user `u0` with password `p0` belongs to
+    /// the first, and so on.
     Accounts(usize),
 }
 
@@ -78,7 +78,7 @@ pub struct NatsTls {
 /// One running server, on a port of 127.0.0.1.
 #[derive(Debug)]
 pub struct Nats {
-    // Before the folder: a server ends before its files go.
+    // Declared before the folder, so that the server ends before its files are removed.
     server: Server,
     name: String,
     port: u16,
@@ -148,7 +148,7 @@ impl Nats {
         &self.name
     }
 
-    /// Where it listens.
+    /// The port that the server listens on.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -179,9 +179,9 @@ impl Nats {
         let look = Duration::from_millis(10);
         let mut waited = Duration::ZERO;
         while !is_healthy(self.monitor) {
-            if waited > READY {
+            if waited > READY_TIMEOUT {
                 let log = std::fs::read_to_string(self.server.log()).unwrap_or_default();
-                let what = format!("JetStream was not ready within {READY:?}");
+                let what = format!("JetStream was not ready within {READY_TIMEOUT:?}");
                 return Err(StartError::NotReady { name: self.name.clone(), what, log });
             }
             std::thread::sleep(look);
@@ -191,12 +191,12 @@ impl Nats {
     }
 }
 
-/// Three servers that make up one JetStream, and talk with each other over ways that can be cut.
+/// Three servers that form one JetStream cluster, connected through proxies that can be cut.
 #[derive(Debug)]
 pub struct NatsCluster {
     nodes: Vec<Nats>,
-    /// From which server to which.
-    wires: Vec<(usize, usize, Wire)>,
+    /// The proxies, each with the index of the server that connects and of the server that it leads to.
+    proxies: Vec<(usize, usize, Proxy)>,
     _folder: TempDir,
 }
 
@@ -212,35 +212,37 @@ impl NatsCluster {
         NatsCluster::assemble(program, options)
     }
 
-    /// Whether all three are of it. Two of 2.10 may begin without the third, which then is not let in for a long time.
+    /// Whether all three servers belong to the cluster. With 2.10 two may begin without the third, which is then not
+    /// admitted for a long time.
     fn is_whole(&self) -> bool {
         let whole = format!("\"cluster_size\": {NODES}");
         let fits = |answer: String| answer.contains(&whole) && !answer.contains("\"offline\": true");
         let seen = |node: &Nats| ask(node.monitor, "/jsz").is_some_and(fits);
         let look = Duration::from_millis(20);
         let mut waited = Duration::ZERO;
-        while !self.nodes.iter().all(seen) && waited < WHOLE {
+        while !self.nodes.iter().all(seen) && waited < WHOLE_TIMEOUT {
             std::thread::sleep(look);
             waited += look;
         }
-        waited < WHOLE
+        waited < WHOLE_TIMEOUT
     }
 
     fn assemble(program: &Path, options: &NatsOptions) -> Result<NatsCluster, StartError> {
         let folder = folder("nats-server cluster")?;
         let routes: Vec<u16> = (0..NODES).map(|_| free_port()).collect();
-        let mut wires = Vec::new();
+        let mut proxies = Vec::new();
         for (from, to) in (0..NODES).flat_map(|from| (0..NODES).map(move |to| (from, to))).filter(|(a, b)| a != b) {
-            let wire = Wire::to(routes[to]);
-            let wire = wire.map_err(|error| StartError::Io { name: format!("the way to n{to}"), error })?;
-            wires.push((from, to, wire));
+            let proxy = Proxy::to(routes[to]);
+            let proxy = proxy.map_err(|error| StartError::Io { name: format!("the way to n{to}"), error })?;
+            proxies.push((from, to, proxy));
         }
         let mut nodes = Vec::new();
         for (index, route) in routes.iter().enumerate() {
-            let out = wires.iter().filter(|(from, _, _)| *from == index).map(|(_, _, wire)| wire.port());
-            // Itself as well: as many servers as are listed are waited for before they elect a leader.
+            let out = proxies.iter().filter(|(from, _, _)| *from == index).map(|(_, _, proxy)| proxy.port());
+            // The list holds the server itself as well: a server waits for as many servers as are listed before a
+            // leader is elected.
             let urls: Vec<_> = out.chain([*route]).map(|port| format!("\"nats://127.0.0.1:{port}\"")).collect();
-            // What they tell each other of themselves leads nowhere: they are to take the ways.
+            // The advertised address leads nowhere, so that the servers connect through the proxies.
             let (urls, nowhere) = (urls.join(", "), free_port());
             let cluster = format!(
                 "cluster {{ name: tests, listen: \"127.0.0.1:{route}\", advertise: \"127.0.0.1:{nowhere}\", routes: [ {urls} ] }}"
@@ -251,7 +253,7 @@ impl NatsCluster {
         for node in &mut nodes {
             node.wait_until_ready()?;
         }
-        Ok(NatsCluster { nodes, wires, _folder: folder })
+        Ok(NatsCluster { nodes, proxies, _folder: folder })
     }
 
     /// The servers.
@@ -264,11 +266,11 @@ impl NatsCluster {
         self.nodes.iter_mut().find(|node| node.name == name)
     }
 
-    /// Cuts the server of this name off from the others, and leaves it to its clients, until the value is dropped.
+    /// Cuts the server of this name off from the others, but not from its clients, until the value is dropped.
     pub fn cut_off(&self, name: &str, how: Cut) -> CutOff {
         let is = |index: usize| self.nodes.get(index).is_some_and(|node| node.name == name);
-        let touched = self.wires.iter().filter(|(from, to, _)| is(*from) || is(*to));
-        CutOff::cut(touched.map(|(_, _, wire)| wire), how)
+        let touched = self.proxies.iter().filter(|(from, to, _)| is(*from) || is(*to));
+        CutOff::cut(touched.map(|(_, _, proxy)| proxy), how)
     }
 
     /// `nats://127.0.0.1:PORT,127.0.0.1:PORT,127.0.0.1:PORT`.
@@ -279,12 +281,12 @@ impl NatsCluster {
 }
 
 const NODES: usize = 3;
-/// How often a cluster is put together until all of its servers are of it.
+/// How often a cluster is assembled until all of its servers belong to it.
 const ASSEMBLIES: u32 = 5;
-/// How long that may take each time.
-const WHOLE: Duration = Duration::from_secs(5);
+/// How long a cluster may take to become whole each time.
+const WHOLE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long JetStream may take to be ready; a cluster elects a leader first.
-const READY: Duration = Duration::from_secs(60);
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
 fn folder(name: &str) -> Result<TempDir, StartError> {
     tempfile::tempdir().map_err(|error| StartError::Io { name: name.to_owned(), error })
@@ -297,12 +299,12 @@ fn answers(port: u16) -> bool {
     stream.read_exact(&mut greeting).is_ok() && &greeting == b"INFO"
 }
 
-/// Whether the server says of itself that it can work.
+/// Whether the server reports that it can work.
 fn is_healthy(monitor: u16) -> bool {
     ask(monitor, "/healthz").is_some_and(|answer| answer.starts_with("HTTP/1.0 200"))
 }
 
-/// What the server says of itself there.
+/// The server's answer on a page of its monitoring port.
 fn ask(monitor: u16, page: &str) -> Option<String> {
     let mut stream = connect(monitor)?;
     let mut answer = String::new();

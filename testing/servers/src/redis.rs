@@ -20,7 +20,7 @@ const VALKEY_REMEDY: &str = "optional: install valkey-server (Debian 12 has it i
 const PORTS_BELOW: u16 = 55_000;
 
 /// How long several servers may take to find each other.
-const ASSEMBLE: Duration = Duration::from_secs(60);
+const ASSEMBLY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The programs of Redis, or of Valkey in their place.
 #[derive(Clone, Debug)]
@@ -29,12 +29,12 @@ pub struct RedisPrograms {
     cli: PathBuf,
 }
 
-/// What a server is started with. The default has no password, no TLS and keeps nothing.
+/// The options of a server. The default has no password, no TLS and persists nothing.
 #[derive(Clone, Debug, Default)]
 pub struct RedisOptions {
-    /// What clients must authenticate with.
+    /// The password that clients must authenticate with.
     pub password: Option<String>,
-    /// Listens with TLS alone, where given.
+    /// Accepts TLS connections alone, where given.
     pub tls: Option<RedisTls>,
     /// Writes every change to disk before it is answered (`appendfsync always`), so that a kill loses nothing.
     pub durable: bool,
@@ -49,14 +49,14 @@ pub struct RedisTls {
     pub certificate: PathBuf,
     /// Its key.
     pub key: PathBuf,
-    /// Who signed it.
+    /// The certificate of the authority that signed it.
     pub ca: PathBuf,
 }
 
 /// One running server, on a port of 127.0.0.1 and on a socket in its folder.
 #[derive(Debug)]
 pub struct Redis {
-    // Before the folder: a server ends before its files go.
+    // Declared before the folder, so that the server ends before its files are removed.
     server: Server,
     programs: RedisPrograms,
     options: RedisOptions,
@@ -103,7 +103,7 @@ impl RedisPrograms {
             }
         }
         if let Some(password) = &options.password {
-            // A test's password is no secret.
+            // A test's password is no secret, so it may stand in the arguments.
             command.args(["--requirepass", password]);
         }
         command.args(&options.arguments);
@@ -115,7 +115,7 @@ impl RedisPrograms {
         self.start_sentinels_of(3)
     }
 
-    /// The same with so many Sentinels.
+    /// Starts the same servers with `count` Sentinels.
     pub fn start_sentinels_of(&self, count: usize) -> Result<RedisSentinels, StartError> {
         let master = self.start(RedisOptions::default())?;
         let port = master.port;
@@ -189,7 +189,7 @@ impl Redis {
         format!("{scheme}://127.0.0.1:{}", self.port)
     }
 
-    /// What `redis-cli ARGUMENTS` prints, on stdout and stderr together.
+    /// Returns what `redis-cli ARGUMENTS` prints, on stdout and stderr together.
     pub fn cli<S: AsRef<std::ffi::OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> String {
         let mut command = Command::new(&self.programs.cli);
         command.args(["-h", "127.0.0.1", "-p", &self.port.to_string()]);
@@ -238,12 +238,12 @@ impl Redis {
 }
 
 impl Redis {
-    /// Keeps a copy of what it has on disk: with [`RedisOptions::durable`], of all that it has acknowledged.
+    /// Saves a copy of the data on its disk: with [`RedisOptions::durable`], of everything that it has acknowledged.
     pub fn save(&self) -> Result<(), StartError> {
         copy(&self.folder.path().join(DATA), &self.folder.path().join(SAVED)).map_err(io("redis"))
     }
 
-    /// Kills it, and starts it again with what was kept last, or with nothing where nothing was.
+    /// Kills it, and starts it again with the copy that was saved last, or with no data where none was saved.
     pub fn rewind(&mut self) -> Result<(), StartError> {
         self.kill();
         copy(&self.folder.path().join(SAVED), &self.folder.path().join(DATA)).map_err(io("redis"))?;
@@ -251,11 +251,11 @@ impl Redis {
     }
 }
 
-/// Where a server keeps its append-only files, and where a copy of them is kept.
+/// The folder of a server's append-only files, and the folder of their copy.
 const DATA: &str = "appendonlydir";
 const SAVED: &str = "saved";
 
-/// Makes `to` a copy of the folder `from`; of one that is not there, nothing.
+/// Replaces `to` by a copy of the folder `from`, or by nothing if there is no such folder.
 fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     if to.exists() {
         std::fs::remove_dir_all(to)?;
@@ -271,7 +271,7 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
 }
 
 impl RedisSentinels {
-    /// What the Sentinels call the master.
+    /// The name of the master in the Sentinels' configuration.
     pub const MASTER: &str = "tenure-test";
 
     /// The URL that names all Sentinels, and the master by its name.
@@ -322,7 +322,7 @@ impl RedisSentinels {
             };
             self.sentinels.iter().filter(named).count()
         };
-        // In the middle of a failover they tell different ones for a moment.
+        // During a failover the Sentinels name different masters for a moment.
         for _ in 0..600 {
             if let Some(at) = self.servers.iter().position(|server| votes(server) * 2 > self.sentinels.len()) {
                 return at;
@@ -337,7 +337,7 @@ fn hosts(servers: &[Redis]) -> String {
     servers.iter().map(|server| format!("127.0.0.1:{}", server.port)).collect::<Vec<_>>().join(",")
 }
 
-/// Whether somebody listens who speaks Redis; with TLS, whether somebody listens.
+/// Whether a server that speaks Redis listens; with TLS, whether any server listens.
 fn answers(port: u16, tls: bool) -> bool {
     let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
     if tls {
@@ -357,8 +357,8 @@ fn loading(stream: &mut TcpStream, first: u8) -> bool {
 fn until(name: &str, said: &str, mut done: impl FnMut() -> bool) -> Result<(), StartError> {
     let mut waited = Duration::ZERO;
     while !done() {
-        if waited >= ASSEMBLE {
-            let what = format!("did not come together within {ASSEMBLE:?}");
+        if waited >= ASSEMBLY_TIMEOUT {
+            let what = format!("did not come together within {ASSEMBLY_TIMEOUT:?}");
             return Err(StartError::NotReady { name: name.to_owned(), what, log: said.to_owned() });
         }
         std::thread::sleep(Duration::from_millis(50));

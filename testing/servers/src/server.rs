@@ -1,4 +1,4 @@
-//! One server process: started, waited for, paused, killed, started again, and ended with its value.
+//! One server process: started, waited for, paused, killed, started again, and ended when its value is dropped.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -8,9 +8,9 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How long a server may take until it answers.
-const START: Duration = Duration::from_secs(30);
-/// How often it is asked meanwhile.
-const LOOK: Duration = Duration::from_millis(5);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often the server is asked meanwhile whether it is ready.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Why a server did not come up.
 #[derive(Debug, thiserror::Error)]
@@ -23,12 +23,12 @@ pub enum StartError {
         /// What the system said.
         error: std::io::Error,
     },
-    /// It ended, or did not answer in time.
+    /// The server ended, or did not answer in time.
     #[error("{name} {what}; the end of its log:\n{log}")]
     NotReady {
         /// The server's name.
         name: String,
-        /// What became of it.
+        /// What happened to it.
         what: String,
         /// The last lines that it wrote.
         log: String,
@@ -70,11 +70,11 @@ impl Server {
             if let Some(status) = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten()) {
                 return Err(self.not_ready(format!("ended: {status}")));
             }
-            if waited >= START {
-                return Err(self.not_ready(format!("did not answer within {START:?}")));
+            if waited >= START_TIMEOUT {
+                return Err(self.not_ready(format!("did not answer within {START_TIMEOUT:?}")));
             }
-            std::thread::sleep(LOOK);
-            waited += LOOK;
+            std::thread::sleep(POLL_INTERVAL);
+            waited += POLL_INTERVAL;
         }
         Ok(())
     }
@@ -94,19 +94,19 @@ impl Server {
     pub fn stop(&self) {
         self.signal(Signal::STOP);
         let mut waited = Duration::ZERO;
-        while !self.is_stopped() && waited < START {
-            std::thread::sleep(LOOK);
-            waited += LOOK;
+        while !self.is_stopped() && waited < START_TIMEOUT {
+            std::thread::sleep(POLL_INTERVAL);
+            waited += POLL_INTERVAL;
         }
     }
 
-    /// Whether no thread of it runs; true where that cannot be seen.
+    /// Whether none of its threads runs; true where that cannot be determined.
     pub fn is_stopped(&self) -> bool {
         let Some(pid) = self.pid() else { return true };
         let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return true };
         threads.flatten().all(|thread| {
             let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
-            // The state follows the name, which is in parentheses and may hold some.
+            // The state follows the name, which stands in parentheses and may contain parentheses.
             stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['T', 'Z', 'X']))
         })
     }
@@ -135,7 +135,7 @@ impl Server {
     fn signal(&self, signal: Signal) {
         let pid = self.child.as_ref().and_then(|child| Pid::from_raw(i32::try_from(child.id()).ok()?));
         if let Some(pid) = pid {
-            // It has not been waited for, so the number is still its own.
+            // The process was not waited for yet, so the pid is still its own.
             let _ = kill_process(pid, signal);
         }
     }

@@ -1,30 +1,30 @@
-//! Redis clusters: which node serves what, nodes that fail, slots that move by hand.
+//! Redis clusters: which node serves which slot, nodes that fail, and slots that are moved by hand.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{Redis, RedisOptions, RedisPrograms, hosts, until};
 use crate::StartError;
 
-/// What a cluster is started with. The default has three masters, no replicas, and answers nobody while a slot is served by
-/// nobody, as Redis's own default is.
+/// The options of a cluster. The default has three masters and no replicas, and refuses every request while any slot is
+/// unserved, as Redis does by default.
 #[derive(Clone, Debug)]
 pub struct RedisClusterOptions {
     /// How many masters there are.
     pub masters: usize,
     /// How many replicas each of them has.
     pub replicas: usize,
-    /// Whether slots that somebody serves are not served any more once another one is served by nobody
-    /// (`cluster-require-full-coverage`).
+    /// Whether slots that are served are refused while another slot is unserved (`cluster-require-full-coverage`).
     pub full_coverage: bool,
-    /// Whether nodes keep nothing but who they are, so that a kill loses all leases.
+    /// Whether nodes persist nothing but their identity, so that a kill loses all leases.
     pub forgetful: bool,
 }
 
-/// A cluster. Its nodes keep what they acknowledged where they are not told otherwise; a node that is silent for 2 s is taken for dead by the others.
+/// A cluster. Its nodes persist what they acknowledge unless they are told otherwise; the others take a node for dead
+/// that is silent for 2 s.
 #[derive(Debug)]
 pub struct RedisCluster {
     nodes: Vec<Redis>,
-    // Which node serves each slot: known here, so that nobody has to be asked who may be stopped.
+    // Which node serves each slot: kept here, because a node that would have to be asked may be stopped.
     servers: Mutex<Vec<usize>>,
 }
 
@@ -84,7 +84,7 @@ impl RedisCluster {
         format!("redis-cluster://{}", hosts(&self.nodes))
     }
 
-    /// Waits until every node says that the cluster is whole.
+    /// Waits until every node reports that the cluster is whole.
     pub fn wait_until_whole(&self) -> Result<(), StartError> {
         until("redis cluster", "", || self.is_whole())
     }
@@ -98,7 +98,7 @@ impl RedisCluster {
         })
     }
 
-    /// The slot of a name: CRC16 of what is in its first braces, where there is something, else of the whole.
+    /// The slot of a name: the CRC16 of the text in its first braces, if there is any, else of the whole name.
     pub fn slot(&self, name: &str) -> u16 {
         let tag = name.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map(|(tag, _)| tag);
         let hashed = tag.filter(|tag| !tag.is_empty()).unwrap_or(name);
@@ -113,15 +113,16 @@ impl RedisCluster {
         self.servers().get(usize::from(slot)).copied().unwrap_or_default()
     }
 
-    /// Opens a slot for its move: `from` sends on whoever asks for a key that it has not got, `to` serves who was sent.
+    /// Opens a slot for its move: `from` redirects requests for keys that it no longer has, and `to` serves redirected
+    /// requests.
     pub fn open_slot(&self, slot: u16, from: usize, to: usize) {
         let slot = slot.to_string();
         self.must(to, ["cluster", "setslot", &slot, "importing", &self.id(from)]);
         self.must(from, ["cluster", "setslot", &slot, "migrating", &self.id(to)]);
     }
 
-    /// Moves one key; answers whether there was such a key. Where the target has one of that name already it is tried again for
-    /// some seconds, as an operator would.
+    /// Moves one key, and returns whether there was such a key. If the target has a key of that name already, the move
+    /// is tried again for some seconds, as an operator would.
     pub fn move_key(&self, name: &str, from: usize, to: usize) -> bool {
         let mut tries = 100;
         loop {
@@ -143,18 +144,18 @@ impl RedisCluster {
         said.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
     }
 
-    /// Closes a slot after its move: it is `to`'s from now on, and every node comes to know.
+    /// Closes a slot after its move: it belongs to `to` from now on, and every node learns that.
     pub fn close_slot(&self, slot: u16, from: usize, to: usize) {
         let (text, id) = (slot.to_string(), self.id(to));
         let others = (0..self.nodes.len()).filter(|node| *node != from && *node != to);
         for node in [to, from].into_iter().chain(others) {
-            // A replica does not take it, and learns it from its master.
+            // A replica refuses this command, and learns the owner from its master.
             self.nodes[node].cli(["cluster", "setslot", &text, "node", &id]);
         }
         self.servers()[usize::from(slot)] = to;
     }
 
-    /// As the first node knows it.
+    /// The node that serves each slot, as the first node reports it.
     fn servers_by_slot(&self) -> Vec<usize> {
         let mut servers = vec![0; usize::from(SLOTS)];
         // ID HOST:PORT@BUS FLAGS MASTER PING PONG EPOCH LINK RANGE...

@@ -1,4 +1,4 @@
-//! Ways between servers that a test can cut, without being root: TCP proxies on ports of 127.0.0.1.
+//! TCP proxies between servers that a test can cut without being root, on ports of 127.0.0.1.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -6,13 +6,13 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-/// What becomes of a way that is cut.
+/// What happens to the connections of a proxy that is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
-    /// Nothing passes, and nobody is told: connections stay as they are, and what was on its way arrives once the way is
-    /// mended. A network that drops packets.
+    /// Nothing passes, and nobody is told: connections stay open, and data that was on its way arrives once the cut
+    /// ends. As on a network that drops packets.
     Silent,
-    /// Connections are closed, and new ones too. A network that refuses.
+    /// Connections are closed, and new ones too. As on a network that refuses connections.
     Closed,
 }
 
@@ -21,9 +21,9 @@ pub enum Cut {
 #[must_use = "the way is mended when this is dropped"]
 pub struct CutOff(Vec<Arc<Shared>>);
 
-/// A way to a port: whoever connects to its own port talks with that one.
+/// A proxy to a port: a client that connects to the proxy's own port talks with that one.
 #[derive(Debug)]
-pub(crate) struct Wire {
+pub(crate) struct Proxy {
     port: u16,
     shared: Arc<Shared>,
 }
@@ -44,50 +44,50 @@ struct State {
     next: u64,
 }
 
-impl Wire {
-    /// A way to `target`, where nobody needs to listen yet.
-    pub(crate) fn to(target: u16) -> io::Result<Wire> {
+impl Proxy {
+    /// A proxy to `target`, where nobody needs to listen yet.
+    pub(crate) fn to(target: u16) -> io::Result<Proxy> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let port = listener.local_addr()?.port();
         let shared = Arc::new(Shared { target, state: Mutex::default(), changed: Condvar::new() });
         let accepting = Arc::clone(&shared);
         thread::spawn(move || accepting.accept(&listener));
-        Ok(Wire { port, shared })
+        Ok(Proxy { port, shared })
     }
 
-    /// Where it is entered.
+    /// The port that clients connect to.
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
 }
 
 impl CutOff {
-    /// Cuts all of these.
-    pub(crate) fn cut<'a>(wires: impl Iterator<Item = &'a Wire>, how: Cut) -> CutOff {
-        let wires: Vec<_> = wires.map(|wire| Arc::clone(&wire.shared)).collect();
-        for wire in &wires {
-            wire.set(Some(how));
+    /// Cuts all these proxies.
+    pub(crate) fn cut<'a>(proxies: impl Iterator<Item = &'a Proxy>, how: Cut) -> CutOff {
+        let proxies: Vec<_> = proxies.map(|proxy| Arc::clone(&proxy.shared)).collect();
+        for proxy in &proxies {
+            proxy.set(Some(how));
         }
-        CutOff(wires)
+        CutOff(proxies)
     }
 }
 
 impl Drop for CutOff {
     fn drop(&mut self) {
-        for wire in &self.0 {
-            wire.set(None);
+        for proxy in &self.0 {
+            proxy.set(None);
         }
     }
 }
 
-impl Drop for Wire {
+impl Drop for Proxy {
     fn drop(&mut self) {
         let mut state = self.shared.state();
         state.ended = true;
         state.close();
         drop(state);
         self.shared.changed.notify_all();
-        // Wakes whoever accepts.
+        // Wakes the thread that accepts.
         let _ = TcpStream::connect(("127.0.0.1", self.port));
     }
 }
@@ -107,7 +107,7 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Waits until something may pass; false where nothing ever will.
+    /// Waits until data may pass; returns false where it never will.
     fn passes(&self) -> bool {
         let silent = |state: &mut State| state.cut == Some(Cut::Silent) && !state.ended;
         let state = self.changed.wait_while(self.state(), silent).unwrap_or_else(PoisonError::into_inner);
@@ -124,7 +124,7 @@ impl Shared {
         }
     }
 
-    /// Carries bytes both ways until one side has gone.
+    /// Carries bytes in both directions until one side has gone.
     fn carry(self: Arc<Shared>, near: TcpStream) -> Option<()> {
         if !self.passes() {
             return None;
@@ -178,28 +178,28 @@ mod tests {
 
     use super::*;
 
-    /// Two ends that talk over a way.
-    fn ends() -> (Wire, TcpStream, TcpStream) {
+    /// Two ends that talk through a proxy.
+    fn ends() -> (Proxy, TcpStream, TcpStream) {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let wire = Wire::to(listener.local_addr().unwrap().port()).unwrap();
-        let near = TcpStream::connect(("127.0.0.1", wire.port())).unwrap();
+        let proxy = Proxy::to(listener.local_addr().unwrap().port()).unwrap();
+        let near = TcpStream::connect(("127.0.0.1", proxy.port())).unwrap();
         let (far, _) = listener.accept().unwrap();
         for end in [&near, &far] {
             end.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         }
-        (wire, near, far)
+        (proxy, near, far)
     }
 
     fn arrives(from: &mut TcpStream, to: &mut TcpStream) -> bool {
         from.write_all(b"x").is_ok() && matches!(to.read(&mut [0; 1]), Ok(1))
     }
 
-    /// What a silent cut holds up arrives when it is mended, both ways, over the same connection.
+    /// Data that a silent cut holds back arrives once the cut ends, in both directions, over the same connection.
     #[test]
     fn a_silent_cut_holds_up() {
-        let (wire, mut near, mut far) = ends();
+        let (proxy, mut near, mut far) = ends();
         assert!(arrives(&mut near, &mut far) && arrives(&mut far, &mut near));
-        let cut = CutOff::cut([&wire].into_iter(), Cut::Silent);
+        let cut = CutOff::cut([&proxy].into_iter(), Cut::Silent);
         near.write_all(b"later").unwrap();
         far.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
         assert!(far.read(&mut [0; 5]).is_err());
@@ -211,14 +211,14 @@ mod tests {
         assert!(arrives(&mut far, &mut near));
     }
 
-    /// A closed cut ends what is there and what comes, until it is mended.
+    /// A closed cut ends open connections and new ones, until the cut ends.
     #[test]
     fn a_closed_cut_ends_connections() {
-        let (wire, mut near, mut far) = ends();
+        let (proxy, mut near, mut far) = ends();
         assert!(arrives(&mut near, &mut far));
-        let cut = CutOff::cut([&wire].into_iter(), Cut::Closed);
+        let cut = CutOff::cut([&proxy].into_iter(), Cut::Closed);
         assert!(matches!(near.read(&mut [0; 1]), Ok(0) | Err(_)) && matches!(far.read(&mut [0; 1]), Ok(0) | Err(_)));
-        let mut refused = TcpStream::connect(("127.0.0.1", wire.port())).unwrap();
+        let mut refused = TcpStream::connect(("127.0.0.1", proxy.port())).unwrap();
         refused.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         assert!(matches!(refused.read(&mut [0; 1]), Ok(0) | Err(_)));
         drop(cut);
