@@ -1,4 +1,4 @@
-//! Batches: one answer per item, in order, each for itself.
+//! Batches: one answer per item, in order; no item affects another.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tenure_store::{Claim, Claimed, Held, Released, Renewed, StoreErrorKind};
 use crate::kit::*;
 
 /// An empty batch answers an empty list.
-pub(crate) async fn an_empty_batch_answers_nothing(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn an_empty_batch_answers_nothing(kit: &Kit<'_>) -> CaseVerdict {
     let store = kit.client().await?;
     let claimed = store.acquire(&[]).await.map_err(|error| failed("empty batch of claims", error))?;
     let renewed = store.renew(&[]).await.map_err(|error| failed("empty batch of renewals", error))?;
@@ -17,18 +17,18 @@ pub(crate) async fn an_empty_batch_answers_nothing(kit: &Kit<'_>) -> Verdict {
 }
 
 /// A batch of one gets one answer from every verb.
-pub(crate) async fn a_batch_of_one(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn a_batch_of_one(kit: &Kit<'_>) -> CaseVerdict {
     whole_life(kit, 1).await
 }
 
 /// A batch of a thousand, or of as many as the store takes, gets as many answers from every verb.
-pub(crate) async fn a_batch_of_a_thousand(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn a_batch_of_a_thousand(kit: &Kit<'_>) -> CaseVerdict {
     let limit = kit.client().await?.info().batch_limit;
     whole_life(kit, limit.min(1_000)).await
 }
 
 /// An item that cannot be done fails alone: those around it are done.
-pub(crate) async fn one_bad_item_fails_alone(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn one_bad_item_fails_alone(kit: &Kit<'_>) -> CaseVerdict {
     let store = kit.client().await?;
     if store.info().batch_limit < 3 {
         return skipped("the store takes no batch of three");
@@ -56,7 +56,7 @@ pub(crate) async fn one_bad_item_fails_alone(kit: &Kit<'_>) -> Verdict {
 }
 
 /// A batch that names a key twice is refused as a whole, and nothing of it is done.
-pub(crate) async fn a_key_twice_is_refused(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn a_key_twice_is_refused(kit: &Kit<'_>) -> CaseVerdict {
     let store = kit.client().await?;
     let (twice, between) = (kit.key("twice"), kit.key("between"));
     let claims = [kit.claim(&twice), kit.claim(&between), kit.claim(&twice)];
@@ -74,7 +74,7 @@ pub(crate) async fn a_key_twice_is_refused(kit: &Kit<'_>) -> Verdict {
 }
 
 /// A batch above the store's own limit is refused as a whole, and nothing of it is done.
-pub(crate) async fn too_large_a_batch_is_refused(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn too_large_a_batch_is_refused(kit: &Kit<'_>) -> CaseVerdict {
     let store = kit.client().await?;
     let limit = store.info().batch_limit;
     if limit > 200_000 {
@@ -93,12 +93,12 @@ pub(crate) async fn too_large_a_batch_is_refused(kit: &Kit<'_>) -> Verdict {
 }
 
 /// Answers stand in the order of their items, whatever they are.
-pub(crate) async fn answers_come_in_order(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn answers_come_in_order(kit: &Kit<'_>) -> CaseVerdict {
     let [one, two] = kit.clients().await?;
     if one.info().batch_limit < 6 {
         return skipped("the store takes no batch of six");
     }
-    // Keys that sort otherwise than they are sent; every second one is held by somebody else.
+    // Keys whose order differs from the order in which they are sent; somebody else holds every second one.
     let names = ["m", "z", "a", "y", "b", "n"];
     let theirs: Vec<Claim> = names.iter().skip(1).step_by(2).map(|name| kit.claim(&kit.key(name))).collect();
     let answers = two.acquire(&theirs).await.map_err(|error| failed("batch", error))?;
@@ -117,7 +117,7 @@ pub(crate) async fn answers_come_in_order(kit: &Kit<'_>) -> Verdict {
     PASSED
 }
 
-async fn whole_life(kit: &Kit<'_>, count: usize) -> Verdict {
+async fn whole_life(kit: &Kit<'_>, count: usize) -> CaseVerdict {
     let [one, two] = kit.clients().await?;
     let claims: Vec<Claim> = (0..count).map(|n| kit.claim(&kit.key(&format!("{n:05}")))).collect();
     let answers = one.acquire(&claims).await.map_err(|error| failed("batch", error))?;

@@ -1,11 +1,11 @@
-//! Who gets a key, and what the others are told.
+//! Claims: who gets a key, and what the other candidates are told.
 
 use tenure_store::{Claimed, HolderId, LeaseKey, RecordFormat, Released, Renewed, Term};
 
 use crate::kit::*;
 
 /// Of two claimers the first is granted, and the second learns who holds, and under which term.
-pub(crate) async fn two_claimers(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn two_claimers(kit: &Kit<'_>) -> CaseVerdict {
     let [one, two] = kit.clients().await?;
     let key = kit.key("k");
     let (first, second) = (kit.claim(&key), kit.claim(&key));
@@ -33,7 +33,7 @@ pub(crate) async fn two_claimers(kit: &Kit<'_>) -> Verdict {
 }
 
 /// A released key is free at once, for everybody.
-pub(crate) async fn a_free_key_is_granted_after_release(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn a_free_key_is_granted_after_release(kit: &Kit<'_>) -> CaseVerdict {
     let [one, two] = kit.clients().await?;
     let key = kit.key("k");
     let (first, second) = (kit.claim(&key), kit.claim(&key));
@@ -46,7 +46,7 @@ pub(crate) async fn a_free_key_is_granted_after_release(kit: &Kit<'_>) -> Verdic
 }
 
 /// A claim whose answer was lost is repeated, by any client, and gets the term it was granted.
-pub(crate) async fn a_repeated_nonce_gets_the_unchanged_term(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn a_repeated_nonce_gets_the_unchanged_term(kit: &Kit<'_>) -> CaseVerdict {
     let [one, two] = kit.clients().await?;
     let claim = kit.claim(&kit.key("k"));
     let term = granted(&one, &claim).await?;
@@ -59,7 +59,7 @@ pub(crate) async fn a_repeated_nonce_gets_the_unchanged_term(kit: &Kit<'_>) -> V
 }
 
 /// Renewals and releases under another nonce or another term are refused and change nothing.
-pub(crate) async fn foreign_renewals_and_releases_are_refused(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn foreign_renewals_and_releases_are_refused(kit: &Kit<'_>) -> CaseVerdict {
     let [one, two] = kit.clients().await?;
     let key = kit.key("k");
     let (mine, other) = (kit.claim(&key), kit.claim(&key));
@@ -82,7 +82,7 @@ pub(crate) async fn foreign_renewals_and_releases_are_refused(kit: &Kit<'_>) -> 
 }
 
 /// A second release does nothing, and a late one leaves the next holder alone.
-pub(crate) async fn a_second_release_does_nothing(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn a_second_release_does_nothing(kit: &Kit<'_>) -> CaseVerdict {
     let [one, two] = kit.clients().await?;
     let key = kit.key("k");
     let (first, second) = (kit.claim(&key), kit.claim(&key));
@@ -98,7 +98,7 @@ pub(crate) async fn a_second_release_does_nothing(kit: &Kit<'_>) -> Verdict {
 }
 
 /// A released lease is lost to its holder, even if nobody took it.
-pub(crate) async fn a_released_lease_cannot_be_renewed(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn a_released_lease_cannot_be_renewed(kit: &Kit<'_>) -> CaseVerdict {
     let store = kit.client().await?;
     let claim = kit.claim(&kit.key("k"));
     let old = held(&claim, granted(&store, &claim).await?);
@@ -109,7 +109,7 @@ pub(crate) async fn a_released_lease_cannot_be_renewed(kit: &Kit<'_>) -> Verdict
 }
 
 /// A record that another program wrote counts as held, and neither claims nor renewals nor releases touch it.
-pub(crate) async fn a_foreign_record_counts_as_held(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn a_foreign_record_counts_as_held(kit: &Kit<'_>) -> CaseVerdict {
     let Some(records) = kit.builder.records() else {
         return skipped("the builder cannot write records");
     };
@@ -135,7 +135,7 @@ pub(crate) async fn a_foreign_record_counts_as_held(kit: &Kit<'_>) -> Verdict {
 }
 
 /// A request to resign reaches the holder with its next renewal and does not outlive the tenure.
-pub(crate) async fn a_request_to_resign_reaches_the_holder(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn a_request_to_resign_reaches_the_holder(kit: &Kit<'_>) -> CaseVerdict {
     let [store, operator] = kit.clients().await?;
     let key = kit.key("k");
     let asked = operator.request_resign(&key).await.map_err(|error| failed("request", error))?;
@@ -166,7 +166,7 @@ pub(crate) async fn a_request_to_resign_reaches_the_holder(kit: &Kit<'_>) -> Ver
 }
 
 /// Removal by force answers what stood there, works on another program's record too, and tells the holder that it lost.
-pub(crate) async fn a_removed_lease_is_lost(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn a_removed_lease_is_lost(kit: &Kit<'_>) -> CaseVerdict {
     let [store, operator] = kit.clients().await?;
     let remove = async |key: &LeaseKey| operator.remove(key).await.map_err(|error| failed("removal", error));
     let key = kit.key("k");

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::kit::*;
 
 /// A lease lasts at least its ttl from the moment the claim was sent, and then ends without anybody's help.
-pub(crate) async fn a_lease_lasts_its_ttl_and_no_more(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn a_lease_lasts_its_ttl_and_no_more(kit: &Kit<'_>) -> CaseVerdict {
     let [one, two] = kit.clients().await?;
     let key = kit.key("k");
     let first = kit.short(&one, &key);
@@ -19,12 +19,12 @@ pub(crate) async fn a_lease_lasts_its_ttl_and_no_more(kit: &Kit<'_>) -> Verdict 
 }
 
 /// A holder that counts its deadline from the retry of a claim is not later than the store.
-pub(crate) async fn a_retried_claim_lasts_its_ttl_from_the_retry(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn a_retried_claim_lasts_its_ttl_from_the_retry(kit: &Kit<'_>) -> CaseVerdict {
     let [one, two] = kit.clients().await?;
     let key = kit.key("k");
     let claim = kit.short(&one, &key);
     let term = granted(&one, &claim).await?;
-    // The answer above is taken as lost; the retry comes when half of the ttl has passed.
+    // The answer above counts as lost; the retry comes when half of the ttl has passed.
     tokio::time::sleep(claim.ttl / 2).await;
     let sent = Instant::now();
     let again = granted(&one, &claim).await?;
@@ -34,7 +34,7 @@ pub(crate) async fn a_retried_claim_lasts_its_ttl_from_the_retry(kit: &Kit<'_>) 
 }
 
 /// A renewal lasts at least its ttl from the moment it was sent.
-pub(crate) async fn a_renewal_lasts_its_ttl_from_the_renewal(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn a_renewal_lasts_its_ttl_from_the_renewal(kit: &Kit<'_>) -> CaseVerdict {
     let [one, two] = kit.clients().await?;
     let key = kit.key("k");
     let claim = kit.short(&one, &key);
@@ -47,14 +47,14 @@ pub(crate) async fn a_renewal_lasts_its_ttl_from_the_renewal(kit: &Kit<'_>) -> V
 }
 
 /// Renewing an expired lease is Lost, even if nobody took it; releasing it frees nothing that is somebody else's.
-pub(crate) async fn renewing_an_expired_lease_is_lost(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn renewing_an_expired_lease_is_lost(kit: &Kit<'_>) -> CaseVerdict {
     let store = kit.client().await?;
     let claim = kit.short(&store, &kit.key("k"));
     let own = held(&claim, granted(&store, &claim).await?);
     gone(kit, &store, claim.ttl).await?;
     let answer = renew(&store, &own).await?;
     demand!(answer == Renewed::Lost { to: None }, "a renewal after the expiry to be Lost, got {answer:?}");
-    // Whether the record is still there to be freed is the store's affair.
+    // Whether the record is still there to be freed is up to the store.
     release(&store, &own).await?;
     granted(&store, &kit.claim(&claim.key)).await?;
     let answer = release(&store, &own).await?;
@@ -63,7 +63,7 @@ pub(crate) async fn renewing_an_expired_lease_is_lost(kit: &Kit<'_>) -> Verdict 
 }
 
 /// A claim that meets its own nonce in an expired record begins a new tenure, under a new term.
-pub(crate) async fn an_expired_nonce_gets_a_new_term(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn an_expired_nonce_gets_a_new_term(kit: &Kit<'_>) -> CaseVerdict {
     let store = kit.client().await?;
     let claim = kit.short(&store, &kit.key("k"));
     let term = granted(&store, &claim).await?;
@@ -75,8 +75,8 @@ pub(crate) async fn an_expired_nonce_gets_a_new_term(kit: &Kit<'_>) -> Verdict {
     PASSED
 }
 
-/// What is told to remain does remain, and falls as time passes.
-pub(crate) async fn remaining_is_a_lower_bound_and_falls(kit: &Kit<'_>) -> Verdict {
+/// The remaining time that a record states is a lower bound, and falls as time passes.
+pub(crate) async fn remaining_is_a_lower_bound_and_falls(kit: &Kit<'_>) -> CaseVerdict {
     let [one, two] = kit.clients().await?;
     let key = kit.key("k");
     let first = kit.short(&one, &key);
@@ -109,7 +109,7 @@ pub(crate) async fn remaining_is_a_lower_bound_and_falls(kit: &Kit<'_>) -> Verdi
 }
 
 /// A holder that goes silent is replaced under a higher term, and learns by whom when it speaks again.
-pub(crate) async fn a_silent_holder_is_replaced(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn a_silent_holder_is_replaced(kit: &Kit<'_>) -> CaseVerdict {
     let [one, two] = kit.clients().await?;
     let key = kit.key("k");
     let first = kit.short(&one, &key);
@@ -143,7 +143,7 @@ async fn gone(
     Ok(())
 }
 
-fn lasted(sent: Instant, ttl: Duration, granted: Instant) -> Verdict {
+fn lasted(sent: Instant, ttl: Duration, granted: Instant) -> CaseVerdict {
     let lasted = granted - sent;
     demand!(lasted + TOLERANCE >= ttl, "the lease to last {ttl:?} from its sending, got {lasted:?}");
     passed(format!("ttl {} ms, free after {} ms", ttl.as_millis(), lasted.as_millis()))

@@ -1,4 +1,4 @@
-//! Faults: clients and stores that stop, die and come back; what is left when clients are closed.
+//! Faults: clients and stores that stop, die and come back, and what closed clients leave behind.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::builder::BuildError;
 use crate::kit::*;
 
 /// A client that is stopped beyond its ttl finds its lease lost, and what it sent meanwhile harms nobody.
-pub(crate) async fn a_stopped_client_loses(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn a_stopped_client_loses(kit: &Kit<'_>) -> CaseVerdict {
     let Some(opening) = kit.builder.stoppable_client() else {
         return skipped("the builder has no client that can be stopped");
     };
@@ -20,14 +20,14 @@ pub(crate) async fn a_stopped_client_loses(kit: &Kit<'_>) -> Verdict {
     let key = kit.key("k");
     let first = kit.short(&one, &key);
     let old = held(&first, granted(&one, &first).await?);
-    deed(stopped.stop(), "the client to be stopped").await?;
+    perform(stopped.stop(), "the client to be stopped").await?;
     let late = tokio::spawn({
         let (one, old) = (Arc::clone(&one), old.clone());
         async move { one.renew(&[old]).await }
     });
     let second = kit.claim(&key);
     let (term, _) = kit.until_granted(&two, &second, first.ttl).await?;
-    deed(stopped.resume(), "the client to go on").await?;
+    perform(stopped.resume(), "the client to go on").await?;
     let late = tokio::time::timeout(kit.options.call_bound, late).await;
     demand!(late.is_ok(), "the stopped client's call to end within {:?}", kit.options.call_bound);
     if let Ok(Ok(Ok(answers))) = late {
@@ -41,7 +41,7 @@ pub(crate) async fn a_stopped_client_loses(kit: &Kit<'_>) -> Verdict {
 }
 
 /// While a store does not answer, every call fails within the bound and may be retried; afterwards leases stand.
-pub(crate) async fn a_store_that_stops_and_goes_on(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn a_store_that_stops_and_goes_on(kit: &Kit<'_>) -> CaseVerdict {
     let Some(store) = kit.builder.stoppable() else {
         return skipped("the builder cannot stop its store");
     };
@@ -49,9 +49,9 @@ pub(crate) async fn a_store_that_stops_and_goes_on(kit: &Kit<'_>) -> Verdict {
     let key = kit.key("k");
     let claim = kit.claim(&key);
     let own = held(&claim, granted(&one, &claim).await?);
-    deed(store.stop(), "the store to be stopped").await?;
+    perform(store.stop(), "the store to be stopped").await?;
     let failures = all_fail(kit, &one, &two).await;
-    deed(store.resume(), "the store to go on").await?;
+    perform(store.resume(), "the store to go on").await?;
     let slowest = failures?;
     recovered(kit, &one, &two).await?;
     extended(&one, &own).await?;
@@ -60,7 +60,7 @@ pub(crate) async fn a_store_that_stops_and_goes_on(kit: &Kit<'_>) -> Verdict {
 }
 
 /// While a store is dead, every call fails within the bound; back again it has kept leases and terms if it is durable.
-pub(crate) async fn a_store_that_dies_and_comes_back(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn a_store_that_dies_and_comes_back(kit: &Kit<'_>) -> CaseVerdict {
     let Some(store) = kit.builder.killable() else {
         return skipped("the builder cannot kill its store");
     };
@@ -68,9 +68,9 @@ pub(crate) async fn a_store_that_dies_and_comes_back(kit: &Kit<'_>) -> Verdict {
     let key = kit.key("k");
     let claim = kit.claim(&key);
     let own = held(&claim, granted(&one, &claim).await?);
-    deed(store.kill(), "the store to be killed").await?;
+    perform(store.kill(), "the store to be killed").await?;
     let failures = all_fail(kit, &one, &two).await;
-    deed(store.start(), "the store to come back").await?;
+    perform(store.start(), "the store to come back").await?;
     let slowest = failures?;
     recovered(kit, &one, &two).await?;
     if one.info().durable {
@@ -87,7 +87,7 @@ pub(crate) async fn a_store_that_dies_and_comes_back(kit: &Kit<'_>) -> Verdict {
 }
 
 /// Clients that are dropped, with their watches, leave no thread and no file behind.
-pub(crate) async fn clients_close_cleanly(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn clients_close_cleanly(kit: &Kit<'_>) -> CaseVerdict {
     use futures_util::StreamExt;
 
     let count = |what: &str| std::fs::read_dir(format!("/proc/self/{what}")).map(Iterator::count).ok();
@@ -104,7 +104,7 @@ pub(crate) async fn clients_close_cleanly(kit: &Kit<'_>) -> Verdict {
         }
         Ok(())
     };
-    // Once to warm up: what is made once for all does not count.
+    // Runs once to warm up, because resources that are created once for all do not count.
     use_some().await?;
     tokio::time::sleep(Duration::from_millis(200)).await;
     let (Some(threads), Some(files)) = (count("task"), count("fd")) else {
@@ -124,11 +124,11 @@ pub(crate) async fn clients_close_cleanly(kit: &Kit<'_>) -> Verdict {
     }
 }
 
-pub(crate) async fn deed(deed: BoxFuture<'_, Result<(), BuildError>>, what: &str) -> Result<(), String> {
-    deed.await.map_err(|error| format!("expected {what}, got {error}"))
+pub(crate) async fn perform(act: BoxFuture<'_, Result<(), BuildError>>, what: &str) -> Result<(), String> {
+    act.await.map_err(|error| format!("expected {what}, got {error}"))
 }
 
-/// Every writing verb fails within the bound, with an error that says "try again"; answers the slowest one's time.
+/// Checks that every writing verb fails within the bound, with a retryable error; returns the time of the slowest one.
 async fn all_fail(kit: &Kit<'_>, one: &Arc<dyn LeaseStore>, two: &Arc<dyn LeaseStore>) -> Result<Duration, String> {
     let claim = kit.claim(&kit.key("down"));
     let own = held(&claim, tenure_store::Term::new(1).ok_or("expected 1 to be a term")?);
@@ -149,7 +149,7 @@ async fn all_fail(kit: &Kit<'_>, one: &Arc<dyn LeaseStore>, two: &Arc<dyn LeaseS
             None => return Err(format!("expected {verb} to fail while the store does not answer, got an answer")),
         }
     }
-    // Lists may be answered from elsewhere, but must end too.
+    // A list may be answered from elsewhere, but must end too.
     let listing = tokio::time::timeout(bound, two.list(&kit.prefix(""))).await;
     demand!(listing.is_ok(), "a list to end within {bound:?} while the store does not answer");
     Ok(begun.elapsed())
@@ -162,7 +162,7 @@ fn one_error<T>(answers: Result<Vec<Result<T, StoreError>>, StoreError>) -> Opti
     }
 }
 
-/// Both clients get answers again.
+/// Checks that both clients get answers again.
 async fn recovered(kit: &Kit<'_>, one: &Arc<dyn LeaseStore>, two: &Arc<dyn LeaseStore>) -> Result<(), String> {
     let deadline = Instant::now() + kit.options.call_bound * 2;
     for store in [one, two] {

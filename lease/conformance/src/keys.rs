@@ -60,11 +60,11 @@ const ODD: &[&str] = &[
 ];
 
 /// Odd keys are claimed, held, listed and released each for itself, and none is taken for another.
-pub(crate) async fn odd_keys_are_kept_apart(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn odd_keys_are_kept_apart(kit: &Kit<'_>) -> CaseVerdict {
     let [one, two] = kit.clients().await?;
     let mut keys: Vec<LeaseKey> = ODD.iter().map(|odd| kit.key(odd)).collect();
-    // Oddities at the very beginning, where no space of the suite's own protects the store.
-    let tail = kit.space().replace('/', "-");
+    // Oddities at the very beginning of a key, where no prefix of the suite's own protects the store.
+    let tail = kit.key_prefix().replace('/', "-");
     keys.extend(
         [".", "..", "/", " ", "%2F", "{x}", ":", "~", "-", "\""]
             .map(|odd| named(LeaseKey::new(format!("{odd}{tail}")))),
@@ -89,9 +89,9 @@ pub(crate) async fn odd_keys_are_kept_apart(kit: &Kit<'_>) -> Verdict {
 }
 
 /// Keys of 512 bytes work, and two that differ only in the last one are two.
-pub(crate) async fn the_longest_keys_work(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn the_longest_keys_work(kit: &Kit<'_>) -> CaseVerdict {
     let store = kit.client().await?;
-    let room = LeaseKey::MAX_BYTES - kit.space().len();
+    let room = LeaseKey::MAX_BYTES - kit.key_prefix().len();
     let ascii = |last: &str| kit.key(&format!("{}{last}", "x".repeat(room - 1)));
     let wide = kit.key(&format!("{}{}", "a".repeat(room % 4), "\u{1f511}".repeat(room / 4)));
     let keys = [ascii("1"), ascii("2"), wide];
@@ -105,7 +105,7 @@ pub(crate) async fn the_longest_keys_work(kit: &Kit<'_>) -> Verdict {
 }
 
 /// A prefix means its own characters: no wildcard, no pattern, no other case.
-pub(crate) async fn a_prefix_is_literal(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn a_prefix_is_literal(kit: &Kit<'_>) -> CaseVerdict {
     let store = kit.client().await?;
     let names =
         ["a%b", "a_b", "a*b", "a?b", "a[b", "a.b", "axb", "A%b", "ab", "a", "b", "a\\b", "a'b", "\u{e9}t\u{e9}"];
@@ -126,11 +126,11 @@ pub(crate) async fn a_prefix_is_literal(kit: &Kit<'_>) -> Verdict {
 }
 
 /// A list is sorted by key and holds everything, the empty prefix lists every key.
-pub(crate) async fn lists_are_sorted_and_complete(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn lists_are_sorted_and_complete(kit: &Kit<'_>) -> CaseVerdict {
     let [one, two] = kit.clients().await?;
     let count = 300;
     for chunk in (0..count).collect::<Vec<_>>().chunks(one.info().batch_limit.clamp(1, 100)) {
-        // Not in the order of the keys.
+        // Sent in another order than that of the keys.
         let claims: Vec<Claim> =
             chunk.iter().map(|n| kit.claim(&kit.key(&format!("{}", (n * 7_919) % 10_007)))).collect();
         let answers = one.acquire(&claims).await.map_err(|error| failed("batch", error))?;
@@ -150,7 +150,7 @@ pub(crate) async fn lists_are_sorted_and_complete(kit: &Kit<'_>) -> Verdict {
 }
 
 /// Released and expired leases are not listed; those that are held are.
-pub(crate) async fn released_and_expired_leases_are_not_listed(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn released_and_expired_leases_are_not_listed(kit: &Kit<'_>) -> CaseVerdict {
     let store = kit.client().await?;
     let stays = kit.claim(&kit.key("stays"));
     granted(&store, &stays).await?;
@@ -174,7 +174,7 @@ pub(crate) async fn released_and_expired_leases_are_not_listed(kit: &Kit<'_>) ->
 }
 
 /// The record of one key is the one that lists show, of that key alone, and none once it is released.
-pub(crate) async fn one_key_is_told_as_lists_show_it(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn one_key_is_told_as_lists_show_it(kit: &Kit<'_>) -> CaseVerdict {
     let [one, two] = kit.clients().await?;
     let (key, longer) = (kit.key("k"), kit.key("k/longer"));
     let look = async || two.record(&key).await.map_err(|error| failed("look at one key", error));

@@ -1,4 +1,4 @@
-//! What the cases share: fresh keys and nonces, one-item calls with words for what was expected, waiting with an end.
+//! What the cases share: fresh keys and nonces, calls with one item that say what was expected, and bounded waits.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::builder::StoreBuilder;
 
-/// How patient and how thorough the suite is.
+/// The suite's bounds: how long it waits, and how thoroughly it tests.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// How long the races may take; at least twenty rounds are run whatever this says.
@@ -51,21 +51,21 @@ impl Options {
     }
 }
 
-/// How a case ended: passed or skipped, or what was expected and did not come.
-pub(crate) type Verdict = Result<Outcome, String>;
+/// How a case ended: passed or skipped, or failed with what was expected and did not happen.
+pub(crate) type CaseVerdict = Result<Outcome, String>;
 
 pub(crate) enum Outcome {
     Passed(String),
     Skipped(String),
 }
 
-pub(crate) const PASSED: Verdict = Ok(Outcome::Passed(String::new()));
+pub(crate) const PASSED: CaseVerdict = Ok(Outcome::Passed(String::new()));
 
-pub(crate) fn passed(detail: impl Into<String>) -> Verdict {
+pub(crate) fn passed(detail: impl Into<String>) -> CaseVerdict {
     Ok(Outcome::Passed(detail.into()))
 }
 
-pub(crate) fn skipped(reason: &str) -> Verdict {
+pub(crate) fn skipped(reason: &str) -> CaseVerdict {
     Ok(Outcome::Skipped(reason.to_owned()))
 }
 
@@ -79,15 +79,16 @@ macro_rules! demand {
 }
 pub(crate) use demand;
 
-/// Clocks of store and suite may differ by this much over a case: rates, and rounding to a store's own units.
+/// By how much the clocks of store and suite may differ over a case: by their rates, and by rounding to a store's own
+/// units.
 pub(crate) const TOLERANCE: Duration = Duration::from_millis(20);
 
-/// One case's surroundings.
+/// The environment of one case.
 pub(crate) struct Kit<'a> {
     pub(crate) builder: &'a dyn StoreBuilder,
     pub(crate) options: Options,
-    // Begins every key of this case, so that cases and runs do not meet in a store that outlives them.
-    space: String,
+    // The beginning of every key of this case, so that cases and runs share no key in a store that outlives them.
+    key_prefix: String,
     process: u64,
     campaigns: AtomicU64,
 }
@@ -98,8 +99,8 @@ impl<'a> Kit<'a> {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let micros = u64::try_from(since.as_micros()).unwrap_or_default();
         let process = (micros << 12) ^ (u64::from(std::process::id()) << 40) ^ KITS.fetch_add(1, Ordering::Relaxed);
-        let space = format!("suite-{process:x}/{case}/");
-        Kit { builder, options, space, process, campaigns: AtomicU64::new(0) }
+        let key_prefix = format!("suite-{process:x}/{case}/");
+        Kit { builder, options, key_prefix, process, campaigns: AtomicU64::new(0) }
     }
 
     pub(crate) async fn client(&self) -> Result<Arc<dyn LeaseStore>, String> {
@@ -116,7 +117,7 @@ impl<'a> Kit<'a> {
 
     /// The key `name` of this case alone.
     pub(crate) fn key(&self, name: &str) -> LeaseKey {
-        named(LeaseKey::new(format!("{}{name}", self.space)))
+        named(LeaseKey::new(format!("{}{name}", self.key_prefix)))
     }
 
     /// A key that this case has not used yet.
@@ -126,11 +127,11 @@ impl<'a> Kit<'a> {
 
     /// The prefix of this case's keys that begin with `name`.
     pub(crate) fn prefix(&self, name: &str) -> KeyPrefix {
-        named(KeyPrefix::new(format!("{}{name}", self.space)))
+        named(KeyPrefix::new(format!("{}{name}", self.key_prefix)))
     }
 
-    pub(crate) fn space(&self) -> &str {
-        &self.space
+    pub(crate) fn key_prefix(&self) -> &str {
+        &self.key_prefix
     }
 
     /// A claim of a new campaign that will not expire during the case.
@@ -152,7 +153,8 @@ impl<'a> Kit<'a> {
         Claim { ttl: store.info().min_ttl.max(Duration::from_millis(1_000)), ..self.claim(key) }
     }
 
-    /// Claims over and over, as others do while somebody holds, until the store grants; answers when it did.
+    /// Claims again and again, as other candidates do while somebody holds the key, until the store grants; returns
+    /// when it did.
     pub(crate) async fn until_granted(
         &self,
         store: &Arc<dyn LeaseStore>,
@@ -170,7 +172,7 @@ impl<'a> Kit<'a> {
     }
 }
 
-/// A name that this suite wrote and that is within the rules.
+/// Unwraps a name that this suite wrote and that is within the rules.
 pub(crate) fn named<T, E: Debug>(name: Result<T, E>) -> T {
     match name {
         Ok(name) => name,
@@ -204,7 +206,7 @@ pub(crate) async fn granted_with_note(
     }
 }
 
-/// Expects that somebody else holds the key.
+/// Expects that `by` holds the key.
 pub(crate) async fn refused(store: &Arc<dyn LeaseStore>, claim: &Claim, by: &HolderId) -> Result<(), String> {
     match acquire(store, claim).await? {
         Claimed::Held { by: holder, .. } if holder == *by => Ok(()),
@@ -238,7 +240,7 @@ pub(crate) async fn list(store: &Arc<dyn LeaseStore>, prefix: &KeyPrefix) -> Res
     store.list(prefix).await.map_err(|error| failed("list", error))
 }
 
-/// The one answer to a batch of one.
+/// Returns the only answer to a batch of one.
 pub(crate) fn one<T: Debug>(
     answers: Result<Vec<Result<T, StoreError>>, StoreError>,
     what: &str,

@@ -32,7 +32,7 @@ pub use builder::{
     BuildError, Killable, Records, Rewindable, ShardFault, Shards, Stoppable, StoppableClient, StoreBuilder,
 };
 pub use kit::Options;
-use kit::{Kit, Outcome, Verdict};
+use kit::{CaseVerdict, Kit, Outcome};
 pub use report::{Line, Report, Result as CaseResult};
 pub use table_builder::{Act, TableBuilder};
 
@@ -82,7 +82,7 @@ pub async fn examine(builder: &dyn StoreBuilder, options: Options) -> Report {
 /// How long one case may take, besides the time for races.
 const CASE_LIMIT: Duration = Duration::from_secs(120);
 
-type Run = for<'a> fn(&'a Kit<'a>) -> BoxFuture<'a, Verdict>;
+type CaseFn = for<'a> fn(&'a Kit<'a>) -> BoxFuture<'a, CaseVerdict>;
 
 macro_rules! cases {
     ($($topic:ident::$case:ident,)*) => {
@@ -90,7 +90,7 @@ macro_rules! cases {
     };
 }
 
-const CASES: &[(&str, Run)] = cases![
+const CASES: &[(&str, CaseFn)] = cases![
     claims::two_claimers,
     claims::a_free_key_is_granted_after_release,
     claims::a_repeated_nonce_gets_the_unchanged_term,

@@ -5,7 +5,7 @@ use tenure_store::{Claim, Held, Note};
 use crate::kit::*;
 
 /// Notes of every kind, up to 16 KiB, are listed and handed on as they were written.
-pub(crate) async fn odd_notes_are_carried_whole(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn odd_notes_are_carried_whole(kit: &Kit<'_>) -> CaseVerdict {
     let store = kit.client().await?;
     let key = kit.key("k");
     let notes = [
@@ -36,7 +36,7 @@ pub(crate) async fn odd_notes_are_carried_whole(kit: &Kit<'_>) -> Verdict {
 }
 
 /// A renewal replaces the note; an empty one clears it.
-pub(crate) async fn a_renewal_replaces_the_note(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn a_renewal_replaces_the_note(kit: &Kit<'_>) -> CaseVerdict {
     let store = kit.client().await?;
     let claim = Claim { note: note("first"), ..kit.claim(&kit.key("k")) };
     let term = granted(&store, &claim).await?;
@@ -51,7 +51,7 @@ pub(crate) async fn a_renewal_replaces_the_note(kit: &Kit<'_>) -> Verdict {
 
 /// The next holder gets the note that the release wrote, or the last renewal where the store keeps expired records;
 /// the very first holder gets none.
-pub(crate) async fn the_last_note_reaches_the_next_holder(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn the_last_note_reaches_the_next_holder(kit: &Kit<'_>) -> CaseVerdict {
     let store = kit.client().await?;
     let key = kit.key("k");
     let first = Claim { note: note("claimed"), ..kit.claim(&key) };
@@ -65,7 +65,7 @@ pub(crate) async fn the_last_note_reaches_the_next_holder(kit: &Kit<'_>) -> Verd
     extended(&store, &Held { note: note("short, renewed"), ..held(&second, term) }).await?;
     let third = kit.claim(&key);
     kit.until_granted(&store, &third, second.ttl).await?;
-    // The same claim again: the answer of its grant is repeated.
+    // The same claim again gets the answer of its grant again.
     let (_, last) = granted_with_note(&store, &third).await?;
     let right = last.is_none() || last == Some(note("short, renewed"));
     demand!(right, "the note of the last renewal, or none, got {last:?}");
@@ -73,7 +73,7 @@ pub(crate) async fn the_last_note_reaches_the_next_holder(kit: &Kit<'_>) -> Verd
 }
 
 /// A claim that is repeated gets the same last note again, and does not overwrite the note of a later renewal.
-pub(crate) async fn a_repeated_claim_gets_the_same_last_note(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn a_repeated_claim_gets_the_same_last_note(kit: &Kit<'_>) -> CaseVerdict {
     let store = kit.client().await?;
     let key = kit.key("k");
     let first = Claim { note: note("before"), ..kit.claim(&key) };
@@ -92,7 +92,7 @@ pub(crate) async fn a_repeated_claim_gets_the_same_last_note(kit: &Kit<'_>) -> V
 }
 
 /// A tenure that wrote nothing does not hide the note of the one before it.
-pub(crate) async fn an_empty_note_hides_no_earlier_one(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn an_empty_note_hides_no_earlier_one(kit: &Kit<'_>) -> CaseVerdict {
     let store = kit.client().await?;
     let key = kit.key("k");
     let first = Claim { note: note("covered"), ..kit.claim(&key) };

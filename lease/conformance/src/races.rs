@@ -16,7 +16,7 @@ const TASKS: usize = 32;
 const ROUNDS: usize = 20;
 
 /// Of 32 tasks on several clients exactly one is granted in each round, and the rounds' terms strictly grow.
-pub(crate) async fn one_of_many_is_granted(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn one_of_many_is_granted(kit: &Kit<'_>) -> CaseVerdict {
     let clients: [_; 8] = kit.clients().await?;
     let key = kit.key("k");
     let begun = Instant::now();
@@ -59,7 +59,7 @@ pub(crate) async fn one_of_many_is_granted(kit: &Kit<'_>) -> Verdict {
 }
 
 /// Batches over disjoint keys, all at once, are each granted whole.
-pub(crate) async fn disjoint_batches_do_not_disturb_each_other(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn disjoint_batches_do_not_disturb_each_other(kit: &Kit<'_>) -> CaseVerdict {
     let clients: [_; 8] = kit.clients().await?;
     let size = clients[0].info().batch_limit.min(50);
     let batches = clients.iter().enumerate().map(|(at, store)| {
@@ -69,7 +69,7 @@ pub(crate) async fn disjoint_batches_do_not_disturb_each_other(kit: &Kit<'_>) ->
                 let (answer, _) = settle(store, claim).await?;
                 demand!(matches!(answer, Claimed::Granted { .. }), "{:?} to be granted, got {answer:?}", claim.key);
             }
-            // Again as one batch: every nonce meets itself.
+            // The same claims again as one batch: every nonce meets its own grant.
             let mut tries = 0;
             let answers = loop {
                 match store.acquire(&claims).await {
@@ -105,7 +105,7 @@ pub(crate) async fn disjoint_batches_do_not_disturb_each_other(kit: &Kit<'_>) ->
     passed(format!("8 batches of {size}"))
 }
 
-/// Repeats a claim whose call failed, as a candidate would, until there is an answer.
+/// Repeats a claim whose call failed, as a candidate would, until it gets an answer.
 async fn settle(store: &Arc<dyn LeaseStore>, claim: &Claim) -> Result<(Claimed, usize), String> {
     let mut failures = 0;
     loop {

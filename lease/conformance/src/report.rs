@@ -1,19 +1,19 @@
-//! The report: one line per case.
+//! The suite's report: one line per case.
 
 use std::fmt;
 use std::time::Duration;
 
-/// What every case came to.
+/// The results of all cases.
 #[derive(Debug)]
 pub struct Report {
     store: String,
     lines: Vec<Line>,
 }
 
-/// What one case came to.
+/// The result of one case.
 #[derive(Debug)]
 pub struct Line {
-    /// Topic and name.
+    /// The case's topic and name.
     pub case: &'static str,
     /// How long it took.
     pub took: Duration,
@@ -24,11 +24,11 @@ pub struct Line {
 /// The result of one case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Result {
-    /// As demanded; with what was counted, if anything.
+    /// The store behaved as expected; with counts, if there are any.
     Passed(String),
-    /// Not run, for this reason.
+    /// The case was not run, for this reason.
     Skipped(String),
-    /// Not as demanded: what was expected, and what came instead.
+    /// The store did not behave as expected: what was expected, and what came instead.
     Failed(String),
 }
 
@@ -39,7 +39,7 @@ impl Report {
 
     pub(crate) fn add(&mut self, case: &'static str, took: Duration, result: Result) {
         let line = Line { case, took, result };
-        // At once, so that a run that hangs shows where.
+        // Printed at once, so that a run that hangs shows where.
         println!("{}: {line}", self.store);
         self.lines.push(line);
     }

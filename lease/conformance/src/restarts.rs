@@ -1,5 +1,5 @@
-//! Restarts that bring an older state back: whoever was granted a key meanwhile may believe so until its time is over, and
-//! nobody else is granted it before.
+//! Restarts that bring an older state back: whoever was granted a key in the meantime may rely on it until its time is
+//! over, and nobody else may be granted the key before.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,11 +8,11 @@ use tenure_store::{Claim, Held, LeaseKey, LeaseStore, Renewed};
 use tokio::time::Instant;
 
 use crate::builder::Rewindable;
-use crate::faults::deed;
+use crate::faults::perform;
 use crate::kit::*;
 
-/// Longer than the restart itself takes, so that there is something to wait for. Where it was not, it is tried again with twice
-/// that, up to four times it: nothing is shown by a restart that outlasts the wait.
+/// The ttl is longer than the restart itself takes, because a restart that outlasts it shows nothing. If it is too
+/// short, the case is tried again with twice the ttl, up to four times it.
 const TTL: Duration = Duration::from_secs(4);
 const TRIES: u32 = 3;
 
@@ -20,7 +20,7 @@ const TOO_SLOW: &str = "expected the store to answer again within 16 s of a rest
 
 /// A lease that was given back and comes back with an older state is given back again, or removed by an operator: either
 /// way the key is not free before the tenure has run out that the store has forgotten.
-pub(crate) async fn an_older_state_frees_no_key_early(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn an_older_state_frees_no_key_early(kit: &Kit<'_>) -> CaseVerdict {
     let Some(store) = kit.builder.rewindable() else {
         return skipped("the builder cannot bring its store back with an older state");
     };
@@ -32,7 +32,7 @@ pub(crate) async fn an_older_state_frees_no_key_early(kit: &Kit<'_>) -> Verdict 
     Err(TOO_SLOW.to_owned())
 }
 
-/// `None` where nothing was left to wait for when the store answered again.
+/// Returns `None` if the lease had run out already when the store answered again.
 async fn older_state(kit: &Kit<'_>, store: &dyn Rewindable, ttl: Duration) -> Result<Option<String>, String> {
     let [first, second, third] = clients(store).await?;
     let ttl = first.info().min_ttl.max(ttl);
@@ -43,7 +43,7 @@ async fn older_state(kit: &Kit<'_>, store: &dyn Rewindable, ttl: Duration) -> Re
         let (term, _) = kit.until_granted(&first, &claim, ttl).await?;
         old.push(held(&claim, term));
     }
-    deed(store.save(), "the state to be kept").await?;
+    perform(store.save(), "the state to be kept").await?;
     let (mut new, mut sent) = (Vec::new(), Instant::now());
     for (name, old) in ["given back", "removed"].into_iter().zip(&old) {
         freed(&first, old).await?;
@@ -51,11 +51,11 @@ async fn older_state(kit: &Kit<'_>, store: &dyn Rewindable, ttl: Duration) -> Re
         sent = Instant::now();
         new.push(held(&claim, granted(&second, &claim).await?));
     }
-    deed(store.rewind(), "the store to come back with the older state").await?;
+    perform(store.rewind(), "the store to come back with the older state").await?;
     answers(kit, &[&first, &second, &third], &old[0].key).await?;
     // Not at once: a store whose clock counts whole seconds must be seen to write in a later one than it started in.
     tokio::time::sleep_until(sent + ttl / 2).await;
-    // The old lease may have run out meanwhile: what it answers says nothing.
+    // The old lease may have run out meanwhile, so the answer says nothing.
     release(&first, &old[0]).await?;
     third.remove(&old[1].key).await.map_err(|error| failed("removal", error))?;
     if sent.elapsed() >= ttl {
@@ -76,7 +76,7 @@ async fn older_state(kit: &Kit<'_>, store: &dyn Rewindable, ttl: Duration) -> Re
 
 /// A lease that was extended beyond its ttl is not granted before that time is over, although the store knows nothing of it
 /// any more: the next claim says for how long it may have been promised.
-pub(crate) async fn what_was_promised_outlasts_a_restart(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn what_was_promised_outlasts_a_restart(kit: &Kit<'_>) -> CaseVerdict {
     let Some(store) = kit.builder.rewindable() else {
         return skipped("the builder cannot bring its store back with an older state");
     };
@@ -88,7 +88,7 @@ pub(crate) async fn what_was_promised_outlasts_a_restart(kit: &Kit<'_>) -> Verdi
     Err(TOO_SLOW.to_owned())
 }
 
-/// `None` where nothing was left to wait for when the store answered again.
+/// Returns `None` if the lease had run out already when the store answered again.
 async fn promised(kit: &Kit<'_>, store: &dyn Rewindable, ttl: Duration) -> Result<Option<String>, String> {
     let [one, two] = clients(store).await?;
     let ttl = one.info().min_ttl.max(ttl);
@@ -96,11 +96,11 @@ async fn promised(kit: &Kit<'_>, store: &dyn Rewindable, ttl: Duration) -> Resul
     let claim = || Claim { ttl, hold, ..kit.claim(&kit.key(&format!("k, {}", ttl.as_millis()))) };
     let first = claim();
     let (term, _) = kit.until_granted(&one, &first, hold).await?;
-    deed(store.save(), "the state to be kept").await?;
+    perform(store.save(), "the state to be kept").await?;
     let kept = Held { ttl: hold, ..held(&first, term) };
     let sent = Instant::now();
     extended(&one, &kept).await?;
-    deed(store.rewind(), "the store to come back with the older state").await?;
+    perform(store.rewind(), "the store to come back with the older state").await?;
     answers(kit, &[&one, &two], &kept.key).await?;
     if sent.elapsed() >= hold {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! Shards: a store of several servers, each with keys of its own. The failure of one touches its own keys alone.
+//! Shards: a store of several servers, each with keys of its own, where the failure of one affects its own keys alone.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,23 +11,23 @@ use crate::builder::{ShardFault, Shards};
 use crate::kit::*;
 
 /// While a server is dead, the keys of every other one are claimed, renewed, released and handed on as ever.
-pub(crate) async fn a_dead_one_touches_its_own_keys_alone(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn a_dead_one_touches_its_own_keys_alone(kit: &Kit<'_>) -> CaseVerdict {
     own_keys_alone(kit, ShardFault::Killed).await
 }
 
 /// While a server is stopped, so that it answers nobody and its connections stay open, the same holds.
-pub(crate) async fn a_stopped_one_touches_its_own_keys_alone(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn a_stopped_one_touches_its_own_keys_alone(kit: &Kit<'_>) -> CaseVerdict {
     own_keys_alone(kit, ShardFault::Stopped).await
 }
 
-/// How often a key is handed on under each fault, and how far apart, so that whatever a store does now and then is met.
+/// How often a key is handed on under each fault, and how far apart, so that rare behaviour of a store is met too.
 const HANDOFFS: (u32, Duration) = (30, Duration::from_millis(100));
 
-/// What is no sign of anything: less than any time-out.
-const HICCUP: Duration = Duration::from_millis(200);
+/// A delay that proves nothing: shorter than any time-out.
+const INSIGNIFICANT_DELAY: Duration = Duration::from_millis(200);
 
 /// Each server in turn fails, while a key of another one is handed on again and again.
-async fn own_keys_alone(kit: &Kit<'_>, fault: ShardFault) -> Verdict {
+async fn own_keys_alone(kit: &Kit<'_>, fault: ShardFault) -> CaseVerdict {
     let Some(shards) = kit.builder.shards() else {
         return skipped("the builder's store does not keep its keys on several servers");
     };
@@ -73,9 +73,9 @@ async fn one_fails(
         times.push(begun.elapsed());
         tokio::time::sleep(HANDOFFS.1).await;
     }
-    // As before, but for the machine's own hiccups.
+    // As fast as before, apart from pauses of the machine itself.
     let median = usual[usual.len() / 2];
-    let slow = times.iter().filter(|time| **time > median * 20 + HICCUP).count();
+    let slow = times.iter().filter(|time| **time > median * 20 + INSIGNIFICANT_DELAY).count();
     demand!(slow * 10 <= times.len(), "handoffs that take no longer than before ({median:?}), got {times:?}");
 
     mixed_batches(kit, shards, &one, near, lost).await?;
@@ -112,7 +112,7 @@ async fn one_fails(
     Ok(times.into_iter().max().unwrap_or_default())
 }
 
-/// One client releases, the other is told so and claims.
+/// One client releases; the other gets the hint and claims.
 async fn handed_on(
     kit: &Kit<'_>,
     from: &Arc<dyn LeaseStore>,
@@ -150,7 +150,8 @@ async fn told(kit: &Kit<'_>, wakes: &mut WakeStream, key: &LeaseKey) -> Result<(
     }
 }
 
-/// In a batch that touches the dead server its items fail, as what may be tried again, and the others are done.
+/// In a batch that touches the dead server, the items of that server fail with a retryable error, and the others are
+/// done.
 async fn mixed_batches(
     kit: &Kit<'_>,
     shards: &dyn Shards,
@@ -172,7 +173,7 @@ async fn mixed_batches(
     Ok(())
 }
 
-/// A key of each server, as many servers as are met.
+/// One key of each server, for as many servers as are found.
 fn one_of_each(kit: &Kit<'_>, shards: &dyn Shards) -> Vec<LeaseKey> {
     let mut keys: Vec<LeaseKey> = Vec::new();
     for n in 0..200 {
@@ -184,7 +185,7 @@ fn one_of_each(kit: &Kit<'_>, shards: &dyn Shards) -> Vec<LeaseKey> {
     keys
 }
 
-/// A new key of the same server.
+/// A new key that the same server keeps.
 fn beside(kit: &Kit<'_>, shards: &dyn Shards, key: &LeaseKey) -> LeaseKey {
     let mut others = (0..10_000).map(|_| kit.new_key());
     others.find(|other| shards.together(key, other)).unwrap_or_else(|| key.clone())

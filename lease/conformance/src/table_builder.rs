@@ -8,20 +8,20 @@ use tenure_store::{HolderId, LeaseKey, LeaseStore, LeaseTable, Note, RecordForma
 
 use crate::builder::{BuildError, Records, Rewindable, StoreBuilder};
 
-/// What is done to a store's table, at the store's present time.
+/// A change of a store's table, at the store's present time.
 pub type Act<'a> = &'a mut dyn FnMut(&mut LeaseTable, Time);
 
-/// Opens one table over and over, and changes it behind the store's back.
+/// Opens clients of one table, and changes the table past the store.
 pub struct TableBuilder<S> {
     name: &'static str,
     store: Arc<S>,
     reach: fn(&S, Act<'_>),
-    /// What [`Rewindable::save`] kept.
+    /// The table that [`Rewindable::save`] saved.
     saved: Mutex<LeaseTable>,
 }
 
 impl<S: LeaseStore + 'static> TableBuilder<S> {
-    /// A builder for `store`. `reach` does something to the store's table, once, before it returns.
+    /// A builder for `store`. `reach` calls its argument once with the store's table, before it returns.
     pub fn new(name: &'static str, store: S, reach: fn(&S, Act<'_>)) -> Self {
         TableBuilder { name, store: Arc::new(store), reach, saved: Mutex::default() }
     }

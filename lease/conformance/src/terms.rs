@@ -1,4 +1,5 @@
-//! Terms: each tenure's exceeds all before it, whatever became of the record, and stays while it lasts.
+//! Terms: the term of each tenure exceeds all before it, whatever happened to the record, and is constant during the
+//! tenure.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use crate::builder::BuildError;
 use crate::kit::*;
 
 /// Each tenure after a release has a higher term.
-pub(crate) async fn grow_over_releases(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn grow_over_releases(kit: &Kit<'_>) -> CaseVerdict {
     let stores: [_; 2] = kit.clients().await?;
     let key = kit.key("k");
     let mut last = None;
@@ -26,7 +27,7 @@ pub(crate) async fn grow_over_releases(kit: &Kit<'_>) -> Verdict {
 }
 
 /// The tenure after an expired one has a higher term.
-pub(crate) async fn grow_over_expiry(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn grow_over_expiry(kit: &Kit<'_>) -> CaseVerdict {
     let [one, two] = kit.clients().await?;
     let key = kit.key("k");
     let first = kit.short(&one, &key);
@@ -37,13 +38,13 @@ pub(crate) async fn grow_over_expiry(kit: &Kit<'_>) -> Verdict {
 }
 
 /// The tenure after a forced deletion has a higher term, and the deleted one is lost.
-pub(crate) async fn grow_over_deletion(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn grow_over_deletion(kit: &Kit<'_>) -> CaseVerdict {
     let (operator, key) = (kit.client().await?, kit.key("k"));
     over(kit, &key, || Some(async { operator.remove(&key).await.map(drop).map_err(BuildError::from) }.boxed())).await
 }
 
 /// The tenure after a lost record has a higher term all the same, because a clock seeds it.
-pub(crate) async fn grow_over_the_loss_of_the_record(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn grow_over_the_loss_of_the_record(kit: &Kit<'_>) -> CaseVerdict {
     let Some(records) = kit.builder.records() else {
         return skipped("the builder cannot delete records");
     };
@@ -58,7 +59,7 @@ pub(crate) async fn grow_over_the_loss_of_the_record(kit: &Kit<'_>) -> Verdict {
 }
 
 /// The granted term exceeds the highest one that the candidate has seen, and what follows exceeds that.
-pub(crate) async fn exceed_above(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn exceed_above(kit: &Kit<'_>) -> CaseVerdict {
     let store = kit.client().await?;
     let key = kit.key("k");
     // Far ahead of any clock that seeds terms.
@@ -74,7 +75,7 @@ pub(crate) async fn exceed_above(kit: &Kit<'_>) -> Verdict {
 }
 
 /// Renewals leave the term as it is.
-pub(crate) async fn stay_the_same_over_renewals(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn stay_the_same_over_renewals(kit: &Kit<'_>) -> CaseVerdict {
     let store = kit.client().await?;
     let claim = kit.claim(&kit.key("k"));
     let term = granted(&store, &claim).await?;
@@ -88,7 +89,7 @@ pub(crate) async fn stay_the_same_over_renewals(kit: &Kit<'_>) -> Verdict {
 }
 
 /// A claim above which no term is left fails by itself, rather than repeat a term, and leaves the key free.
-pub(crate) async fn exhausted_terms_are_refused(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn exhausted_terms_are_refused(kit: &Kit<'_>) -> CaseVerdict {
     let store = kit.client().await?;
     let key = kit.key("k");
     let claim = Claim { above: Term::new(Term::LIMIT - 1), ..kit.claim(&key) };
@@ -101,7 +102,7 @@ pub(crate) async fn exhausted_terms_are_refused(kit: &Kit<'_>) -> Verdict {
 }
 
 /// The highest term of a key is told while it is held and after every kind of end, for that key alone.
-pub(crate) async fn the_last_one_is_told_after_its_end(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn the_last_one_is_told_after_its_end(kit: &Kit<'_>) -> CaseVerdict {
     let [one, two] = kit.clients().await?;
     let (key, other) = (kit.key("k"), kit.key("k2"));
     let told = async |expected: Option<Term>, when: &str| {
@@ -131,21 +132,21 @@ pub(crate) async fn the_last_one_is_told_after_its_end(kit: &Kit<'_>) -> Verdict
     PASSED
 }
 
-type Deed<'a> = Option<futures_util::future::BoxFuture<'a, Result<(), BuildError>>>;
+type RecordChange<'a> = Option<futures_util::future::BoxFuture<'a, Result<(), BuildError>>>;
 
-async fn over<'a>(kit: &Kit<'_>, key: &LeaseKey, deed: impl Fn() -> Deed<'a>) -> Verdict {
+async fn over<'a>(kit: &Kit<'_>, key: &LeaseKey, change: impl Fn() -> RecordChange<'a>) -> CaseVerdict {
     let [one, two] = kit.clients().await?;
     let first = kit.claim(key);
     let old = held(&first, granted(&one, &first).await?);
-    if let Some(deed) = deed() {
-        deed.await.map_err(|error| format!("expected the record to go, got {error}"))?;
+    if let Some(change) = change() {
+        change.await.map_err(|error| format!("expected the record to go, got {error}"))?;
     }
     let answer = renew(&one, &old).await?;
     demand!(
         answer == tenure_store::Renewed::Lost { to: None },
         "the holder's renewal to be Lost to nobody, got {answer:?}"
     );
-    // A clock that seeds in microseconds must have moved on; the claims above took longer than that.
+    // A clock that seeds in microseconds must have advanced; the claims above took longer than that.
     tokio::time::sleep(Duration::from_millis(1)).await;
     let new = granted(&two, &kit.claim(key)).await?;
     demand!(new > old.term, "a term above {}, got {new}", old.term);

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::kit::*;
 
 /// A release by another client wakes a watcher within the bound; a store without watch says so.
-pub(crate) async fn a_release_wakes_within_a_deadline(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn a_release_wakes_within_a_deadline(kit: &Kit<'_>) -> CaseVerdict {
     let [one, two] = kit.clients().await?;
     let key = kit.key("k");
     let started = two.watch(&kit.prefix("")).await;
@@ -28,7 +28,7 @@ pub(crate) async fn a_release_wakes_within_a_deadline(kit: &Kit<'_>) -> Verdict 
 }
 
 /// Every watcher whose prefix matches is woken, of the same client and of others.
-pub(crate) async fn every_watcher_is_woken(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn every_watcher_is_woken(kit: &Kit<'_>) -> CaseVerdict {
     let stores: [_; 2] = kit.clients().await?;
     if !stores[0].info().watch {
         return skipped("the store has no watch");
@@ -52,7 +52,7 @@ pub(crate) async fn every_watcher_is_woken(kit: &Kit<'_>) -> Verdict {
 }
 
 /// A lease that is deleted by force wakes a watcher within the bound.
-pub(crate) async fn a_deleted_lease_wakes(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn a_deleted_lease_wakes(kit: &Kit<'_>) -> CaseVerdict {
     let store = kit.client().await?;
     if !store.info().watch {
         return skipped("the store has no watch");
@@ -68,7 +68,7 @@ pub(crate) async fn a_deleted_lease_wakes(kit: &Kit<'_>) -> Verdict {
 
 /// A claim by another client that begins a tenure wakes a watcher within the bound, of a free key and of one whose lease ran
 /// out.
-pub(crate) async fn a_new_tenure_wakes(kit: &Kit<'_>) -> Verdict {
+pub(crate) async fn a_new_tenure_wakes(kit: &Kit<'_>) -> CaseVerdict {
     let [one, two] = kit.clients().await?;
     if !one.info().watch {
         return skipped("the store has no watch");
@@ -86,13 +86,14 @@ pub(crate) async fn a_new_tenure_wakes(kit: &Kit<'_>) -> Verdict {
     PASSED
 }
 
-/// Takes what a watch says at its start: hints may be wrong or late, so what comes before the deed proves nothing.
+/// Drains the hints that a watch sends at its start: hints may be wrong or late, so a hint before the change proves
+/// nothing.
 async fn quiet(wakes: &mut WakeStream) {
     let moment = std::time::Duration::from_millis(100);
     while let Ok(Some(_)) = tokio::time::timeout(moment, wakes.next()).await {}
 }
 
-/// Waits for a hint about `key`, or one that names none, which says this or that it does not know.
+/// Waits for a hint about `key` or without a key, which says this change or that the change is unknown.
 async fn woken(kit: &Kit<'_>, wakes: &mut WakeStream, key: &LeaseKey, change: WakeChange) -> Result<(), String> {
     let says = |said: WakeChange| said == change || said == WakeChange::Unknown;
     let deadline = Instant::now() + kit.options.wake_bound;
