@@ -8,10 +8,10 @@ use crate::scheme::schemes;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// There is no scheme in front.
+    /// The URL has no scheme.
     #[error("a store's URL begins with its scheme, such as sqlite:PATH or memory:; this one has none")]
     NoScheme,
-    /// Nobody knows the scheme.
+    /// The scheme is unknown.
     #[error("unknown scheme {scheme:?}; there are {}", known())]
     Unknown {
         /// What stands before the colon; empty where it does not look like a scheme.

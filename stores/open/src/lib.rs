@@ -1,4 +1,4 @@
-//! From a URL to a store: the one crate that knows the schemes of stores, with a feature for each that may be compiled in.
+//! Opens the store that a URL names: the one crate that knows the schemes of stores, with a feature for each.
 //!
 //! ```
 //! use tenure_open::{check, file_of, is_private, shown};
@@ -36,9 +36,9 @@ pub async fn open(url: &str) -> Result<Arc<dyn LeaseStore>, OpenError> {
     open_for(url, Purpose::Write).await
 }
 
-/// Opens the store that `url` names to look at it. A store that is a file is not made, not changed and not written beside:
-/// its verbs that would are refused, and where it is missing the opening fails. Every other store is opened as by
-/// [`open`], and whoever opened it keeps to looking.
+/// Opens the store that `url` names for reading. A store that is a file is neither created nor changed, and no file is
+/// written beside it: its verbs that would write are refused, and opening fails where the file is missing. Every other
+/// store is opened as by [`open`], and the caller must not write.
 pub async fn open_to_read(url: &str) -> Result<Arc<dyn LeaseStore>, OpenError> {
     open_for(url, Purpose::Read).await
 }
@@ -51,7 +51,7 @@ enum Purpose {
 
 #[cfg_attr(not(feature = "sqlite"), allow(unused_variables, reason = "only files know the difference"))]
 async fn open_for(url: &str, purpose: Purpose) -> Result<Arc<dyn LeaseStore>, OpenError> {
-    let (scheme, rest) = divided(url)?;
+    let (scheme, rest) = split_scheme(url)?;
     match scheme.name {
         scheme::MEMORY => Ok(named::memory(rest)),
         #[cfg(feature = "redis")]
@@ -68,10 +68,10 @@ async fn open_for(url: &str, purpose: Purpose) -> Result<Arc<dyn LeaseStore>, Op
     }
 }
 
-/// Reads the URL as [`open`] does, and the environment and the password files with it, but opens nothing and asks no
-/// server: what fails here is wrong in itself, and stays so.
+/// Checks the URL as [`open`] would, with the environment and the password files, but opens nothing and asks no server:
+/// an error here is a mistake in the configuration, so that trying again cannot help.
 pub fn check(url: &str) -> Result<(), OpenError> {
-    let (scheme, _) = divided(url)?;
+    let (scheme, _) = split_scheme(url)?;
     match scheme.name {
         #[cfg(feature = "redis")]
         scheme::REDIS => drop(url.parse::<tenure_redis::RedisConfig>()?.with_environment()?),
@@ -82,8 +82,8 @@ pub fn check(url: &str) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// The store that the scheme means, and what stands behind the colon.
-fn divided(url: &str) -> Result<(&'static Scheme, &str), OpenError> {
+/// Splits the URL into its scheme and the text behind the colon.
+fn split_scheme(url: &str) -> Result<(&'static Scheme, &str), OpenError> {
     let Some((name, rest)) = url.split_once(':') else {
         return Err(OpenError::NoScheme);
     };
@@ -128,7 +128,7 @@ mod tests {
         assert_eq!(open("memory:a").await.unwrap().list(&all).await.unwrap().len(), 0);
     }
 
-    /// What is wrong in itself is told without a server and without a file; what only a server can tell is not.
+    /// A mistake in the URL is an error without any server or file; an error that only a server could report is not.
     #[cfg(all(feature = "redis", feature = "sqlite"))]
     #[test]
     fn urls_are_checked_without_opening() {

@@ -7,11 +7,11 @@ use tenure_store::MemoryStore;
 
 static STORES: Mutex<Option<HashMap<String, Weak<MemoryStore>>>> = Mutex::new(None);
 
-/// The store of that name, made where nobody has it open.
+/// Returns the store of that name, or a new one where nobody has it open.
 pub(crate) fn memory(name: &str) -> Arc<MemoryStore> {
     let mut stores = STORES.lock().unwrap_or_else(PoisonError::into_inner);
     let stores = stores.get_or_insert_default();
-    // Names whose stores are gone go too, so that the map stays as small as what is open.
+    // Names whose stores were dropped are removed, so that the map holds no more than what is open.
     stores.retain(|_, store| store.strong_count() > 0);
     if let Some(store) = stores.get(name).and_then(Weak::upgrade) {
         return store;

@@ -1,24 +1,24 @@
 //! The schemes of store URLs, compiled in or not.
 
-/// One kind of store, as its URLs begin.
+/// One kind of store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scheme {
-    /// What stands before the colon.
+    /// The URL's scheme, without the colon.
     pub name: &'static str,
-    /// Whether this binary can open it.
+    /// Whether this binary can open such a store.
     pub compiled: bool,
-    /// What such a URL looks like.
+    /// An example of such a URL.
     pub example: &'static str,
 }
 
 impl Scheme {
-    /// Whether `name` means this scheme: its own name, or another one that its servers go by.
+    /// Whether `name` is this scheme's name or one of its aliases.
     pub(crate) fn names(&self, name: &str) -> bool {
         self.name == name || ALIASES.contains(&(name, self.name))
     }
 }
 
-/// Every scheme that there is, those that this binary can open first.
+/// All schemes, those that this binary can open first.
 ///
 /// Some have further forms under names of their own: `redis` also opens `rediss://` (TLS), `redis+unix:///PATH` (a socket),
 /// `redis-sentinel://HOST,.../MASTER`, `redis-cluster://HOST,...`, both with TLS as `rediss-...`, and `valkey://`.

@@ -1,4 +1,4 @@
-//! What a store's URL tells before anything is opened: whether it is a file, and what of it may be shown.
+//! What a store's URL says before it is opened: whether the store is a file, and which parts may be shown.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use tenure_base_net::file_url::{self, FileUrl};
 
 use crate::scheme::{FILE, MEMORY};
 
-/// The file that the URL names; `None` where the store is no file.
+/// The file that the URL names; `None` where the store is not a file.
 pub fn file_of(url: &str) -> Option<PathBuf> {
     FileUrl::parse(url, FILE).map(|url| url.path.into())
 }
@@ -17,18 +17,19 @@ pub fn file_url(path: &Path) -> String {
     file_url::url_of(FILE, path)
 }
 
-/// The URL that names the same file to whoever works in another folder, options included; `None` where the store is no file,
-/// or the path cannot be told.
+/// The URL that names the same file from any working directory, options included; `None` where the store is not a file
+/// or the path is unknown.
 pub fn absolute(url: &str) -> Option<String> {
     FileUrl::parse(url, FILE)?.absolute()
 }
 
-/// Whether the store is the process's own: every other process that opens this URL gets another one.
+/// Whether the store lives in the process's own memory, so that every other process that opens this URL gets another
+/// one.
 pub fn is_private(url: &str) -> bool {
     url.split(':').next() == Some(MEMORY)
 }
 
-/// The URL with `***` for what may be a secret. Works on the text alone, also where the URL is wrong.
+/// The URL with `***` for what may be a secret. Works on the text alone, even where the URL is wrong.
 pub fn shown(url: &str) -> String {
     without_secrets(url, Schemes { paths: &[FILE], tokens: &["nats", "tls"] })
 }
