@@ -1,4 +1,4 @@
-//! How a bus fails as a whole.
+//! The errors of a bus as a whole.
 
 use std::error::Error;
 use std::fmt;
@@ -15,7 +15,7 @@ pub struct BusError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BusErrorKind {
-    /// Not reachable, busy or not answering; it may have been done. Try again.
+    /// The bus is not reachable, busy or not answering; the request may have been carried out. Try again.
     Unavailable,
     /// The request or the configuration is wrong; trying again does not help.
     Invalid,

@@ -1,8 +1,8 @@
-//! What a bus can do, as data.
+//! The capabilities of a bus, as data.
 
 use std::time::Duration;
 
-/// What a bus says of itself.
+/// The capabilities and limits of a bus.
 #[derive(Clone, Debug)]
 pub struct BusInfo {
     /// The scheme of its URL, without the colon.

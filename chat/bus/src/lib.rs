@@ -1,4 +1,4 @@
-//! The bus: where envelopes go. `publish` with one answer per message, `follow` to see what is there.
+//! The interface of a message bus: `publish` with one answer per message, `follow` to read what is there.
 
 mod error;
 mod info;
@@ -19,14 +19,13 @@ pub use retention::Retention;
 pub use stdout::StdoutBus;
 pub use subjects::Subjects;
 
-/// What is on the bus, in its order. Ends with an error item when following has stopped; ask again from the last
-/// position.
+/// The messages of a bus in order. An error item ends the stream; follow again from the last position.
 pub type FollowStream = BoxStream<'static, Result<Followed, BusError>>;
 
 /// A message bus.
 #[async_trait]
 pub trait Bus: fmt::Debug + Send + Sync + 'static {
-    /// What this bus can do.
+    /// The capabilities and limits of this bus.
     fn info(&self) -> BusInfo;
 
     /// Publishes the batch: one answer per message, in order. An `Ok` answer means that the message is on the bus as
@@ -37,8 +36,8 @@ pub trait Bus: fmt::Debug + Send + Sync + 'static {
     /// Everything on the bus from `from` on, then everything new, on `subject`.
     async fn follow(&self, subject: &str, from: FollowFrom) -> Result<FollowStream, BusError>;
 
-    /// The same for who wants positions, ids and terms alone: the bodies may be left out, so that a bus that can does
-    /// not send them. A message that carries its id nowhere but in its body may be passed over.
+    /// Like [`Bus::follow`], for a reader that needs positions, ids and terms alone: bodies may be empty, so that a bus
+    /// that can does not send them. A message that carries its id only in its body may be skipped.
     async fn follow_ids(&self, subject: &str, from: FollowFrom) -> Result<FollowStream, BusError> {
         self.follow(subject, from).await
     }

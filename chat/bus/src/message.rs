@@ -1,4 +1,4 @@
-//! What goes onto a bus and what comes back.
+//! The messages that are published to a bus, its answers, and the messages that a follower gets.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tenure_core::{Term, Time};
 use tenure_envelope::EnvelopeId;
 
-/// One message: an envelope's bytes and what a bus needs to know of it.
+/// One message: an envelope's bytes, and the fields that a bus needs to route and deduplicate it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     /// The envelope's id; the bus drops a second message with the same one.
@@ -29,7 +29,7 @@ pub struct Batch<'a> {
     /// Until when the publisher may act, on the boottime clock: a bus that can hands nothing of the batch to the system
     /// after it. `None` where no such moment is known.
     pub valid_until: Option<Time>,
-    /// What is published, in order.
+    /// The messages, in the order in which they are published.
     pub messages: &'a [Message],
 }
 
@@ -59,7 +59,7 @@ pub enum Refusal {
 pub enum FollowFrom {
     /// The oldest message that is still there.
     Start,
-    /// Only what is published from now on.
+    /// Only messages that are published from now on.
     End,
     /// After this position.
     After(u64),

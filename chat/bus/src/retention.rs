@@ -1,26 +1,26 @@
-//! What a bus keeps, and the options of a URL that say so: the same on every bus.
+//! The limits on what a bus keeps, and their URL options: the same on every bus.
 
 use std::time::Duration;
 
 use tenure_base_net::{durations, sizes};
 
 /// The shortest age that can be asked for.
-const LEAST_AGE: Duration = Duration::from_secs(1);
+const MIN_AGE: Duration = Duration::from_secs(1);
 /// The fewest bytes that can be asked for.
-const LEAST_BYTES: u64 = 64 * 1024;
+const MIN_BYTES: u64 = 64 * 1024;
 
 /// When a bus removes messages. The default is never.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
-    /// A message is removed once it has been on the bus for so long.
+    /// A message is removed once it has been on the bus for this long.
     pub max_age: Option<Duration>,
-    /// The oldest messages are removed once all of them together take more than so many bytes.
+    /// The oldest messages are removed once all messages together take more than this many bytes.
     pub max_bytes: Option<u64>,
 }
 
 impl Retention {
-    /// Takes the option `max_age` or `max_bytes` of a URL in; `None` where it is another one. The error says what is allowed
-    /// there and does not repeat the value, which may be a secret in the wrong place.
+    /// Takes the option `max_age` or `max_bytes` of a URL in; returns `None` for another option. The error says what is
+    /// allowed and does not repeat the value, which may be a secret in the wrong place.
     pub fn set(&mut self, name: &str, value: &str) -> Option<Result<(), String>> {
         let set = match name {
             "max_age" => {
@@ -37,12 +37,12 @@ impl Retention {
         Some(set)
     }
 
-    /// Whether the values can work; the error names the one that cannot, and what is allowed.
+    /// Checks that the values can work; the error names the value that cannot, and what is allowed.
     pub fn check(&self) -> Result<(), String> {
-        if self.max_age.is_some_and(|age| age < LEAST_AGE) {
+        if self.max_age.is_some_and(|age| age < MIN_AGE) {
             return Err("max_age: at least 1s".to_owned());
         }
-        if self.max_bytes.is_some_and(|bytes| bytes < LEAST_BYTES) {
+        if self.max_bytes.is_some_and(|bytes| bytes < MIN_BYTES) {
             return Err("max_bytes: at least 64KiB".to_owned());
         }
         Ok(())
@@ -65,7 +65,7 @@ mod tests {
         assert_eq!(retention.check(), Ok(()));
     }
 
-    /// What cannot work is refused with what is allowed, and without the value.
+    /// The error for a value that cannot work says what is allowed, and does not repeat the value.
     #[test]
     fn what_cannot_work_is_refused() {
         for (name, value) in [("max_age", "hunter2"), ("max_age", "7"), ("max_bytes", "hunter2"), ("max_bytes", "1PB")]

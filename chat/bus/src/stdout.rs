@@ -12,8 +12,8 @@ use crate::{Batch, Bus, BusError, BusErrorKind, BusInfo, FollowFrom, FollowStrea
 
 /// The most messages that one call prints.
 const BATCH_LIMIT: usize = 1024;
-/// How long to wait where a pipe that does not block is full.
-const FULL_PIPE_WAIT: Duration = Duration::from_millis(2);
+/// How long to wait where a non-blocking pipe is full.
+const FULL_PIPE_PAUSE: Duration = Duration::from_millis(2);
 
 /// Prints each envelope on a line of its own: one write per batch, flushed before the call returns.
 ///
@@ -105,7 +105,7 @@ impl Sink {
     }
 }
 
-/// Writes and flushes all of `bytes`, also where the descriptor was set not to block.
+/// Writes and flushes all of `bytes`, even where the descriptor is non-blocking.
 fn write_whole(out: &mut dyn Write, mut bytes: &[u8]) -> io::Result<()> {
     let mut flushed = false;
     while !bytes.is_empty() || !flushed {
@@ -115,14 +115,14 @@ fn write_whole(out: &mut dyn Write, mut bytes: &[u8]) -> io::Result<()> {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),
             Ok(written) => bytes = &bytes[written..],
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(FULL_PIPE_WAIT),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(FULL_PIPE_PAUSE),
             Err(error) => return Err(error),
         }
     }
     Ok(())
 }
 
-/// What cannot be printed now cannot be printed later either: whoever read it is gone, or the disk behind it is full.
+/// A failed write is permanent: the reader is gone, or the disk behind standard output is full.
 fn broken(error: io::Error) -> BusError {
     let text = match error.kind() {
         ErrorKind::BrokenPipe => "stdout: nobody reads standard output any more (broken pipe)".to_owned(),
@@ -201,7 +201,7 @@ mod tests {
         assert!(error.to_string().contains("broken pipe"), "{error}");
     }
 
-    /// What was printed cannot be followed, and the bus says so beforehand.
+    /// This bus cannot be followed, and its `info` says so.
     #[tokio::test]
     async fn following_is_unsupported() {
         let bus = StdoutBus::writing_to(Box::new(io::sink()));
