@@ -1,8 +1,8 @@
-//! What was odd about a line.
+//! The anomalies of a line.
 
 use alloc::vec::Vec;
 
-/// One oddity; an envelope lists those of its line in `payload.anomalies`, in this order.
+/// One anomaly; an envelope lists those of its line in `payload.anomalies`, in this order.
 #[derive(Clone, Copy, Debug)]
 #[repr(u8)]
 pub(crate) enum Anomaly {
@@ -22,8 +22,8 @@ pub(crate) enum Anomaly {
     MissingText,
     /// A color that is not `#` and six hex digits; shown as none.
     BadColor,
-    /// An emote range that is not one, lies outside of the text or meets another: left out. Or one that is no word, with
-    /// something else than a space beside it: shown as it came, but most likely in the wrong place.
+    /// An emote range that is malformed, lies outside of the text or overlaps another one: left out. Or a range beside
+    /// which stands something other than a space: kept as it came, but most likely in the wrong place.
     BadEmotes,
     /// A number that is not one; shown as none.
     BadNumber,
@@ -48,7 +48,7 @@ const NAMES: [&str; 12] = [
     "missing_hash",
 ];
 
-/// The oddities of one line.
+/// The anomalies of one line.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Anomalies(u16);
 
@@ -61,7 +61,7 @@ impl Anomalies {
         self.0 |= u16::from(odd) << anomaly as u8;
     }
 
-    /// Writes `,"anomalies":[...]`, or nothing where nothing was odd.
+    /// Writes `,"anomalies":[...]`, or nothing where there are none.
     pub(crate) fn write(self, out: &mut Vec<u8>) {
         if self.0 == 0 {
             return;

@@ -1,4 +1,4 @@
-//! The builder: one parsed line in, one envelope's bytes out.
+//! Builds the bytes of one envelope from one parsed line.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -8,13 +8,13 @@ use tenure_irc::Message;
 
 use crate::anomaly::{Anomalies, Anomaly};
 use crate::emotes::Occurrence;
-use crate::json::{self, Care};
-use crate::line_care::LineCare;
+use crate::json::{self, Escaping};
+use crate::line_escaping::LineEscaping;
 use crate::tags::{Key, Scratch, Values, parse_number};
 use crate::time::LATEST_MS;
 use crate::{Built, EnvelopeId, Gap, Identity, Kind, header, payload};
 
-/// Makes envelopes. Keeps its buffers, so that after the first few lines it allocates nothing.
+/// Builds envelopes. Keeps its buffers, so that after the first few lines it allocates nothing.
 #[derive(Debug, Default)]
 pub struct Builder {
     scratch: Scratch,
@@ -30,18 +30,18 @@ impl Builder {
     /// Appends the envelope of `line` to `out`, without a line end.
     ///
     /// `None`, with nothing appended, where the line is of no type that has an envelope (PING, JOIN, NOTICE, ...) or
-    /// names no channel. Never fails otherwise: what is odd is noted in `payload.anomalies`, and `payload.raw` has all
-    /// of it. Equal lines give equal bytes, except for `payload.receivedAt`, and for `id` and `timestamp` where the
-    /// line itself does not say when it was sent.
+    /// names no channel. Never fails otherwise: anomalies are noted in `payload.anomalies`, and `payload.raw` holds the
+    /// whole line. Equal lines give equal bytes, except for `payload.receivedAt`, and for `id` and `timestamp` where
+    /// the line itself does not say when it was sent.
     pub fn build(&mut self, line: &Message<'_>, received_at_ms: u64, out: &mut Vec<u8>) -> Option<Built> {
         let kind = Kind::of_command(line.command())?;
         let Addressed { channel, hash } = addressed(line, kind)?;
         let text = if hash { line.text() } else { line.params().skip(1).last() };
         let mut anomalies = Anomalies::default();
         anomalies.add_if(!hash, Anomaly::MissingHash);
-        let care = LineCare::of(line);
-        anomalies.add_if(care.line == Care::Repair, Anomaly::InvalidUtf8);
-        let values = Values::read(line.tags(), care.tags, &mut self.scratch);
+        let escaping = LineEscaping::of(line);
+        anomalies.add_if(escaping.line == Escaping::Repair, Anomaly::InvalidUtf8);
+        let values = Values::read(line.tags(), escaping.tags, &mut self.scratch);
         anomalies.add_if(values.doubled, Anomaly::DuplicateTag);
         let sent_ms = sent_ms(&values, kind, &mut anomalies);
         let (id, identity) = identify(line, &values, sent_ms, received_at_ms);
@@ -52,10 +52,10 @@ impl Builder {
         let timestamp_ms = sent_ms.unwrap_or(received_at_ms);
         out.reserve(3 * line.raw().len() + 1024);
         header::begin(out, id, kind, timestamp_ms);
-        header::source(out, channel, care.rest, |out| values.write(Key::RoomId, out));
+        header::source(out, channel, escaping.rest, |out| values.write(Key::RoomId, out));
         out.extend_from_slice(header::USER);
         match kind {
-            Kind::Message | Kind::Notice => user(line, kind, &values, care.rest, out),
+            Kind::Message | Kind::Notice => user(line, kind, &values, escaping.rest, out),
             Kind::Moderation | Kind::Room | Kind::Gap => header::nobody(out),
         }
         out.extend_from_slice(header::PAYLOAD);
@@ -63,7 +63,7 @@ impl Builder {
             line,
             text,
             values: &values,
-            care,
+            escaping,
             scratch: &self.scratch,
             emotes: &mut self.emotes,
             anomalies: &mut anomalies,
@@ -91,22 +91,24 @@ pub fn channel_of<'a>(line: &Message<'a>) -> Cow<'a, str> {
     String::from_utf8_lossy(addressed.map_or(&[][..], |addressed| addressed.channel))
 }
 
-/// When Twitch sent a line, in milliseconds since 1970; `None` where it does not say, or not so that it can be shown.
+/// When Twitch sent a line, in milliseconds since 1970; `None` where the line does not say, or names a time that cannot
+/// be shown.
 pub fn sent_at_ms(line: &Message<'_>) -> Option<u64> {
     line.tags().get(b"tmi-sent-ts").and_then(parse_number).filter(|ms| *ms <= LATEST_MS)
 }
 
-/// Where a line was said.
+/// The channel that a line is addressed to.
 struct Addressed<'a> {
-    /// Without `#`; never empty.
+    /// The channel without `#`; never empty.
     channel: &'a [u8],
-    /// The channel was written with `#`.
+    /// Whether the channel was written with `#`.
     hash: bool,
 }
 
 /// The channel of a line; `None` where it names none.
 ///
-/// What only a server sends has been seen with a channel without `#`. A PRIVMSG without is one to a user, not to a channel.
+/// Lines that only a server sends have been seen with a channel without `#`. A PRIVMSG without `#` goes to a user, not
+/// to a channel.
 fn addressed<'a>(line: &Message<'a>, kind: Kind) -> Option<Addressed<'a>> {
     if let Some(channel) = line.channel() {
         let channel = channel.get(1..).filter(|channel| !channel.is_empty())?;
@@ -145,8 +147,8 @@ fn identify(
     (EnvelopeId::derive(&[line.raw(), b"\0", received]), Identity::Live)
 }
 
-/// Writes who said it: the id, the login, and the display name, or the login where there is none.
-fn user(line: &Message<'_>, kind: Kind, values: &Values<'_>, rest: Care, out: &mut Vec<u8>) {
+/// Writes the user: the id, the login, and the display name, or the login again where there is no display name.
+fn user(line: &Message<'_>, kind: Kind, values: &Values<'_>, rest: Escaping, out: &mut Vec<u8>) {
     let nick = line.prefix().filter(|prefix| prefix.user.is_some() || kind == Kind::Message).map(|prefix| prefix.name);
     let login = |out: &mut Vec<u8>| match (nick, values.get(Key::Login)) {
         (Some(nick), _) if !nick.is_empty() => json::text(out, nick, rest),

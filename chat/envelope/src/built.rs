@@ -1,13 +1,13 @@
-//! What is known of an envelope that was built.
+//! What the builder returns for an envelope.
 
 use crate::{EnvelopeId, Identity, Kind};
 
-/// What [`crate::Builder`] appended.
+/// The envelope that [`crate::Builder`] appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Built {
     /// The envelope's id, which is its correlation id too.
     pub id: EnvelopeId,
-    /// Its type.
+    /// The envelope's type.
     pub kind: Kind,
     /// Where the id comes from.
     pub identity: Identity,

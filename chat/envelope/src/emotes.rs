@@ -1,13 +1,13 @@
-//! Emotes: Twitch's ranges over code points, made into one entry per occurrence.
+//! Emotes: turns Twitch's ranges over code points into one entry per occurrence.
 
 use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::anomaly::{Anomalies, Anomaly};
-use crate::json::{self, Care};
+use crate::json::{self, Escaping};
 use crate::tags::parse_number;
 
-/// One occurrence: first and last code point, and where its id lies in the tag.
+/// One occurrence: its first and last code point, and where its id lies in the tag.
 #[derive(Clone, Debug)]
 pub(crate) struct Occurrence {
     start: usize,
@@ -17,15 +17,15 @@ pub(crate) struct Occurrence {
 
 /// Writes `[...]`: the occurrences of `tag` (`id:first-last,first-last/id:...`) in `text`, sorted by where they start.
 ///
-/// A range that is none, starts outside of the text, or meets an earlier one is left out; one that only ends outside
-/// ends with the text. Either is an anomaly. So the entries never hold more text than there is. An emote is a word: a
-/// range beside which stands anything but a space is an anomaly too, and most likely shifted.
+/// A malformed range, one that starts outside of the text, and one that overlaps an earlier one are left out; one that
+/// only ends outside is cut at the end of the text. Each is an anomaly. So the entries never hold more text than there
+/// is. An emote is a word: a range beside which stands anything but a space is an anomaly too, and most likely shifted.
 ///
-/// `lead` is by how much the ranges may lie too far right; 0 where they do not.
+/// `lead` is by how many code points the ranges may be shifted to the right; 0 where they are not.
 pub(crate) fn write(
     out: &mut Vec<u8>,
-    (tag, tag_care): (&[u8], Care),
-    (text, text_care): (&str, Care),
+    (tag, tag_escaping): (&[u8], Escaping),
+    (text, text_escaping): (&str, Escaping),
     lead: usize,
     found: &mut Vec<Occurrence>,
     anomalies: &mut Anomalies,
@@ -34,7 +34,7 @@ pub(crate) fn write(
     if !tag.is_empty() {
         found.clear();
         collect(tag, found, anomalies);
-        // Twitch may mend it one day: what is right as it came stays.
+        // Twitch may fix this one day, so ranges that are right as they came stay.
         if lead > 0 && (all_words(found, lead, text) || !all_words(found, 0, text)) {
             move_left(found, lead, anomalies);
         }
@@ -58,13 +58,13 @@ pub(crate) fn write(
             anomalies.add_if(!alone, Anomaly::BadEmotes);
             out.extend_from_slice(separator);
             out.extend_from_slice(b"{\"id\":\"");
-            json::tag_value(out, &tag[occurrence.id.clone()], tag_care);
+            json::tag_value(out, &tag[occurrence.id.clone()], tag_escaping);
             out.extend_from_slice(b"\",\"start\":");
             json::number(out, occurrence.start as u64);
             out.extend_from_slice(b",\"end\":");
             json::number(out, cursor.code_point as u64 - 1);
             out.extend_from_slice(b",\"text\":\"");
-            json::text(out, &text.as_bytes()[first..past], text_care);
+            json::text(out, &text.as_bytes()[first..past], text_escaping);
             out.extend_from_slice(b"\"}");
             separator = b",";
         }
@@ -91,7 +91,7 @@ fn collect(tag: &[u8], found: &mut Vec<Occurrence>, anomalies: &mut Anomalies) {
     }
 }
 
-/// Whether the ranges, moved left by `lead`, are words of the text; judged by the first few of them.
+/// Whether the ranges, moved left by `lead`, are words of the text; decided by the first few of them.
 fn all_words(found: &[Occurrence], lead: usize, text: &str) -> bool {
     const JUDGED: usize = 8;
     found.iter().take(JUDGED).all(|occurrence| {
@@ -122,7 +122,7 @@ pub(crate) fn parse_range(range: &[u8]) -> Option<(usize, usize)> {
     (first <= last).then_some((first as usize, last as usize))
 }
 
-/// A place in a text, known by code point and by byte, that only moves on.
+/// A position in a text, known by code point and by byte, that only moves forward.
 struct Cursor<'a> {
     text: &'a str,
     ascii: bool,
@@ -131,8 +131,8 @@ struct Cursor<'a> {
 }
 
 impl Cursor<'_> {
-    /// Moves to a code point, or just behind the last, and says at which byte that is. `None`, without moving, where
-    /// the cursor is beyond it or the text ends before it.
+    /// Moves to a code point, or just behind the last, and returns its byte offset. Returns `None`, without moving,
+    /// where the cursor is beyond it already or the text ends before it.
     fn advance(&mut self, code_point: usize) -> Option<usize> {
         let steps = code_point.checked_sub(self.code_point)?;
         if steps > 0 {
@@ -140,7 +140,7 @@ impl Cursor<'_> {
             let byte = if self.ascii {
                 self.byte + steps
             } else {
-                // Behind the last code point is one place more.
+                // There is one position more, behind the last code point.
                 let mut starts = rest.char_indices().map(|(at, _)| at).chain([rest.len()]);
                 self.byte + starts.nth(steps)?
             };
@@ -152,7 +152,7 @@ impl Cursor<'_> {
         Some(self.byte)
     }
 
-    /// Moves to the end, and says at which byte that is.
+    /// Moves to the end, and returns its byte offset.
     fn finish(&mut self) -> usize {
         self.code_point += self.text[self.byte..].chars().count();
         self.byte = self.text.len();
@@ -172,7 +172,7 @@ mod tests {
 
     fn moved(tag: &str, text: &str, lead: usize) -> (String, bool) {
         let (mut out, mut anomalies) = (Vec::new(), Anomalies::default());
-        let (tag, text) = ((tag.as_bytes(), Care::Escape), (text, Care::Escape));
+        let (tag, text) = ((tag.as_bytes(), Escaping::Escape), (text, Escaping::Escape));
         write(&mut out, tag, text, lead, &mut Vec::new(), &mut anomalies);
         let mut listed = Vec::new();
         anomalies.write(&mut listed);

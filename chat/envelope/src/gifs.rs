@@ -1,4 +1,4 @@
-//! GIFs: the tag `gifs`, `first-last|id|url` for each, made into one entry per occurrence.
+//! GIFs: turns the tag `gifs`, `first-last|id|url` for each, into one entry per occurrence.
 //!
 //! A GIF takes the place of a caption in the text, counted in code points as emotes are. Its address may hold `=`, `&`, `?`
 //! and, escaped, `;`.
@@ -7,13 +7,13 @@ use alloc::vec::Vec;
 
 use crate::anomaly::{Anomalies, Anomaly};
 use crate::emotes::parse_range;
-use crate::json::{self, Care};
+use crate::json::{self, Escaping};
 
 /// Writes `,"gifs":[...]`: the GIFs of `tag` in `text`, in the tag's order.
 ///
-/// One that is not whole or starts outside of the text is left out; one that only ends outside ends with the text. Either
-/// is an anomaly.
-pub(crate) fn write(out: &mut Vec<u8>, (tag, care): (&[u8], Care), text: &str, anomalies: &mut Anomalies) {
+/// A GIF that is malformed or starts outside of the text is left out; one that only ends outside is cut at the end of
+/// the text. Each is an anomaly.
+pub(crate) fn write(out: &mut Vec<u8>, (tag, escaping): (&[u8], Escaping), text: &str, anomalies: &mut Anomalies) {
     if tag.is_empty() {
         return out.extend_from_slice(NONE);
     }
@@ -32,16 +32,16 @@ pub(crate) fn write(out: &mut Vec<u8>, (tag, care): (&[u8], Care), text: &str, a
         out.extend_from_slice(b",\"end\":");
         json::number(out, end.min(length - 1) as u64);
         out.extend_from_slice(b",\"id\":\"");
-        json::tag_value(out, id, care);
+        json::tag_value(out, id, escaping);
         out.extend_from_slice(b"\",\"url\":\"");
-        json::tag_value(out, url, care);
+        json::tag_value(out, url, escaping);
         out.extend_from_slice(b"\"}");
         separator = b",";
     }
     out.push(b']');
 }
 
-/// What is written where there are none.
+/// The member where there are no GIFs.
 pub(crate) const NONE: &[u8] = b",\"gifs\":[]";
 
 struct Gif<'a> {
@@ -51,7 +51,7 @@ struct Gif<'a> {
     url: &'a [u8],
 }
 
-/// One GIF that starts within a text of so many code points.
+/// Parses one GIF that starts within a text of `length` code points.
 fn parse(gif: &[u8], length: usize) -> Option<Gif<'_>> {
     let mut parts = gif.splitn(3, |byte| *byte == b'|');
     let (start, end) = parse_range(parts.next()?)?;
@@ -68,7 +68,7 @@ mod tests {
 
     fn written(tag: &str, text: &str) -> (String, bool) {
         let (mut out, mut anomalies) = (Vec::new(), Anomalies::default());
-        write(&mut out, (tag.as_bytes(), Care::Escape), text, &mut anomalies);
+        write(&mut out, (tag.as_bytes(), Escaping::Escape), text, &mut anomalies);
         let mut listed = Vec::new();
         anomalies.write(&mut listed);
         let list = out.strip_prefix(b",\"gifs\":").unwrap().to_vec();
@@ -87,7 +87,8 @@ mod tests {
         assert_eq!(written("", "text"), ("[]".into(), false));
     }
 
-    /// What is not whole or lies outside is left out, what ends outside is cut; each is odd and spares the others.
+    /// A malformed GIF and one outside of the text are left out, one that ends outside is cut; each is an anomaly and
+    /// does not affect the others.
     #[test]
     fn odd_gifs_are_left_out_or_cut() {
         for wrong in ["x", "0-1", "0-1|a", "0-1|a|", "0-1||u", "1-0|a|u", "a-b|a|u", "4-4|a|u", "-1|a|u", ","] {

@@ -3,11 +3,11 @@
 use alloc::vec::Vec;
 
 use crate::id::hyphenated;
-use crate::json::{self, Care};
+use crate::json::{self, Escaping};
 use crate::time::rfc3339;
 use crate::{EnvelopeId, Kind};
 
-/// Begins an envelope: everything up to and with the channel's opening quote.
+/// Begins an envelope: writes everything up to and including the channel's opening quote.
 pub(crate) fn begin(out: &mut Vec<u8>, id: EnvelopeId, kind: Kind, timestamp_ms: u64) {
     let hex = id.hex();
     let text = hyphenated(&hex);
@@ -32,13 +32,18 @@ pub(crate) const PAYLOAD: &[u8] = b"\",\"profileImageUrl\":\"\",\"role\":\"\"},\
     \"finalizationDestination\":\"internal.finalizer.v1\",\"payload\":{";
 
 /// Writes channel and channel id, between [`begin`] and [`USER`].
-pub(crate) fn source(out: &mut Vec<u8>, channel: &[u8], channel_care: Care, write_id: impl FnOnce(&mut Vec<u8>)) {
-    json::text(out, channel, channel_care);
+pub(crate) fn source(
+    out: &mut Vec<u8>,
+    channel: &[u8],
+    channel_escaping: Escaping,
+    write_id: impl FnOnce(&mut Vec<u8>),
+) {
+    json::text(out, channel, channel_escaping);
     out.extend_from_slice(b"\",\"channelId\":\"");
     write_id(out);
 }
 
-/// Writes a user of whom nothing is known, between [`USER`] and [`PAYLOAD`].
+/// Writes an unknown user, between [`USER`] and [`PAYLOAD`].
 pub(crate) fn nobody(out: &mut Vec<u8>) {
     out.extend_from_slice(b"\",\"name\":\"\",\"displayName\":\"");
 }

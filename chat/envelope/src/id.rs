@@ -1,11 +1,11 @@
-//! Identity of envelopes.
+//! The ids of envelopes.
 
 use core::fmt;
 
 use sha1::{Digest, Sha1};
 
-/// The namespace of envelope ids, `6e97fdbb-7ba2-4831-a84c-7d755134107e`; the schema states it too. It never changes:
-/// another one would make every message new.
+/// The namespace of envelope ids, `6e97fdbb-7ba2-4831-a84c-7d755134107e`; the schema states it too. It never changes,
+/// because another namespace would give every message a new id.
 pub const NAMESPACE: [u8; 16] =
     [0x6e, 0x97, 0xfd, 0xbb, 0x7b, 0xa2, 0x48, 0x31, 0xa8, 0x4c, 0x7d, 0x75, 0x51, 0x34, 0x10, 0x7e];
 
@@ -14,7 +14,7 @@ pub const NAMESPACE: [u8; 16] =
 pub struct EnvelopeId(pub [u8; 16]);
 
 impl EnvelopeId {
-    /// The version 5 UUID (RFC 9562, section 5.5) in [`NAMESPACE`] of the name that these parts make together.
+    /// Derives the version 5 UUID (RFC 9562, section 5.5) in [`NAMESPACE`] of the name that these parts form together.
     pub fn derive(name: &[&[u8]]) -> EnvelopeId {
         let mut hash = Sha1::new_with_prefix(NAMESPACE);
         for part in name {
@@ -39,7 +39,7 @@ impl EnvelopeId {
     }
 }
 
-/// The hyphenated form of what [`EnvelopeId::hex`] gives.
+/// The hyphenated form of the digits that [`EnvelopeId::hex`] returns.
 pub(crate) fn hyphenated(hex: &[u8; 32]) -> [u8; 36] {
     let mut text = [b'-'; 36];
     text[..8].copy_from_slice(&hex[..8]);

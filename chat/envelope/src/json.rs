@@ -1,55 +1,56 @@
-//! JSON strings out of bytes from outside: always valid, whatever the bytes.
+//! Writes JSON strings from untrusted bytes: the result is always valid, whatever the bytes.
 
 use alloc::vec::Vec;
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 const TOPS: u64 = 0x8080_8080_8080_8080;
 
-/// What a stretch of a line needs on its way into a JSON string, found out once for all that lies in it.
+/// How a stretch of a line must be escaped in a JSON string; determined once for everything that lies in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Care {
-    /// Nothing: neither quotes, nor backslashes, nor control characters, and it is UTF-8.
+pub(crate) enum Escaping {
+    /// The bytes are copied: they are UTF-8 without quotes, backslashes and control characters.
     Copy,
-    /// It is UTF-8.
+    /// The bytes are UTF-8, of which some need an escape.
     Escape,
-    /// It is not: U+FFFD goes where it is not.
+    /// The bytes are not UTF-8: U+FFFD replaces every invalid sequence.
     Repair,
 }
 
-impl Care {
-    /// What these bytes need, given whether they are UTF-8.
-    pub(crate) fn of(bytes: &[u8], utf8: bool) -> Care {
+impl Escaping {
+    /// The escaping of these bytes, given whether they are UTF-8.
+    pub(crate) fn of(bytes: &[u8], utf8: bool) -> Escaping {
         match (utf8, utf8 && is_clean(bytes)) {
-            (false, _) => Care::Repair,
-            (true, true) => Care::Copy,
-            (true, false) => Care::Escape,
+            (false, _) => Escaping::Repair,
+            (true, true) => Escaping::Copy,
+            (true, false) => Escaping::Escape,
         }
     }
 
-    pub(crate) fn worse(self, other: Care) -> Care {
+    pub(crate) fn worse(self, other: Escaping) -> Escaping {
         match (self, other) {
-            (Care::Copy, Care::Copy) => Care::Copy,
-            (Care::Repair, _) | (_, Care::Repair) => Care::Repair,
-            _ => Care::Escape,
+            (Escaping::Copy, Escaping::Copy) => Escaping::Copy,
+            (Escaping::Repair, _) | (_, Escaping::Repair) => Escaping::Repair,
+            _ => Escaping::Escape,
         }
     }
 }
 
-/// Writes what stands between the quotes of a JSON string.
-pub(crate) fn text(out: &mut Vec<u8>, bytes: &[u8], care: Care) {
-    match care {
-        Care::Copy => out.extend_from_slice(bytes),
-        Care::Escape => escaped(out, bytes, Backslash::Plain),
-        Care::Repair => repaired(out, bytes, Backslash::Plain),
+/// Writes the content of a JSON string, without its quotes.
+pub(crate) fn text(out: &mut Vec<u8>, bytes: &[u8], escaping: Escaping) {
+    match escaping {
+        Escaping::Copy => out.extend_from_slice(bytes),
+        Escaping::Escape => escaped(out, bytes, Backslash::Plain),
+        Escaping::Repair => repaired(out, bytes, Backslash::Plain),
     }
 }
 
-/// The same for a tag's value, whose own escapes are resolved on the way (see `tenure_irc::unescape`).
-pub(crate) fn tag_value(out: &mut Vec<u8>, bytes: &[u8], care: Care) {
-    match care {
-        Care::Copy => out.extend_from_slice(bytes),
-        Care::Escape => escaped(out, bytes, Backslash::Tag),
-        Care::Repair => repaired(out, bytes, Backslash::Tag),
+/// Writes a tag's value as the content of a JSON string, with the tag's own escapes resolved (see
+/// `tenure_irc::unescape`).
+pub(crate) fn tag_value(out: &mut Vec<u8>, bytes: &[u8], escaping: Escaping) {
+    match escaping {
+        Escaping::Copy => out.extend_from_slice(bytes),
+        Escaping::Escape => escaped(out, bytes, Backslash::Tag),
+        Escaping::Repair => repaired(out, bytes, Backslash::Tag),
     }
 }
 
@@ -58,7 +59,7 @@ pub(crate) fn number(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(decimal(number, &mut [0; 20]));
 }
 
-/// The decimal digits of a number, at the end of the room given.
+/// The decimal digits of a number, written to the end of `digits`.
 pub(crate) fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
     let mut at = digits.len();
     loop {
@@ -76,7 +77,7 @@ pub(crate) fn boolean(out: &mut Vec<u8>, value: bool) {
     out.extend_from_slice(if value { b"true" } else { b"false" });
 }
 
-/// What a backslash means.
+/// How a backslash in the input is read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Backslash {
     Plain,
@@ -90,7 +91,7 @@ fn escaped(out: &mut Vec<u8>, mut bytes: &[u8], backslash: Backslash) {
         let Some((&first, after)) = rest.split_first() else { return };
         bytes = after;
         if first == b'\\' && backslash == Backslash::Tag {
-            // An escaped byte that has no meaning of its own is left to the next round.
+            // An escaped byte that has no meaning of its own is handled by the next round.
             let meant: &[u8] = match after.first() {
                 Some(b':') => b";",
                 Some(b's') => b" ",
@@ -148,7 +149,7 @@ fn clean_prefix(bytes: &[u8]) -> usize {
     let (chunks, tail) = bytes.as_chunks::<8>();
     for (index, chunk) in chunks.iter().enumerate() {
         let word = u64::from_le_bytes(*chunk);
-        // The lowest byte that a mask marks is right; a borrow can mark wrong ones only above it.
+        // The lowest byte that a mask marks is right; a borrow can wrongly mark bytes above it only.
         let control = word.wrapping_sub(ONES * 0x20);
         let quote = (word ^ (ONES * 0x22)).wrapping_sub(ONES);
         let slash = (word ^ (ONES * 0x5c)).wrapping_sub(ONES);
@@ -168,9 +169,9 @@ mod tests {
 
     use super::*;
 
-    fn written(bytes: &[u8], write: fn(&mut Vec<u8>, &[u8], Care)) -> String {
+    fn written(bytes: &[u8], write: fn(&mut Vec<u8>, &[u8], Escaping)) -> String {
         let mut out = Vec::new();
-        write(&mut out, bytes, Care::of(bytes, core::str::from_utf8(bytes).is_ok()));
+        write(&mut out, bytes, Escaping::of(bytes, core::str::from_utf8(bytes).is_ok()));
         String::from_utf8(out).unwrap()
     }
 
@@ -207,7 +208,7 @@ mod tests {
         assert_eq!(written("\u{2028}é".as_bytes(), text), "\u{2028}é");
     }
 
-    /// What is not UTF-8 becomes the replacement character, as the standard library has it.
+    /// An invalid UTF-8 sequence becomes the replacement character, as in the standard library.
     #[test]
     fn invalid_utf8_is_replaced() {
         for bytes in [&b"a\xffb"[..], b"\xf0\x9f\x98", b"\xc3(", b"\xed\xa0\x80"] {

@@ -1,4 +1,4 @@
-//! What an envelope holds, and where its id comes from.
+//! The type of an envelope, and where its id comes from.
 
 use tenure_irc::Message;
 
@@ -18,7 +18,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Its name in the envelope's `type`.
+    /// The type's name in the envelope's `type`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Kind::Message => "external.chat.message.v1",

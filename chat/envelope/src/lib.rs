@@ -18,7 +18,7 @@ mod header;
 mod id;
 mod json;
 mod kind;
-mod line_care;
+mod line_escaping;
 mod payload;
 mod tags;
 mod time;

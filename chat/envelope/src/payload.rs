@@ -1,4 +1,4 @@
-//! The payloads of the four types that a line can be.
+//! Writes the payloads of the four types that a line can have.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -10,18 +10,19 @@ use tenure_irc::Message;
 use crate::anomaly::{Anomalies, Anomaly};
 use crate::emotes::{self, Occurrence};
 use crate::gifs;
-use crate::json::{self, Care};
-use crate::line_care::LineCare;
+use crate::json::{self, Escaping};
+use crate::line_escaping::LineEscaping;
 use crate::tags::{Key, Scratch, Values, parse_number};
 use crate::time::rfc3339;
 
-/// What a payload is made of.
+/// The parts that a payload is built from.
 pub(crate) struct Parts<'a, 'l> {
     pub(crate) line: &'a Message<'l>,
-    /// What was said, or who or what a moderation is about; still with the wrapper that `/me` puts around it.
+    /// The line's text: what was said, or who or what a moderation is about; still with the wrapper that `/me` puts
+    /// around it.
     pub(crate) text: Option<&'l [u8]>,
     pub(crate) values: &'a Values<'l>,
-    pub(crate) care: LineCare,
+    pub(crate) escaping: LineEscaping,
     pub(crate) scratch: &'a Scratch,
     pub(crate) emotes: &'a mut Vec<Occurrence>,
     pub(crate) anomalies: &'a mut Anomalies,
@@ -31,7 +32,7 @@ impl Parts<'_, '_> {
     /// PRIVMSG: what was said.
     pub(crate) fn message(&mut self, out: &mut Vec<u8>) {
         self.anomalies.add_if(self.text.is_none(), Anomaly::MissingText);
-        self.said(Offsets::BehindTheWrapper, out);
+        self.said(Offsets::FromText, out);
         self.reply(out);
         self.shared_chat(out);
     }
@@ -45,7 +46,7 @@ impl Parts<'_, '_> {
         out.extend_from_slice(b"\",\"params\":");
         self.scratch.write_params(out);
         out.push(b',');
-        self.said(Offsets::WithinTheWrapper, out);
+        self.said(Offsets::FromWrapper, out);
         self.shared_chat(out);
     }
 
@@ -67,7 +68,7 @@ impl Parts<'_, '_> {
         if single {
             self.values.write(Key::Login, out);
         } else {
-            json::text(out, text, self.care.rest);
+            json::text(out, text, self.escaping.rest);
         }
         out.extend_from_slice(b"\",\"targetMessageId\":\"");
         self.values.write(Key::TargetMsgId, out);
@@ -78,7 +79,7 @@ impl Parts<'_, '_> {
         }
         out.extend_from_slice(b",\"text\":\"");
         if single {
-            json::text(out, without_action(text).0, self.care.rest);
+            json::text(out, without_action(text).0, self.escaping.rest);
         }
         out.push(b'"');
     }
@@ -114,12 +115,12 @@ impl Parts<'_, '_> {
         out.extend_from_slice(b"\"receivedAt\":\"");
         out.extend_from_slice(&rfc3339(received_at_ms));
         out.extend_from_slice(b"\",\"raw\":{\"line");
-        if self.care.line == Care::Repair {
+        if self.escaping.line == Escaping::Repair {
             out.extend_from_slice(b"Base64\":\"");
             base64(self.line.raw(), out);
         } else {
             out.extend_from_slice(b"\":\"");
-            json::text(out, self.line.raw(), self.care.line);
+            json::text(out, self.line.raw(), self.escaping.line);
         }
         out.extend_from_slice(b"\",\"tags\":");
         self.scratch.write_members(out);
@@ -133,11 +134,11 @@ impl Parts<'_, '_> {
         let values = self.values;
         let (text, is_action) = without_action(self.text.unwrap_or_default());
         out.extend_from_slice(b"\"text\":\"");
-        json::text(out, text, self.care.rest);
+        json::text(out, text, self.escaping.rest);
         out.extend_from_slice(b"\",\"messageId\":\"");
         values.write(Key::Id, out);
         out.extend_from_slice(b"\",\"badges\":");
-        let holder = badges(values.text(Key::Badges), values.care(), out);
+        let holder = badges(values.text(Key::Badges), values.escaping(), out);
         out.extend_from_slice(b",\"isMod\":");
         json::boolean(out, holder.moderates || values.flag(Key::Mod));
         out.extend_from_slice(b",\"isSubscriber\":");
@@ -151,14 +152,14 @@ impl Parts<'_, '_> {
         }
         out.extend_from_slice(b"\",\"emotes\":");
         let tags = (values.text(Key::Emotes), values.text(Key::Gifs));
-        let lead = if is_action && offsets == Offsets::WithinTheWrapper { WRAPPER_LEAD } else { 0 };
+        let lead = if is_action && offsets == Offsets::FromWrapper { WRAPPER_LEAD } else { 0 };
         match core::str::from_utf8(text) {
-            Ok(valid) => self.pictures(tags, (valid, self.care.rest), lead, out),
+            Ok(valid) => self.pictures(tags, (valid, self.escaping.rest), lead, out),
             Err(_) if tags.0.is_empty() && tags.1.is_empty() => {
                 out.extend_from_slice(b"[]");
                 out.extend_from_slice(gifs::NONE);
             }
-            Err(_) => self.pictures(tags, (&String::from_utf8_lossy(text), Care::Escape), lead, out),
+            Err(_) => self.pictures(tags, (&String::from_utf8_lossy(text), Escaping::Escape), lead, out),
         }
         out.extend_from_slice(b",\"isAction\":");
         json::boolean(out, is_action);
@@ -167,10 +168,10 @@ impl Parts<'_, '_> {
     }
 
     /// Writes the emotes and the GIFs of a text, from the opening bracket of the former on.
-    fn pictures(&mut self, (emotes, gifs): (&[u8], &[u8]), text: (&str, Care), lead: usize, out: &mut Vec<u8>) {
-        let care = self.values.care();
-        emotes::write(out, (emotes, care), text, lead, self.emotes, self.anomalies);
-        gifs::write(out, (gifs, care), text.0, self.anomalies);
+    fn pictures(&mut self, (emotes, gifs): (&[u8], &[u8]), text: (&str, Escaping), lead: usize, out: &mut Vec<u8>) {
+        let escaping = self.values.escaping();
+        emotes::write(out, (emotes, escaping), text, lead, self.emotes, self.anomalies);
+        gifs::write(out, (gifs, escaping), text.0, self.anomalies);
     }
 
     fn reply(&self, out: &mut Vec<u8>) {
@@ -205,7 +206,7 @@ impl Parts<'_, '_> {
         out.extend_from_slice(b"\",\"sourceRoomId\":\"");
         values.write(Key::SourceRoomId, out);
         out.extend_from_slice(b"\",\"sourceBadges\":");
-        badges(values.text(Key::SourceBadges), values.care(), out);
+        badges(values.text(Key::SourceBadges), values.escaping(), out);
         out.extend_from_slice(b",\"sourceOnly\":");
         json::boolean(out, values.flag(Key::SourceOnly));
         out.extend_from_slice(b",\"sourceNoticeType\":\"");
@@ -222,7 +223,7 @@ impl Parts<'_, '_> {
         out.extend_from_slice(b"\":");
     }
 
-    /// The tag's number; `None` where it is absent or, which is noted, not a number that every JSON reader can hold.
+    /// The tag's number; `None` where it is absent, or is no number that every JSON reader can hold, which is noted.
     fn number(&mut self, key: Key) -> Option<u64> {
         let digits = self.values.get(key)?;
         let number = parse_number(digits).filter(|number| *number < 1 << 53);
@@ -231,16 +232,16 @@ impl Parts<'_, '_> {
     }
 }
 
-/// From where Twitch counts the places of emotes in what was said with `/me`.
+/// The place from which Twitch counts the emote ranges of a text that was said with `/me`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Offsets {
-    /// From the text's own beginning: PRIVMSG.
-    BehindTheWrapper,
-    /// From within the wrapper, so that ranges lie too far right: USERNOTICE (twitchdev/issues#175).
-    WithinTheWrapper,
+    /// From the beginning of the text: PRIVMSG.
+    FromText,
+    /// From within the wrapper, so that ranges are shifted to the right: USERNOTICE (twitchdev/issues#175).
+    FromWrapper,
 }
 
-/// How far: `ACTION` and the space behind it.
+/// By how many code points the ranges are shifted: `ACTION` and the space behind it.
 const WRAPPER_LEAD: usize = 7;
 
 /// The text without the wrapper that `/me` puts around it, and whether there was one.
@@ -254,17 +255,17 @@ fn without_action(text: &[u8]) -> (&[u8], bool) {
     }
 }
 
-/// What somebody's badges say of them.
+/// What a user's badges say of the user.
 #[derive(Default)]
-struct Holder {
+struct BadgeRoles {
     subscribed: bool,
-    /// Lead moderators come without the tag `mod`.
+    /// Also true for lead moderators, who come without the tag `mod`.
     moderates: bool,
 }
 
 /// Writes the names of `name/version,name/version`.
-fn badges(tag: &[u8], care: Care, out: &mut Vec<u8>) -> Holder {
-    let mut holder = Holder::default();
+fn badges(tag: &[u8], escaping: Escaping, out: &mut Vec<u8>) -> BadgeRoles {
+    let mut holder = BadgeRoles::default();
     out.push(b'[');
     let mut separator: &[u8] = b"\"";
     for badge in tag.split(|byte| *byte == b',') {
@@ -278,7 +279,7 @@ fn badges(tag: &[u8], care: Care, out: &mut Vec<u8>) -> Holder {
             _ => {}
         }
         out.extend_from_slice(separator);
-        json::tag_value(out, name, care);
+        json::tag_value(out, name, escaping);
         out.push(b'"');
         separator = b",\"";
     }

@@ -5,7 +5,7 @@ use core::ops::Range;
 
 use tenure_irc::Tags;
 
-use crate::json::{self, Care};
+use crate::json::{self, Escaping};
 
 /// Defines the tags that Twitch sends: their slots, their names, and their members in `raw.tags`.
 macro_rules! keys {
@@ -76,21 +76,21 @@ keys! {
     Vip "vip",
 }
 
-/// How many tags not named above are compared with each other before they are sorted to find doubles.
+/// How many tags not named above are compared with each other; more are sorted to find repeated ones.
 const FEW: usize = 16;
-/// What `msg-param-` tags are called in a notice's `params`: the same without this.
+/// The prefix of the tags that become a notice's `params`, where it is left out.
 const PARAM: &[u8] = b"msg-param-";
 
-/// Buffers that are used again for each line.
+/// Buffers that are reused for each line.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     /// The members of `raw.tags`, each after the closing quote of the one before and a comma, without its own.
     members: Vec<u8>,
     /// The members of a notice's `params`, likewise.
     params: Vec<u8>,
-    /// Where the keys lie that are not named above, within the section.
+    /// The keys that are not named above, as ranges of the section.
     others: Vec<Range<usize>>,
-    /// Every tag, where doubles have to be removed.
+    /// Every tag, if repeated ones have to be removed.
     sorted: Vec<(Range<usize>, Range<usize>, usize)>,
 }
 
@@ -109,19 +109,19 @@ impl Scratch {
 /// The values of the tags named above.
 pub(crate) struct Values<'a> {
     slots: [Option<&'a [u8]>; NAMES.len()],
-    /// Whether a tag came twice.
+    /// Whether a tag is repeated.
     pub(crate) doubled: bool,
-    care: Care,
+    escaping: Escaping,
 }
 
 impl<'a> Values<'a> {
-    /// Reads all tags once; where one comes twice, the last one counts.
-    pub(crate) fn read(tags: Tags<'a>, care: Care, scratch: &mut Scratch) -> Values<'a> {
+    /// Reads all tags once; of a repeated tag the last one counts.
+    pub(crate) fn read(tags: Tags<'a>, escaping: Escaping, scratch: &mut Scratch) -> Values<'a> {
         scratch.members.clear();
         scratch.params.clear();
         scratch.others.clear();
         let section = tags.raw();
-        let mut values = Values { slots: [None; NAMES.len()], doubled: false, care };
+        let mut values = Values { slots: [None; NAMES.len()], doubled: false, escaping };
         let (mut start, mut equals) = (0, None);
         signs(section, |at| match section.get(at) {
             Some(b'=') => equals = equals.or(Some(at)),
@@ -135,7 +135,7 @@ impl<'a> Values<'a> {
             }
         });
         if values.doubled {
-            values.doubled = keep_last(tags, care, scratch);
+            values.doubled = keep_last(tags, escaping, scratch);
         }
         values
     }
@@ -146,15 +146,15 @@ impl<'a> Values<'a> {
                 self.doubled |= self.slots[slot].is_some();
                 self.slots[slot] = Some(&section[value.clone()]);
                 MEMBERS[slot].write(&mut scratch.members);
-                if self.care == Care::Copy {
+                if self.escaping == Escaping::Copy {
                     copy_short(section, value, &mut scratch.members);
                 } else {
-                    json::tag_value(&mut scratch.members, &section[value], self.care);
+                    json::tag_value(&mut scratch.members, &section[value], self.escaping);
                 }
             }
             None => {
                 self.doubled |= is_double(section, &section[key.clone()], &scratch.others);
-                write_other(&section[key.clone()], &section[value], self.care, scratch);
+                write_other(&section[key.clone()], &section[value], self.escaping, scratch);
                 scratch.others.push(key);
             }
         }
@@ -165,7 +165,7 @@ impl<'a> Values<'a> {
         self.slots[key as usize].filter(|value| !value.is_empty())
     }
 
-    /// The same, empty where the tag is absent.
+    /// The tag's value, still escaped; empty where the tag is absent.
     pub(crate) fn text(&self, key: Key) -> &'a [u8] {
         self.slots[key as usize].unwrap_or_default()
     }
@@ -175,14 +175,14 @@ impl<'a> Values<'a> {
         self.text(key) == b"1"
     }
 
-    /// Writes the tag's value as it is meant, without quotes.
+    /// Writes the tag's value with its escapes resolved, without quotes.
     pub(crate) fn write(&self, key: Key, out: &mut Vec<u8>) {
-        json::tag_value(out, self.text(key), self.care);
+        json::tag_value(out, self.text(key), self.escaping);
     }
 
-    /// What values taken from the tags need.
-    pub(crate) fn care(&self) -> Care {
-        self.care
+    /// How values taken from the tags must be escaped.
+    pub(crate) fn escaping(&self) -> Escaping {
+        self.escaping
     }
 }
 
@@ -235,7 +235,7 @@ fn slot(section: &[u8], key: &Range<usize>) -> Option<usize> {
             let words = wide.as_chunks::<8>().0.iter().zip(mask).map(|(word, mask)| u64::from_le_bytes(*word) & mask);
             words.zip(&PADDED[slot]).fold(0, |differ, (word, name)| differ | (word ^ name)) == 0
         }
-        // Too near the end for that.
+        // The key lies too near the end of the section for whole words.
         None => bytes == *name,
     };
     (equal && bytes.len() == name.len()).then_some(slot)
@@ -270,23 +270,23 @@ const fn padded(name: &[u8]) -> [u64; WORDS] {
     words
 }
 
-/// Whether the key is among the others; with many of them, "perhaps".
+/// Whether the key is among the others; if they are many, "perhaps" is answered with true.
 fn is_double(section: &[u8], key: &[u8], others: &[Range<usize>]) -> bool {
     others.len() >= FEW || others.iter().any(|other| section[other.clone()] == *key)
 }
 
-fn write_other(key: &[u8], value: &[u8], care: Care, scratch: &mut Scratch) {
-    write_member(key, value, care, &mut scratch.members);
+fn write_other(key: &[u8], value: &[u8], escaping: Escaping, scratch: &mut Scratch) {
+    write_member(key, value, escaping, &mut scratch.members);
     if let Some(param) = key.strip_prefix(PARAM) {
-        write_member(param, value, care, &mut scratch.params);
+        write_member(param, value, escaping, &mut scratch.params);
     }
 }
 
-fn write_member(key: &[u8], value: &[u8], care: Care, out: &mut Vec<u8>) {
+fn write_member(key: &[u8], value: &[u8], escaping: Escaping, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\",\"");
-    json::text(out, key, care);
+    json::text(out, key, escaping);
     out.extend_from_slice(b"\":\"");
-    json::tag_value(out, value, care);
+    json::tag_value(out, value, escaping);
 }
 
 fn write_object(members: &[u8], out: &mut Vec<u8>) {
@@ -300,7 +300,7 @@ fn write_object(members: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// How a member of `raw.tags` begins, with room behind it so that it is copied by a fixed number of bytes.
+/// The beginning of a member of `raw.tags`, padded so that it is copied by a fixed number of bytes.
 struct Member {
     bytes: [u8; 40],
     length: usize,
@@ -324,7 +324,7 @@ impl Member {
     }
 }
 
-/// Copies a few bytes by a fixed number of them, where there are so many; the calls for each length cost more.
+/// Copies a few bytes as a block of fixed size, where the section is long enough; the calls for each length cost more.
 fn copy_short(section: &[u8], range: Range<usize>, out: &mut Vec<u8>) {
     const ROOM: usize = 40;
     match section.get(range.start..range.start + ROOM) {
@@ -340,7 +340,7 @@ fn copy_short(section: &[u8], range: Range<usize>, out: &mut Vec<u8>) {
 /// Calls `at` with the place of every `;` and `=`, in order, and with the end.
 fn signs(section: &[u8], mut at: impl FnMut(usize)) {
     let (blocks, tail) = section.as_chunks::<64>();
-    // Behind the end stands one more `;`, so that all places are found in the same way.
+    // One more `;` stands behind the end, so that all places are found in the same way.
     let mut last = [0; 64];
     last[..tail.len()].copy_from_slice(tail);
     last[tail.len()] = b';';
@@ -357,7 +357,7 @@ fn signs(section: &[u8], mut at: impl FnMut(usize)) {
 fn signs_of_block(block: &[u8; 64]) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const LOWS: u64 = 0x7f7f_7f7f_7f7f_7f7f;
-    // The top bit of each byte that is zero; exact, unlike the shorter way that errs behind a hit.
+    // The top bit of each byte that is zero; exact, unlike the shorter formula, which errs behind a hit.
     let zeros = |word: u64| !(((word & LOWS) + LOWS) | word | LOWS);
     block.as_chunks::<8>().0.iter().enumerate().fold(0, |found, (index, chunk)| {
         let word = u64::from_le_bytes(*chunk);
@@ -368,8 +368,8 @@ fn signs_of_block(block: &[u8; 64]) -> u64 {
     })
 }
 
-/// Writes all members anew, of each key the last one only; whether there was a double at all.
-fn keep_last(tags: Tags<'_>, care: Care, scratch: &mut Scratch) -> bool {
+/// Writes all members anew, only the last one of each key, and returns whether a key was repeated.
+fn keep_last(tags: Tags<'_>, escaping: Escaping, scratch: &mut Scratch) -> bool {
     let section = tags.raw();
     let sorted = &mut scratch.sorted;
     sorted.clear();
@@ -387,12 +387,12 @@ fn keep_last(tags: Tags<'_>, care: Care, scratch: &mut Scratch) -> bool {
     scratch.params.clear();
     for at in 0..scratch.sorted.len() {
         let (key, value, _) = scratch.sorted[at].clone();
-        write_other(&section[key], &section[value], care, scratch);
+        write_other(&section[key], &section[value], escaping, scratch);
     }
     doubled
 }
 
-/// Where `part`, which lies in `section`, lies there; an empty one anywhere.
+/// The range of `part` within `section`, of which it is a slice; any range where it is empty.
 fn range_of(section: &[u8], part: &[u8]) -> Range<usize> {
     let start = (part.as_ptr() as usize).wrapping_sub(section.as_ptr() as usize);
     if part.is_empty() || start > section.len() { 0..0 } else { start..start + part.len() }
@@ -409,7 +409,7 @@ mod tests {
         let line = format!("@{section} X");
         let message = tenure_irc::parse(line.as_bytes()).unwrap();
         let mut scratch = Scratch::default();
-        let values = Values::read(message.tags(), Care::Escape, &mut scratch);
+        let values = Values::read(message.tags(), Escaping::Escape, &mut scratch);
         let (mut members, mut params) = (vec![], vec![]);
         scratch.write_members(&mut members);
         scratch.write_params(&mut params);

@@ -1,11 +1,12 @@
-//! Moments as text: RFC 3339 in UTC, to the millisecond.
+//! Times as text: RFC 3339 in UTC, to the millisecond.
 
-/// The last moment that four digits of a year can say.
+/// The latest time with a year of four digits.
 pub(crate) const LATEST_MS: u64 = 253_402_300_799_999;
 
 const DAY_MS: u64 = 86_400_000;
 
-/// Milliseconds since 1970 as `2025-11-21T17:02:00.000Z`; later than the year 9999 is shown as its end.
+/// Milliseconds since 1970 as `2025-11-21T17:02:00.000Z`; a time later than the year 9999 is shown as the end of that
+/// year.
 pub(crate) fn rfc3339(ms: u64) -> [u8; 24] {
     let ms = ms.min(LATEST_MS);
     let (days, rest) = (ms / DAY_MS, (ms % DAY_MS) as u32);
