@@ -1,4 +1,4 @@
-//! The writer: parts in, one line out.
+//! Assembles one line from its parts.
 
 use alloc::vec::Vec;
 use core::error::Error;
@@ -6,7 +6,7 @@ use core::fmt;
 
 use crate::escape;
 
-/// A part that cannot stand where it was put; the line would mean something else.
+/// A part that does not fit its place: the line would mean something else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AssembleError {

@@ -12,11 +12,11 @@ pub struct ParseError {
     pub at: usize,
 }
 
-/// What can be wrong with a line. There is nothing else: every other sequence of bytes is a message.
+/// What can be wrong with a line. Every other sequence of bytes is a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ParseErrorKind {
-    /// There is nothing in the line.
+    /// The line is empty.
     Empty,
     /// The line starts with a space, where tags, a prefix or a command must be.
     LeadingSpace,

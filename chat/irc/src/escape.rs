@@ -5,8 +5,9 @@ use alloc::vec::Vec;
 
 use memchr::memchr;
 
-/// What an escaped tag value means: `\:` is `;`, `\s` a space, `\\` a backslash, `\r` and `\n` the line ends; any other
-/// escaped byte stands for itself, and a lone backslash at the end is dropped. Copies only where there is a backslash.
+/// Resolves the escapes of a tag value: `\:` is `;`, `\s` a space, `\\` a backslash, `\r` and `\n` the line ends; any
+/// other escaped byte stands for itself, and a lone backslash at the end is dropped. Copies only where there is a
+/// backslash.
 pub fn unescape(raw: &[u8]) -> Cow<'_, [u8]> {
     let Some(first) = memchr(b'\\', raw) else { return Cow::Borrowed(raw) };
     let mut value = Vec::with_capacity(raw.len());
@@ -28,7 +29,7 @@ pub fn unescape(raw: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(value)
 }
 
-/// Appends `value` to `out` as a tag value; [`unescape`] gives it back.
+/// Appends `value` to `out`, escaped as a tag value; [`unescape`] reverses it.
 pub fn escape(value: &[u8], out: &mut Vec<u8>) {
     for &byte in value {
         match byte {

@@ -1,14 +1,14 @@
-//! A byte stream cut into lines.
+//! Cuts a byte stream into lines.
 
 use alloc::vec::Vec;
 
 use memchr::memchr;
 
-/// The longest line that is taken, in bytes without its line end. Twitch's own limit is lower (8,191 bytes of tags);
+/// The longest line that is accepted, in bytes without its line end. Twitch's own limit is lower (8,191 bytes of tags);
 /// the longest line seen in captured chat is under 2 KiB.
 pub const LINE_LIMIT: usize = 16 * 1024;
 
-/// What a byte stream is cut into.
+/// One piece of the byte stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Piece<'a> {
     /// A line, without its line end; never empty.
@@ -19,15 +19,16 @@ pub enum Piece<'a> {
 
 /// Cuts a byte stream into lines at LF, with or without a CR before it, however the stream is split.
 ///
-/// Holds at most [`LINE_LIMIT`] bytes and one CR of an unfinished line. Of a longer line the beginning is given, once,
-/// and the rest is skipped to its end. Every other byte passes, NUL and invalid UTF-8 too; empty lines are not given out.
+/// Holds at most [`LINE_LIMIT`] bytes and one CR of an unfinished line. Of a longer line only the beginning is
+/// returned, once; the rest is skipped to its end. Every other byte passes, NUL and invalid UTF-8 too; empty lines are
+/// not returned.
 #[derive(Debug, Default)]
 pub struct LineSplitter {
-    /// The start of a line whose end has not come.
+    /// The beginning of the unfinished line.
     partial: Vec<u8>,
-    /// Whether the line that is coming has been given up as too long.
+    /// Whether the unfinished line is too long, so that the rest of it is skipped.
     skipping: bool,
-    /// Whether `partial` was given out and is to be forgotten.
+    /// Whether `partial` was returned, so that the next call clears it.
     given: bool,
 }
 
@@ -37,14 +38,14 @@ impl LineSplitter {
         LineSplitter::default()
     }
 
-    /// The bytes held of an unfinished line; none of one that was given up as too long.
+    /// How many bytes of an unfinished line are held; 0 if that line is too long.
     pub fn pending(&self) -> usize {
         if self.given { 0 } else { self.partial.len() }
     }
 
-    /// Takes bytes from the front of `input` up to and with the next line end, and says how many it took. Gives the
-    /// line, or `None` when it took all of `input` and no line ended in it: then the rest is kept for the next call.
-    /// A line that lies whole within `input` is not copied.
+    /// Takes bytes from the front of `input` up to and including the next line end, and returns how many it took.
+    /// Returns the line, or `None` if no line ended in `input`: then it took all of `input` and keeps it for the next
+    /// call. A line that lies whole within `input` is not copied.
     ///
     /// ```
     /// use tenure_irc::Piece;
@@ -94,7 +95,8 @@ impl LineSplitter {
         (None, input.len())
     }
 
-    /// Adds a piece to the unfinished line, as much of it as a line and its CR may have; false where that is not all.
+    /// Adds a piece to the unfinished line, up to the length of a line and its CR; returns false if the piece is longer
+    /// than that.
     fn keep(&mut self, piece: &[u8]) -> bool {
         let room = LINE_LIMIT + 1 - self.partial.len();
         let (kept, rest) = piece.split_at(piece.len().min(room));
@@ -103,7 +105,7 @@ impl LineSplitter {
     }
 }
 
-/// What an idle splitter holds on to, so that a connection that once saw a long line does not keep its memory.
+/// The capacity that an idle splitter keeps, so that a connection that once saw a long line does not keep its memory.
 const KEPT_CAPACITY: usize = 1024;
 
 fn without_cr(line: &[u8]) -> &[u8] {

@@ -1,4 +1,4 @@
-//! The parser: one line in, one message of borrowed parts out.
+//! Parses one line into one message of borrowed parts.
 //!
 //! Grammar: `['@' tags SPACE] [':' prefix SPACE] command [params]`, where SPACE is one or more spaces (RFC 1459) and
 //! nothing but a space separates (a tab does not).
@@ -63,11 +63,11 @@ impl<'a> Message<'a> {
     /// The tags, in the line's order; empty where there are none.
     #[inline]
     pub fn tags(&self) -> Tags<'a> {
-        // The section starts after the `@`; where there is none, any empty piece does.
+        // The section starts after the `@`. Without a section any empty slice will do.
         Tags::new(self.raw.get(1..).unwrap_or_default(), self.tags)
     }
 
-    /// Who sent it; `None` where the line does not say.
+    /// The sender; `None` where the line does not name one.
     #[inline]
     pub fn prefix(&self) -> Option<Prefix<'a>> {
         self.prefix.map(Prefix::new)
@@ -85,13 +85,13 @@ impl<'a> Message<'a> {
         Params::new(self.params)
     }
 
-    /// The first parameter when it starts with `#`, which is kept.
+    /// The first parameter if it starts with `#`, with its `#`.
     #[inline]
     pub fn channel(&self) -> Option<&'a [u8]> {
         self.params().next().filter(|param| param.first() == Some(&b'#'))
     }
 
-    /// The last parameter when it is written with a colon; the colon is not part of it.
+    /// The last parameter if it is written with a colon, without that colon.
     #[inline]
     pub fn trailing(&self) -> Option<&'a [u8]> {
         let mut params = self.params();
@@ -104,8 +104,8 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The last parameter, with or without a colon, unless that is the channel. For the commands that carry one this is
-    /// the text: of a PRIVMSG what was said, of a CLEARCHAT the login, of a NOTICE the sentence.
+    /// The last parameter, with or without a colon, unless it is the channel. In commands with a text it is that text:
+    /// what was said in a PRIVMSG, the login in a CLEARCHAT, the sentence in a NOTICE.
     #[inline]
     pub fn text(&self) -> Option<&'a [u8]> {
         let mut params = self.params();
@@ -127,8 +127,8 @@ fn without_line_end(line: &[u8]) -> &[u8] {
     line
 }
 
-/// What is before the first space, and what is after the run of spaces that starts there; both to the end where there
-/// is none.
+/// The bytes before the first space, and the bytes after the run of spaces that starts there. Without a space these are
+/// all bytes, and none.
 #[inline]
 fn split_at_space(bytes: &[u8]) -> (&[u8], &[u8]) {
     match memchr(b' ', bytes) {

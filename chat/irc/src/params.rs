@@ -2,7 +2,8 @@
 
 use memchr::memchr;
 
-/// The parameters of a message, in order. A last one that is written with a colon may be empty and hold spaces.
+/// The parameters of a message, in order. A last parameter that is written with a colon may be empty and may hold
+/// spaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Params<'a> {
     rest: &'a [u8],
@@ -45,7 +46,7 @@ impl<'a> Iterator for Params<'a> {
 
 impl core::iter::FusedIterator for Params<'_> {}
 
-/// What follows the run of spaces at the beginning.
+/// The bytes after the run of spaces at the beginning.
 #[inline]
 pub(crate) fn skip_spaces(bytes: &[u8]) -> &[u8] {
     let mut bytes = bytes;

@@ -1,7 +1,7 @@
 //! The protocol of one connection, as a pure state machine: inputs and a clock in, lines and events out.
 //!
-//! [`Connection`] logs in, joins within a [`Budget`], answers and sends PING, and tells what it learned. When to open the
-//! next connection, and for how long two overlap, is decided by its caller, who has [`Backoff`] for that.
+//! [`Connection`] logs in, joins within a [`Budget`], answers and sends PING, and reports what it learned. Its caller
+//! decides when to open the next connection and how long two overlap, and has [`Backoff`] for that.
 
 mod backoff;
 mod budget;

@@ -7,18 +7,19 @@
 use core::fmt;
 use core::iter::FusedIterator;
 
-/// The tag section of a message, without the leading `@`. Iterating yields every tag in the line's order, doubles too.
-/// Nothing between two semicolons is no tag.
+/// The tag section of a message, without the leading `@`. Iterating yields every tag in the line's order, repeated ones
+/// too. An empty piece between two semicolons is no tag.
 #[derive(Clone, Copy)]
 pub struct Tags<'a> {
-    /// The line from the section on; what is beyond the section is only there to be loaded with its last block.
+    /// The line from the section on. The bytes beyond the section are only there so that the last block can be loaded
+    /// whole.
     line: &'a [u8],
     raw: &'a [u8],
     /// Where the next tag starts.
     start: usize,
-    /// Where the block starts of which `separators` speaks.
+    /// Where the block starts that `separators` describes.
     block: usize,
-    /// One bit for each byte of the block that is a separator and was not yet walked over.
+    /// One bit for each separator of the block that was not visited yet.
     separators: u64,
 }
 
@@ -49,7 +50,7 @@ impl<'a> Tags<'a> {
     }
 
     /// The value of the last tag with this key, still escaped; empty where that tag has none. Reads the whole section,
-    /// so who needs many keys iterates instead.
+    /// so a caller that needs many keys should iterate instead.
     pub fn get(&self, key: &[u8]) -> Option<&'a [u8]> {
         let found = Tags::new(self.line, self.raw.len()).filter(|tag| tag.key == key).last()?;
         Some(found.value.unwrap_or_default())
@@ -92,7 +93,7 @@ impl<'a> Iterator for Tags<'a> {
                 if self.raw.get(at) != Some(&b'=') {
                     break at;
                 }
-                // Only the first `=` parts key and value; the others belong to the value.
+                // Only the first `=` separates key and value; the others belong to the value.
                 equals = equals.or(Some(at));
             };
             self.start = end + 1;
@@ -123,7 +124,7 @@ fn separators(block: &[u8; BLOCK]) -> u64 {
     bits
 }
 
-/// The same near the end of the line, where fewer than 64 bytes are left.
+/// Like [`separators`], for the end of the line, where fewer than 64 bytes are left.
 #[cold]
 fn separators_of_short(rest: &[u8]) -> u64 {
     let mut block = [0; BLOCK];

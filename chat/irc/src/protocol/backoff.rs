@@ -20,7 +20,7 @@ impl Backoff {
         Backoff { initial, max, attempt: 0, random: seed }
     }
 
-    /// The wait before the next attempt.
+    /// Returns the wait before the next attempt.
     pub fn wait(&mut self) -> Duration {
         let bound = self.bound();
         self.attempt = self.attempt.saturating_add(1);
@@ -32,7 +32,7 @@ impl Backoff {
         bound((self.initial, self.max), self.attempt)
     }
 
-    /// Starts again with `initial`: the last attempt was a success.
+    /// Starts again with `initial`. To be called after a success.
     pub fn reset(&mut self) {
         self.attempt = 0;
     }
@@ -44,7 +44,7 @@ pub(super) fn bound((initial, max): (Duration, Duration), attempt: u32) -> Durat
     initial.checked_mul(factor).unwrap_or(max).min(max)
 }
 
-/// Evenly from zero to `bound`.
+/// Draws a wait evenly from zero to `bound`.
 pub(super) fn draw(bound: Duration, random: &mut u64) -> Duration {
     let nanos = u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX);
     // The high half of the product is an even draw from 0 to nanos.

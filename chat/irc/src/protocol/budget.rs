@@ -1,4 +1,4 @@
-//! How many attempts fit into a window of the server's, whatever happens to them on their way.
+//! A budget of attempts within the server's windows, however long the attempts are on their way.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::time::Duration;
@@ -7,31 +7,31 @@ use tenure_core::Time;
 
 /// At most `attempts` arrive at the server in any span of `window`.
 ///
-/// Twitch counts JOINs and logins per account (20 per 10 s) and does not say when its windows start, so a window that
-/// slides is the only one that is never overrun. It counts when they arrive: attempts that were held up on their way
-/// meet those behind them. So an attempt counts for a window and a tenth from its answer on, which proves that it has
-/// arrived; without an answer it may be late by a whole window, and counts for two windows from when it was sent.
+/// Twitch counts JOINs and logins per account (20 per 10 s) and does not say when its windows start, so only a sliding
+/// window is never overrun. Twitch counts on arrival, and attempts that are held up can arrive together with later
+/// ones. So an attempt counts for one and a tenth windows after its answer, which proves that it has arrived. Without
+/// an answer it may be late by a whole window, so it counts for two windows after it was sent.
 ///
-/// Where the server closes a connection for its budget all the same ([`Budget::overrun`]), it counts otherwise than was
-/// thought, or somebody else spends from the same budget: then nothing is attempted for a while, and after that half as
-/// much, a sixteenth at least, until ten windows have gone well.
+/// If the server closes a connection for its budget all the same ([`Budget::overrun`]), the server counts differently,
+/// or another process spends from the same budget. Then nothing is attempted for a while, and after that half as many
+/// attempts are allowed, at least a sixteenth, until ten windows have passed without an overrun.
 ///
-/// One budget serves all connections of an account in the process; what other processes spend on the same account it
-/// cannot know.
+/// One budget serves all connections of an account in this process. It cannot know what other processes spend on the
+/// same account.
 #[derive(Clone, Debug)]
 pub struct Budget {
     attempts: usize,
     window: Duration,
-    /// When each attempt no longer counts, the soonest first; never more than `attempts`.
+    /// When each attempt stops counting, the soonest first; never more than `attempts` entries.
     counting: BTreeSet<(Time, Attempt)>,
-    /// The same by attempt.
+    /// When each attempt stops counting, by attempt.
     until: BTreeMap<Attempt, Time>,
     next: Attempt,
-    /// How often the attempts were halved.
+    /// How often the allowed attempts were halved.
     halved: u32,
-    /// When they are doubled again.
+    /// When the allowed attempts are doubled again.
     eases_at: Time,
-    /// Nothing is attempted before.
+    /// No attempt is allowed before this moment.
     rests_until: Time,
 }
 
@@ -39,13 +39,13 @@ pub struct Budget {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Attempt(u64);
 
-/// How often the attempts are halved at most.
-const MOST_HALVED: u32 = 4;
-/// After so many windows without an overrun the attempts are doubled again.
-const EASES_AFTER: u32 = 10;
+/// How often the allowed attempts can be halved.
+const MAX_HALVINGS: u32 = 4;
+/// After this many windows without an overrun the allowed attempts are doubled again.
+const EASE_AFTER_WINDOWS: u32 = 10;
 
 impl Budget {
-    /// A budget that nothing was taken from. No attempts at all would be no budget: 0 counts as 1.
+    /// A budget that nothing was taken from. 0 attempts count as 1, because no connection could ever log in with none.
     pub fn new(attempts: u32, window: Duration) -> Self {
         Budget {
             attempts: attempts.max(1) as usize,
@@ -59,48 +59,49 @@ impl Budget {
         }
     }
 
-    /// Takes an attempt that is made at `now`, or says when to ask again.
+    /// Takes an attempt that is made at `now`, or returns when to ask again.
     pub fn take(&mut self, now: Time) -> Result<Attempt, Time> {
         self.admit(now, now + self.unanswered())
     }
 
-    /// Takes an attempt that is made later, once [`Budget::made`] says so; until then, or until it is given back, it
+    /// Takes an attempt that is made later, when [`Budget::made`] is called. Until then, or until it is given back, it
     /// counts.
     pub fn reserve(&mut self, now: Time) -> Result<Attempt, Time> {
         self.admit(now, Time::MAX)
     }
 
-    /// The attempt is made now.
+    /// Records that the attempt is made now.
     pub fn made(&mut self, attempt: Attempt, now: Time) {
         self.count_until(attempt, now + self.unanswered());
     }
 
-    /// The server has answered the attempt, however.
+    /// Records that the server has answered the attempt, whatever the answer is.
     pub fn answered(&mut self, attempt: Attempt, now: Time) {
         self.count_until(attempt, now + self.answered_for());
     }
 
-    /// The attempt was never made.
+    /// Gives back an attempt that was never made.
     pub fn give_back(&mut self, attempt: Attempt) {
         if let Some(until) = self.until.remove(&attempt) {
             self.counting.remove(&(until, attempt));
         }
     }
 
-    /// The server has said, or shown, that it was asked too often.
+    /// Records that the server has said, or shown, that it was asked too often.
     pub fn overrun(&mut self, now: Time) {
         self.ease(now);
-        // Several connections that are closed together are closed for the same reason.
+        // Connections that are closed together are closed for the same reason, so they count once.
         if now >= self.rests_until {
-            self.halved = (self.halved + 1).min(MOST_HALVED);
+            self.halved = (self.halved + 1).min(MAX_HALVINGS);
         }
         self.rests_until = now + self.answered_for();
-        self.eases_at = now + self.window.saturating_mul(EASES_AFTER);
+        self.eases_at = now + self.window.saturating_mul(EASE_AFTER_WINDOWS);
     }
 
-    /// The server has closed a connection with unanswered attempts, and without a word. Where at least half of the whole
-    /// budget was spent, that is taken for an overrun; says whether it was. Of a budget that was halved twice it never is:
-    /// a server that closes connections for another reason must not make it ever slower.
+    /// Records that the server has closed a connection that had unanswered attempts, and gave no reason. If at least
+    /// half of the whole budget was spent, this counts as an overrun; returns whether it does. It never does once the
+    /// budget was halved twice, so that a server that closes connections for another reason does not slow it down
+    /// without end.
     pub fn closed(&mut self, now: Time) -> bool {
         self.forget(now);
         let spent = self.counting.len().saturating_mul(2) >= self.attempts;
@@ -110,7 +111,7 @@ impl Budget {
         spent
     }
 
-    /// How many attempts could be taken at `now`, and when to ask again where it is none.
+    /// Returns how many attempts could be taken at `now`, and when to ask again if there are none.
     pub fn left(&mut self, now: Time) -> (usize, Option<Time>) {
         self.ease(now);
         self.forget(now);
@@ -133,13 +134,13 @@ impl Budget {
         Ok(attempt)
     }
 
-    /// When to ask again, where nothing is left.
+    /// When to ask again; `None` if an attempt is left.
     fn refusal(&self, now: Time) -> Option<Time> {
         let over = self.counting.len().checked_sub(self.allowed());
         let free = over.and_then(|over| self.counting.iter().nth(over)).map(|(until, _)| match *until {
-            // It is not made yet, and may be given back at any time.
+            // The attempt is not made yet, and may be given back at any time.
             Time::MAX => now + self.window / 10,
-            // It may be answered at any time, and counts for so long then.
+            // The attempt may be answered at any time, and counts that long after its answer.
             until => until.min(now + self.answered_for()),
         });
         [Some(self.rests_until).filter(|until| *until > now), free].into_iter().flatten().max()
@@ -167,7 +168,7 @@ impl Budget {
     fn ease(&mut self, now: Time) {
         while self.halved > 0 && now >= self.eases_at {
             self.halved -= 1;
-            self.eases_at = self.eases_at + self.window.saturating_mul(EASES_AFTER);
+            self.eases_at = self.eases_at + self.window.saturating_mul(EASE_AFTER_WINDOWS);
         }
     }
 
@@ -260,7 +261,7 @@ mod tests {
         assert_eq!(now, at(22_000));
     }
 
-    /// What is reserved counts until it is made or given back.
+    /// A reserved attempt counts until it is made or given back.
     #[test]
     fn what_is_reserved_counts() {
         let mut budget = Budget::new(2, WINDOW);

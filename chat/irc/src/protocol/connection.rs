@@ -1,4 +1,4 @@
-//! The protocol of one connection, from connected to closed, as a state machine.
+//! The state machine of one connection, from connecting to closing.
 
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
@@ -16,16 +16,16 @@ use super::timers::{Timer, TimerTable, Timing};
 use super::{Budget, JoinFailure, Login};
 use crate::Message;
 
-/// What a connection is told at its making.
+/// The settings of a connection.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Who logs in.
+    /// Whom the connection logs in as.
     pub login: Login,
-    /// How long it waits for what.
+    /// The connection's time-outs.
     pub timing: Timing,
-    /// The most channels that it takes. Twitch says no number; 90 is what has proven itself.
+    /// The most channels on this connection. Twitch documents no number; 90 has proven itself.
     pub channel_limit: usize,
-    /// Decides the anonymous nick and the jitter.
+    /// The seed of the anonymous nick and of the jitter.
     pub seed: u64,
 }
 
@@ -36,75 +36,75 @@ impl Settings {
     }
 }
 
-/// What happened to a connection. Lines go in by [`Connection::receive`].
+/// An input of the state machine. Lines go in by [`Connection::receive`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input<'a> {
     /// The socket is open (and its TLS session there): log in.
     Connected,
-    /// Bytes were read, whatever they are. To be given also after a time in which the socket was not read: that time does
-    /// not count as silence of the server.
+    /// Bytes were read, whatever they are. Also to be given after a time in which the socket was not read, because that
+    /// time does not count as silence of the server.
     Heard,
-    /// The moment of [`Connection::poll_timeout`] has come; earlier does no harm.
+    /// The time of [`Connection::poll_timeout`] has come; giving it earlier does no harm.
     Timeout,
     /// This channel (a login, without `#`) is wanted.
     Join(&'a str),
     /// This channel is wanted no longer.
     Part(&'a str),
-    /// The socket is closed or broken. Nothing comes out any more.
+    /// The socket is closed or broken. No output follows.
     Closed,
 }
 
-/// What to do next.
+/// What the caller has to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Write this line.
     Send(Outgoing),
-    /// Tell the caller.
+    /// Take note of this event.
     Event(Event),
     /// Close the socket; nothing follows.
     Disconnect(DisconnectReason),
 }
 
-/// What a connection tells its caller.
+/// What a connection reports to its caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The server welcomed us under this nick.
+    /// The server welcomed the connection under this nick.
     LoggedIn {
         /// The nick, as the server gave it.
         nick: String,
     },
     /// The server did not take the login; [`Output::Disconnect`] follows.
     LoginFailed(LoginFailure),
-    /// From now on the channel's lines come.
+    /// The channel is joined: from now on its lines come.
     Joined {
         /// The channel, without `#`.
         channel: String,
     },
-    /// The channel is not joined. It stays wanted and is tried again later, except after `BadName` and `Full`.
+    /// The channel could not be joined. It stays wanted and is tried again later, except after `BadName` and `Full`.
     JoinFailed {
         /// The channel, without `#`.
         channel: String,
         /// Why.
         failure: JoinFailure,
     },
-    /// The server has removed us from a channel (PART). It stays wanted and is tried again later.
+    /// The server has removed the connection from a channel (PART). It stays wanted and is tried again later.
     PutOut {
         /// The channel, without `#`.
         channel: String,
     },
     /// The server will close this connection soon: open another, join there, then close this one.
     ReconnectRequested,
-    /// The server says that we ask too often: tell the budget of JOINs.
+    /// The server says that it is asked too often: record it in the budget of JOINs.
     TooFast,
 }
 
-/// Why a connection ends by our decision.
+/// Why this side ends the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DisconnectReason {
-    /// The server sent nothing, also after a PING.
+    /// The server sent nothing, not even after a PING.
     Unresponsive,
-    /// The server did not finish the login in time; a network failure, not a refusal.
+    /// The server did not finish the login in time; this is a network failure, not a refusal.
     LoginTimeout,
     /// The server refused the login.
     LoginFailed(LoginFailure),
@@ -120,20 +120,20 @@ impl fmt::Display for DisconnectReason {
     }
 }
 
-/// What to do with a line that was received.
+/// What the caller has to do with a line that it received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disposition {
     /// It is chat: pass it on.
     Deliver,
-    /// The protocol has used it: it is not chat.
+    /// The protocol has consumed it: it is not chat.
     Consumed,
 }
 
 /// The state machine of one connection.
 ///
 /// Feed it with [`Connection::handle`] and [`Connection::receive`], then call [`Connection::poll`] until it gives
-/// `None`, then wait for bytes or for [`Connection::poll_timeout`]. It logs in at once when it is connected, so who owns
-/// the budget of logins takes from it before connecting.
+/// `None`, then wait for bytes or for [`Connection::poll_timeout`]. It logs in as soon as it is connected, so the owner
+/// of the login budget takes from that budget before connecting.
 #[derive(Debug)]
 pub struct Connection {
     login: Login,
@@ -142,8 +142,8 @@ pub struct Connection {
     state: State,
     channels: Channels,
     timers: TimerTable,
-    /// What [`Connection::poll`] gives next. Bounded by the callers' discipline to poll after every input, and by the
-    /// number of channels: an input adds at most one output for each.
+    /// The outputs that [`Connection::poll`] returns. Bounded if the caller polls after every input, because an input
+    /// adds at most one output for each channel.
     outputs: VecDeque<Output>,
 }
 
@@ -156,7 +156,7 @@ enum State {
 }
 
 impl Connection {
-    /// A connection that is not connected yet. Channels can be wanted already.
+    /// A connection that is not connected yet. Channels can be requested already.
     pub fn new(settings: Settings) -> Self {
         let Settings { login, timing, channel_limit, seed } = settings;
         Connection {
@@ -170,7 +170,7 @@ impl Connection {
         }
     }
 
-    /// Takes what happened at `now`.
+    /// Handles an input that came at `now`.
     pub fn handle(&mut self, now: Time, input: Input<'_>) {
         match input {
             Input::Connected => self.log_in(now),
@@ -180,7 +180,7 @@ impl Connection {
                 if let Err(failure) = self.channels.want(channel, now) {
                     self.tell(Event::JoinFailed { channel: channel.to_string(), failure });
                 }
-                self.look_at_joins(now);
+                self.schedule_joins(now);
             }
             Input::Part(channel) => {
                 if self.channels.forget(channel) && matches!(self.state, State::Up { .. }) {
@@ -195,7 +195,7 @@ impl Connection {
         }
     }
 
-    /// Takes one line that came at `now`, and says whether it is chat. Call [`Connection::handle`] with
+    /// Handles one line that came at `now`, and returns whether it is chat. Call [`Connection::handle`] with
     /// [`Input::Heard`] once for the bytes that brought it.
     pub fn receive(&mut self, now: Time, message: &Message<'_>) -> Disposition {
         match &mut self.state {
@@ -219,7 +219,7 @@ impl Connection {
         }
     }
 
-    /// What to do next; `None` until something else happens. JOINs come out as the budget allows.
+    /// Returns what to do next; `None` until something else happens. JOINs come out as the budget allows.
     pub fn poll(&mut self, now: Time, joins: &mut Budget) -> Option<Output> {
         self.channels.take_answered().for_each(|attempt| joins.answered(attempt, now));
         if let Some(output) = self.poll_queued(now) {
@@ -232,13 +232,13 @@ impl Connection {
             Ok(channel) => (Outgoing::new(b"JOIN", &[&room(channel)]).ok(), Some(now)),
             Err(at) => (None, at),
         };
-        // Until the next turn of a JOIN, or the moment when silence is a verdict, whichever is sooner.
+        // The timer fires at the next turn of a JOIN, or when a JOIN counts as unanswered, whichever is sooner.
         self.timers.set_or_stop(Timer::Join, at.into_iter().chain(self.channels.next_silence()).min());
         line.map(Output::Send)
     }
 
-    /// The same without new JOINs: what the lines received so far led to. For use between the lines of one piece, so
-    /// that events keep their place among the lines.
+    /// Like [`Connection::poll`], but without new JOINs: returns what the lines received so far led to. For use between
+    /// the lines of one piece, so that events keep their place among the lines.
     pub fn poll_queued(&mut self, now: Time) -> Option<Output> {
         let output = self.outputs.pop_front()?;
         if matches!(output, Output::Disconnect(_)) {
@@ -247,17 +247,17 @@ impl Connection {
         Some(output)
     }
 
-    /// When [`Input::Timeout`] is due, if nothing happens before.
+    /// When [`Input::Timeout`] is due, if nothing happens before that.
     pub fn poll_timeout(&self) -> Option<Time> {
         self.timers.next()
     }
 
-    /// Whether the login is done and every wanted channel was joined or has had a verdict.
+    /// Whether the login is done and every wanted channel is joined or has failed at least once.
     pub fn is_settled(&self) -> bool {
         matches!(self.state, State::Up { .. }) && self.channels.are_settled()
     }
 
-    /// How many JOINs await their answer.
+    /// How many JOINs wait for their answer.
     pub fn awaited(&self) -> usize {
         self.channels.awaited()
     }
@@ -289,11 +289,11 @@ impl Connection {
         self.tell(Event::LoggedIn { nick: String::from_utf8_lossy(&nick).into_owned() });
         self.state = State::Up { nick };
         keep_alive::heard(&mut self.timers, &self.timing, now);
-        self.look_at_joins(now);
+        self.schedule_joins(now);
     }
 
-    /// Something changed that may ask for a JOIN: the next poll looks.
-    fn look_at_joins(&mut self, now: Time) {
+    /// Makes the next poll look for a JOIN to send, because something changed.
+    fn schedule_joins(&mut self, now: Time) {
         if matches!(self.state, State::Up { .. }) {
             self.timers.set(Timer::Join, now);
         }
@@ -310,7 +310,7 @@ impl Connection {
         }
     }
 
-    /// The lines that are not pure chat.
+    /// Handles the lines that are not plain chat.
     fn receive_other(&mut self, now: Time, message: &Message<'_>) -> Disposition {
         let State::Up { nick } = &self.state else { return Disposition::Consumed };
         match message.command() {
@@ -321,7 +321,7 @@ impl Connection {
                     self.tell(Event::TooFast);
                 }
                 if let Some((channel, failure)) = self.channels.refused(message, &self.timing, now) {
-                    self.look_at_joins(now);
+                    self.schedule_joins(now);
                     self.tell(Event::JoinFailed { channel, failure });
                 }
                 if message.channel().is_some() {
@@ -330,7 +330,7 @@ impl Connection {
             }
             b"PART" => {
                 if let Some(channel) = self.channels.put_out(message, nick, &self.timing, now) {
-                    self.look_at_joins(now);
+                    self.schedule_joins(now);
                     self.tell(Event::PutOut { channel });
                 }
             }
@@ -370,7 +370,8 @@ impl Connection {
         }
     }
 
-    /// Queues a line; one that cannot be written (a PING with NUL in it) is dropped, as nothing else could be sent.
+    /// Queues a line. A line that cannot be written (a PING with NUL in it) is dropped, because nothing could be sent
+    /// in its place.
     fn send(&mut self, command: &[u8], params: &[&[u8]]) {
         if let Ok(line) = Outgoing::new(command, params) {
             self.outputs.push_back(Output::Send(line));

@@ -24,19 +24,19 @@ pub enum JoinFailure {
     Blocked,
     /// The server says that there is no such channel (`msg_room_not_found`).
     NotFound,
-    /// The account is in as many channels as it may be (`msg_concurrent_channel_limit_reached`). Another connection does
-    /// not help; a channel that was left may be counted for minutes more.
+    /// The account is in as many channels as it may be (`msg_concurrent_channel_limit_reached`). Another connection
+    /// does not help; a channel that was left may still count for minutes.
     RoomLimit,
-    /// No answer came: no such channel, or the JOIN was dropped. Twitch answers nothing to either.
+    /// No answer came: the channel does not exist, or the JOIN was dropped. Twitch answers neither.
     Silent,
-    /// The name is none, see [`is_channel_name`]. Not tried, not repeated.
+    /// The name cannot be that of a channel, see [`is_channel_name`]. Not tried, not repeated.
     BadName,
-    /// The connection has as many channels as it may. Not tried, not repeated.
+    /// The connection has as many channels as it may have. Not tried, not repeated.
     Full,
 }
 
 impl JoinFailure {
-    /// A short name that does not change: for pages and logs.
+    /// A short name that does not change, for pages and logs.
     pub fn code(self) -> &'static str {
         match self {
             JoinFailure::Suspended => "suspended",
@@ -73,7 +73,7 @@ pub fn is_channel_name(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
-/// What is known of one wanted channel.
+/// The state of one wanted channel.
 #[derive(Debug)]
 struct Wanted {
     name: Box<str>,
@@ -85,20 +85,20 @@ struct Wanted {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// JOIN is to be sent, not before this moment.
+    /// JOIN is due, but not before this moment.
     Waiting(Time),
     /// JOIN was sent. From this moment on it counts as unanswered.
     Asked(Time, Attempt),
     Joined,
 }
 
-/// The channels of one connection. They are few, and looked up only for lines that tell of joining.
+/// The channels of one connection. They are few, and are looked up only for lines about joining.
 #[derive(Debug)]
 pub(super) struct Channels {
     limit: usize,
-    /// By name.
+    /// Sorted by name.
     wanted: Vec<Wanted>,
-    /// JOINs that were answered, for the budget to know; one for each channel at most.
+    /// The JOINs that were answered and that the budget does not know of yet; at most one for each channel.
     answered: Vec<Attempt>,
     random: u64,
 }
@@ -108,7 +108,7 @@ impl Channels {
         Channels { limit, wanted: Vec::new(), answered: Vec::new(), random: seed }
     }
 
-    /// Wants a channel from now on; asking twice changes nothing.
+    /// Adds a wanted channel; adding it twice changes nothing.
     pub(super) fn want(&mut self, channel: &str, now: Time) -> Result<(), JoinFailure> {
         if !is_channel_name(channel) {
             return Err(JoinFailure::BadName);
@@ -122,7 +122,7 @@ impl Channels {
         Ok(())
     }
 
-    /// Wants it no longer; whether there is something to part from.
+    /// Removes a wanted channel, and returns whether a PART has to be sent.
     pub(super) fn forget(&mut self, channel: &str) -> bool {
         match self.find(channel.as_bytes()) {
             Ok(at) => !matches!(self.wanted.remove(at).state, State::Waiting(_)),
@@ -138,12 +138,12 @@ impl Channels {
         self.wanted.len()
     }
 
-    /// Every wanted channel was joined or has had a verdict.
+    /// Whether every wanted channel is joined or has failed at least once.
     pub(super) fn are_settled(&self) -> bool {
         self.wanted.iter().all(|wanted| wanted.state == State::Joined || wanted.silences + wanted.refusals > 0)
     }
 
-    /// The next channel to send JOIN for, if one is due and the budget has room; else when to look again.
+    /// The next channel to send JOIN for, if one is due and the budget has room; otherwise when to ask again.
     pub(super) fn next_join(&mut self, budget: &mut Budget, timing: &Timing, now: Time) -> Result<&str, Option<Time>> {
         let waiting = self.wanted.iter_mut().filter_map(|wanted| match wanted.state {
             State::Waiting(at) => Some((at, wanted)),
@@ -159,7 +159,7 @@ impl Channels {
         Ok(&wanted.name)
     }
 
-    /// When the next unanswered JOIN becomes a verdict.
+    /// When the next JOIN counts as unanswered.
     pub(super) fn next_silence(&self) -> Option<Time> {
         let asked = self.wanted.iter().filter_map(|wanted| match wanted.state {
             State::Asked(until, _) => Some(until),
@@ -168,24 +168,24 @@ impl Channels {
         asked.min()
     }
 
-    /// The JOINs that were answered since this was last asked.
+    /// Takes the JOINs that were answered since the last call.
     pub(super) fn take_answered(&mut self) -> impl Iterator<Item = Attempt> {
         self.answered.drain(..)
     }
 
-    /// How many JOINs await their answer.
+    /// How many JOINs wait for their answer.
     pub(super) fn awaited(&self) -> usize {
         self.wanted.iter().filter(|wanted| matches!(wanted.state, State::Asked(..))).count()
     }
 
-    /// Whether an answer is awaited for the channel that the line names; for any, where it names none.
+    /// Whether the channel that the line names waits for its answer; if the line names none, whether any channel does.
     pub(super) fn is_awaited(&self, message: &Message<'_>) -> bool {
         let Some(channel) = message.channel() else { return self.awaited() > 0 };
         let at = channel.strip_prefix(b"#").and_then(|channel| self.find(channel).ok());
         at.is_some_and(|at| matches!(self.wanted[at].state, State::Asked(..)))
     }
 
-    /// The channels whose JOIN met silence; they wait for their next turn.
+    /// The channels whose JOIN stayed unanswered; they wait for their next turn.
     pub(super) fn silent(&mut self, timing: &Timing, now: Time) -> Vec<String> {
         let mut silent = Vec::new();
         for wanted in &mut self.wanted {
@@ -198,8 +198,8 @@ impl Channels {
         silent
     }
 
-    /// The channel that this line confirms, if that is news: our own JOIN, the end of names, or the room's state. A
-    /// confirmation that comes after the JOIN was given up still is one.
+    /// The channel that this line confirms as newly joined: by our own JOIN, the end of names, or the room's state. A
+    /// confirmation that comes after the JOIN was given up counts too.
     pub(super) fn confirmed(&mut self, message: &Message<'_>, nick: &[u8]) -> Option<String> {
         let channel = match message.command() {
             b"JOIN" if message.prefix()?.name == nick => message.channel()?,
@@ -220,7 +220,7 @@ impl Channels {
         Some(wanted.name.to_string())
     }
 
-    /// The channel that this NOTICE refuses, if its answer was awaited.
+    /// The channel that this NOTICE refuses, if it waited for its answer.
     pub(super) fn refused(
         &mut self,
         message: &Message<'_>,
@@ -240,7 +240,7 @@ impl Channels {
         Some((self.refuse(message, wait, now, awaited)?, failure))
     }
 
-    /// The channel that we were put out of by this PART.
+    /// The channel that this PART has removed us from.
     pub(super) fn put_out(&mut self, message: &Message<'_>, nick: &[u8], timing: &Timing, now: Time) -> Option<String> {
         if message.prefix()?.name != nick {
             return None;
@@ -268,7 +268,7 @@ impl Channels {
         Some(wanted.name.to_string())
     }
 
-    /// Where the channel is, or where it would be.
+    /// The index of the channel, or the index where it would be inserted.
     fn find(&self, channel: &[u8]) -> Result<usize, usize> {
         self.wanted.binary_search_by(|wanted| wanted.name.as_bytes().cmp(channel))
     }
@@ -278,7 +278,8 @@ impl Channels {
 /// is not asked again at once.
 fn pause(bounds: (Duration, Duration), failures: &mut u8, random: &mut u64) -> Duration {
     let half = backoff::bound(bounds, u32::from(*failures)) / 2;
-    // Beyond some dozen doublings the bound is long reached; both counts together must fit their type.
+    // Beyond some dozen doublings the bound has long reached its maximum; the cap keeps both counts together within
+    // their type.
     *failures = (*failures + 1).min(100);
     half + backoff::draw(half, random)
 }

@@ -4,7 +4,7 @@ use tenure_core::Time;
 
 use super::timers::{Timer, TimerTable, Timing};
 
-/// What a silence calls for.
+/// What to do about a silence of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum KeepAlive {
     /// The server has sent nothing for `ping_after`: send PING.
@@ -13,13 +13,13 @@ pub(super) enum KeepAlive {
     Unresponsive,
 }
 
-/// The server has sent something, whatever it is: the silence begins anew.
+/// Restarts the silence, because the server has sent something, whatever it is.
 pub(super) fn heard(timers: &mut TimerTable, timing: &Timing, now: Time) {
     timers.stop(Timer::Pong);
     timers.set(Timer::Ping, now + timing.ping_after);
 }
 
-/// What the silence so far calls for at `now`, if anything.
+/// What to do at `now` about the silence so far, if anything.
 pub(super) fn on_silence(timers: &mut TimerTable, timing: &Timing, now: Time) -> Option<KeepAlive> {
     if timers.fired(Timer::Pong, now) {
         return Some(KeepAlive::Unresponsive);

@@ -1,4 +1,4 @@
-//! Logging in: capabilities, PASS and NICK or anonymous, and the ways it can be refused.
+//! Logging in: capabilities, PASS and NICK or anonymous, and the reasons for which the server refuses.
 
 use alloc::format;
 use alloc::string::String;
@@ -14,7 +14,7 @@ use crate::Message;
 pub struct Secret(String);
 
 impl Secret {
-    /// Wraps it.
+    /// Wraps a string.
     pub fn new(secret: impl Into<String>) -> Self {
         Secret(secret.into())
     }
@@ -34,7 +34,7 @@ impl fmt::Debug for Secret {
 /// Who a connection logs in as.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Login {
-    /// Nobody: `justinfan` and five digits from the connection's seed. Reads everything, can send nothing.
+    /// No account: `justinfan` and five digits from the connection's seed. Reads everything, can send nothing.
     Anonymous,
     /// An account.
     Account {
@@ -45,7 +45,7 @@ pub enum Login {
     },
 }
 
-/// Why the server did not take the login. A better network mends none of these.
+/// Why the server did not take the login. A better network cures none of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LoginFailure {
@@ -59,7 +59,7 @@ pub enum LoginFailure {
     CapabilitiesRefused,
     /// The login or token holds bytes that cannot be sent.
     Unsendable,
-    /// The server says that logins come too fast. Unlike the others this is mended by waiting.
+    /// The server says that logins come too fast. Unlike the others, this is cured by waiting.
     TooFast,
 }
 
@@ -76,20 +76,20 @@ impl fmt::Display for LoginFailure {
     }
 }
 
-/// The capabilities without which lines have no ids and moderation does not come.
+/// The capabilities without which lines have no ids and moderation is not sent.
 const CAPABILITIES: &[u8] = b"twitch.tv/tags twitch.tv/commands";
 
-/// Where a login stands.
+/// The progress of a login.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LoginState {
     tags: bool,
     commands: bool,
-    /// The name that the server welcomed us by.
+    /// The nick that the server welcomed us under.
     nick: Option<Vec<u8>>,
 }
 
 impl Login {
-    /// The nick that is asked for.
+    /// The nick to ask for.
     pub(super) fn nick(&self, seed: u64) -> String {
         match self {
             Login::Anonymous => format!("justinfan{}", 10_000 + backoff::next(&mut { seed }) % 90_000),
@@ -97,7 +97,7 @@ impl Login {
         }
     }
 
-    /// The lines that log in, all at once: the server answers in order.
+    /// The lines that log in, sent all at once: the server answers them in order.
     pub(super) fn lines(&self, seed: u64) -> Result<Vec<Outgoing>, LoginFailure> {
         let unsendable = |_| LoginFailure::Unsendable;
         let mut lines = Vec::from([Outgoing::new(b"CAP", &[b"REQ", CAPABILITIES]).map_err(unsendable)?]);
@@ -112,7 +112,7 @@ impl Login {
 }
 
 impl LoginState {
-    /// Takes a line that came before the login was done. `Some(Ok(nick))` when it is done.
+    /// Handles a line that came before the login was done. `Some(Ok(nick))` when it is done.
     pub(super) fn take(&mut self, message: &Message<'_>) -> Option<Result<Vec<u8>, LoginFailure>> {
         match message.command() {
             b"CAP" => {
@@ -135,7 +135,7 @@ impl LoginState {
     }
 }
 
-/// What a NOTICE says of the login, by the sentences that Twitch uses; others say nothing of it.
+/// The login failure that a NOTICE states, recognized by the sentences that Twitch uses; `None` for any other NOTICE.
 fn failure(text: &[u8]) -> Option<LoginFailure> {
     Some(match text {
         b"Login authentication failed" | b"Login unsuccessful" | b"Error logging in" => LoginFailure::Rejected,

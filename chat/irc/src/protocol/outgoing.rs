@@ -5,7 +5,7 @@ use core::fmt;
 
 use crate::{AssembleError, assemble};
 
-/// One line to write, with its line end. Its debug output does not show what a PASS line carries.
+/// One line to write, with its line end. Its debug output hides the token of a PASS line.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Outgoing {
     bytes: Vec<u8>,
@@ -18,7 +18,7 @@ impl Outgoing {
         Ok(Outgoing { bytes })
     }
 
-    /// What to write; secret where it is a PASS line.
+    /// The bytes to write; secret if it is a PASS line.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }

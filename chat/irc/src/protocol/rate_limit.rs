@@ -1,21 +1,21 @@
-//! The notices by which a server refuses attempts that come too fast.
+//! Recognizes the notices by which a server refuses attempts that come too fast.
 
 use crate::Message;
 
-/// Whether this NOTICE says that something came too often. Twitch documents no words for it, so these are what servers
-/// commonly say.
+/// Whether this NOTICE says that something came too often. Twitch documents no wording, so these are the common
+/// wordings of servers.
 pub(super) fn is_rate_limit_notice(notice: &Message<'_>) -> bool {
-    const SAYINGS: [&[u8]; 6] =
+    const WORDINGS: [&[u8]; 6] =
         [b"rate limit", b"ratelimit", b"rate_limit", b"rate exceeded", b"too many", b"too fast"];
-    let said = |text: &[u8]| SAYINGS.iter().any(|saying| contains(text, saying));
-    // An account that is in too many rooms is not too fast.
+    let said = |text: &[u8]| WORDINGS.iter().any(|wording| contains(text, wording));
+    // An account that is in too many rooms is not asking too fast.
     let id = notice.tags().get(b"msg-id").unwrap_or_default();
     id != b"msg_concurrent_channel_limit_reached" && (said(id) || said(notice.text().unwrap_or_default()))
 }
 
-/// Whether the text contains the saying; ASCII case does not matter.
-fn contains(text: &[u8], saying: &[u8]) -> bool {
-    text.windows(saying.len()).any(|part| part.eq_ignore_ascii_case(saying))
+/// Whether the text contains the wording; ASCII case does not matter.
+fn contains(text: &[u8], wording: &[u8]) -> bool {
+    text.windows(wording.len()).any(|part| part.eq_ignore_ascii_case(wording))
 }
 
 #[cfg(test)]

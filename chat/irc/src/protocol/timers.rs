@@ -1,25 +1,27 @@
-//! Every timer of a connection in one table, and their spans.
+//! The timers of a connection in one table, and their durations.
 
 use core::time::Duration;
 
 use tenure_core::Time;
 
-/// How long a connection waits for what.
+/// The time-outs of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// From connected to logged in.
+    /// How long the login may take once the socket is connected.
     pub login_within: Duration,
-    /// Silence after which we send PING.
+    /// How long the server may be silent before we send PING.
     pub ping_after: Duration,
-    /// Silence after our PING that means death.
+    /// How long the server may be silent after our PING before the connection counts as dead.
     pub pong_within: Duration,
-    /// From JOIN to its confirmation.
+    /// How long a JOIN may take to be confirmed.
     pub join_within: Duration,
-    /// Bound of the first and of the longest wait before a JOIN that met silence is repeated.
+    /// The bounds of the first and of the longest wait before an unanswered JOIN is repeated.
     pub rejoin_silent: (Duration, Duration),
-    /// The same for a JOIN that was refused, and after we were put out of a channel.
+    /// The bounds of the wait before a refused JOIN is repeated, and before JOIN is sent after a removal from the
+    /// channel.
     pub rejoin_refused: (Duration, Duration),
-    /// The same where the account is in as many channels as it may be: half of the first is the shortest wait.
+    /// The bounds of the wait where the account is in as many channels as it may be; half of the first is the shortest
+    /// wait.
     pub rejoin_room_limit: (Duration, Duration),
 }
 
@@ -40,17 +42,17 @@ impl Default for Timing {
 /// The timers of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timer {
-    /// The login has taken too long.
+    /// The login has taken too long: give up.
     Login,
-    /// Nothing was heard: send PING.
+    /// Nothing was heard for a while: send PING.
     Ping,
-    /// Nothing was heard after the PING: dead.
+    /// Nothing was heard after the PING: the connection is dead.
     Pong,
     /// A JOIN may be sent, repeated or given up.
     Join,
 }
 
-/// When each timer fires.
+/// The moment at which each timer fires.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct TimerTable([Option<Time>; 4]);
 
@@ -80,7 +82,7 @@ impl TimerTable {
         due
     }
 
-    /// When the next one fires.
+    /// When the next timer fires.
     pub(super) fn next(&self) -> Option<Time> {
         self.0.iter().flatten().min().copied()
     }
