@@ -9,31 +9,31 @@ use tenure_bus::{Message, Published, Refusal};
 
 use crate::incarnation::Incarnation;
 
-/// The most messages that are kept; the oldest go first.
-const MOST_MESSAGES: usize = 4096;
-/// The most bytes that they may have together.
-const MOST_BYTES: usize = 8 * 1024 * 1024;
-/// How long they are kept: beyond the two minutes after which a server has its files written to the disk, and well within
-/// any duplicate window, so that a message that the stream has all the same does not become two.
-const MOST_AGE: Duration = Duration::from_secs(300);
+/// The most messages that are kept; the oldest are dropped first.
+const MAX_MESSAGES: usize = 4096;
+/// The most bytes of all kept messages together.
+const MAX_BYTES: usize = 8 * 1024 * 1024;
+/// How long messages are kept: longer than the two minutes after which a server has written its files to the disk, and
+/// well within any duplicate window, so that a message that the stream still has is not stored twice.
+const MAX_AGE: Duration = Duration::from_secs(300);
 /// About how many bytes a message takes besides its body.
 const OVERHEAD: usize = 256;
 
 /// The messages that were acknowledged last, and those of them that have to be published again.
 ///
-/// A server keeps what it has acknowledged, except: one that lost its power loses what it had not written to its disk yet,
-/// and a cluster of 2.9 may take back what its leader has acknowledged when another one leads. Then stream sequences that
-/// were named before are named again.
+/// A server keeps what it has acknowledged, with two exceptions: a server that lost its power loses what it had not
+/// written to its disk yet, and a cluster of 2.9 may drop what one leader has acknowledged when another one takes over.
+/// Then stream sequences that were assigned before are assigned again.
 #[derive(Debug, Default)]
 pub(crate) struct Acknowledged {
-    /// The stream that the sequences are of, where it is known.
+    /// The stream that the sequences belong to, if it is known.
     stream: Option<Incarnation>,
     /// The highest sequence that a message was stored at.
     last: u64,
     kept: VecDeque<Kept>,
     /// How many bytes `kept` takes.
     bytes: usize,
-    /// What the stream has lost, in its old order.
+    /// The messages that the stream has lost, in their old order.
     lost: VecDeque<Message>,
 }
 
@@ -44,17 +44,17 @@ struct Kept {
     message: Message,
 }
 
-/// A stream names sequences again that it had named: it was made anew, or has lost its end.
+/// A stream assigned sequences again that it had assigned before: it was recreated, or has lost its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rollback {
-    /// The highest sequence that was named before.
+    /// The highest sequence that was assigned before.
     pub(crate) before: u64,
-    /// The lowest that is named now.
+    /// The lowest sequence that is assigned now.
     pub(crate) first: u64,
 }
 
 impl Acknowledged {
-    /// Records what `stream` has acknowledged. Where it names sequences again, the messages that stood there are lost.
+    /// Records what `stream` has acknowledged. If it assigns sequences again, the messages that stood there are lost.
     pub(crate) fn record(
         &mut self,
         now: Time,
@@ -83,25 +83,25 @@ impl Acknowledged {
                 self.kept.push_back(Kept { sequence: *sequence, acknowledged_at: now, message: message.clone() });
             }
         }
-        let is_old = |kept: &Kept| now > kept.acknowledged_at + MOST_AGE;
-        while self.kept.len() > MOST_MESSAGES || self.bytes > MOST_BYTES || self.kept.front().is_some_and(is_old) {
+        let is_old = |kept: &Kept| now > kept.acknowledged_at + MAX_AGE;
+        while self.kept.len() > MAX_MESSAGES || self.bytes > MAX_BYTES || self.kept.front().is_some_and(is_old) {
             let Some(oldest) = self.kept.pop_front() else { break };
             self.bytes -= size(&oldest.message);
         }
         rollback
     }
 
-    /// The messages that `stream` has lost. One that was made anew has lost nothing: whoever removed the old one meant to.
+    /// The messages that `stream` has lost. A recreated stream has lost nothing: whoever removed the old one meant to.
     pub(crate) fn lost(&mut self, stream: Option<&Incarnation>) -> &mut VecDeque<Message> {
         if self.stream.as_ref() != stream {
             self.lost.clear();
-            // What is kept stays: it may have been acknowledged by the new stream already.
+            // `kept` stays, because the new stream may have acknowledged these messages already.
             self.stream = stream.cloned();
         }
         &mut self.lost
     }
 
-    /// Whether anything may be lost.
+    /// Whether any message has to be published again.
     pub(crate) fn has_lost(&self) -> bool {
         !self.lost.is_empty()
     }
@@ -155,7 +155,8 @@ mod tests {
         acknowledged.lost(Some(of)).iter().map(|message| message.id.0[0]).collect()
     }
 
-    /// Where sequences are named again, what stood at and behind the first of them is lost, in its order; what is new is not.
+    /// If sequences are assigned again, the messages at and behind the first of them are lost, in their order; new
+    /// messages are not.
     #[test]
     fn what_stood_where_sequences_begin_again_is_lost() {
         let mut acknowledged = Acknowledged::default();
@@ -168,7 +169,7 @@ mod tests {
         assert_eq!(lost(&mut acknowledged, &stream("a")), [16, 17, 18, 19, 21]);
     }
 
-    /// A duplicate stands where the answer says, and is lost with what stands there.
+    /// A duplicate is kept at the sequence that its answer names, and is lost with that sequence.
     #[test]
     fn duplicates_are_lost_too() {
         let mut acknowledged = Acknowledged::default();
@@ -178,7 +179,7 @@ mod tests {
         assert_eq!(lost(&mut acknowledged, &stream("a")), [0, 1]);
     }
 
-    /// A stream that was made anew has lost nothing of the one before.
+    /// A recreated stream has lost no message of the stream before it.
     #[test]
     fn another_stream_has_lost_nothing() {
         let mut acknowledged = Acknowledged::default();
@@ -192,19 +193,19 @@ mod tests {
         assert!(!acknowledged.has_lost() && acknowledged.kept.len() == 1);
     }
 
-    /// What is kept is bounded in number, in bytes and in age.
+    /// The kept messages are bounded in number, in bytes and in age.
     #[test]
     fn what_is_kept_is_bounded() {
         let mut acknowledged = Acknowledged::default();
         for round in 0..100 {
             stored(&mut acknowledged, 1, 0..100, 1 + round * 100);
         }
-        assert_eq!(acknowledged.kept.len(), MOST_MESSAGES);
+        assert_eq!(acknowledged.kept.len(), MAX_MESSAGES);
         let large = messages(0..100, 1_000_000);
         let answers: Vec<_> = (20_000..).take(100).map(|sequence| Ok(Published::Stored(sequence))).collect();
         acknowledged.record(Time::from_nanos(2), None, &large, &answers);
         assert!(
-            acknowledged.bytes <= MOST_BYTES && acknowledged.kept.len() == 8,
+            acknowledged.bytes <= MAX_BYTES && acknowledged.kept.len() == 8,
             "{} with {}",
             acknowledged.kept.len(),
             acknowledged.bytes

@@ -1,4 +1,4 @@
-//! The bus's face: batches go out over one connection, one after the other; each follower has a connection of its own.
+//! The NATS bus: batches go out over one connection, one after the other; each follower has a connection of its own.
 
 use std::fmt;
 use std::sync::Arc;
@@ -35,13 +35,13 @@ pub struct NatsBus {
 }
 
 impl NatsBus {
-    /// Connects, and sees to it that the configured subjects are covered by a stream that fits: one that is there is
-    /// checked, a missing one is made. Takes at most about the configured time-out.
+    /// Connects, and makes sure that a suitable stream covers the configured subjects: an existing one is checked, a
+    /// missing one is created. Takes at most about the configured time-out.
     pub async fn open(config: NatsBusConfig) -> Result<NatsBus, BusError> {
         NatsBus::start(config, true).await
     }
 
-    /// Connects to read: nothing is made and nothing is asked of the stream, which must be there.
+    /// Connects for reading: nothing is created or checked, and the stream must exist.
     pub async fn open_existing(config: NatsBusConfig) -> Result<NatsBus, BusError> {
         NatsBus::start(config, false).await
     }

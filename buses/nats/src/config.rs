@@ -1,4 +1,4 @@
-//! What a NATS bus is told: how to connect, and what its stream must be.
+//! The configuration of a NATS bus: how to connect, and what its stream must be.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use tenure_bus::{BusError, Retention};
 
 use crate::error::invalid;
 
-/// The least duplicate window, whatever the ring's age.
-const LEAST_DUPLICATE_WINDOW: Duration = Duration::from_secs(600);
+/// The shortest duplicate window, whatever the ring's age.
+const MIN_DUPLICATE_WINDOW: Duration = Duration::from_secs(600);
 
 /// How a [`crate::NatsBus`] is opened.
 ///
@@ -25,9 +25,10 @@ pub struct NatsBusConfig {
     /// The longest that a publisher may hold a message: the duplicate window must be at least four times this, and at
     /// least ten minutes. Default: ten minutes, hence a window of forty.
     pub ring_age: Duration,
-    /// How many servers keep a stream that is made. Default: 1.
+    /// How many replicas a stream gets that this bus creates. Default: 1.
     pub replicas: Option<u8>,
-    /// What a stream that is made keeps; the oldest goes first. Default: everything, as far as the server allows.
+    /// What a stream that this bus creates keeps; the oldest messages are removed first. Default: everything, as far as
+    /// the server allows.
     pub retention: Retention,
 }
 
@@ -59,9 +60,9 @@ impl NatsBusConfig {
         Ok(NatsBusConfig { client, ..self })
     }
 
-    /// How long the stream's duplicate window must be: the larger of ten minutes and four times the ring's age.
+    /// The shortest duplicate window that the stream may have: the larger of ten minutes and four times the ring's age.
     pub fn least_duplicate_window(&self) -> Duration {
-        self.ring_age.saturating_mul(4).max(LEAST_DUPLICATE_WINDOW)
+        self.ring_age.saturating_mul(4).max(MIN_DUPLICATE_WINDOW)
     }
 
     fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
@@ -81,7 +82,7 @@ impl NatsBusConfig {
         Ok(())
     }
 
-    /// Whether the values can work; the error names the one that cannot.
+    /// Checks that the values can work; the error names the one that cannot.
     pub(crate) fn check(&self) -> Result<(), BusError> {
         self.client.check().map_err(invalid)?;
         let outlasts = self.retention.max_age.is_none_or(|age| age >= self.least_duplicate_window());
@@ -121,7 +122,7 @@ mod tests {
         assert_eq!(NatsBusConfig::parse("tls://host").unwrap().stream, "TENURE");
     }
 
-    /// What cannot work is refused with the name of the part that is wrong; no password is repeated.
+    /// The error for a URL that cannot work names the part that is wrong, and repeats no password.
     #[test]
     fn wrong_urls_are_refused_by_name() {
         for (url, named) in [

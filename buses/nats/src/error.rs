@@ -1,4 +1,4 @@
-//! What can go wrong between publisher and stream, and what that means for a batch.
+//! The errors between publisher and stream, and what they mean for a batch.
 
 use std::fmt;
 
@@ -14,14 +14,14 @@ pub(crate) struct PublishError {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PublishErrorKind {
-    /// The client has failed, or the stream has answered for itself as the client would: see there.
+    /// The client failed, or the stream answered with an error that the client could have reported: see there.
     Client(NatsErrorKind),
-    /// The server answers, and the stream does not: messages were lost on the way to a leader that is gone.
+    /// The server answers and the stream does not: messages were lost on the way to a leader that is gone.
     Unacknowledged,
-    /// The stream's leader has met the message's id and names no stream sequence, see
+    /// The stream's leader has seen the message's id but assigned no stream sequence, see
     /// [`tenure_base_nats::Acknowledgement::InProcess`].
     InProcess,
-    /// Another stream than the one that was found has answered, and that one has not.
+    /// Another stream answered than the one that was found, and that one did not.
     OtherStream,
 }
 
@@ -34,7 +34,7 @@ impl PublishError {
         PublishError::new(PublishErrorKind::Client(kind), message)
     }
 
-    /// Whether another connection, or the same one a little later, may do better within the same call.
+    /// Whether a further attempt within the same call, over another connection or a little later, may succeed.
     pub(crate) fn is_retryable(&self) -> bool {
         match self.kind {
             PublishErrorKind::Client(kind) => kind.is_retryable(),
@@ -65,12 +65,12 @@ impl From<PublishError> for BusError {
     }
 }
 
-/// The error of a call that the client has failed in.
+/// The bus error for a failure of the client.
 pub(crate) fn bus_error(error: NatsError) -> BusError {
     PublishError::from(error).into()
 }
 
-/// The error of a configuration that cannot work.
+/// The bus error for a configuration that cannot work.
 pub(crate) fn invalid(error: ConfigError) -> BusError {
     BusError::new(BusErrorKind::Invalid, format!("nats bus: {error}"))
 }

@@ -1,4 +1,5 @@
-//! Following: an ordered consumer that asks for a bounded number of messages at a time, and is made anew when it breaks.
+//! Following: an ordered consumer that requests a bounded number of messages at a time, and is recreated when it
+//! breaks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,15 +17,15 @@ use crate::message_headers;
 use crate::stream::covering;
 
 /// How long the server may take to answer whether the stream still has a leader.
-const LOOK: Duration = Duration::from_secs(5);
-/// How long the server may take to make a consumer before another one is asked for; each further one may take twice as
-/// long.
-const CONSUMER: Duration = Duration::from_secs(1);
-/// How long the server keeps a consumer that nobody asks for messages.
+const LEADER_CHECK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the server may take to create a consumer before another one is requested; each further one may take twice
+/// as long.
+const CONSUMER_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the server keeps a consumer for which nobody requests messages.
 const INACTIVE: Duration = Duration::from_secs(60);
 /// How long following may be broken before it ends with an error.
 const BROKEN_LIMIT: Duration = Duration::from_secs(30);
-/// The pause between two attempts.
+/// The pause between two attempts to follow.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// How much of each message a follower gets.
@@ -36,7 +37,7 @@ pub(crate) enum Content {
     Headers,
 }
 
-/// Starts following: when this returns, the place to follow from is fixed.
+/// Starts following. When this returns, the starting position is fixed.
 pub(crate) async fn start(
     servers: Servers,
     known: Arc<KnownIncarnations>,
@@ -45,7 +46,7 @@ pub(crate) async fn start(
     content: Content,
 ) -> Result<FollowStream, BusError> {
     let deadline = Instant::now() + servers.config().timeout;
-    // A position most often comes from an earlier follower of this process, and is of the stream that it followed.
+    // A position most often comes from an earlier follower of this process, and belongs to the stream that it followed.
     let stream = known.get(subject).filter(|_| matches!(from, FollowFrom::After(_)));
     let subject = subject.to_owned();
     let mut follower = Follower { servers, known, subject, from, stream, content, source: None, ended: false };
@@ -61,17 +62,17 @@ struct Follower {
     servers: Servers,
     known: Arc<KnownIncarnations>,
     subject: String,
-    /// Where the next consumer begins: once a message was seen, behind its position.
+    /// Where the next consumer begins: behind the last message, once there was one.
     from: FollowFrom,
-    /// The stream that this is a position of, where that is known.
+    /// The stream that the position in `from` belongs to, if it is known.
     stream: Option<Incarnation>,
     content: Content,
-    source: Option<Source>,
+    source: Option<ActiveConsumer>,
     ended: bool,
 }
 
 /// A consumer on the server, and the connection that it is read over.
-struct Source {
+struct ActiveConsumer {
     connection: Connection,
     consumer: PullConsumer,
     /// The name of its stream.
@@ -103,7 +104,7 @@ impl Follower {
         }
     }
 
-    /// The next message; `None` where it was not written by this program, or where nothing is new.
+    /// The next message; `None` where another program wrote it, or where nothing is new.
     async fn attempt(&mut self) -> Result<Option<Followed>, NatsError> {
         let source = match &mut self.source {
             Some(source) => source,
@@ -131,12 +132,12 @@ impl Follower {
         }
     }
 
-    /// Checks the stream where nothing is new. A server that is cut off from its peers goes on saying that there is nothing,
-    /// for the consumers that it has itself; of the stream it says that it has no leader, or nothing.
+    /// Checks the stream while nothing is new. A server that is cut off from its peers goes on reporting that nothing
+    /// is new for its own consumers; for the stream it reports that there is no leader, or does not answer.
     async fn check_stream(&mut self) -> Result<(), NatsError> {
         let Some(source) = &mut self.source else { return Ok(()) };
         let (connection, domain) = (&mut source.connection, self.servers.config().domain.as_deref());
-        let mut js = JetStream { connection, domain, deadline: Instant::now() + LOOK };
+        let mut js = JetStream { connection, domain, deadline: Instant::now() + LEADER_CHECK_TIMEOUT };
         let gone = |what: &str| NatsError::unreachable(format!("the stream {} {what}", source.stream));
         match js.stream(&source.stream).await? {
             Ok(info) if Some(Incarnation::of(&info)) != self.stream => Err(gone("was made anew")),
@@ -146,14 +147,14 @@ impl Follower {
         }
     }
 
-    /// Connects to a server and makes a consumer there, behind what was seen last.
-    async fn subscribe(&mut self, deadline: Instant) -> Result<Source, NatsError> {
+    /// Connects to a server and creates a consumer there, behind the last message that was seen.
+    async fn subscribe(&mut self, deadline: Instant) -> Result<ActiveConsumer, NatsError> {
         let mut failover = Failover::until(deadline);
         loop {
             let mut connection = self.servers.connect(deadline).await?;
             let deadline = failover.deadline_of_server(&self.servers);
             match self.subscribe_over(&mut connection, deadline).await {
-                Ok((stream, consumer)) => return Ok(Source { connection, consumer, stream }),
+                Ok((stream, consumer)) => return Ok(ActiveConsumer { connection, consumer, stream }),
                 Err(error) if error.kind() == NatsErrorKind::NoResponders && Instant::now() + PAUSE < deadline => {
                     self.servers.rotate();
                     sleep(PAUSE).await;
@@ -163,7 +164,7 @@ impl Follower {
         }
     }
 
-    /// Makes the consumer over this connection; gives the stream's name too.
+    /// Creates the consumer over this connection; returns the stream's name too.
     async fn subscribe_over(
         &mut self,
         connection: &mut Connection,
@@ -188,13 +189,14 @@ impl Follower {
             FollowFrom::End => last.saturating_add(1),
             FollowFrom::After(pos) => self.start_after(pos, last, &found),
         };
-        // From here on the place is fixed, whatever happens to this consumer.
+        // From here on the starting position is fixed, whatever happens to this consumer.
         self.from = FollowFrom::After(start - 1);
         self.known.set(&self.subject, found.clone());
         self.stream = Some(found);
         let name = info.config.name;
         let consumer = self.make_consumer(&mut js, &name, start).await?;
-        // Before the consumer was made the stream may have become another one, of which this is no position.
+        // The stream may have been recreated before the consumer was created; the position does not belong to the new
+        // stream.
         let now = js.stream(&name).await?.map_err(|error| error.into_error(&format!("looking at {name}")))?;
         if Some(Incarnation::of(&now)) != self.stream {
             return Err(NatsError::unreachable(format!("the stream {name} was made anew meanwhile")));
@@ -203,10 +205,10 @@ impl Follower {
         Ok((name, PullConsumer::new(next)))
     }
 
-    /// Makes a consumer that begins at `start`, and gives its name. The server that a cluster picks for one may be cut off:
-    /// then nobody answers, and a consumer of another name may go to another server.
+    /// Creates a consumer that begins at `start`, and returns its name. A cluster may place it on a server that is cut
+    /// off: then nobody answers, and a consumer of another name may be placed on another server.
     async fn make_consumer(&self, js: &mut JetStream<'_>, stream: &str, start: u64) -> Result<String, NatsError> {
-        let (deadline, mut wait) = (js.deadline, CONSUMER);
+        let (deadline, mut wait) = (js.deadline, CONSUMER_TIMEOUT);
         loop {
             let name = format!("tenure-{:016x}", rand::random::<u64>());
             let settings = json!({
@@ -236,8 +238,8 @@ impl Follower {
         }
     }
 
-    /// Where to begin for what is behind `pos`, in the stream `found`, which ends at `last`. In another stream than the one
-    /// that `pos` is of, that is the beginning: a message may come twice by that, and none is passed over.
+    /// The sequence at which to continue behind `pos`, in the stream `found`, which ends at `last`. If `pos` belongs to
+    /// another stream, that is the beginning: a message may then come twice, and none is skipped.
     fn start_after(&self, pos: u64, last: u64, found: &Incarnation) -> u64 {
         let subject = self.subject.as_str();
         match &self.stream {

@@ -1,4 +1,4 @@
-//! Which stream a position belongs to: one that was removed and made anew has its name, and counts from the beginning.
+//! Which stream a position belongs to: a recreated stream has the same name, but counts from the beginning.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -6,9 +6,9 @@ use std::sync::{Mutex, PoisonError};
 use tenure_base_nats::StreamInfo;
 
 /// The most subjects whose streams are remembered.
-const MOST_SUBJECTS: usize = 64;
+const MAX_SUBJECTS: usize = 64;
 
-/// A stream by its name and by when it was made.
+/// A stream, identified by its name and its creation time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Incarnation {
     name: String,
@@ -25,8 +25,8 @@ impl Incarnation {
     }
 }
 
-/// The streams that followers of this process have met last, by subject. Of more subjects than it has room for, it forgets
-/// them all: a follower that begins then cannot tell whether its position is of this stream.
+/// The streams that followers of this process met last, by subject. If there are more subjects than it has room for, it
+/// forgets all of them: a follower that begins then cannot tell whether its position belongs to this stream.
 #[derive(Debug, Default)]
 pub(crate) struct KnownIncarnations(Mutex<BTreeMap<String, Incarnation>>);
 
@@ -37,7 +37,7 @@ impl KnownIncarnations {
 
     pub(crate) fn set(&self, subject: &str, stream: Incarnation) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MOST_SUBJECTS && !known.contains_key(subject) {
+        if known.len() >= MAX_SUBJECTS && !known.contains_key(subject) {
             known.clear();
         }
         known.insert(subject.to_owned(), stream);

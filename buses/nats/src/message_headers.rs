@@ -9,7 +9,7 @@ use tenure_envelope::EnvelopeId;
 const SOURCE: &str = "twitch";
 const TERM: &str = "term";
 
-/// Puts the headers of `message` into `headers`, in place of what stands there.
+/// Replaces the content of `headers` by the headers of `message`.
 pub(crate) fn write(headers: &mut Headers, message: &Message, term: Option<Term>) {
     let id = uuid(&message.id);
     let id = std::str::from_utf8(&id).unwrap_or_default();
@@ -18,7 +18,8 @@ pub(crate) fn write(headers: &mut Headers, message: &Message, term: Option<Term>
     headers.push("type", &[message.kind]);
     headers.push("source", &[SOURCE]);
     headers.push("correlationId", &[id]);
-    // The trace id is the envelope's; the span that published it is named after the id's second half. Neither is zero.
+    // The trace id is the envelope's. The span that published the message is named after the id's second half. Neither
+    // is zero.
     let trace = [&id[..8], &id[9..13], &id[14..18], &id[19..23], &id[24..]];
     headers.push(
         "traceparent",
@@ -46,8 +47,8 @@ fn uuid(id: &EnvelopeId) -> [u8; 36] {
     text
 }
 
-/// A message of the stream as a follower gets it: its id stands in its headers, or else in its body. `None` where it stands
-/// in neither, because somebody else has published it.
+/// A message of the stream as a follower gets it: its id is in its headers, or else in its body. `None` where it is in
+/// neither, because another program has published the message.
 pub(crate) fn followed(pos: u64, message: Incoming) -> Option<Followed> {
     let id = message.header(MESSAGE_ID).and_then(parse_id).or_else(|| id_in(&message.payload))?;
     let term = message.header(TERM).and_then(|term| term.parse().ok()).and_then(Term::new);
@@ -88,7 +89,7 @@ mod tests {
         Incoming { subject: Bytes::new(), reply: Bytes::new(), headers, payload }
     }
 
-    /// What is written reads back as the same id and term, and a channel's name cannot end its line.
+    /// The id and the term of written headers read back unchanged, and a channel's name cannot end its header line.
     #[test]
     fn what_is_written_reads_back() {
         let sent = message("a\r\nb: c\u{1F600}");

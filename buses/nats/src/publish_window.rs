@@ -15,12 +15,12 @@ use tokio::time::{Instant, sleep_until};
 use crate::error::{PublishError, PublishErrorKind};
 use crate::message_headers;
 
-/// How many messages may be without an answer. More buys no speed: the server is the limit then.
+/// How many messages may be unanswered. A larger window is not faster, because the server is the limit then.
 const WINDOW: usize = 256;
-/// How many bytes are put together before they are written.
+/// How many bytes are gathered before they are written.
 const CHUNK: usize = 64 * 1024;
 
-/// A batch, and which of its messages are answered.
+/// A batch, and the answers to its messages so far.
 pub(crate) struct PublishWindow<'a> {
     batch: &'a Batch<'a>,
     answers: Vec<Option<Result<Published, Refusal>>>,
@@ -43,9 +43,9 @@ impl<'a> PublishWindow<'a> {
         self.unanswered
     }
 
-    /// Publishes what is unanswered over this connection, and waits for the answers of `by`: until `deadline`, and never
-    /// longer than `silence` without any. After an error that [`PublishError::is_retryable`] what is still unanswered may be
-    /// tried again; what was stored meanwhile is then answered as a duplicate.
+    /// Publishes the unanswered messages over this connection, and waits for the answers of `by`: until `deadline`, and
+    /// at most `silence` without any answer. After an error that [`PublishError::is_retryable`] the messages that are
+    /// still unanswered may be tried again; those that were stored meanwhile are then answered as duplicates.
     pub(crate) async fn run(
         &mut self,
         connection: &mut Connection,
@@ -55,7 +55,7 @@ impl<'a> PublishWindow<'a> {
     ) -> Result<(), PublishError> {
         self.reject_too_large(connection.info().max_payload);
         let first_reply = connection.reserve_replies(self.batch.messages.len() as u64);
-        let mut run = Run { first_reply, next: 0, in_flight: 0, failed: None, other_stream: None };
+        let mut run = RunProgress { first_reply, next: 0, in_flight: 0, failed: None, other_stream: None };
         let mut headers = Headers::new();
         let mut last_answer = Instant::now();
         let mut pinged: Option<Instant> = None;
@@ -93,7 +93,7 @@ impl<'a> PublishWindow<'a> {
         }
     }
 
-    /// Answers messages that are above the server's limit: sent, one would end the connection, and with it the others.
+    /// Rejects messages above the server's limit: sending one would end the connection, and with it the other messages.
     fn reject_too_large(&mut self, limit: usize) {
         let term = self.batch.fence.map(|(_, term)| term);
         for (message, answer) in self.batch.messages.iter().zip(&mut self.answers) {
@@ -115,7 +115,7 @@ impl<'a> PublishWindow<'a> {
     }
 
     /// Hands messages to the connection, as far as window and chunk allow.
-    fn fill(&mut self, connection: &mut Connection, headers: &mut Headers, run: &mut Run) {
+    fn fill(&mut self, connection: &mut Connection, headers: &mut Headers, run: &mut RunProgress) {
         let term = self.batch.fence.map(|(_, term)| term);
         while run.failed.is_none() && run.in_flight < WINDOW && connection.unwritten() < CHUNK {
             let index = run.next;
@@ -130,14 +130,14 @@ impl<'a> PublishWindow<'a> {
         }
     }
 
-    /// Takes an answer in; false where the message is none of this run's, or does not come from the right stream.
-    fn take_answer(&mut self, message: &Incoming, by: Acknowledger<'_>, run: &mut Run) -> bool {
+    /// Takes an answer in; returns false where the message belongs to none of this run, or comes from another stream.
+    fn take_answer(&mut self, message: &Incoming, by: Acknowledger<'_>, run: &mut RunProgress) -> bool {
         let number = message.reply_number().and_then(|number| number.checked_sub(run.first_reply));
         let index = number.and_then(|number| usize::try_from(number).ok()).filter(|index| *index < run.next);
         let answer = index.and_then(|index| self.answers.get_mut(index)).filter(|answer| answer.is_none());
         let (Some(answer), subject) = (answer, self.batch.subject) else { return false };
         let meaning = match Acknowledgement::read(message, by) {
-            // Somebody else answers on the subject: the stream's own word is waited for.
+            // Another subscriber answers on the subject: the stream's own answer is still awaited.
             Acknowledgement::Foreign(why) => {
                 tracing::debug!(component = "publisher", subject, why, "an answer that is no acknowledgement");
                 return false;
@@ -156,7 +156,7 @@ impl<'a> PublishWindow<'a> {
                 *answer = Some(answered);
                 self.unanswered -= 1;
             }
-            // The worst is told: what lasts before what may pass.
+            // The worst error is kept: a lasting one before one that may pass.
             Err(error) => {
                 if run.failed.as_ref().is_none_or(PublishError::is_retryable) {
                     run.failed = Some(error);
@@ -167,22 +167,22 @@ impl<'a> PublishWindow<'a> {
     }
 }
 
-/// How far one run is.
-struct Run {
-    /// The number that the first message of the batch is answered under.
+/// The progress of one run.
+struct RunProgress {
+    /// The reply number of the batch's first message.
     first_reply: u64,
     /// The index of the message to publish next.
     next: usize,
-    /// How many messages were published and are not answered.
+    /// How many messages are published and unanswered.
     in_flight: usize,
-    /// Why nothing more is published in this run; what is on its way is waited for.
+    /// Why nothing more is published in this run; answers that are on their way are still awaited.
     failed: Option<PublishError>,
-    /// Another stream than the right one has answered.
+    /// Set when another stream than the right one has answered.
     other_stream: Option<PublishError>,
 }
 
-impl Run {
-    /// What it means that answers did not come in time: a server that answers PINGs is there, and the stream is not.
+impl RunProgress {
+    /// The error for answers that did not come in time: if the server answers PINGs, it is there and the stream is not.
     fn not_acknowledged(self, answers_pings: bool, connection: &Connection) -> PublishError {
         match self.other_stream {
             Some(error) if answers_pings => error,
@@ -216,7 +216,7 @@ fn meaning(answer: Acknowledgement, subject: &str) -> Result<Result<Published, R
     }
 }
 
-/// Whether a stream that has not stored a message refuses that one, or all of them for now.
+/// Whether a stream that has not stored a message refuses that message, or every message for now.
 fn refusal(error: &ApiError, subject: &str) -> Result<Refusal, PublishError> {
     let text = format!("{} (error {})", error.description, error.err_code);
     match error.err_code {

@@ -1,4 +1,4 @@
-//! Publishing: one connection, one call at a time, and what happens after an attempt that fails.
+//! Publishing: one connection, one call at a time, and the retries after an attempt that fails.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,40 +20,41 @@ use crate::stream;
 pub(crate) const BATCH_LIMIT: usize = 1024;
 /// How long a connection may acknowledge nothing before another one is tried.
 const SILENCE: Duration = Duration::from_secs(2);
-/// How long the stream is looked for, once it has not answered.
-const LOOK: Duration = Duration::from_secs(1);
-/// After so many attempts that nobody answered, the stream is looked for; most often it only elects a leader.
-const LOOK_AFTER: u32 = 4;
-/// After so many attempts that nobody answered, another server is tried. Attempts that a server answered in other ways that
-/// get nowhere count for more than one.
+/// How long the stream may be looked up after it did not answer.
+const STREAM_LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
+/// After this many unanswered attempts the stream is looked up again; most often it only elects a leader.
+const LOOKUP_AFTER_UNANSWERED: u32 = 4;
+/// After this many unanswered attempts another server is tried. An attempt that a server answered without any progress
+/// counts for more than one.
 const UNANSWERED_LIMIT: u32 = 8;
-/// After so long of nothing but messages that its leader has met and not stored, the stream is to get another leader.
+/// How long the stream's leader may report nothing but messages in process, before the stream gets another leader.
 const IN_PROCESS_LIMIT: Duration = Duration::from_secs(4);
-/// The pause between two attempts: at first, and at most. It doubles.
+/// The first and the longest pause between two attempts; each pause is twice the one before.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(400));
 
-/// The publishing side of a bus. One call at a time has it.
+/// The publishing side of a bus. One call at a time uses it.
 pub(crate) struct Publisher {
     config: Arc<NatsBusConfig>,
     servers: Servers,
-    /// A connection that nothing is left to write to or to read from. A call that fails, or is dropped, drops it too.
+    /// A connection without anything left to write or to read. A call that fails, or is dropped, drops the connection
+    /// too.
     idle: Option<Connection>,
     /// Whether `streams` is up to date: false once an answer, or its absence, suggests that a stream is gone or has changed.
     streams_known: bool,
     /// Each configured subject's stream, once it was found.
     streams: BTreeMap<String, Incarnation>,
-    /// Since when the stream's leader has met messages and not stored them, and nothing else has happened.
+    /// Since when the stream's leader has reported nothing but messages in process.
     in_process_since: Option<Instant>,
-    /// How many attempts in a row nobody answered.
+    /// How many attempts in a row were unanswered.
     unanswered_attempts: u32,
-    /// What was acknowledged in the last minutes, by configured subject.
+    /// The messages that were acknowledged in the last minutes, by configured subject.
     acknowledged: BTreeMap<String, Acknowledged>,
 }
 
 type Answers = Vec<Result<Published, Refusal>>;
 
 impl Publisher {
-    /// Not connected yet. With `make`, streams that are missing are made whenever that is noticed.
+    /// A publisher that is not connected yet. With `make`, missing streams are created whenever they are noticed.
     pub(crate) fn new(config: Arc<NatsBusConfig>, servers: Servers, make: bool) -> Publisher {
         Publisher {
             config,
@@ -72,8 +73,8 @@ impl Publisher {
         &self.servers
     }
 
-    /// Connects and finds the streams, or makes them; answers the shortest duplicate window of them. That no server can be
-    /// connected to is told at once; one that can be gets until `deadline` to be ready.
+    /// Connects and finds the streams, or creates them; returns the shortest of their duplicate windows. Fails at once
+    /// where no server can be connected to; a server that can be gets until `deadline` to be ready.
     pub(crate) async fn open(&mut self, deadline: Instant, make: bool) -> Result<Duration, NatsError> {
         let (mut failover, mut backoff) = (Failover::until(deadline), Backoff::until(deadline));
         loop {
@@ -97,7 +98,8 @@ impl Publisher {
         }
     }
 
-    /// Publishes the batch: one answer for each message. What the stream has lost of earlier batches comes first.
+    /// Publishes the batch: one answer for each message. Messages of earlier batches that the stream has lost come
+    /// first.
     pub(crate) async fn publish(&mut self, batch: &Batch<'_>, deadline: Instant) -> Result<Answers, PublishError> {
         self.in_process_since = None;
         self.publish_lost(batch, deadline).await?;
@@ -109,7 +111,7 @@ impl Publisher {
         Ok(answers)
     }
 
-    /// Publishes again what the stream has acknowledged and has lost since, under the write deadline of this batch.
+    /// Publishes again the messages that the stream has acknowledged and lost, under the write deadline of this batch.
     async fn publish_lost(&mut self, batch: &Batch<'_>, deadline: Instant) -> Result<(), PublishError> {
         if !self.acknowledged.get(batch.subject).is_some_and(Acknowledged::has_lost) {
             return Ok(());
@@ -151,8 +153,8 @@ impl Publisher {
         Ok(())
     }
 
-    /// Records what was acknowledged. Where the stream names sequences again it was made anew, or has lost its end: before it
-    /// is given anything more, it is checked whether it can carry that.
+    /// Records the acknowledged messages. If the stream assigns sequences again, it was recreated or has lost its end:
+    /// it is then checked before it gets anything more.
     fn record(&mut self, batch: &Batch<'_>, answers: &Answers) {
         if !self.config.subjects.iter().any(|configured| configured == batch.subject) {
             return;
@@ -171,7 +173,7 @@ impl Publisher {
         }
     }
 
-    /// Makes attempts until all of the batch is answered.
+    /// Makes attempts until the whole batch is answered.
     async fn publish_until_answered(&mut self, batch: &Batch<'_>, deadline: Instant) -> Result<Answers, PublishError> {
         let mut window = PublishWindow::new(batch);
         let mut backoff = Backoff::until(deadline);
@@ -184,7 +186,8 @@ impl Publisher {
         }
     }
 
-    /// Makes one attempt at what of the window is unanswered. The connection is kept only where nothing was left on it.
+    /// Makes one attempt at the unanswered messages of the window. The connection is kept only if nothing was left on
+    /// it.
     async fn attempt(
         &mut self,
         window: &mut PublishWindow<'_>,
@@ -195,7 +198,7 @@ impl Publisher {
             return Err(PublishError::client(NatsErrorKind::DeadlinePassed, "the right to publish has ended"));
         }
         let mut connection = self.connection(deadline).await?;
-        if !self.streams_known && self.unanswered_attempts.is_multiple_of(LOOK_AFTER) {
+        if !self.streams_known && self.unanswered_attempts.is_multiple_of(LOOKUP_AFTER_UNANSWERED) {
             self.find_streams_again(&mut connection, deadline).await?;
         }
         connection.set_write_deadline(batch.valid_until);
@@ -208,16 +211,17 @@ impl Publisher {
         let is_usable = match result.as_ref().map_err(|error| error.kind) {
             Ok(()) | Err(PublishErrorKind::Client(NatsErrorKind::Unavailable)) => true,
             Err(PublishErrorKind::Client(NatsErrorKind::NoResponders)) => {
-                // The stream may be gone, or without a leader for a moment. Or this server knows nothing of it.
+                // The stream may be gone, or without a leader for a moment, or this server does not know of it.
                 self.streams_known = false;
                 self.count_unanswered(1)
             }
             Err(PublishErrorKind::Unacknowledged) => self.count_unanswered(UNANSWERED_LIMIT / 2),
-            // The leader may be cut off from its peers, which have another one: mostly it is a matter of one more attempt.
+            // The leader may be cut off from its peers, which have elected another one; mostly one more attempt is
+            // enough.
             Err(PublishErrorKind::InProcess) => self.count_unanswered(UNANSWERED_LIMIT / 4),
             Err(PublishErrorKind::OtherStream) => {
                 self.streams_known = false;
-                let next_look = (self.unanswered_attempts + 1).next_multiple_of(LOOK_AFTER);
+                let next_look = (self.unanswered_attempts + 1).next_multiple_of(LOOKUP_AFTER_UNANSWERED);
                 self.count_unanswered(next_look - self.unanswered_attempts)
             }
             Err(PublishErrorKind::Client(_)) => false,
@@ -243,15 +247,16 @@ impl Publisher {
         result
     }
 
-    /// Counts an attempt that got nowhere as `weight` of those that nobody answered; false once another server is to be tried.
+    /// Counts an attempt without progress as `weight` unanswered ones; returns false once another server has to be
+    /// tried.
     fn count_unanswered(&mut self, weight: u32) -> bool {
         self.unanswered_attempts += weight;
         self.unanswered_attempts < UNANSWERED_LIMIT
     }
 
-    /// Has the stream's leader replaced where it has met messages for a while and not stored them. A leader of 2.10 that was
-    /// cut off, followed by another and has come back never will, for as long as its duplicate window lasts; the others do.
-    /// False where the connection is not to be used any more.
+    /// Has the stream's leader replaced if it has reported messages in process for a while without storing them. A
+    /// leader of 2.10 that was cut off, was succeeded by another one and came back never stores them while its
+    /// duplicate window lasts; the other servers do. Returns false where the connection must not be used any more.
     async fn replace_stuck_leader(
         &mut self,
         connection: &mut Connection,
@@ -267,7 +272,7 @@ impl Publisher {
             "the stream's leader has met messages and not stored them for {IN_PROCESS_LIMIT:?}: it is asked to let another \
              server lead"
         );
-        match self.jetstream(connection, deadline.min(Instant::now() + LOOK)).step_down(stream).await {
+        match self.jetstream(connection, deadline.min(Instant::now() + STREAM_LOOKUP_TIMEOUT)).step_down(stream).await {
             Ok(Ok(_)) => true,
             Ok(Err(error)) => {
                 let error = error.into_error("asking for another leader");
@@ -281,10 +286,10 @@ impl Publisher {
         }
     }
 
-    /// Finds the streams again, and makes what is gone. Without an answer publishing is tried all the same: whoever would
-    /// answer here may be another server than the stream's leader.
+    /// Finds the streams again, and creates those that are gone. If no server answers, publishing is tried all the
+    /// same, because the stream's leader may be another server than the one that was asked.
     async fn find_streams_again(&mut self, connection: &mut Connection, deadline: Instant) -> Result<(), PublishError> {
-        let mut js = self.jetstream(connection, deadline.min(Instant::now() + LOOK));
+        let mut js = self.jetstream(connection, deadline.min(Instant::now() + STREAM_LOOKUP_TIMEOUT));
         match stream::ensure(&mut js, &self.config).await {
             Ok(found) => (self.streams_known, self.streams) = (true, found.by_subject),
             Err(error) if error.is_retryable() => {
@@ -320,7 +325,7 @@ impl Backoff {
         Backoff { deadline, pause: PAUSES.0 }
     }
 
-    /// Waits before the next attempt; false where there is no time for one.
+    /// Waits before the next attempt; returns false where no time is left for one.
     async fn wait(&mut self) -> bool {
         if Instant::now() + self.pause >= self.deadline {
             return false;

@@ -1,4 +1,4 @@
-//! The stream behind the subjects: found, checked, or made.
+//! Finds, checks or creates the stream behind the subjects.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,11 +29,11 @@ impl Streams {
     }
 }
 
-/// Sees to it that every subject of the configuration is covered by a stream that can carry it.
+/// Makes sure that every subject of the configuration is covered by a stream that can carry it.
 ///
-/// A stream that covers a subject is used whatever its name. What no stream covers goes into the configured one: it is
-/// made where it is not there, and given the subjects where it is. Nothing else of a stream is ever changed: where one
-/// does not fit, the error holds the command that mends it.
+/// A stream that covers a subject is used whatever its name. Subjects that no stream covers go into the configured
+/// stream: it is created if it is missing, and otherwise given the subjects. Nothing else of a stream is ever changed:
+/// if one does not fit, the error holds the command that mends it.
 pub(crate) async fn ensure(js: &mut JetStream<'_>, config: &NatsBusConfig) -> Result<Streams, NatsError> {
     let mut streams = Streams::none();
     let mut missing = Vec::new();
@@ -66,7 +66,7 @@ pub(crate) async fn ensure(js: &mut JetStream<'_>, config: &NatsBusConfig) -> Re
     Ok(streams)
 }
 
-/// Finds the first subject's stream, which must be there, and asks nothing of it.
+/// Finds the first subject's stream, which must exist, and does not check it.
 pub(crate) async fn find_first(js: &mut JetStream<'_>, config: &NatsBusConfig) -> Result<Streams, NatsError> {
     let mut streams = Streams::none();
     if let Some(subject) = config.subjects.first() {
@@ -157,7 +157,7 @@ async fn add(js: &mut JetStream<'_>, name: &str, subjects: &[String]) -> Result<
     }
 }
 
-/// Whether a stream that is there can carry the subjects.
+/// Checks that an existing stream can carry the subjects.
 fn check(stream: &StreamConfig, config: &NatsBusConfig) -> Result<(), NatsError> {
     let name = &stream.name;
     if stream.retention != "limits" {
@@ -180,7 +180,7 @@ fn check(stream: &StreamConfig, config: &NatsBusConfig) -> Result<(), NatsError>
     }
     let least = config.least_duplicate_window();
     if stream.duplicate_window() < least {
-        // The window cannot be longer than the age.
+        // The duplicate window cannot be longer than the age.
         let age = match stream.max_age {
             0 => String::new(),
             age if Duration::from_nanos(age) >= least => String::new(),
@@ -230,8 +230,8 @@ fn warn(stream: &StreamConfig, config: &NatsBusConfig) {
     }
 }
 
-/// Warns of servers before 2.10 where the stream has replicas: they elect leaders that lack what others have acknowledged,
-/// and then remove it from the replicas that have it.
+/// Warns of servers before 2.10 where the stream has replicas: they elect leaders that lack messages which others have
+/// acknowledged, and then remove those messages from the replicas that have them.
 fn warn_of_version(server: &ServerInfo, stream: &StreamConfig) {
     if stream.num_replicas > 1 && server.is_before(2, 10) {
         tracing::warn!(
@@ -283,7 +283,7 @@ mod tests {
         check(&stream, &config).err().map(|error| error.to_string())
     }
 
-    /// What does not fit is refused with the command that mends it, to the letter.
+    /// The error for a stream that does not fit holds the exact command that mends it.
     #[test]
     fn refusals_hold_the_command_that_mends() {
         assert_eq!(refusal(|_| {}), None);
