@@ -11,13 +11,13 @@ use crate::scheme::{Scheme, schemes};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// There is no scheme in front.
+    /// The URL has no scheme.
     #[error("a bus's URL begins with its scheme: {}; this one has none", listed(|scheme| scheme.shape, "or"))]
     NoScheme,
-    /// Nobody knows the scheme.
+    /// The scheme is unknown.
     #[error("no bus has the scheme {scheme:?}; known are {}", listed(|scheme| scheme.shape, "and"))]
     Unknown {
-        /// What stands before the colon.
+        /// The scheme as the URL has it.
         scheme: String,
     },
     /// The scheme is known, but its bus was left out of this binary, or is planned.
@@ -26,7 +26,7 @@ pub enum OpenError {
         /// The scheme.
         scheme: &'static str,
     },
-    /// The URL, or what the environment adds to it, is wrong in itself.
+    /// The URL, or what the environment adds to it, is wrong, whatever files and servers there are.
     #[error(transparent)]
     Url(Box<dyn Error + Send + Sync>),
     /// There is no file, or an empty one, where a bus should be read.
@@ -41,13 +41,13 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// Whether the call was wrong, and stays so whatever becomes of files and servers.
+    /// Whether the call itself was wrong, so that it fails whatever becomes of files and servers.
     pub fn is_usage(&self) -> bool {
         !matches!(self, OpenError::Missing { .. } | OpenError::Bus(_))
     }
 }
 
-/// Something of each scheme, as a list in a sentence.
+/// One property of each scheme, as a list in a sentence.
 fn listed(of: impl Fn(&Scheme) -> &'static str, joint: &str) -> String {
     let words: Vec<&str> = schemes().iter().map(of).collect();
     match words.split_last() {

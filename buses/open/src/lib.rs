@@ -1,4 +1,4 @@
-//! From a URL to a bus: the one crate that knows the schemes of buses, with a feature for each that may be compiled in.
+//! Opens the bus that a URL names: the one crate that knows the schemes of buses, with a feature for each.
 //!
 //! ```
 //! use tenure_bus_open::{check, file_of, shown};
@@ -28,8 +28,8 @@ pub use error::OpenError;
 pub use scheme::{Scheme, Usual, schemes};
 pub use url::{apart, file_of, file_url, is_standard_output, missing_file, shown};
 
-/// Opens the bus that `url` names, to publish under these subjects what a publisher may hold back for `ring_age`; a bus that is
-/// a file is made where it is missing, though not its folder.
+/// Opens the bus that `url` names for publishing under `subjects`; a publisher may hold a message for up to `ring_age`.
+/// A bus that is a file is created if it is missing, but its folder is not.
 ///
 /// Fails where the URL or the environment is wrong ([`OpenError::is_usage`]), or the bus cannot be opened. URLs may hold
 /// passwords, so errors repeat nothing of them but the scheme, and the path where that is all there is.
@@ -48,8 +48,8 @@ pub async fn open(url: &str, subjects: &Subjects, ring_age: Duration) -> Result<
     }
 }
 
-/// Opens a bus that is there, to read from it. Nothing is made, and nothing is changed in one that is a file: where that is
-/// missing or empty this fails as [`OpenError::Missing`], for a mistyped path should be an error.
+/// Opens an existing bus for reading. Nothing is created, and a bus that is a file is not changed: if the file is
+/// missing or empty this fails as [`OpenError::Missing`], because a mistyped path should be an error.
 #[cfg_attr(not(feature = "nats"), allow(unused_variables, reason = "only servers are told what a bus is for"))]
 pub async fn open_to_read(url: &str, subjects: &Subjects) -> Result<Arc<dyn Bus>, OpenError> {
     match config(url)? {
@@ -67,13 +67,13 @@ pub async fn open_to_read(url: &str, subjects: &Subjects) -> Result<Arc<dyn Bus>
     }
 }
 
-/// Reads the URL as [`open`] does, and the environment with it, but opens nothing and asks no server: what fails here is wrong
-/// in itself, and stays so.
+/// Checks the URL as [`open`] would, with the environment, but opens nothing and asks no server: an error here is a
+/// mistake in the configuration, so that trying again cannot help.
 pub fn check(url: &str) -> Result<(), OpenError> {
     config(url).map(drop)
 }
 
-/// What a bus is opened with.
+/// The configuration of the bus to open.
 enum Config {
     Stdout,
     #[cfg(feature = "sqlite")]
@@ -83,7 +83,7 @@ enum Config {
 }
 
 fn config(url: &str) -> Result<Config, OpenError> {
-    // What has no scheme may be anything, a password too: it is not repeated.
+    // A string without a scheme may be anything, even a password, so the error does not repeat it.
     let (name, _) = url.split_once(':').ok_or(OpenError::NoScheme)?;
     let scheme = match scheme::meaning(name) {
         scheme::Meaning::Known(scheme) => scheme.name,
@@ -120,7 +120,7 @@ mod tests {
         open(url, &Subjects::new(""), Duration::ZERO).await.unwrap_err()
     }
 
-    /// What is wrong in itself is told without a server and without a file; what only those can tell is not.
+    /// A mistake in the URL is an error without any server or file; a server or file that is missing is not.
     #[cfg(all(feature = "nats", feature = "sqlite"))]
     #[test]
     fn urls_are_checked_without_opening() {

@@ -1,26 +1,26 @@
 //! The schemes of bus URLs, compiled in or not.
 
-/// One kind of bus, as its URLs begin.
+/// One kind of bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scheme {
-    /// What stands before the colon.
+    /// The URL's scheme, without the colon.
     pub name: &'static str,
-    /// Whether this binary can open it.
+    /// Whether this binary can open such a bus.
     pub compiled: bool,
-    /// What such a URL looks like.
+    /// The general form of such a URL.
     pub shape: &'static str,
-    /// Such a URL.
+    /// An example of such a URL.
     pub example: &'static str,
-    /// Which bus of this kind is meant where its name is all that is said.
+    /// The bus that the bare name of this kind stands for.
     pub usual: Usual,
 }
 
 /// The bus that is meant where only its kind is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Usual {
-    /// A file; the caller knows which one.
+    /// A file, whose path the caller knows.
     File,
-    /// The one at this URL; there is no other.
+    /// The bus at this URL; there is no other of its kind.
     Only(&'static str),
     /// The server that a variable of the environment names.
     Server {
@@ -62,10 +62,10 @@ const SCHEMES: &[Scheme] = &[
     },
 ];
 
-/// Buses that are planned: a URL of theirs is no mistake.
+/// Buses that are planned: a URL of theirs is not reported as a mistake.
 const PLANNED: &[&str] = &["pubsub", "redis"];
 
-/// Other names that a scheme goes by.
+/// Aliases of schemes.
 const ALIASES: &[(&str, &str)] = &[("tls", NATS)];
 
 /// Every scheme that this version knows, compiled in or not.
@@ -75,14 +75,14 @@ pub fn schemes() -> &'static [Scheme] {
     SCHEMES
 }
 
-/// What a URL's scheme means.
+/// What the scheme of a URL stands for.
 pub(crate) enum Meaning {
     Known(&'static Scheme),
     Planned(&'static str),
     Unknown,
 }
 
-/// What this name before the colon means.
+/// What this name before the colon stands for.
 pub(crate) fn meaning(name: &str) -> Meaning {
     let own = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, own)| own);
     match (SCHEMES.iter().find(|scheme| scheme.name == own), PLANNED.iter().find(|planned| **planned == own)) {
@@ -92,7 +92,7 @@ pub(crate) fn meaning(name: &str) -> Meaning {
     }
 }
 
-/// The scheme of a URL, by its own name; `None` where it is none of ours.
+/// The scheme of a URL, with aliases resolved; `None` where the scheme is unknown.
 pub(crate) fn of(url: &str) -> Option<&'static Scheme> {
     match meaning(url.split_once(':')?.0) {
         Meaning::Known(scheme) => Some(scheme),

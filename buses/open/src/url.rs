@@ -1,4 +1,4 @@
-//! What a bus's URL tells before anything is opened: whether it is a file, and what of it may be shown.
+//! What a bus's URL says before it is opened: whether the bus is a file, and which parts may be shown.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -8,12 +8,12 @@ use tenure_base_net::file_url::{self, FileUrl};
 
 use crate::scheme::{self, FILE, NATS, STANDARD_OUTPUT};
 
-/// The file that the URL names; `None` where the bus is no file.
+/// The file that the URL names; `None` where the bus is not a file.
 pub fn file_of(url: &str) -> Option<PathBuf> {
     FileUrl::parse(url, FILE).map(|url| url.path.into())
 }
 
-/// The same where nothing is there yet: no file, or an empty one.
+/// The file that the URL names, if it is missing or empty.
 pub fn missing_file(url: &str) -> Option<PathBuf> {
     file_of(url).filter(|path| match path.metadata() {
         Ok(found) => found.is_file() && found.len() == 0,
@@ -26,23 +26,24 @@ pub fn file_url(path: &Path) -> String {
     file_url::url_of(FILE, path)
 }
 
-/// Whether the bus is the standard output of whoever opens it: no other process publishes to it, and none can read it back.
+/// Whether the bus is the standard output of the process that opens it: no other process can publish to it or read it
+/// back.
 pub fn is_standard_output(url: &str) -> bool {
     scheme::of(url).is_some_and(|scheme| scheme.name == STANDARD_OUTPUT)
 }
 
-/// The URL with `***` for what may be a secret. Works on the text alone, also where the URL is wrong.
+/// The URL with `***` for what may be a secret. Works on the text alone, even where the URL is wrong.
 pub fn shown(url: &str) -> String {
     without_secrets(url, Schemes { paths: &[FILE], tokens: &[NATS, "tls"] })
 }
 
-/// The URL of a part of the bus that nobody else uses, where buses of its kind have such parts and the URL names none: in NATS
-/// a stream of this name. Every other URL stays as it is.
+/// The URL of a part of the bus for the caller alone, if buses of its kind have such parts and the URL names none: for
+/// NATS a stream of this name. Every other URL stays as it is.
 pub fn apart(url: &str, name: &str) -> String {
     if scheme::of(url).is_none_or(|scheme| scheme.name != NATS) || url.contains("stream=") {
         return url.to_owned();
     }
-    // A password may hold a ? too: the last @ ends it.
+    // A password may hold a `?` too, so only a `?` behind the last `@` begins the parameters.
     let hosts = url.rsplit_once('@').map_or(url, |(_, hosts)| hosts);
     let mark = if hosts.contains('?') { '&' } else { '?' };
     format!("{url}{mark}stream={name}")
@@ -52,7 +53,7 @@ pub fn apart(url: &str, name: &str) -> String {
 mod tests {
     use super::*;
 
-    /// Only a file is a file; it is missing where there is none, or nothing in it.
+    /// Only a `sqlite:` URL names a file; the file is missing where it does not exist or is empty.
     #[test]
     fn a_missing_file_is_known() {
         let folder = tempfile::tempdir().unwrap();
