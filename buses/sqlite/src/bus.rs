@@ -1,4 +1,4 @@
-//! The bus's face: it hands batches to the writing thread and waits for the answers.
+//! The SQLite bus: hands batches to the writer thread and waits for the answers.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tenure_bus::{Batch, Bus, BusError, BusErrorKind, BusInfo, FollowFrom, Follow
 
 use crate::config::{SqliteBusConfig, SyncMode, invalid};
 use crate::counters::Counters;
-use crate::failure::bus_error;
+use crate::error::bus_error;
 use crate::publish::{Answers, OwnedBatch, publish};
 use crate::retention::{self, RetentionThread};
 use crate::schema::FORMAT;
@@ -20,7 +20,7 @@ use crate::{follow, schema};
 const BATCH_LIMIT: usize = 4096;
 /// How long the disk may take beyond the busy time-out before a call gives up.
 const DISK_GRACE: Duration = Duration::from_secs(10);
-/// How often a batch is begun again because the file was replaced under it.
+/// How often a batch is tried again because the file was replaced meanwhile.
 const REPLACED_TRIES: u32 = 2;
 
 /// A bus in a SQLite file. Cloning gives another handle to the same connection.
@@ -31,14 +31,14 @@ const REPLACED_TRIES: u32 = 2;
 pub struct SqliteBus {
     config: Arc<SqliteBusConfig>,
     name: FileName,
-    /// The writing thread, where the bus was opened to write.
+    /// The writer thread, if the bus was opened for writing.
     writer: Option<Arc<Worker<Writer>>>,
-    /// Ends the thread that removes old messages when the last handle goes.
+    /// Ends the thread that removes old messages when the last handle is dropped.
     _retention: Option<Arc<RetentionThread>>,
 }
 
 impl SqliteBus {
-    /// Opens the file, and makes it a bus where it is new. Blocks on the disk for at most about the busy time-out.
+    /// Opens the file, and creates the bus in it if it is new. Blocks on the disk for at most about the busy time-out.
     ///
     /// Fails where the file is another program's or of a newer format (it stays as it is, to the byte), has a second name (a
     /// hard link) or is mounted as a single file, or the file system is one on which SQLite's locks do not hold.
@@ -51,8 +51,8 @@ impl SqliteBus {
         Ok(SqliteBus { config: Arc::new(config), name, writer: Some(Arc::new(worker)), _retention: retention })
     }
 
-    /// Opens a bus that is there, to look at it: it can be followed and its counters read, and refuses to publish. Nothing
-    /// is made, changed, removed or left behind, so that a bus can be looked at that this user may not write, also in a
+    /// Opens an existing bus for reading: it can be followed and its counters read, and it refuses to publish. Nothing
+    /// is created, changed, removed or left behind, so this works for a bus that this user may not write, even in a
     /// folder or on a file system that is read-only. Blocks as [`SqliteBus::open`] does.
     ///
     /// Fails where there is no bus, and where it can only be read once somebody has written: the error says so.
@@ -63,7 +63,7 @@ impl SqliteBus {
         Ok(SqliteBus { config: Arc::new(config), name, writer: None, _retention: None })
     }
 
-    /// What the file has counted since it was made, over all processes that publish to it.
+    /// The counters of the file since it was created, over all processes that publish to it.
     pub async fn counters(&self) -> Result<Counters, BusError> {
         let (name, wait) = (self.name.clone(), self.config.busy_timeout);
         if self.writer.is_some() {
@@ -76,7 +76,7 @@ impl SqliteBus {
         tokio::task::spawn_blocking(read).await.map_err(ended)?
     }
 
-    /// Does something on the writing thread. What its caller gave up before it began is never begun.
+    /// Runs `act` on the writer thread. A call whose caller gave up before it began is not run.
     async fn ask<T: Send + 'static>(
         &self,
         act: impl FnOnce(&mut Writer) -> Result<T, FileError> + Send + 'static,
@@ -84,7 +84,8 @@ impl SqliteBus {
         let Some(writer) = &self.writer else {
             return Err(invalid(format!("sqlite:{}: this bus was opened to be read; open it to publish", self.name)));
         };
-        // Each call waits for locks as long as it may from when it begins, however many were before it.
+        // Each call may wait for locks for its whole time-out from its own beginning, however many calls were before
+        // it.
         writer.call(|writer, _| act(writer)).await.map_err(|error| match error.kind() {
             FileErrorKind::Missing => {
                 let text = format!("{error}: the bus is gone: put it back, or restart to begin a new one");
@@ -95,7 +96,8 @@ impl SqliteBus {
     }
 }
 
-/// Publishes the batch in the file that the name leads to: a message in a file that nobody will see is not on the bus.
+/// Publishes the batch in the file that the name leads to now; a message in a file that was replaced would be seen by
+/// nobody.
 fn publish_once(writer: &mut Writer, config: &SqliteBusConfig, batch: &OwnedBatch) -> Result<Answers, FileError> {
     let durability = match config.sync {
         SyncMode::Full => Durability::Disk,

@@ -1,4 +1,4 @@
-//! What a SQLite bus is told: where its file is, and how long it keeps what.
+//! The configuration of a SQLite bus: where its file is, and how long it keeps what.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tenure_base_net::file_url::FileUrl;
 use tenure_base_sqlite::FileName;
 use tenure_bus::{BusError, BusErrorKind, Retention};
 
-use crate::failure::bus_error;
+use crate::error::bus_error;
 
 /// How a [`crate::SqliteBus`] is opened.
 ///
@@ -32,9 +32,10 @@ pub struct SqliteBusConfig {
 /// How durable a message is when `publish` answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SyncMode {
-    /// It survives a crash of the machine: one fsync per batch.
+    /// The message survives a crash of the machine: one fsync per batch.
     Full,
-    /// It survives a crash of the process. A crash of the machine may take the last batches, never half of one.
+    /// The message survives a crash of the process. A crash of the machine may lose the last batches, never half of
+    /// one.
     Normal,
 }
 
@@ -92,13 +93,13 @@ impl SqliteBusConfig {
         Ok(())
     }
 
-    /// The file's name, seen from the folder that the process works in now, where the values can work together.
+    /// The file's name, resolved against the present working directory, if the values can work together.
     pub(crate) fn name(&self) -> Result<FileName, BusError> {
         self.check()?;
         FileName::new(&self.path).map_err(bus_error)
     }
 
-    /// Whether the values can work together; the error names the one that cannot.
+    /// Checks that the values can work together; the error names the one that cannot.
     fn check(&self) -> Result<(), BusError> {
         FileName::check(&self.path).map_err(bus_error)?;
         let hour = Duration::from_secs(3600);
@@ -139,7 +140,7 @@ mod tests {
         assert_eq!(SqliteBusConfig::parse("sqlite:///a/b").unwrap(), SqliteBusConfig::new("/a/b"));
     }
 
-    /// What cannot work is refused with the name of the part that is wrong.
+    /// The error for a URL that cannot work names the part that is wrong.
     #[test]
     fn wrong_urls_are_refused_by_name() {
         for (url, named) in [

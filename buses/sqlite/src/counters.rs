@@ -1,8 +1,8 @@
-//! What a bus's file counts.
+//! The counters in a bus's file.
 
 use rusqlite::Connection;
 
-/// What the file has counted since it was made, over all processes.
+/// The counters of a file since it was created, over all processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Messages put onto the bus.

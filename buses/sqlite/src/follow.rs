@@ -1,4 +1,4 @@
-//! Following: a thread that reads what was committed since it last looked, and changes nothing.
+//! Following: a thread that reads what was committed since its last read, and changes nothing.
 
 use std::thread;
 use std::time::Duration;
@@ -13,13 +13,13 @@ use tenure_core::Term;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{SqliteBusConfig, invalid};
-use crate::failure::bus_error;
+use crate::error::bus_error;
 use crate::id_text::parse_id;
 use crate::schema::FORMAT;
 
-/// How many messages wait for a slow reader; then the thread waits, and the file keeps the rest.
+/// How many messages may wait for a slow reader; beyond that the thread waits, and the file keeps the rest.
 const QUEUE: usize = 256;
-/// How many rows one look reads, so that no look holds up the removal of old pages for long.
+/// How many rows one read takes, so that no read holds up the removal of old pages for long.
 const ROWS: i64 = 256;
 
 /// Reads one consistent state of the bus; fails where there is none.
@@ -64,12 +64,12 @@ type Items = mpsc::Sender<Result<Followed, BusError>>;
 struct Follower {
     name: FileName,
     reader: Reader,
-    // Which of the files that bore the name is followed: positions in another one mean other messages.
+    // Which of the files of this name is followed: in another file the same positions mean other messages.
     epoch: u64,
     wait: Duration,
     poll: Duration,
     subject: String,
-    /// The last position that was looked at, whatever its subject.
+    /// The last position that was read, whatever its subject.
     seen: i64,
 }
 
@@ -92,10 +92,10 @@ impl Follower {
     fn run(mut self, items: &Items) {
         let mut behind = true;
         while !items.is_closed() {
-            // Asked first, so that what comes in while the rows are read is found by the next look.
+            // Asked before the rows are read, so that the next read finds rows that are committed meanwhile.
             match self.reader.changed(self.wait) {
                 Ok(changed) => behind |= changed,
-                // Locked for longer than that: what was not read yet stays there.
+                // The file was locked for longer than the wait; the rows that were not read yet stay there.
                 Err(error) if error.kind() == FileErrorKind::Unavailable && !self.is_another() => {}
                 Err(error) => return self.stop(items, error),
             }
@@ -111,8 +111,8 @@ impl Follower {
         }
     }
 
-    /// Hands over everything after `seen`; `false` where nobody listens any more. No read is open while it waits for
-    /// the listener.
+    /// Hands over every message after `seen`; returns `false` where nobody listens any more. No read transaction is
+    /// open while this waits for the listener.
     fn catch_up(&mut self, items: &Items) -> Result<bool, FileError> {
         loop {
             let (seen, subject) = (self.seen, self.subject.as_str());
@@ -155,7 +155,7 @@ impl Follower {
     }
 }
 
-/// The next rows, with `None` for one of another subject: those move `seen` on, and their bodies are not read.
+/// The next rows; a row of another subject is `None`: it moves `seen` on, and its body is not read.
 fn rows(connection: &Connection, seen: i64, subject: &str) -> rusqlite::Result<Vec<(i64, Option<Followed>)>> {
     let mut query = connection.prepare_cached(
         "SELECT pos, id, term, CASE WHEN subject = ?2 THEN body END FROM envelopes

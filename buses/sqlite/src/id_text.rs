@@ -1,4 +1,4 @@
-//! Ids of envelopes as the text that stands in the table.
+//! Envelope ids as text, as they stand in the table.
 
 use tenure_envelope::EnvelopeId;
 
@@ -20,12 +20,12 @@ impl IdText {
     }
 
     pub(crate) fn as_str(&self) -> &str {
-        // Hex digits and hyphens only.
+        // The bytes are hex digits and hyphens only, so they are UTF-8.
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 
-/// The id that a row's text stands for; `None` where somebody wrote something else there.
+/// The id that a row's text stands for; `None` where the text is no id.
 pub(crate) fn parse_id(text: &str) -> Option<EnvelopeId> {
     let mut id = [0; 16];
     let mut digits = text.bytes().filter(|byte| *byte != b'-');

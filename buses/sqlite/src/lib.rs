@@ -1,4 +1,4 @@
-//! The bus in one SQLite file: stored once, fenced, and open to anybody's `sqlite3`.
+//! The bus in one SQLite file: stored once, fenced, and readable with `sqlite3`.
 //!
 //! ```text
 //! sqlite3 chat.db "SELECT pos, at, channel, kind, body ->> '$.payload.text' FROM chat ORDER BY pos DESC LIMIT 10"
@@ -10,7 +10,7 @@
 mod bus;
 mod config;
 mod counters;
-mod failure;
+mod error;
 mod follow;
 mod id_text;
 mod publish;

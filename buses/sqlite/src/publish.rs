@@ -1,4 +1,4 @@
-//! Publishing: what becomes of a batch in its transaction.
+//! Publishing: the steps of a batch in its transaction.
 
 use bytes::Bytes;
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -9,7 +9,7 @@ use tenure_core::Term;
 use crate::id_text::IdText;
 use crate::schema::{ROW_BYTES, wall_clock_ms};
 
-/// The largest body that is taken.
+/// The largest body that is accepted, in bytes.
 const BODY_LIMIT: usize = 8 << 20;
 
 pub(crate) type Answers = Vec<Result<Published, Refusal>>;
@@ -50,14 +50,14 @@ struct Tally {
     refused: i64,
 }
 
-/// The last position given out. Rows that somebody added by hand count too: a position is never used twice.
+/// The last position that was assigned. Rows that somebody added by hand count too, so that no position is used twice.
 fn last_pos(connection: &Connection) -> rusqlite::Result<i64> {
     connection
         .prepare_cached("SELECT max(last_pos, ifnull((SELECT max(pos) FROM envelopes), 0)) FROM bus_state")?
         .query_row([], |row| row.get(0))
 }
 
-/// Admits the batch's term and records it, or gives the higher one that was seen.
+/// Admits the batch's term and records it, or returns the higher term that was seen.
 fn admit(connection: &Connection, batch: &OwnedBatch) -> rusqlite::Result<Option<Term>> {
     let Some((key, term)) = &batch.fence else { return Ok(None) };
     let mut query = connection.prepare_cached("SELECT term FROM bus_fence WHERE key = ?1")?;
@@ -85,7 +85,7 @@ fn insert(connection: &Connection, batch: &OwnedBatch, tally: &mut Tally) -> rus
     )?;
     let mut find = connection.prepare_cached("SELECT pos FROM envelopes WHERE id = ?1")?;
     let mut removed = connection.prepare_cached("SELECT pos FROM bus_removed WHERE id = ?1")?;
-    // Whoever keeps the bounds may be another process.
+    // Another process may remove messages, so only the table says whether there are ids of removed ones.
     let any_removed: bool =
         connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM bus_removed)")?.query_row([], |row| row.get(0))?;
     let term = batch.fence.as_ref().map(|(_, term)| number(*term));
@@ -95,7 +95,7 @@ fn insert(connection: &Connection, batch: &OwnedBatch, tally: &mut Tally) -> rus
     insert.raw_bind_parameter(7, at_ms)?;
     let mut answers = Vec::with_capacity(batch.messages.len());
     for message in &batch.messages {
-        if let Some(reason) = unfit(&message.body) {
+        if let Some(reason) = rejection(&message.body) {
             tally.refused += 1;
             answers.push(Err(Refusal::Rejected(reason)));
             continue;
@@ -133,8 +133,8 @@ fn number(term: Term) -> i64 {
     i64::try_from(term.get()).unwrap_or(i64::MAX)
 }
 
-/// Why this body cannot be a text in the table.
-fn unfit(body: &Bytes) -> Option<String> {
+/// Why this body cannot be stored as text in the table.
+fn rejection(body: &Bytes) -> Option<String> {
     if body.len() > BODY_LIMIT {
         return Some(format!("sqlite bus: a body of {} bytes, at most {BODY_LIMIT} are taken", body.len()));
     }

@@ -9,17 +9,17 @@ use tenure_bus::BusError;
 use tokio::sync::mpsc;
 
 use crate::config::SqliteBusConfig;
-use crate::failure::bus_error;
+use crate::error::bus_error;
 use crate::schema::{self, ROW_BYTES};
 
-/// For how long ids outlive messages that only the size bound removes.
-const REMEMBERED: Duration = Duration::from_secs(3600);
+/// How long ids outlive messages that only the size bound removes.
+const REMOVED_IDS_KEPT: Duration = Duration::from_secs(3600);
 /// How many rows one transaction removes: a publisher waits for no more than that.
 const ROWS: i64 = 500;
-/// How often the bounds are looked at.
+/// How often the bounds are checked.
 const INTERVAL: Duration = Duration::from_millis(500);
-/// The pause between two steps while there is more to remove, so that publishers get their turn.
-const BREATH: Duration = Duration::from_millis(2);
+/// The pause between two steps while there is more to remove, so that publishers get the lock.
+const STEP_PAUSE: Duration = Duration::from_millis(2);
 
 /// For how long a second message with the same id is dropped.
 ///
@@ -29,42 +29,42 @@ pub(crate) fn dedupe(config: &SqliteBusConfig) -> Duration {
     match (config.retention.max_age, config.retention.max_bytes) {
         (None, None) => Duration::MAX,
         (Some(age), _) => age,
-        (None, Some(_)) => REMEMBERED,
+        (None, Some(_)) => REMOVED_IDS_KEPT,
     }
 }
 
-/// Ends the removing thread when it is dropped.
+/// Ends the thread that removes old messages when it is dropped.
 #[derive(Debug)]
 pub(crate) struct RetentionThread {
     _alive: mpsc::Sender<()>,
 }
 
-/// Starts the thread that keeps the bounds, where there is one.
+/// Starts the thread that enforces the bounds, if there are any.
 pub(crate) fn start(config: &SqliteBusConfig, name: &FileName) -> Result<Option<RetentionThread>, BusError> {
     if config.retention.max_age.is_none() && config.retention.max_bytes.is_none() {
         return Ok(None);
     }
     let writer = schema::open(config, name, false).map_err(bus_error)?;
-    let keeper = Keeper { config: config.clone(), writer, said: false };
+    let remover = Remover { config: config.clone(), writer, said: false };
     let (alive, ended) = mpsc::channel(1);
-    let thread = thread::Builder::new().name("tenure-bus-trim".into()).spawn(move || keeper.run(ended));
+    let thread = thread::Builder::new().name("tenure-bus-trim".into()).spawn(move || remover.run(ended));
     thread.map_err(|error| bus_error(FileError::no_thread(name, error)))?;
     Ok(Some(RetentionThread { _alive: alive }))
 }
 
-struct Keeper {
+struct Remover {
     config: SqliteBusConfig,
     writer: Writer,
     said: bool,
 }
 
-impl Keeper {
+impl Remover {
     fn run(mut self, ended: mpsc::Receiver<()>) {
         while !ended.is_closed() && ended.sender_strong_count() > 0 {
             match self.step() {
                 Ok(more) => {
                     self.said = false;
-                    thread::sleep(if more { BREATH } else { INTERVAL });
+                    thread::sleep(if more { STEP_PAUSE } else { INTERVAL });
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut self.said, true) {
@@ -76,24 +76,24 @@ impl Keeper {
         }
     }
 
-    /// One step, in the file that the name leads to now; whether there may be more to do.
+    /// Removes some rows in the file that the name leads to now; returns whether there may be more to remove.
     fn step(&mut self) -> Result<bool, FileError> {
         let (config, now_ms, wait) = (&self.config, schema::wall_clock_ms(), self.config.busy_timeout);
         let stepped = match self.writer.read(wait, |connection| idle(connection, config, now_ms)) {
             Ok(true) => return Ok(false),
-            // What was removed comes back after a crash of the machine, and is removed again; no fsync for that.
+            // A removal that a crash of the machine undoes is done again, so it needs no fsync.
             Ok(false) => self.writer.transact(Durability::System, wait, |connection| step(connection, config, now_ms)),
             Err(error) => Err(error),
         };
         match stepped {
-            // Publishers come first.
+            // Publishers have priority.
             Err(error) if error.is_busy() => Ok(false),
             stepped => Ok(stepped?.unwrap_or(false)),
         }
     }
 }
 
-/// One step in the transaction that is open; whether there may be more to do.
+/// Removes some rows in the transaction that is open; returns whether there may be more to remove.
 fn step(transaction: &Connection, config: &SqliteBusConfig, now_ms: i64) -> rusqlite::Result<bool> {
     let kept_ids = i64::try_from(dedupe(config).as_millis()).unwrap_or(i64::MAX);
     let mut removed = 0;
@@ -116,7 +116,7 @@ fn step(transaction: &Connection, config: &SqliteBusConfig, now_ms: i64) -> rusq
     Ok(removed >= ROWS || forgotten >= ROWS)
 }
 
-/// Whether nothing is over a bound, asked without the write lock.
+/// Whether no bound is exceeded, read without the write lock.
 fn idle(connection: &Connection, config: &SqliteBusConfig, now_ms: i64) -> rusqlite::Result<bool> {
     let mut query = connection.prepare_cached(
         "SELECT bytes, ifnull((SELECT at_ms FROM envelopes ORDER BY pos LIMIT 1), ?1),

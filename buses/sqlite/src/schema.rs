@@ -1,4 +1,4 @@
-//! The tables, and how a file is opened as a bus.
+//! The tables of a bus's file, and how such a file is opened.
 
 use rusqlite::{Connection, OptionalExtension};
 use tenure_base_sqlite::{FileError, FileName, Format, Writer, WriterOptions};
@@ -6,8 +6,8 @@ use tenure_base_time::unix_millis;
 
 use crate::config::SqliteBusConfig;
 
-/// A file of messages: known by its table `bus_state`, which says its format. Another one is refused: it must not be
-/// written to by guesswork.
+/// The format of a bus's file, which is recognized by its table `bus_state`. A file of another format is refused rather
+/// than written to by guesswork.
 pub(crate) static FORMAT: Format = Format { what: "a message bus", version: 1, version_of: format_of, tables: TABLES };
 
 /// `envelopes.pos` grows by one per message and is never given out twice, also after removals: `bus_state.last_pos`
@@ -47,12 +47,11 @@ CREATE TABLE bus_state (
 INSERT INTO bus_state VALUES (1, 1, 0, 0, 0, 0, 0);
 ";
 
-/// What a row takes on disk beside its body, roughly: the other columns and the index of ids.
+/// How many bytes a row takes on disk beside its body, roughly: the other columns and the index of ids.
 pub(crate) const ROW_BYTES: i64 = 200;
 
-/// Opens the file to write to it, making it where `create` says so. Several processes may do this at once.
-///
-/// It is never made again where it is gone later: that would forget every id and every term unseen.
+/// Opens the file for writing, and creates it where `create` is set. Several processes may do this at once. A file that
+/// is gone later is never created again, because that would forget every id and every term unnoticed.
 pub(crate) fn open(config: &SqliteBusConfig, name: &FileName, create: bool) -> Result<Writer, FileError> {
     let prepare = |connection: &Connection| {
         connection.pragma_update(None, "cache_size", -16_384)?;
@@ -68,7 +67,7 @@ pub(crate) fn wall_clock_ms() -> i64 {
     i64::try_from(unix_millis()).unwrap_or(i64::MAX)
 }
 
-/// What the table says; `None` where there is none, or another program's of that name.
+/// The format that the table states; `None` where there is no such table, or another program's of that name.
 fn format_of(connection: &Connection) -> rusqlite::Result<Option<i64>> {
     let columns = "SELECT count(*) FROM pragma_table_info('bus_state') WHERE name IN ('one', 'format')";
     let columns: i64 = connection.query_row(columns, [], |row| row.get(0))?;

@@ -1,9 +1,9 @@
-//! What a file's failures mean for the one who asked.
+//! Maps the errors of a file to those of the bus.
 
 use tenure_base_sqlite::{FileError, FileErrorKind};
 use tenure_bus::{BusError, BusErrorKind};
 
-/// The failure in the bus's words: the same text, and the kind that says whether trying again helps.
+/// The bus error with the same text, and with the kind that says whether trying again helps.
 pub(crate) fn bus_error(error: FileError) -> BusError {
     let kind = match error.kind() {
         FileErrorKind::Unavailable | FileErrorKind::OutcomeUnknown => BusErrorKind::Unavailable,
@@ -12,9 +12,9 @@ pub(crate) fn bus_error(error: FileError) -> BusError {
             BusErrorKind::Invalid
         }
     };
-    let failure = BusError::new(kind, error.to_string());
+    let mapped = BusError::new(kind, error.to_string());
     match error.into_source() {
-        Some(source) => failure.with_source(source),
-        None => failure,
+        Some(source) => mapped.with_source(source),
+        None => mapped,
     }
 }
