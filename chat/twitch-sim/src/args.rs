@@ -119,7 +119,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// The configuration that these options mean.
+    /// The configuration that these options describe.
     pub fn config(&self) -> SimConfig {
         let budget = |attempts: usize| (attempts > 0).then_some(Budget { attempts, period_ms: 10_000 });
         let numbered = self.channels.unwrap_or(usize::from(self.replay.is_none() && self.channel.is_empty()));
@@ -157,7 +157,7 @@ impl Args {
 
 /// Runs until a signal: prints the addresses, serves, writes the ledger. Needs a tokio runtime with its drivers on.
 pub async fn run(args: Args) -> Result<(), SimError> {
-    // Before the first line is told, so that whoever reads it may end the process at once.
+    // Registered before the first line is printed, so that whoever reads that line may end the process at once.
     let end = asked_to_end()?;
     let sim = Sim::start(args.config()).await?;
     let addresses = sim.addresses();
@@ -200,7 +200,7 @@ struct Hello<'a> {
     http: String,
 }
 
-/// Listens for the signals that end a process from now on; the answer waits for one.
+/// Listens for the signals that end a process; the returned future waits for the first of them.
 fn asked_to_end() -> std::io::Result<impl Future<Output = std::io::Result<()>>> {
     #[cfg(unix)]
     {
@@ -218,7 +218,7 @@ fn asked_to_end() -> std::io::Result<impl Future<Output = std::io::Result<()>>> 
     Ok(tokio::signal::ctrl_c())
 }
 
-/// Writes beside the file and renames, so that nobody reads half a ledger.
+/// Writes a temporary file beside the target and renames it, so that nobody reads half a ledger.
 fn write_ledger(ledger: &Ledger, path: &Path) -> Result<(), SimError> {
     let failed = |source| SimError::Write { what: "the ledger", path: path.to_owned(), source };
     let mut beside = path.as_os_str().to_owned();
@@ -249,7 +249,7 @@ mod tests {
     use super::*;
     use crate::fault::{Cut, Select};
 
-    /// It fits into a larger command line, and the server into any task.
+    /// The arguments fit into a larger command line, and the simulator's future into any task.
     #[test]
     fn it_can_be_embedded() {
         fn subcommand<T: clap::Args>() {}

@@ -17,22 +17,22 @@ use crate::line::push_escaped;
 use crate::random::{Rng, push_number};
 use crate::room::{RoomChange, RoomName};
 
-/// One line on its way to a room, formatted once for all who read it.
+/// One line of chat, formatted once for all its readers.
 #[derive(Clone, Debug)]
 pub(crate) struct ChatLine {
     /// The room's number.
     pub(crate) room: u32,
     /// The whole line with CR LF.
     pub(crate) bytes: Bytes,
-    /// Where the line goes on after its tags, for readers without the tags capability.
+    /// Where the line's body begins, behind its tags; readers without the tags capability get the body alone.
     pub(crate) body_at: usize,
-    /// Only for readers with the commands capability.
+    /// Whether only readers with the commands capability get the line.
     pub(crate) needs_commands: bool,
-    /// What the line says about the room itself.
+    /// The room setting that the line announces as changed.
     pub(crate) change: Option<RoomChange>,
 }
 
-/// The generator.
+/// Generates chat lines.
 #[derive(Debug)]
 pub(crate) struct Chat {
     rng: Rng,
@@ -44,7 +44,7 @@ pub(crate) struct Chat {
     text: Text,
     scratch: Vec<u8>,
     ids: Vec<u8>,
-    /// Lines without an id are told apart by their time alone, so no two may share one.
+    /// The time of the last line without an id. Such lines are told apart by their time alone, so no two may share one.
     last_idless_ms: i64,
 }
 
@@ -71,7 +71,8 @@ impl Chat {
         }
     }
 
-    /// Appends the next line; several where one message goes to rooms that share their chat. Nothing without rooms.
+    /// Appends the next line, or several where one message goes to rooms that share their chat; nothing if there are no
+    /// rooms.
     pub(crate) fn next(&mut self, now_ms: i64, out: &mut Vec<ChatLine>) {
         if self.rooms.is_empty() {
             return;
@@ -87,21 +88,21 @@ impl Chat {
                 let by = self.rng.skewed(self.people.len());
                 let reply = self.rng.per_mille(15).then(|| self.last[room].clone()).flatten();
                 let action = self.rng.per_mille(3);
-                self.make_up(reply.as_ref());
+                self.generate(reply.as_ref());
                 out.push(self.message(room, by, now_ms, reply.as_ref(), action, None));
             }
         }
     }
 
-    fn make_up(&mut self, reply: Option<&Said>) {
+    fn generate(&mut self, reply: Option<&Said>) {
         let mention = reply.map(|said| self.people[said.by].display_name.as_str());
-        self.text.make_up(&mut self.rng, &self.emotes, mention);
+        self.text.generate(&mut self.rng, &self.emotes, mention);
     }
 
     /// The same message in two or three rooms: each copy with its own id, all naming the source.
     fn shared(&mut self, room: usize, now_ms: i64, out: &mut Vec<ChatLine>) {
         let by = self.rng.skewed(self.people.len());
-        self.make_up(None);
+        self.generate(None);
         let mut source = [0; 36];
         self.fill_id(&mut source);
         let copies = 2 + self.rng.below(2.min(self.rooms.len() - 1));

@@ -1,4 +1,5 @@
-//! The judge: what was lost, doubled or altered between the sockets and the bus, by the ledger and the bus alone.
+//! The checker: finds what was lost, doubled or altered between the sockets and the bus, from the ledger and the bus
+//! alone.
 //!
 //! Which lines count:
 //! - PRIVMSG, USERNOTICE, CLEARCHAT and CLEARMSG that carry an `id` or a `tmi-sent-ts`, are no longer than
@@ -21,10 +22,10 @@ use serde_json::Value;
 use crate::ledger::{Ledger, LedgerLine};
 use crate::line::Line;
 
-/// Collects what is on the bus, and gives the verdict.
+/// Takes the messages of a bus one by one, and gives the verdict.
 #[derive(Clone, Debug)]
 pub struct Checker {
-    /// Every line of the ledger by what tells it apart.
+    /// Every line of the ledger by its identity: its id, or else its bytes.
     known: HashMap<Key, Entry>,
     verdict: Verdict,
 }
@@ -43,7 +44,7 @@ struct Entry {
     seen: u32,
 }
 
-/// The first few lines of a kind, and how many there are.
+/// The first few lines of one kind, and how many there are.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Findings {
     /// How many.
@@ -52,7 +53,7 @@ pub struct Findings {
     pub first: Vec<u32>,
 }
 
-/// What came from the bus and from nowhere else: the first few, in words, and how many.
+/// Messages on the bus that come from no line of the ledger: the first few, in words, and how many.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Unknown {
     /// How many.
@@ -95,7 +96,7 @@ impl Findings {
 }
 
 impl Verdict {
-    /// Nothing lost, doubled, altered or made up.
+    /// Whether nothing was lost, doubled, altered or made up.
     pub fn is_clean(&self) -> bool {
         self.lost.count == 0 && self.doubled.count == 0 && self.altered.count == 0 && self.unknown.count == 0
     }
@@ -110,8 +111,8 @@ impl Checker {
         Checker::with_filter(ledger, |line| ledger.was_written(line.index))
     }
 
-    /// Judges by the lines that this says yes to, say those written to a connection that lived on; what it says no to
-    /// may be on the bus all the same.
+    /// Judges by the lines that `counts` accepts, say those written to a connection that lived on; a line that it
+    /// rejects may be on the bus all the same.
     pub fn with_filter(ledger: &Ledger, mut counts: impl FnMut(&LedgerLine) -> bool) -> Self {
         let mut checker = Checker { known: HashMap::new(), verdict: Verdict::default() };
         for line in ledger.lines() {
@@ -165,7 +166,7 @@ impl Checker {
             if must_be_published(&raw) {
                 self.unknown("no such line was sent", &raw);
             } else {
-                // The ROOMSTATE of a JOIN, for example: a reply, which the ledger does not keep.
+                // A reply such as the ROOMSTATE of a JOIN, which the ledger does not keep.
                 self.verdict.optional += 1;
             }
             return;
@@ -176,7 +177,7 @@ impl Checker {
         if !entry.required {
             self.verdict.optional += 1;
         }
-        // A line with neither id nor time may well be the same twice.
+        // A line with neither id nor time may rightly occur twice.
         if seen == 2 && must_be_published(&raw) {
             self.verdict.doubled.add(index);
         }
@@ -193,7 +194,7 @@ impl Checker {
         }
     }
 
-    /// What was found. Everything on the bus must have been taken before.
+    /// Returns the verdict. Everything on the bus must have been taken before.
     pub fn verdict(mut self) -> Verdict {
         let mut lost: Vec<_> = Vec::new();
         for entry in self.known.values().filter(|entry| entry.required) {
@@ -224,11 +225,11 @@ fn must_be_published(raw: &[u8]) -> bool {
         && (line.id().is_some() || line.tag(b"tmi-sent-ts").is_some_and(|time| !time.is_empty()))
         && raw.len() + 2 <= Checker::LINE_LIMIT
         && !raw.contains(&0)
-        // What only a server sends has been seen with a channel without `#`.
+        // Lines that only a server sends have been seen with a channel without `#`.
         && (line.channel().is_some() || line.command != b"PRIVMSG")
 }
 
-/// What `payload.text` must be; `None` where this judge has no opinion.
+/// The expected `payload.text`; `None` where the checker does not compare it.
 fn expected_text(raw: &[u8]) -> Option<&str> {
     let line = Line::split(raw);
     if std::str::from_utf8(raw).is_err() || !matches!(line.command, b"PRIVMSG" | b"USERNOTICE") {
@@ -285,7 +286,8 @@ mod tests {
         LINES.iter().zip(texts).map(|(raw, text)| envelope(raw, text)).collect()
     }
 
-    /// A bus with every line once is clean; what nobody could read and what has neither id nor time is not asked for.
+    /// A bus with every line once is clean; lines that were written to no socket or have neither id nor time may be
+    /// missing.
     #[test]
     fn a_faithful_bus_is_clean() {
         let mut bus = whole_bus();

@@ -1,4 +1,4 @@
-//! How the simulated Twitch is to behave; parsed once, checked once.
+//! The configuration of the simulated Twitch, checked once.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -14,20 +14,20 @@ pub enum StartRule {
     /// At once, whoever listens.
     #[default]
     Immediately,
-    /// Once every room was joined by so many connections at the same time.
+    /// Once every room has been joined by this many connections at the same time.
     WhenClients(usize),
 }
 
 /// A fault and its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimedFault {
-    /// `None`: before the first connection. Otherwise so long after the chat began.
+    /// The time: `None` is before the first connection, otherwise this long after the chat began.
     pub after: Option<Duration>,
-    /// What happens.
+    /// The fault.
     pub fault: Fault,
 }
 
-/// Everything that can be chosen. The defaults are Twitch's own numbers where Twitch has one.
+/// All options. The defaults are Twitch's own numbers where Twitch has one.
 #[derive(Clone, Debug)]
 pub struct SimConfig {
     /// Where IRC without TLS listens. Default 127.0.0.1, any port.
@@ -46,7 +46,7 @@ pub struct SimConfig {
     pub channels: Vec<String>,
     /// Lines a second over all rooms; 0 for none.
     pub rate: f64,
-    /// What the chat follows from.
+    /// The seed of the chat.
     pub seed: u64,
     /// The size of the made-up crowd that writes.
     pub people: usize,
@@ -57,7 +57,7 @@ pub struct SimConfig {
     pub replay: Option<PathBuf>,
     /// When the chat begins.
     pub start: StartRule,
-    /// How many lines there are at most; then the chat ends.
+    /// The most lines that are sent; then the chat ends.
     pub limit: Option<u64>,
     /// Rooms that exist but may not be joined.
     pub suspended: Vec<String>,
@@ -82,7 +82,7 @@ pub struct SimConfig {
     pub pong_timeout: Duration,
     /// How long a connection may take to log in.
     pub login_timeout: Duration,
-    /// How often comings and goings are told.
+    /// How often the JOINs and PARTs of others are sent.
     pub membership_interval: Duration,
     /// How many bytes may wait for one client before it is closed as too slow.
     pub queue_bytes: usize,
@@ -90,7 +90,7 @@ pub struct SimConfig {
     pub ledger_bytes: u64,
     /// How many connections may be open; more are reset.
     pub max_connections: usize,
-    /// What goes wrong, and when.
+    /// The faults, each with its time.
     pub faults: Vec<TimedFault>,
 }
 
@@ -162,7 +162,7 @@ impl SimConfig {
     }
 }
 
-/// Whether it can be the name of an account.
+/// Whether the bytes can be the name of an account.
 pub(crate) fn is_login(name: &[u8]) -> bool {
     (1..=64).contains(&name.len()) && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
 }

@@ -1,4 +1,4 @@
-//! One connection: what the simulator knows of it, and how it is told to end.
+//! One connection: its state as the rest of the simulator sees it, and how it is ended.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -12,19 +12,19 @@ use crate::ledger::ConnectionRecord;
 use crate::lock;
 use crate::outbox::{Close, Outbox};
 
-/// A capability, as a bit.
+/// Capability bit: message tags.
 pub(crate) const TAGS: u8 = 1;
-/// ROOMSTATE, USERNOTICE, CLEARCHAT and their like.
+/// Capability bit: ROOMSTATE, USERNOTICE, CLEARCHAT and their like.
 pub(crate) const COMMANDS: u8 = 2;
-/// JOIN and PART of others, and NAMES.
+/// Capability bit: JOIN and PART of others, and NAMES.
 pub(crate) const MEMBERSHIP: u8 = 4;
 
-/// What the rest of the simulator knows of a connection.
+/// The state of a connection that other tasks read and change.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) id: u64,
     pub(crate) peer: SocketAddr,
-    pub(crate) wire: Wire,
+    pub(crate) transport: TransportKind,
     pub(crate) outbox: Outbox,
     pub(crate) record: Arc<ConnectionRecord>,
     pub(crate) caps: AtomicU8,
@@ -36,11 +36,11 @@ pub(crate) struct Connection {
     signalled: Notify,
 }
 
-/// Something that ends the ordinary life of a connection.
+/// A request to end or freeze a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Signal {
     Close(Close),
-    /// Half-open, for so many milliseconds.
+    /// Half-open for this many milliseconds; for ever where `None`.
     Freeze(Option<u64>),
 }
 
@@ -48,14 +48,14 @@ impl Connection {
     pub(crate) fn new(
         id: u64,
         peer: SocketAddr,
-        wire: Wire,
+        transport: TransportKind,
         queue_bytes: usize,
         record: Arc<ConnectionRecord>,
     ) -> Self {
         Connection {
             id,
             peer,
-            wire,
+            transport,
             outbox: Outbox::new(queue_bytes),
             record,
             caps: AtomicU8::new(0),
@@ -81,7 +81,7 @@ impl Connection {
         self.record.named(nick);
     }
 
-    /// Whether a fault's selection means this connection.
+    /// Whether the selection of a fault includes this connection.
     pub(crate) fn matches(&self, select: &Select) -> bool {
         match select {
             Select::All => true,
@@ -92,14 +92,14 @@ impl Connection {
         }
     }
 
-    /// Queues replies; closes where the queue is full.
+    /// Queues replies; closes the connection if the queue is full.
     pub(crate) fn reply(&self, bytes: Bytes) {
         if !self.outbox.reply(bytes) {
             self.signal(Signal::Close(Close::SlowReader));
         }
     }
 
-    /// Queues a chat line; closes where the queue is full.
+    /// Queues a chat line; closes the connection if the queue is full.
     pub(crate) fn offer(&self, line: u32, bytes: &Bytes) {
         if !self.outbox.offer(line, bytes) {
             self.signal(Signal::Close(Close::SlowReader));
@@ -112,7 +112,7 @@ impl Connection {
         self.signalled.notify_one();
     }
 
-    /// The next signal; waits until there is one.
+    /// Waits for the next signal and returns it.
     pub(crate) async fn signalled(&self) -> Signal {
         loop {
             if let Some(signal) = lock(&self.signal).take() {
@@ -125,20 +125,20 @@ impl Connection {
 
 /// How a client is connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wire {
+pub(crate) enum TransportKind {
     Irc,
     Ircs,
     Ws,
     Wss,
 }
 
-impl Wire {
+impl TransportKind {
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Wire::Irc => "irc",
-            Wire::Ircs => "ircs",
-            Wire::Ws => "ws",
-            Wire::Wss => "wss",
+            TransportKind::Irc => "irc",
+            TransportKind::Ircs => "ircs",
+            TransportKind::Ws => "ws",
+            TransportKind::Wss => "wss",
         }
     }
 }

@@ -1,23 +1,23 @@
-//! What can go wrong, as data: from code, from the command line and from `POST /fault`.
+//! The faults that the simulator can inject, as data: from code, from the command line and from `POST /fault`.
 
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-/// Which connections a fault is for.
+/// The connections that a fault affects.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Select {
     /// All.
     #[default]
     All,
-    /// The one of this number; see `/stats`.
+    /// The connection of this number; see `/stats`.
     Id(u64),
-    /// Those that gave this nick.
+    /// The connections that gave this nick.
     Nick(String),
-    /// The one from this address.
+    /// The connection from this address.
     Peer(SocketAddr),
-    /// Those whose client has this local port.
+    /// The connections whose client has this local port.
     Port(u16),
 }
 
@@ -25,10 +25,10 @@ pub enum Select {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cut {
-    /// TCP reset: what the kernel had not sent is gone.
+    /// A TCP reset: data that the kernel had not sent is lost.
     #[default]
     Rst,
-    /// An orderly end, after what was queued.
+    /// An orderly end, after everything that was queued.
     Fin,
 }
 
@@ -36,9 +36,9 @@ pub enum Cut {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Split {
-    /// Each line in two pieces, the cut one byte further on with each line: every offset comes.
+    /// Each line in two pieces; the cut moves on by one byte with each line, so that every offset occurs.
     Walking,
-    /// Pieces of so many bytes, at least 1.
+    /// Pieces of this many bytes, at least 1.
     Pieces(usize),
 }
 
@@ -48,7 +48,7 @@ pub enum Split {
 pub enum OddLine {
     /// A message whose text is not UTF-8.
     InvalidUtf8,
-    /// A message of so many bytes, line end not counted; at most [`OddLine::LONGEST`].
+    /// A message of this many bytes, not counting the line end; at most [`OddLine::LONGEST`].
     OverLong(usize),
     /// A message with a NUL in its text.
     Nul,
@@ -64,7 +64,7 @@ pub enum OddLine {
     NoHash,
     /// A message that names no channel.
     NoChannel,
-    /// Tags, and nothing behind them.
+    /// A line with tags and no command.
     NoCommand,
 }
 
@@ -73,15 +73,16 @@ impl OddLine {
     pub const LONGEST: usize = 1 << 20;
 }
 
-/// A fault. Those with `for_ms` stand: they hold for later connections that match too, until the time is over or
-/// [`Fault::Heal`]; without `for_ms` they stand until healed. The others happen once, to the connections open now.
+/// A fault. Faults with `for_ms` are standing: they also hold for connections that match later, until the time is over
+/// or [`Fault::Heal`] comes; without `for_ms` they stand until healed. The other faults happen once, to the connections
+/// open now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "fault", rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Fault {
     /// Ends connections.
     Cut {
-        /// Which.
+        /// The connections.
         #[serde(default)]
         select: Select,
         /// How.
@@ -90,7 +91,7 @@ pub enum Fault {
     },
     /// Stops reading and sending but keeps the socket: no FIN, no RST. After `for_ms` the socket is reset.
     HalfOpen {
-        /// Which.
+        /// The connections.
         #[serde(default)]
         select: Select,
         /// For how long; for ever where not given.
@@ -99,25 +100,25 @@ pub enum Fault {
     },
     /// No chat while PINGs and PONGs still flow. The lines are lost to these connections.
     Stall {
-        /// Which.
+        /// The connections.
         #[serde(default)]
         select: Select,
-        /// For how long.
+        /// How many milliseconds the fault stands; `None` until healed.
         #[serde(default)]
         for_ms: Option<u64>,
     },
-    /// The reverse: chat flows, PINGs of the client stay unanswered.
+    /// The reverse of `Stall`: chat flows, but PINGs of the client stay unanswered.
     MutePongs {
-        /// Which.
+        /// The connections.
         #[serde(default)]
         select: Select,
-        /// For how long.
+        /// How many milliseconds the fault stands; `None` until healed.
         #[serde(default)]
         for_ms: Option<u64>,
     },
-    /// Sends RECONNECT, and cuts in an orderly way after the grace.
+    /// Sends RECONNECT, and ends the connection in an orderly way after the grace.
     Reconnect {
-        /// Which.
+        /// The connections.
         #[serde(default)]
         select: Select,
         /// How long the connection still lives.
@@ -126,7 +127,7 @@ pub enum Fault {
     },
     /// Cuts what is written into pieces.
     Split {
-        /// Which.
+        /// The connections.
         #[serde(default)]
         select: Select,
         /// How.
@@ -134,61 +135,62 @@ pub enum Fault {
         /// The pause between two pieces; without one the kernel may join them again.
         #[serde(default = "one")]
         pause_ms: u64,
-        /// For how long.
+        /// How many milliseconds the fault stands; `None` until healed.
         #[serde(default)]
         for_ms: Option<u64>,
     },
-    /// Sends lines `first, first + every, ...` twice.
+    /// Sends every `every`-th line twice.
     Duplicate {
-        /// Which.
+        /// The connections.
         #[serde(default)]
         select: Select,
-        /// Every so-many-th line, by its number in the ledger.
+        /// The interval, counted by the lines' numbers in the ledger.
         every: u32,
-        /// For how long.
+        /// How many milliseconds the fault stands; `None` until healed.
         #[serde(default)]
         for_ms: Option<u64>,
     },
-    /// Sends every so-many-th line of the connection after the one that follows it (or 200 ms later where none does).
+    /// Sends every `every`-th line of the connection after the line that follows it, or 200 ms later where none
+    /// follows.
     Reorder {
-        /// Which.
+        /// The connections.
         #[serde(default)]
         select: Select,
-        /// Every so-many-th line.
+        /// The interval, counted in lines.
         every: u32,
-        /// For how long.
+        /// How many milliseconds the fault stands; `None` until healed.
         #[serde(default)]
         for_ms: Option<u64>,
     },
-    /// Never sends the lines whose number in the ledger is `offset` modulo `every`. Without an offset it is the
+    /// Never sends the lines whose number in the ledger modulo `every` is `offset`. The default offset is the
     /// connection's own number, so that two readers miss different lines.
     Drop {
-        /// Which.
+        /// The connections.
         #[serde(default)]
         select: Select,
-        /// Every so-many-th line.
+        /// The interval, counted in lines.
         every: u32,
-        /// Which of them.
+        /// The remainder of the lines that are not sent.
         #[serde(default)]
         offset: Option<u32>,
-        /// For how long.
+        /// How many milliseconds the fault stands; `None` until healed.
         #[serde(default)]
         for_ms: Option<u64>,
     },
-    /// Ignores every so-many-th room that a connection asks to join, without a word.
+    /// Silently ignores every `every`-th room that a connection asks to join.
     PartialJoin {
-        /// Which.
+        /// The connections.
         #[serde(default)]
         select: Select,
-        /// Every so-many-th; 1 ignores all.
+        /// The interval; 1 ignores every room.
         every: u32,
-        /// For how long.
+        /// How many milliseconds the fault stands; `None` until healed.
         #[serde(default)]
         for_ms: Option<u64>,
     },
-    /// Puts connections out of a room, as a ban does.
+    /// Removes connections from a room, as a ban does.
     Part {
-        /// Which.
+        /// The connections.
         #[serde(default)]
         select: Select,
         /// The room, without `#`.
@@ -203,26 +205,26 @@ pub enum Fault {
     },
     /// Resets new connections at once.
     Refuse {
-        /// For how long.
+        /// How many milliseconds the fault stands.
         for_ms: u64,
     },
     /// Accepts new TLS connections and never answers the handshake; they are reset when the time is over.
     TlsStall {
-        /// For how long.
+        /// How many milliseconds the fault stands.
         for_ms: u64,
     },
     /// The account can no longer log in; open connections stay.
     ExpireLogin {
-        /// Its login.
+        /// The account's login.
         nick: String,
     },
-    /// Moves `tmi-sent-ts` of all that is made from now on away from the true time; 0 heals.
+    /// Shifts `tmi-sent-ts` of all lines from now on against the true time; 0 heals.
     ClockSkew {
-        /// So far, forwards where positive.
+        /// The shift, forwards where positive.
         ms: i64,
     },
-    /// Ends the standing faults of these connections, and all faults that are not about connections where it is for
-    /// all. Half-open connections stay so.
+    /// Ends the standing faults with this selection, and with [`Select::All`] also all faults that are not about
+    /// connections. Half-open connections stay half-open.
     Heal {
         /// Which; a standing fault ends where its own selection is the same.
         #[serde(default)]
@@ -235,7 +237,7 @@ fn one() -> u64 {
 }
 
 impl Fault {
-    /// What is wrong with its numbers, in words.
+    /// Checks the fault's numbers; the error says in words what is wrong.
     pub fn check(&self) -> Result<(), String> {
         let every = match self {
             Fault::Duplicate { every, .. }
@@ -252,14 +254,14 @@ impl Fault {
     }
 }
 
-/// What a fault did at once.
+/// The immediate effect of a fault.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct FaultOutcome {
-    /// So many open connections are concerned.
+    /// How many open connections the fault affected.
     pub matched: usize,
 }
 
-/// The standing faults of one connection, put together.
+/// The standing faults of one connection, combined.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Effects {
     pub(crate) stalled: bool,
@@ -267,7 +269,7 @@ pub(crate) struct Effects {
     pub(crate) split: Option<(Split, u64)>,
     pub(crate) duplicate_every: Option<u32>,
     pub(crate) reorder_every: Option<u32>,
-    /// Every, offset.
+    /// The `every` and `offset` of each drop fault.
     pub(crate) drop: Vec<(u32, u32)>,
     pub(crate) partial_join_every: Option<u32>,
 }

@@ -1,17 +1,17 @@
-//! What is remembered of a fault that happened.
+//! The record of a fault that was injected.
 
 use serde::Serialize;
 
 use crate::fault::Fault;
 
-/// A fault that happened.
+/// A fault that was injected.
 #[derive(Clone, Debug, Serialize)]
 pub struct FaultRecord {
-    /// Unix milliseconds.
+    /// When, in Unix milliseconds.
     pub at_ms: i64,
     /// The fault.
     #[serde(flatten)]
     pub fault: Fault,
-    /// The open connections it concerned.
+    /// How many open connections the fault affected.
     pub matched: usize,
 }

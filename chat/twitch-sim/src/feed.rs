@@ -1,4 +1,4 @@
-//! The chat itself: made-up or replayed lines at a rate, from the start rule to the limit.
+//! Feeds generated or replayed lines to the rooms, at a rate, from the start rule to the limit.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,41 +15,41 @@ use crate::lock;
 use crate::replay::Replay;
 use crate::shared::Shared;
 
-/// Where lines come from.
+/// The source of the lines.
 #[derive(Debug)]
-pub(crate) enum Source {
+pub(crate) enum LineSource {
     Generated(Box<Chat>),
     Replayed(std::vec::IntoIter<ChatLine>),
 }
 
-impl Source {
-    /// The lines of a file, for a world that has its rooms.
+impl LineSource {
+    /// The lines of a file; `room` gives the number of a room.
     pub(crate) fn replayed(replay: Replay, room: impl Fn(&str) -> Option<u32>) -> Self {
         let line = |(name, bytes): (String, bytes::Bytes)| {
             let parsed = Line::split(&bytes[..bytes.len() - 2]);
             let common = matches!(parsed.command, b"PRIVMSG" | b"JOIN" | b"PART");
             Some(ChatLine { room: room(&name)?, body_at: parsed.body_at, needs_commands: !common, change: None, bytes })
         };
-        Source::Replayed(replay.lines.into_iter().filter_map(line).collect::<Vec<_>>().into_iter())
+        LineSource::Replayed(replay.lines.into_iter().filter_map(line).collect::<Vec<_>>().into_iter())
     }
 
     fn origin(&self) -> Origin {
         match self {
-            Source::Generated(_) => Origin::Generated,
-            Source::Replayed(_) => Origin::Replayed,
+            LineSource::Generated(_) => Origin::Generated,
+            LineSource::Replayed(_) => Origin::Replayed,
         }
     }
 
-    /// Appends at least one line, or says that there is none left.
+    /// Appends at least one line; returns false where none is left.
     fn next(&mut self, stamp_ms: i64, out: &mut Vec<ChatLine>) -> bool {
         let before = out.len();
         match self {
-            // A draw may give nothing (a deletion where nothing was said); some later one gives a line.
-            Source::Generated(chat) => (0..1000).any(|_| {
+            // One draw may give no line (a deletion where nothing was said yet); a later one does.
+            LineSource::Generated(chat) => (0..1000).any(|_| {
                 chat.next(stamp_ms, out);
                 out.len() > before
             }),
-            Source::Replayed(lines) => lines.next().map(|line| out.push(line)).is_some(),
+            LineSource::Replayed(lines) => lines.next().map(|line| out.push(line)).is_some(),
         }
     }
 }
@@ -57,15 +57,15 @@ impl Source {
 /// The shortest pause between two batches.
 const TICK: Duration = Duration::from_millis(5);
 
-/// How much of a delay is made up for; what is beyond is given up, so that a pause does not end in a flood.
+/// How much of a delay is caught up. The rest is dropped, so that a pause does not end in a flood.
 const CATCH_UP: Duration = Duration::from_secs(2);
 
-/// At most so many lines between two pauses, or twice what the rate asks for: what is made up for must not overrun the
+/// The most lines in one batch, or twice what the rate asks for if that is more: catching up must not overrun the
 /// queues of readers that keep up.
 const BATCH: u64 = 500;
 
 /// Runs the chat to its end.
-pub(crate) async fn run(shared: Arc<Shared>, source: Source) {
+pub(crate) async fn run(shared: Arc<Shared>, source: LineSource) {
     let over = tokio::select! {
         over = feed(&shared, source) => over,
         () = shared.stop_chat.cancelled() => ChatState::Stopped,
@@ -78,7 +78,7 @@ pub(crate) async fn run(shared: Arc<Shared>, source: Source) {
     shared.chat.send_replace(over);
 }
 
-async fn feed(shared: &Arc<Shared>, mut source: Source) -> ChatState {
+async fn feed(shared: &Arc<Shared>, mut source: LineSource) -> ChatState {
     if let StartRule::WhenClients(readers) = shared.config.start {
         while !lock(&shared.world).all_rooms_have(readers) {
             sleep(Duration::from_millis(10)).await;
@@ -125,7 +125,7 @@ async fn feed(shared: &Arc<Shared>, mut source: Source) -> ChatState {
     ChatState::Finished
 }
 
-/// Tells comings and goings in batches.
+/// Sends the pending JOINs and PARTs to the members, in batches.
 pub(crate) async fn tell_membership(shared: Arc<Shared>) {
     loop {
         tokio::select! {

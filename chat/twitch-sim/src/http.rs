@@ -1,4 +1,4 @@
-//! The side door: `GET /healthz /stats /ledger /ca.pem`, `POST /fault /stop`.
+//! The HTTP endpoints: `GET /healthz /stats /ledger /ca.pem`, `POST /fault /stop`.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ impl Iterator for Rows {
     fn next(&mut self) -> Option<Self::Item> {
         let mut piece = Vec::with_capacity(64 * 1024);
         while self.at < self.ledger.lines().len() && piece.len() < 60 * 1024 {
-            // Writing to memory does not fail.
+            // Writing to memory cannot fail.
             let _ = self.ledger.write_row(self.at, &mut piece);
             self.at += 1;
         }

@@ -1,4 +1,4 @@
-//! The ledger: every chat line that there was, and on which sockets it was written.
+//! The ledger: every chat line, and the sockets that it was written to.
 //!
 //! Chat lines are kept, whoever made them; replies of the protocol (welcome, PONG, JOIN and so on) are only counted.
 //! A line is *written* to a connection once all its bytes were taken by the socket (by the TLS session where there is
@@ -79,11 +79,11 @@ pub struct LedgerConnection {
     pub close_reason: Option<String>,
     /// The numbers of the lines written.
     pub written: Vec<u32>,
-    /// So many of `written`, from the front, were flushed to the kernel.
+    /// How many of `written`, from the front, were flushed to the kernel.
     pub flushed: usize,
 }
 
-/// A ledger at one moment.
+/// A snapshot of the ledger.
 #[derive(Clone, Debug)]
 pub struct Ledger {
     lines: Vec<LedgerLine>,
@@ -91,18 +91,18 @@ pub struct Ledger {
     reached: Reached,
 }
 
-/// How much a ledger holds.
+/// The counts of a ledger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LedgerCounts {
-    /// Lines that there were.
+    /// Chat lines.
     pub lines: usize,
     /// Lines written to at least one socket.
     pub written: usize,
-    /// Lines that nobody was there to read.
+    /// Lines that were written to no socket.
     pub unread: usize,
     /// Writes over all connections.
     pub writes: usize,
-    /// Connections that there were.
+    /// Connections, those that ended included.
     pub connections: usize,
 }
 
@@ -117,7 +117,7 @@ impl Ledger {
         &self.lines
     }
 
-    /// All connections that there were, by number.
+    /// All connections by number, those that ended included.
     pub fn connections(&self) -> &[LedgerConnection] {
         &self.connections
     }
@@ -135,13 +135,13 @@ impl Ledger {
         !self.reached.of(line).is_empty()
     }
 
-    /// Whether the line was written to a connection that this says yes to; for stricter judges, such as "one that was
+    /// Whether the line was written to a connection that `accept` accepts; for stricter checks, such as "one that was
     /// still open a second later".
     pub fn was_written_to(&self, line: u32, mut accept: impl FnMut(&LedgerConnection) -> bool) -> bool {
         self.reached.of(line).iter().any(|(at, _)| accept(&self.connections[*at as usize]))
     }
 
-    /// How much there is.
+    /// The ledger's counts.
     pub fn counts(&self) -> LedgerCounts {
         let written = (0..self.lines.len() as u32).filter(|line| self.was_written(*line)).count();
         LedgerCounts {
@@ -154,7 +154,7 @@ impl Ledger {
     }
 }
 
-/// The connections of each line: (place in the connections, flushed), one flat list with a start for each line.
+/// The connections of each line as (index of the connection, flushed): one flat list, with a start for each line.
 #[derive(Clone, Debug)]
 struct Reached {
     starts: Vec<u32>,
@@ -221,7 +221,7 @@ mod tests {
         Ledger::new(lines, vec![connection(1, &[0, 1, 1], 2), connection(2, &[1], 1)])
     }
 
-    /// Who got a line is known per line, once per connection even where it was sent twice.
+    /// The ledger knows for each line which connections got it, each once even where the line was sent twice.
     #[test]
     fn the_readers_of_a_line_are_known() {
         let ledger = ledger();
@@ -233,7 +233,7 @@ mod tests {
         assert_eq!(ledger.counts(), counts);
     }
 
-    /// What is written as JSON lines reads back the same, bytes that are not UTF-8 included.
+    /// A ledger that is written as JSON lines reads back unchanged, bytes that are not UTF-8 included.
     #[test]
     fn json_lines_read_back() {
         let ledger = ledger();

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-/// A budget of so many attempts in any period of this length.
+/// A budget: at most `attempts` in any period of `period_ms`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
     /// How many attempts fit.
@@ -20,9 +20,9 @@ pub struct SendLimits {
     pub user_per_room: Budget,
     /// Messages to rooms where it is moderator or broadcaster; these use up the first budget too.
     pub moderator: Budget,
-    /// For how long everything is ignored after an overrun, except where it moderates, in milliseconds.
+    /// How long everything is ignored after an overrun, except where the account moderates, in milliseconds.
     pub mute_ms: u64,
-    /// For how long the same text in the same room counts as a duplicate, in milliseconds.
+    /// How long the same text in the same room counts as a duplicate, in milliseconds.
     pub duplicate_ms: u64,
 }
 
@@ -39,12 +39,12 @@ impl Default for SendLimits {
     }
 }
 
-/// A sliding window: the strictest reading of a bucket whose reset time nobody knows.
+/// A sliding window: the strictest reading of a bucket whose reset time is unknown.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Window(VecDeque<u64>);
 
 impl Window {
-    /// Counts an attempt that fits the budget; says false, and counts nothing, where it does not.
+    /// Counts an attempt if it fits the budget; otherwise returns false and counts nothing.
     pub(crate) fn admit(&mut self, now_ms: u64, budget: Budget) -> bool {
         if self.used(now_ms, budget) >= budget.attempts {
             return false;
@@ -61,11 +61,11 @@ impl Window {
     }
 }
 
-/// What becomes of a message that an account sends.
+/// What happens to a message that an account sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SendVerdict {
     Sent,
-    /// Dropped without a word.
+    /// Dropped without an answer.
     Ignored,
     /// Answered by a NOTICE msg_duplicate.
     Duplicate,
@@ -85,7 +85,7 @@ pub(crate) struct SendBuckets {
 const ROOMS_REMEMBERED: usize = 1_000;
 
 impl SendBuckets {
-    /// Judges one message and counts it where it is sent.
+    /// Decides on one message, and counts it if it is sent.
     pub(crate) fn send(
         &mut self,
         now_ms: u64,
@@ -118,7 +118,7 @@ impl SendBuckets {
                 self.muted_until_ms = now_ms.saturating_add(limits.mute_ms);
                 return SendVerdict::Ignored;
             }
-            // A moderator's message uses up the ordinary bucket; where that is full already it stays full.
+            // A moderator's message uses up the ordinary bucket too; a bucket that is full stays full.
             self.user.admit(now_ms, limits.user);
         }
         self.last.insert(room, (now_ms, text.to_vec()));

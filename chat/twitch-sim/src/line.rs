@@ -1,15 +1,15 @@
-//! Just enough of IRC to route a line and to judge it: tags, command, parameters.
+//! Parses as much of IRC as routing and checking a line need: tags, command, parameters.
 //!
 //! The simulator and its checker share no code with the daemon that they judge, so this is not `tenure-irc`.
 
-/// The parts of one line, all borrowed from it. Anything splits: a part that is not there is empty.
+/// The parts of one line, all borrowed from it. Parsing never fails: a missing part is empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Line<'a> {
-    /// Without the `@`.
+    /// The tags without the `@`.
     pub(crate) tags: &'a [u8],
-    /// Where the line goes on after the tags.
+    /// Where the body begins, behind the tags.
     pub(crate) body_at: usize,
-    /// As written.
+    /// The command as written.
     pub(crate) command: &'a [u8],
     /// What follows the command, without the space.
     pub(crate) rest: &'a [u8],
@@ -61,7 +61,7 @@ impl<'a> Line<'a> {
         self.params().next().filter(|param| param.len() > 1 && param[0] == b'#').map(|param| &param[1..])
     }
 
-    /// The `id` tag, where it is there and not empty.
+    /// The `id` tag, if it is present and not empty.
     pub(crate) fn id(&self) -> Option<&'a [u8]> {
         self.tag(b"id").filter(|id| !id.is_empty())
     }

@@ -1,4 +1,4 @@
-//! Messages that no generator made: those of clients, and the odd ones of faults.
+//! Messages that the generator does not make: those of clients, and the odd lines of faults.
 
 use bytes::Bytes;
 
@@ -54,7 +54,7 @@ impl Message<'_> {
     }
 }
 
-/// The line of this oddity.
+/// Formats an odd line.
 pub(crate) fn odd_line(odd: OddLine, room: u32, name: &RoomName, sent_ms: i64, rng: &mut Rng) -> ChatLine {
     let mut id = Vec::new();
     rng.write_uuid(&mut id);
@@ -102,7 +102,7 @@ fn tag(key: &str, value: &[u8]) -> String {
     format!("{key}={};", String::from_utf8_lossy(value))
 }
 
-/// A line that all readers of the room get as it is.
+/// A line that all readers of the room get unchanged.
 fn bare(room: u32, line: String) -> ChatLine {
     let body_at = Line::split(line.trim_end().as_bytes()).body_at;
     ChatLine { room, bytes: Bytes::from(line), body_at, needs_commands: false, change: None }

@@ -1,4 +1,4 @@
-//! What a connection has yet to be sent: bounded, and the place where standing faults bite.
+//! The bounded queue of a connection's output, where the standing faults on lines act.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -26,7 +26,7 @@ pub(crate) enum Close {
     JoinBudget,
     AuthBudget,
     LineTooLong,
-    /// What it sent is no WebSocket or TLS.
+    /// The client sent something that is no WebSocket or TLS.
     BadFrame,
     Reconnect,
     HalfOpenOver,
@@ -34,7 +34,7 @@ pub(crate) enum Close {
 }
 
 impl Close {
-    /// Whether it ends with RST rather than FIN.
+    /// Whether the connection ends with RST rather than FIN.
     pub(crate) fn is_reset(self) -> bool {
         matches!(self, Close::Cut(crate::fault::Cut::Rst) | Close::HalfOpenOver | Close::SlowReader)
     }
@@ -61,7 +61,7 @@ impl fmt::Display for Close {
     }
 }
 
-/// The queue of one connection. Full means: the connection is closed, as Twitch does with a slow reader.
+/// The output queue of one connection. If it is full the connection is closed, as Twitch does with a slow reader.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     state: Mutex<State>,
@@ -75,15 +75,15 @@ pub(crate) struct Outbox {
 struct State {
     queue: VecDeque<Item>,
     bytes: usize,
-    /// A line that changes places with the next one.
+    /// A line that a reorder fault holds back until the next line.
     held: Option<Item>,
-    /// A batch was taken and is not yet all in the socket.
+    /// Whether a batch was taken and is not yet wholly in the socket.
     in_flight: bool,
     offered: u32,
     effects: Effects,
-    /// Close once everything queued was sent.
+    /// Why the connection closes once everything queued was sent.
     closing: Option<Close>,
-    /// Nothing is taken any more.
+    /// Whether the queue is discarded and takes nothing more.
     shut: bool,
 }
 
@@ -102,10 +102,10 @@ struct Counts {
     replies: AtomicU64,
 }
 
-/// What happened to the lines of one connection on their way.
+/// What faults did to the lines of one connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct OutboxStats {
-    /// Lines that a fault (drop, stall, half-open) kept from it.
+    /// Lines that a fault (drop, stall, half-open) withheld.
     pub dropped: u64,
     /// Lines that a fault sent twice.
     pub doubled: u64,
@@ -118,7 +118,7 @@ pub struct OutboxStats {
 }
 
 impl Outbox {
-    /// An empty queue of at most so many bytes.
+    /// An empty queue that holds at most `limit` bytes.
     pub(crate) fn new(limit: usize) -> Self {
         Outbox {
             state: Mutex::default(),
@@ -129,7 +129,7 @@ impl Outbox {
         }
     }
 
-    /// Queues a chat line, unless a fault keeps it back. False says that the queue is full and the connection lost.
+    /// Queues a chat line unless a fault withholds it. Returns false if the queue is full: the connection is lost then.
     pub(crate) fn offer(&self, line: u32, bytes: &Bytes) -> bool {
         let mut state = lock(&self.state);
         if state.shut {
@@ -169,7 +169,7 @@ impl Outbox {
         fits
     }
 
-    /// Queues replies of the protocol. False says that the queue is full.
+    /// Queues replies of the protocol. Returns false if the queue is full.
     pub(crate) fn reply(&self, bytes: Bytes) -> bool {
         let mut state = lock(&self.state);
         if state.shut || bytes.is_empty() {
@@ -183,7 +183,7 @@ impl Outbox {
         fits
     }
 
-    /// Closes once all that is queued was sent; takes nothing more.
+    /// Closes the connection once everything queued was sent; queues nothing more.
     pub(crate) fn close_after_flush(&self, why: Close) {
         let mut state = lock(&self.state);
         state.closing.get_or_insert(why);
@@ -193,7 +193,7 @@ impl Outbox {
         self.closing.notify_one();
     }
 
-    /// Waits until a close was asked for. Cancel-safe.
+    /// Waits until a close is requested. Cancel-safe.
     pub(crate) async fn closing(&self) -> Close {
         loop {
             if let Some(why) = lock(&self.state).closing {
@@ -203,7 +203,7 @@ impl Outbox {
         }
     }
 
-    /// Forgets what is queued and takes nothing more; what was never sent counts as dropped.
+    /// Discards the queue and queues nothing more; discarded lines count as dropped.
     pub(crate) fn shut(&self) {
         let mut state = lock(&self.state);
         let lines = state.queue.iter().chain(&state.held).filter(|item| item.line.is_some()).count();
@@ -216,12 +216,12 @@ impl Outbox {
         lock(&self.state).effects = effects;
     }
 
-    /// Looks at the standing faults.
+    /// Reads the standing faults.
     pub(crate) fn effects<R>(&self, look: impl FnOnce(&Effects) -> R) -> R {
         look(&lock(&self.state).effects)
     }
 
-    /// Whether all was sent.
+    /// Whether everything was sent.
     pub(crate) fn is_empty(&self) -> bool {
         let state = lock(&self.state);
         state.queue.is_empty() && state.held.is_none() && !state.in_flight
@@ -239,9 +239,9 @@ impl Outbox {
         }
     }
 
-    /// Waits for something to send and takes a batch: about `max_bytes`, or one item where writes are split. `Err` says
-    /// that everything was sent and the connection is to be closed. To call it again says that the last batch was
-    /// written. Cancel-safe.
+    /// Waits for something to send and takes a batch: about `max_bytes`, or one item while a split fault stands. A
+    /// further call confirms that the last batch was written. `Err` means that everything was sent and the connection
+    /// must close. Cancel-safe.
     pub(crate) async fn take(&self, max_bytes: usize, batch: &mut Vec<Item>) -> Result<(), Close> {
         loop {
             let waiting = {
@@ -267,7 +267,7 @@ impl Outbox {
             };
             if !waiting {
                 self.wake.notified().await;
-            } else if tokio::time::timeout(HELD_AT_MOST, self.wake.notified()).await.is_err() {
+            } else if tokio::time::timeout(MAX_HOLD, self.wake.notified()).await.is_err() {
                 let mut state = lock(&self.state);
                 if let Some(held) = state.held.take() {
                     state.push(held);
@@ -277,8 +277,8 @@ impl Outbox {
     }
 }
 
-/// How long a line waits for the one that it changes places with.
-const HELD_AT_MOST: std::time::Duration = std::time::Duration::from_millis(200);
+/// How long a reorder fault holds a line back if no other line follows.
+const MAX_HOLD: std::time::Duration = std::time::Duration::from_millis(200);
 
 impl State {
     fn push(&mut self, item: Item) {
@@ -303,7 +303,7 @@ mod tests {
         (sent, outbox.stats())
     }
 
-    /// Each standing fault changes just what its name says.
+    /// Each standing fault changes the lines that its name says, and no others.
     #[test]
     fn standing_faults_bite_where_they_should() {
         assert_eq!(sent(Effects::default(), 0..4).0, [0, 1, 2, 3]);

@@ -10,13 +10,13 @@ impl Rng {
         Rng(seed)
     }
 
-    /// A second source that shares nothing with the first, for another purpose.
+    /// An independent source from the same seed, for another purpose.
     pub(crate) fn fork(seed: u64, purpose: u64) -> Self {
         let mut mixed = Rng(seed ^ purpose.wrapping_mul(0xD6E8_FEB8_6659_FD93));
         Rng(mixed.next_u64())
     }
 
-    /// Sixty-four even bits.
+    /// Returns 64 uniformly distributed bits.
     pub(crate) fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
@@ -36,7 +36,7 @@ impl Rng {
         self.below(ceiling.min(bound))
     }
 
-    /// True in so many of a thousand draws.
+    /// True with a probability of `n` in a thousand.
     pub(crate) fn per_mille(&mut self, n: usize) -> bool {
         self.below(1000) < n
     }
@@ -59,7 +59,7 @@ impl Rng {
         }
     }
 
-    /// Appends so many hexadecimal digits.
+    /// Appends this many hexadecimal digits.
     pub(crate) fn write_hex(&mut self, out: &mut Vec<u8>, digits: usize) {
         let mut bits = 0;
         for at in 0..digits {

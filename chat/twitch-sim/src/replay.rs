@@ -7,12 +7,12 @@ use bytes::Bytes;
 use crate::error::SimError;
 use crate::line::Line;
 
-/// The lines of a file in order. Each is kept byte for byte; only LF or CR LF at its end is not part of it.
+/// The lines of a file in order, byte for byte; only the LF or CR LF at the end is not part of a line.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Replay {
     /// The room's name and the line with CR LF.
     pub(crate) lines: Vec<(String, Bytes)>,
-    /// Empty lines, and those that name no room.
+    /// How many lines were skipped: empty ones, and those that name no room.
     pub(crate) skipped: usize,
 }
 

@@ -28,7 +28,7 @@ pub(crate) fn user_number(login: &str) -> u64 {
     Rng::new(seed).next_u64() >> 1
 }
 
-/// What moderators set.
+/// The settings that moderators can change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RoomSettings {
     pub(crate) emote_only: bool,
@@ -69,14 +69,14 @@ impl fmt::Display for RoomChange {
 pub(crate) struct Room {
     pub(crate) name: RoomName,
     pub(crate) settings: RoomSettings,
-    /// Everybody knows the room, nobody may join it.
+    /// Whether the room exists but cannot be joined.
     pub(crate) suspended: bool,
     pub(crate) members: Vec<Arc<Connection>>,
-    /// How many made-up people sit in the room besides.
+    /// How many made-up people are in the room besides the connections.
     pub(crate) crowd: usize,
-    /// JOINs and PARTs that are told with the next batch.
+    /// The JOINs and PARTs for the next batch.
     pub(crate) pending: Vec<MembershipChange>,
-    /// Changes that were not told because too many waited.
+    /// How many JOINs and PARTs were dropped because too many waited.
     pub(crate) membership_dropped: u64,
 }
 
@@ -85,7 +85,7 @@ pub(crate) struct Room {
 pub(crate) struct MembershipChange {
     pub(crate) login: String,
     pub(crate) joined: bool,
-    /// The connection that did it, which is told at once and not again.
+    /// The connection that joined or left; it was told at once and is not told again.
     pub(crate) by: u64,
 }
 
@@ -97,8 +97,8 @@ impl MembershipChange {
     }
 }
 
-/// Above this many people Twitch tells nobody who comes and goes.
-pub(crate) const MEMBERSHIP_CUT: usize = 1_000;
+/// Above this many people in a room Twitch sends no JOINs and PARTs of others.
+pub(crate) const MEMBERSHIP_LIMIT: usize = 1_000;
 
 const PENDING_LIMIT: usize = 1_000;
 
@@ -109,12 +109,12 @@ impl Room {
         Room { name, settings, suspended, members: Vec::new(), crowd, pending: Vec::new(), membership_dropped: 0 }
     }
 
-    /// Whether comings and goings are told here.
+    /// Whether this room sends JOINs and PARTs of others.
     pub(crate) fn tells_membership(&self) -> bool {
-        self.crowd + self.members.len() <= MEMBERSHIP_CUT
+        self.crowd + self.members.len() <= MEMBERSHIP_LIMIT
     }
 
-    /// Remembers a coming or going for the next batch.
+    /// Queues a JOIN or PART for the next batch.
     pub(crate) fn tell(&mut self, change: MembershipChange) {
         if !self.tells_membership() {
             return;
@@ -136,7 +136,7 @@ impl Room {
         }
     }
 
-    /// The tags of the whole ROOMSTATE that a JOIN is answered with.
+    /// The tags of the full ROOMSTATE that answers a JOIN.
     pub(crate) fn state_tags(&self) -> String {
         let RoomSettings { emote_only, followers_only, r9k, slow, subs_only } = &self.settings;
         format!(

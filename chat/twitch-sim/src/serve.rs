@@ -1,4 +1,4 @@
-//! The loop of one connection: it reads, writes and ends the socket.
+//! The loop of one connection: reads, writes and ends the socket.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,7 +15,7 @@ use crate::session::Session;
 use crate::shared::Shared;
 use crate::transport::Transport;
 
-/// Runs the connection until it ends, and says why it did.
+/// Runs the connection until it ends, and returns why it ended.
 pub(crate) async fn serve<S: Transport>(stream: S, connection: Arc<Connection>, shared: Arc<Shared>) -> Close {
     let (mut reader, mut writer) = tokio::io::split(stream);
     let end = tokio::select! {
@@ -42,7 +42,7 @@ pub(crate) async fn serve<S: Transport>(stream: S, connection: Arc<Connection>, 
     why
 }
 
-/// Neither reads nor writes; only a cut, the end of the simulator or of the time ends this.
+/// Neither reads nor writes. Ends by a cut, at the end of the simulator, or when the time is over.
 async fn stay_half_open(connection: &Connection, for_ms: Option<u64>) -> Close {
     connection.outbox.shut();
     let over = async {
@@ -60,7 +60,7 @@ async fn stay_half_open(connection: &Connection, for_ms: Option<u64>) -> Close {
     }
 }
 
-/// Sends FIN and waits for the client's, so that what is unread on our side does not turn the FIN into a RST.
+/// Sends FIN and waits for the client's FIN, so that unread input does not turn the FIN into a RST.
 async fn end_orderly<S: Transport>(stream: &mut S) {
     if stream.shutdown().await.is_err() {
         return;
@@ -110,7 +110,7 @@ fn why_failed(error: &std::io::Error) -> Close {
     }
 }
 
-/// A client that does not read what is to be sent before the close gets no more than this.
+/// How long the queue may take to be sent before a close; a client that does not read gets no more.
 const FLUSH_AT_MOST: Duration = Duration::from_secs(2);
 
 async fn flush_overdue(connection: &Connection) -> Close {
@@ -142,7 +142,7 @@ async fn keep_alive(connection: &Connection, shared: &Shared) -> Close {
     }
 }
 
-/// About how much goes into one write.
+/// About how many bytes go into one write.
 const WRITE_BYTES: usize = 64 * 1024;
 
 async fn write_lines<S: Transport>(writer: &mut WriteHalf<S>, connection: &Connection) -> Close {
@@ -155,7 +155,7 @@ async fn write_lines<S: Transport>(writer: &mut WriteHalf<S>, connection: &Conne
         }
         batch.iter().for_each(|item: &Item| buffer.extend_from_slice(&item.bytes));
         let mut pieces = Pieces { connection, batch: &batch, sent: 0, items: 0, items_end: 0 };
-        // In a message of its own, and not in pieces: what is not UTF-8 is not text.
+        // Bytes that are not UTF-8 are not text, so they go in a message of their own and unsplit.
         let alone = S::FRAMED && std::str::from_utf8(&buffer).is_err();
         let done = match connection.outbox.effects(|effects| effects.split) {
             _ if alone => pieces.write_each(writer, &buffer).await,
@@ -172,8 +172,8 @@ async fn write_lines<S: Transport>(writer: &mut WriteHalf<S>, connection: &Conne
     }
 }
 
-/// A batch on its way into the socket; the ledger learns of each line as soon as its last byte was taken, so that
-/// nothing is forgotten where the write ends in the middle.
+/// A batch on its way into the socket. The ledger records each line once its last byte was taken, so that no line is
+/// missed where the write ends in the middle.
 struct Pieces<'a> {
     connection: &'a Connection,
     batch: &'a [Item],

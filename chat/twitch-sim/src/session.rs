@@ -1,4 +1,4 @@
-//! The server's side of the protocol for one connection: a line in, replies and changes of the world out.
+//! The server's side of the protocol for one connection: takes a line, queues replies, changes the world.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -15,16 +15,16 @@ use crate::outbox::Close;
 use crate::room::user_number;
 use crate::world::{Now, World};
 
-/// The longest message; the rest is cut off.
+/// The longest message in characters; the rest is cut off.
 const TEXT_LIMIT: usize = 500;
 
-/// Who a connection is, and what it asked for so far.
+/// The identity of a connection, and what it has asked for so far.
 #[derive(Debug)]
 pub(crate) struct Session {
     connection: Arc<Connection>,
     pass: Option<Vec<u8>>,
     nick: Option<String>,
-    /// Set with the welcome.
+    /// Set when the client is welcomed.
     login: Option<Login>,
     replies: String,
 }
@@ -40,7 +40,7 @@ impl Session {
         Session { connection, pass: None, nick: None, login: None, replies: String::new() }
     }
 
-    /// Handles one line. `Some` says that the connection ends once the replies are sent.
+    /// Handles one line. `Some` means that the connection ends once the replies are sent.
     pub(crate) fn line(&mut self, world: &mut World, line: &[u8], now: Now) -> Option<Close> {
         let parsed = Line::split(line);
         let first = parsed.params().next().unwrap_or_default();
@@ -72,7 +72,7 @@ impl Session {
         close
     }
 
-    /// One reply for all lines so far: they go out in one write.
+    /// Queues all replies so far as one write.
     fn send(&mut self) {
         if !self.replies.is_empty() {
             self.connection.reply(Bytes::copy_from_slice(self.replies.as_bytes()));
@@ -80,7 +80,7 @@ impl Session {
         }
     }
 
-    /// Adds a line, with its tags where the client asked for tags.
+    /// Adds a reply, with its tags if the client asked for tags.
     fn push(&mut self, tags: &str, line: std::fmt::Arguments<'_>) {
         if !tags.is_empty() && self.connection.has(TAGS) {
             let _ = write!(self.replies, "@{tags} ");
@@ -147,7 +147,7 @@ impl Session {
         Some(Close::LoginFailed)
     }
 
-    /// Logs in as soon as the nick and, where it is an account's, the token are known; in any order.
+    /// Logs in as soon as the nick and, for an account, the token are known, in any order.
     fn try_login(&mut self, world: &mut World, now: Now) -> Option<Close> {
         let nick = self.nick.clone().filter(|_| self.login.is_none())?;
         let anonymous = is_anonymous(&nick);
@@ -189,7 +189,7 @@ impl Session {
         None
     }
 
-    /// A bare PING, as web clients send it, has a bare answer: some understand no other.
+    /// A bare PING, as web clients send it, gets a bare PONG, because some clients understand no other.
     fn ping(&mut self, text: Option<&[u8]>) -> Option<Close> {
         if !self.connection.outbox.effects(|effects| effects.mute_pongs) {
             match text.map(String::from_utf8_lossy) {
@@ -215,10 +215,10 @@ impl Session {
             if !world.admit_join(&self.connection, now.monotonic_ms) {
                 return Some(Close::JoinBudget);
             }
-            if world.join_goes_missing(&self.connection) {
+            if world.swallows_join(&self.connection) {
                 continue;
             }
-            // A room that does not exist is ignored without a word.
+            // A JOIN of a room that does not exist gets no answer.
             let Some(room) = world.room_number(&name) else { continue };
             if world.rooms[room as usize].suspended {
                 if self.connection.has(COMMANDS) {
@@ -298,7 +298,7 @@ impl Session {
         None
     }
 
-    /// A message of an account: to all others in the room, with a USERSTATE as the only answer.
+    /// Sends an account's message to all others in the room; the author gets only a USERSTATE.
     fn privmsg(&mut self, world: &mut World, line: &Line<'_>, now: Now) -> Option<Close> {
         let login = self.login.clone().filter(|login| !login.anonymous)?;
         let name = String::from_utf8_lossy(line.channel()?).to_ascii_lowercase();

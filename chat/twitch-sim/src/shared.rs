@@ -1,4 +1,4 @@
-//! What the tasks of one simulator share, and how a fault is carried out.
+//! The state that the tasks of one simulator share, and how a fault is carried out.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -22,13 +22,13 @@ use crate::outbox::Close;
 use crate::session::Session;
 use crate::world::{Now, World};
 
-/// One simulator.
+/// The shared state of one simulator.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) config: Arc<SimConfig>,
     pub(crate) world: Mutex<World>,
     pub(crate) recorder: Arc<Recorder>,
-    /// All connections that there were, for `/stats`; bounded by the ledger's size, which counts them.
+    /// All connections, ended ones included, for `/stats`; bounded by the ledger's size, which counts them.
     pub(crate) connections: Mutex<Vec<Arc<Connection>>>,
     pub(crate) counts: Counts,
     pub(crate) chat: watch::Sender<ChatState>,
@@ -54,7 +54,7 @@ pub(crate) struct Counts {
     pub(crate) faults_forgotten: AtomicU64,
 }
 
-/// So many faults are remembered for `/stats`.
+/// How many faults are kept for `/stats`.
 const FAULT_LOG_LIMIT: usize = 10_000;
 
 impl Shared {
@@ -76,32 +76,32 @@ impl Shared {
         }
     }
 
-    /// This moment.
+    /// The current time on both clocks.
     pub(crate) fn now(&self) -> Now {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Now { monotonic_ms: self.started.elapsed().as_millis() as u64, unix_ms: unix.as_millis() as i64 }
     }
 
-    /// A line of a client.
+    /// Handles a line of a client.
     pub(crate) fn handle(&self, session: &mut Session, line: &[u8]) -> Option<Close> {
         session.line(&mut lock(&self.world), line, self.now())
     }
 
-    /// A connection ended.
+    /// Records that a connection ended.
     pub(crate) fn leave(&self, connection: &Connection, why: Close) {
         lock(&self.world).disconnect(connection);
         connection.outbox.shut();
         connection.record.closed(self.now().unix_ms, &why.to_string());
     }
 
-    /// Whether new connections are reset now.
+    /// Whether new connections are reset at the moment.
     pub(crate) fn refuses(&self) -> bool {
         self.now().monotonic_ms < self.refuse_until_ms.load(Ordering::Relaxed)
             || self.recorder.bytes() >= self.config.ledger_bytes
             || lock(&self.world).open_connections() >= self.config.max_connections
     }
 
-    /// For how long TLS handshakes stall from now.
+    /// How long TLS handshakes still stall.
     pub(crate) fn tls_stall(&self) -> Option<Duration> {
         let until = self.tls_stall_until_ms.load(Ordering::Relaxed);
         until.checked_sub(self.now().monotonic_ms).filter(|ms| *ms > 0).map(Duration::from_millis)
@@ -124,7 +124,7 @@ impl Shared {
         let now = self.now();
         match fault {
             Fault::Cut { select, how } => Ok(self.signal(select, |connection| match how {
-                // What was queued still goes out before a FIN; a RST forgets it.
+                // A FIN follows everything that was queued; a RST discards it.
                 Cut::Fin => connection.outbox.close_after_flush(Close::Cut(Cut::Fin)),
                 Cut::Rst => connection.signal(Signal::Close(Close::Cut(Cut::Rst))),
             })),
@@ -140,7 +140,7 @@ impl Shared {
             | Fault::Drop { select, for_ms, .. }
             | Fault::PartialJoin { select, for_ms, .. } => {
                 let mut world = lock(&self.world);
-                let id = world.stand(select.clone(), fault.clone());
+                let id = world.add_standing(select.clone(), fault.clone());
                 if let Some(ms) = *for_ms {
                     self.later(ms, move |shared| lock(&shared.world).end_standing(|other, _| other == id));
                 }

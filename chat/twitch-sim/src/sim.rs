@@ -1,4 +1,4 @@
-//! The simulator: listeners, tasks, and the handle that steers them.
+//! The simulator: its listeners, its tasks, and the handle that controls it.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,10 +12,10 @@ use tokio::time::{sleep, timeout};
 use crate::chat::Chat;
 use crate::chat_state::ChatState;
 use crate::config::SimConfig;
-use crate::connection::{Connection, Wire};
+use crate::connection::{Connection, TransportKind};
 use crate::error::SimError;
 use crate::fault::{Fault, FaultOutcome};
-use crate::feed::{self, Source};
+use crate::feed::{self, LineSource};
 use crate::ledger::{Ledger, Recorder};
 use crate::lock;
 use crate::outbox::Close;
@@ -37,7 +37,7 @@ pub struct Sim {
     ca_pem: Option<Arc<str>>,
 }
 
-/// Where it listens.
+/// The addresses that the simulator listens on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Addresses {
     /// IRC.
@@ -53,7 +53,7 @@ pub struct Addresses {
 }
 
 impl Sim {
-    /// Listens, and starts the chat as the start rule says. Needs a tokio runtime.
+    /// Starts the listeners, and the chat as the start rule says. Needs a tokio runtime.
     pub async fn start(config: SimConfig) -> Result<Sim, SimError> {
         let mut config = config.checked()?;
         let replay = config.replay.as_deref().map(Replay::read).transpose()?;
@@ -78,19 +78,19 @@ impl Sim {
             }
             None => None,
         };
-        let mut doors = Vec::new();
+        let mut listeners = Vec::new();
         let mut bound = [None; 4];
-        for (wire, what, addr) in [
-            (Wire::Irc, "IRC", Some(config.listen)),
-            (Wire::Ircs, "IRC with TLS", config.tls_listen),
-            (Wire::Ws, "WebSocket", config.ws_listen),
-            (Wire::Wss, "WebSocket with TLS", config.wss_listen),
+        for (transport, what, addr) in [
+            (TransportKind::Irc, "IRC", Some(config.listen)),
+            (TransportKind::Ircs, "IRC with TLS", config.tls_listen),
+            (TransportKind::Ws, "WebSocket", config.ws_listen),
+            (TransportKind::Wss, "WebSocket with TLS", config.wss_listen),
         ] {
             let Some(addr) = addr else { continue };
             let (listener, addr) = listen(what, addr).await?;
-            bound[wire as usize] = Some(addr);
-            let tls = tls.clone().filter(|_| matches!(wire, Wire::Ircs | Wire::Wss));
-            doors.push((listener, Door { wire, tls }));
+            bound[transport as usize] = Some(addr);
+            let tls = tls.clone().filter(|_| matches!(transport, TransportKind::Ircs | TransportKind::Wss));
+            listeners.push((listener, ListenerProtocol { transport, tls }));
         }
         let http = match config.http_listen {
             Some(addr) => Some(listen("HTTP", addr).await?),
@@ -104,18 +104,18 @@ impl Sim {
         let source = match replay {
             Some(replay) => {
                 let skipped = replay.skipped as u64;
-                let source = Source::replayed(replay, |name| world.room_number(name));
+                let source = LineSource::replayed(replay, |name| world.room_number(name));
                 (source, skipped)
             }
-            None => (Source::Generated(Box::new(Chat::new(config.seed, rooms, config.people))), 0),
+            None => (LineSource::Generated(Box::new(Chat::new(config.seed, rooms, config.people))), 0),
         };
         let shared = Arc::new(Shared::new(config.clone(), world, recorder));
         shared.counts.replay_skipped.store(source.1, Ordering::Relaxed);
         let sim = Sim { shared: shared.clone(), addresses, ca_pem: ca_pem.clone() };
         sim.schedule_faults()?;
         let next_id = Arc::new(AtomicU64::new(1));
-        for (listener, door) in doors {
-            shared.tasks.spawn(accept(listener, door, shared.clone(), next_id.clone()));
+        for (listener, protocol) in listeners {
+            shared.tasks.spawn(accept(listener, protocol, shared.clone(), next_id.clone()));
         }
         if let Some((listener, _)) = http {
             shared.tasks.spawn(crate::http::serve(listener, shared.clone(), ca_pem));
@@ -125,7 +125,7 @@ impl Sim {
         Ok(sim)
     }
 
-    /// Where it listens.
+    /// The addresses that the simulator listens on.
     pub fn addresses(&self) -> Addresses {
         self.addresses
     }
@@ -135,7 +135,7 @@ impl Sim {
         self.ca_pem.as_deref()
     }
 
-    /// Makes something go wrong now.
+    /// Injects a fault now.
     pub fn fault(&self, fault: Fault) -> Result<FaultOutcome, SimError> {
         self.shared.fault(fault).map_err(SimError::Config)
     }
@@ -150,27 +150,27 @@ impl Sim {
         stats::read(&self.shared)
     }
 
-    /// How far the chat is.
+    /// The state of the chat.
     pub fn chat_state(&self) -> ChatState {
         *self.shared.chat.borrow()
     }
 
-    /// Waits until no further line will come; for ever where there is neither a file nor a limit.
+    /// Waits until no further line will be sent; for ever where there is neither a file nor a limit.
     pub async fn chat_over(&self) -> ChatState {
         let mut state = self.shared.chat.subscribe();
         // The sender lives as long as `self`, so this only ends with the state.
         state.wait_for(|state| state.is_over()).await.map_or(ChatState::Stopped, |state| *state)
     }
 
-    /// Ends the chat; connections stay. Every line that there was is in the ledger when this returns, though perhaps
-    /// not yet written: see [`Sim::drained`].
+    /// Ends the chat; connections stay. When this returns the ledger has every line, though perhaps not yet every
+    /// write: see [`Sim::drained`].
     pub async fn stop_chat(&self) -> ChatState {
         self.shared.stop_chat.cancel();
         self.chat_over().await
     }
 
-    /// Waits until every open connection was sent all that is queued for it, for at most so long. Says whether it
-    /// came to that.
+    /// Waits until every open connection was sent everything that is queued for it, but at most `at_most`. Returns
+    /// whether all was sent.
     pub async fn drained(&self, at_most: Duration) -> bool {
         let empty = async {
             loop {
@@ -190,7 +190,7 @@ impl Sim {
         shared.shutdown.cancel();
         lock(&shared.world).close_all(Close::Shutdown);
         shared.tasks.close();
-        // Connections end within a second or two; one that does not is left to the runtime.
+        // Connections end within a second or two; one that takes longer is left to the runtime.
         if timeout(Duration::from_secs(5), shared.tasks.wait()).await.is_err() {
             tracing::warn!(tasks = shared.tasks.len(), "some connections did not end in time");
         }
@@ -246,14 +246,14 @@ fn write_ca(path: Option<&Path>, pem: &str) -> Result<(), SimError> {
     })
 }
 
-/// What a listener speaks.
+/// The protocol that a listener speaks.
 #[derive(Clone)]
-struct Door {
-    wire: Wire,
+struct ListenerProtocol {
+    transport: TransportKind,
     tls: Option<Tls>,
 }
 
-async fn accept(listener: TcpListener, door: Door, shared: Arc<Shared>, next_id: Arc<AtomicU64>) {
+async fn accept(listener: TcpListener, protocol: ListenerProtocol, shared: Arc<Shared>, next_id: Arc<AtomicU64>) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -262,7 +262,7 @@ async fn accept(listener: TcpListener, door: Door, shared: Arc<Shared>, next_id:
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                // Out of descriptors, most likely; those that end will free some.
+                // Most likely the process is out of descriptors; connections that end will free some.
                 tracing::warn!(%error, "cannot accept a connection");
                 sleep(Duration::from_millis(50)).await;
                 continue;
@@ -274,18 +274,18 @@ async fn accept(listener: TcpListener, door: Door, shared: Arc<Shared>, next_id:
             continue;
         }
         let id = next_id.fetch_add(1, Ordering::Relaxed);
-        shared.tasks.spawn(run_connection(stream, peer, id, door.clone(), shared.clone()));
+        shared.tasks.spawn(run_connection(stream, peer, id, protocol.clone(), shared.clone()));
     }
 }
 
 /// How long a client may take for the handshake.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-async fn run_connection(stream: TcpStream, peer: SocketAddr, id: u64, door: Door, shared: Arc<Shared>) {
-    // Pieces of a split line must leave as they are written.
+async fn run_connection(stream: TcpStream, peer: SocketAddr, id: u64, protocol: ListenerProtocol, shared: Arc<Shared>) {
+    // The pieces of a split line must leave as they are written.
     let _ = stream.set_nodelay(true);
-    let Some(tls) = &door.tls else {
-        return upgrade(stream, peer, id, door.wire, shared).await;
+    let Some(tls) = &protocol.tls else {
+        return upgrade(stream, peer, id, protocol.transport, shared).await;
     };
     if let Some(stall) = shared.tls_stall() {
         shared.counts.tls_stalled.fetch_add(1, Ordering::Relaxed);
@@ -296,8 +296,8 @@ async fn run_connection(stream: TcpStream, peer: SocketAddr, id: u64, door: Door
         let _ = stream.set_zero_linger();
         return;
     }
-    match timeout(HANDSHAKE, tls.acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => upgrade(stream, peer, id, door.wire, shared).await,
+    match timeout(HANDSHAKE_TIMEOUT, tls.acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => upgrade(stream, peer, id, protocol.transport, shared).await,
         failed => {
             shared.counts.tls_failed.fetch_add(1, Ordering::Relaxed);
             tracing::debug!(%peer, ?failed, "TLS handshake failed");
@@ -305,16 +305,16 @@ async fn run_connection(stream: TcpStream, peer: SocketAddr, id: u64, door: Door
     }
 }
 
-async fn upgrade<S: Transport>(stream: S, peer: SocketAddr, id: u64, wire: Wire, shared: Arc<Shared>) {
-    if matches!(wire, Wire::Irc | Wire::Ircs) {
-        return talk(stream, peer, id, wire, shared).await;
+async fn upgrade<S: Transport>(stream: S, peer: SocketAddr, id: u64, transport: TransportKind, shared: Arc<Shared>) {
+    if matches!(transport, TransportKind::Irc | TransportKind::Ircs) {
+        return talk(stream, peer, id, transport, shared).await;
     }
     let accepted = tokio::select! {
-        accepted = timeout(HANDSHAKE, WebSocket::accept(stream)) => accepted,
+        accepted = timeout(HANDSHAKE_TIMEOUT, WebSocket::accept(stream)) => accepted,
         () = shared.shutdown.cancelled() => return,
     };
     match accepted {
-        Ok(Ok(stream)) => talk(stream, peer, id, wire, shared).await,
+        Ok(Ok(stream)) => talk(stream, peer, id, transport, shared).await,
         failed => {
             shared.counts.ws_failed.fetch_add(1, Ordering::Relaxed);
             let problem = failed.map(|refused| refused.err().map(|error| error.to_string()));
@@ -323,9 +323,9 @@ async fn upgrade<S: Transport>(stream: S, peer: SocketAddr, id: u64, wire: Wire,
     }
 }
 
-async fn talk<S: Transport>(stream: S, peer: SocketAddr, id: u64, wire: Wire, shared: Arc<Shared>) {
+async fn talk<S: Transport>(stream: S, peer: SocketAddr, id: u64, transport: TransportKind, shared: Arc<Shared>) {
     let record = shared.recorder.connect(id, peer, shared.now().unix_ms);
-    let connection = Arc::new(Connection::new(id, peer, wire, shared.config.queue_bytes, record));
+    let connection = Arc::new(Connection::new(id, peer, transport, shared.config.queue_bytes, record));
     lock(&shared.connections).push(connection.clone());
     lock(&shared.world).connect(&connection);
     if shared.shutdown.is_cancelled() {

@@ -1,4 +1,4 @@
-//! What `/stats` says: what each client was sent.
+//! The content of `/stats`: the counts of the chat, of each connection and of the faults.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -26,18 +26,18 @@ pub struct Stats {
     pub tls_stalled: u64,
     /// WebSocket handshakes that failed.
     pub ws_failed: u64,
-    /// Comings and goings that were not told because too many waited.
+    /// JOINs and PARTs of others that were dropped because too many waited.
     pub membership_dropped: u64,
     /// The faults so far, at most 10,000.
     pub faults: Vec<FaultRecord>,
-    /// Faults beyond those.
+    /// How many faults are not listed in `faults`.
     pub faults_forgotten: u64,
 }
 
 /// The chat's counts.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct ChatStats {
-    /// How far it is.
+    /// The state of the chat.
     pub state: ChatState,
     /// Lines in the ledger.
     pub lines: usize,
@@ -45,7 +45,7 @@ pub struct ChatStats {
     pub ledger_bytes: u64,
     /// Lines of the replayed file that name no room.
     pub replay_skipped: u64,
-    /// Lines given up because the simulator could not keep its rate.
+    /// Lines dropped because the simulator could not keep its rate.
     pub behind: u64,
     /// Whether the chat stopped because the ledger is full.
     pub ledger_full: bool,
@@ -72,13 +72,13 @@ pub struct ConnectionStats {
     pub closed_at_ms: Option<i64>,
     /// Why it ended.
     pub close_reason: Option<String>,
-    /// Chat lines that its socket took, doubled ones twice.
+    /// Chat lines that its socket took; a doubled line counts twice.
     pub lines_written: usize,
-    /// Of these, the lines that the kernel has.
+    /// How many of these lines the kernel has.
     pub lines_flushed: usize,
     /// Bytes that its socket took, replies included.
     pub bytes_written: u64,
-    /// What faults did to its lines, and what waits.
+    /// What faults did to its lines, and how much is queued.
     #[serde(flatten)]
     pub outbox: OutboxStats,
 }
@@ -113,7 +113,7 @@ fn connection_stats(shared: &Shared, connection: &Connection) -> ConnectionStats
     let channels = lock(&shared.world).rooms_of(connection.id);
     connection.record.read(|record| ConnectionStats {
         id: connection.id,
-        transport: connection.wire.name(),
+        transport: connection.transport.name(),
         peer: connection.peer.to_string(),
         nick: record.nick.clone(),
         capabilities: caps.iter().filter(|(cap, _)| connection.has(*cap)).map(|(_, name)| *name).collect(),

@@ -1,4 +1,4 @@
-//! A certificate authority of one's own, made at each start, and the server that it vouches for.
+//! A certificate authority that is made at each start, and a server certificate that it signs.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::error::SimError;
 #[derive(Clone)]
 pub(crate) struct Tls {
     pub(crate) acceptor: TlsAcceptor,
-    /// What clients must trust.
+    /// The authority's certificate, which clients must trust.
     pub(crate) ca_pem: Arc<str>,
 }
 

@@ -7,12 +7,12 @@ use crate::outbox::Close;
 
 /// A stream of lines with a TCP socket underneath: the socket itself, TLS, or a WebSocket over one of them.
 pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin + Send + 'static {
-    /// Each write is a message or a part of one, and lines that are not UTF-8 must be written alone and whole.
+    /// Whether each write is a message or a part of one; lines that are not UTF-8 must then be written alone and whole.
     const FRAMED: bool = false;
 
     fn tcp(&self) -> &TcpStream;
 
-    /// The next shutdown has this reason, for those that can tell it.
+    /// Sets the reason of the next shutdown, for transports that can send one.
     fn closing(&mut self, _why: Close) {}
 }
 

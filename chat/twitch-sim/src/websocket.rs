@@ -1,8 +1,8 @@
-//! Chat over WebSocket: the messages of a client read as lines, each write one message.
+//! Chat over WebSocket: a client's messages are read as lines, and each write is one message.
 //!
-//! A client's message ends its last line whether or not a line end stands there, as Twitch takes it. What is written
-//! goes out as text; a write that does not end a line is a fragment, and the message goes on with the next one. A line
-//! that is not UTF-8 may not travel as text (RFC 6455, section 5.6), so it travels in a binary message.
+//! A client's message ends its last line whether or not a line end stands there, as on Twitch. A write goes out as
+//! text; one that does not end a line is a fragment, which the next write continues. A line that is not UTF-8 may not
+//! travel as text (RFC 6455, section 5.6), so it travels in a binary message.
 
 use std::io;
 use std::pin::Pin;
@@ -27,26 +27,26 @@ use crate::transport::Transport;
 
 /// The longest message that a client may send; one line has a lower limit of its own.
 const MESSAGE_LIMIT: usize = 64 * 1024;
-/// What a connection holds for reading.
+/// The size of a connection's read buffer in bytes.
 const READ_BUFFER: usize = 4 * 1024;
 
-/// A stream of lines that goes over a WebSocket.
+/// A stream of lines over a WebSocket.
 #[derive(Debug)]
 pub(crate) struct WebSocket<S> {
     frames: WebSocketStream<S>,
-    /// What the last message brought and nobody has read yet.
+    /// The part of the last message that nobody has read yet.
     unread: Bytes,
-    /// The last write did not end its message.
+    /// Whether the last write left its message open.
     fragmented: bool,
     close: CloseFrame,
     close_sent: bool,
 }
 
 impl<S: Transport> WebSocket<S> {
-    /// Answers the handshake. Any path and any origin will do; of the subprotocols `irc` is taken where it is offered,
-    /// without which some clients close.
+    /// Answers the handshake. Any path and any origin is accepted; the subprotocol `irc` is chosen where it is offered,
+    /// because some clients close without it.
     pub(crate) async fn accept(stream: S) -> Result<Self, Error> {
-        // Every frame goes to the socket when it is written, so that the ledger does not run ahead of it.
+        // Every frame goes to the socket when it is written, so that the ledger does not run ahead of the socket.
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(0)
@@ -101,7 +101,7 @@ impl<S: Transport> AsyncRead for WebSocket<S> {
                 Some(Err(error)) => return Poll::Ready(Err(io_error(error))),
                 Some(Ok(Message::Text(text))) => whole_lines(text.into()),
                 Some(Ok(Message::Binary(bytes))) => whole_lines(bytes),
-                // Pings are answered below, a close ends the stream with the next turn.
+                // The layer below answers pings, and a close ends the stream in the next iteration.
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_))) => continue,
             };
         }
@@ -119,7 +119,7 @@ impl<S: Transport> AsyncWrite for WebSocket<S> {
         let data = match std::str::from_utf8(bytes) {
             _ if this.fragmented => Data::Continue,
             Ok(_) => Data::Text,
-            // Cut within a character: the rest follows.
+            // The write was cut within a character, whose rest follows.
             Err(error) if error.error_len().is_none() && !ends => Data::Text,
             Err(_) => Data::Binary,
         };
@@ -133,14 +133,14 @@ impl<S: Transport> AsyncWrite for WebSocket<S> {
         Pin::new(&mut self.get_mut().frames).poll_flush(cx).map_err(io_error)
     }
 
-    /// Says goodbye. The client's own goodbye is the end that the reading side then waits for.
+    /// Sends the close frame; the reading side then waits for the client's.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if !this.close_sent {
             ready!(Pin::new(&mut this.frames).poll_ready(cx)).map_err(io_error)?;
             this.close_sent = true;
             match Pin::new(&mut this.frames).start_send(Message::Close(Some(this.close.clone()))) {
-                // The client has said goodbye first; the answer to it goes out with the flush.
+                // The client closed first; the flush sends the answer.
                 Ok(()) | Err(Error::Protocol(ProtocolError::SendAfterClosing)) => {}
                 Err(error) => return Poll::Ready(Err(io_error(error))),
             }
@@ -149,7 +149,7 @@ impl<S: Transport> AsyncWrite for WebSocket<S> {
     }
 }
 
-/// The end of a message is the end of a line.
+/// Adds the line end that the end of a message stands for.
 fn whole_lines(message: Bytes) -> Bytes {
     if message.is_empty() || message.ends_with(b"\n") {
         return message;
@@ -160,7 +160,8 @@ fn whole_lines(message: Bytes) -> Bytes {
     ended.into()
 }
 
-/// What a client did wrong is [`io::ErrorKind::InvalidData`]; a message beyond the limit [`io::ErrorKind::FileTooLarge`].
+/// A protocol violation by the client is [`io::ErrorKind::InvalidData`], a message beyond the limit
+/// [`io::ErrorKind::FileTooLarge`].
 fn io_error(error: Error) -> io::Error {
     let kind = match &error {
         Error::Io(_) | Error::ConnectionClosed | Error::AlreadyClosed => io::ErrorKind::ConnectionReset,

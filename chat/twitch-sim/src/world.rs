@@ -1,4 +1,5 @@
-//! Everything that connections share: rooms, members, accounts, standing faults. One lock guards it; nothing here waits.
+//! The state that connections share: rooms, members, accounts, standing faults. One lock guards it, and nothing here
+//! waits.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -16,12 +17,12 @@ use crate::outbox::Close;
 use crate::random::Rng;
 use crate::room::{MembershipChange, Room, RoomName};
 
-/// One moment on both clocks.
+/// The current time on both clocks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Now {
-    /// Since the simulator started; budgets count on it.
+    /// Time since the simulator started; the budgets use it.
     pub(crate) monotonic_ms: u64,
-    /// For what clients see.
+    /// Wall-clock time, for what clients see.
     pub(crate) unix_ms: i64,
 }
 
@@ -32,7 +33,7 @@ pub(crate) struct World {
     pub(crate) rooms: Vec<Room>,
     /// Logins that no longer work.
     pub(crate) expired_logins: HashSet<String>,
-    /// How far `tmi-sent-ts` is off.
+    /// The clock skew of `tmi-sent-ts`.
     pub(crate) skew_ms: i64,
     recorder: Arc<Recorder>,
     by_name: HashMap<String, u32>,
@@ -49,7 +50,7 @@ pub(crate) struct World {
 struct Member {
     connection: Arc<Connection>,
     rooms: BTreeSet<u32>,
-    /// Where it is not anonymous.
+    /// The account's nick; `None` where the connection is anonymous.
     account: Option<String>,
     joins: Window,
     joins_asked: u32,
@@ -71,7 +72,7 @@ struct Standing {
     fault: Fault,
 }
 
-/// So many nicks are remembered; beyond it those of the last hour.
+/// How many nicks are remembered; beyond that only those of the last hour.
 const ACCOUNTS_LIMIT: usize = 100_000;
 
 impl World {
@@ -101,7 +102,7 @@ impl World {
 
     // -------------------------------------------------------------------------------------------- connections
 
-    /// Takes a new connection in.
+    /// Registers a new connection.
     pub(crate) fn connect(&mut self, connection: &Arc<Connection>) {
         let member = Member {
             connection: connection.clone(),
@@ -114,7 +115,7 @@ impl World {
         self.refresh_effects(connection);
     }
 
-    /// Forgets a connection that ended.
+    /// Removes a connection that ended.
     pub(crate) fn disconnect(&mut self, connection: &Connection) {
         let Some(member) = self.members.get(&connection.id) else { return };
         for room in member.rooms.clone() {
@@ -123,7 +124,7 @@ impl World {
         self.members.remove(&connection.id);
     }
 
-    /// Remembers who the connection is.
+    /// Records the connection's nick, and whether it is anonymous.
     pub(crate) fn logged_in(&mut self, connection: &Connection, nick: &str, anonymous: bool) {
         connection.registered.store(true, Ordering::Relaxed);
         if let Some(member) = self.members.get_mut(&connection.id) {
@@ -131,7 +132,7 @@ impl World {
         }
     }
 
-    /// The open connections that a fault means.
+    /// The open connections that a fault's selection includes.
     pub(crate) fn selected(&self, select: &Select) -> Vec<Arc<Connection>> {
         let all = self.members.values().map(|member| &member.connection);
         all.filter(|connection| connection.matches(select)).cloned().collect()
@@ -158,7 +159,7 @@ impl World {
         self.members.get(&connection.id).is_some_and(|member| member.rooms.contains(&room))
     }
 
-    /// From now on the connection gets the room's chat.
+    /// Adds the connection to the room: from now on it gets the room's chat.
     pub(crate) fn enter(&mut self, connection: &Arc<Connection>, number: u32) {
         let Some(member) = self.members.get_mut(&connection.id) else { return };
         if member.rooms.insert(number) {
@@ -169,7 +170,7 @@ impl World {
         }
     }
 
-    /// From now on it does not.
+    /// Removes the connection from the room.
     pub(crate) fn exit(&mut self, connection: &Connection, room: u32) {
         if let Some(member) = self.members.get_mut(&connection.id) {
             member.rooms.remove(&room);
@@ -189,12 +190,12 @@ impl World {
         &self.crowd[..self.crowd.len().min(self.rooms[room as usize].crowd)]
     }
 
-    /// Whether every room that may be joined has so many readers.
+    /// Whether every room that can be joined has at least this many readers.
     pub(crate) fn all_rooms_have(&self, readers: usize) -> bool {
         self.rooms.iter().filter(|room| !room.suspended).all(|room| room.members.len() >= readers)
     }
 
-    /// Tells the comings and goings since the last time.
+    /// Sends the JOINs and PARTs since the last call.
     pub(crate) fn flush_membership(&mut self) {
         for room in self.rooms.iter_mut().filter(|room| !room.pending.is_empty()) {
             let pending = std::mem::take(&mut room.pending);
@@ -218,7 +219,7 @@ impl World {
         account
     }
 
-    /// Counts one room of a JOIN; false says that the budget is overrun.
+    /// Counts one room of a JOIN; returns false if the budget is overrun.
     pub(crate) fn admit_join(&mut self, connection: &Connection, now_ms: u64) -> bool {
         let Some(budget) = self.config.join_budget else { return true };
         let Some(member) = self.members.get_mut(&connection.id) else { return true };
@@ -228,15 +229,15 @@ impl World {
         }
     }
 
-    /// Whether a fault lets this JOIN go missing.
-    pub(crate) fn join_goes_missing(&mut self, connection: &Connection) -> bool {
+    /// Whether a fault swallows this JOIN.
+    pub(crate) fn swallows_join(&mut self, connection: &Connection) -> bool {
         let Some(member) = self.members.get_mut(&connection.id) else { return false };
         member.joins_asked = member.joins_asked.wrapping_add(1);
         let asked = member.joins_asked;
         connection.outbox.effects(|effects| effects.partial_join_every.is_some_and(|every| asked.is_multiple_of(every)))
     }
 
-    /// Whether one more room fits what an account may be in.
+    /// Whether the account may be in one more room.
     pub(crate) fn fits_room_cap(&self, connection: &Connection, room: u32) -> bool {
         let (Some(cap), Some(member)) = (self.config.room_cap, self.members.get(&connection.id)) else { return true };
         let Some(nick) = &member.account else { return true };
@@ -253,7 +254,7 @@ impl World {
         self.rooms[room as usize].name.name == nick || self.config.moderators.iter().any(|other| other == nick)
     }
 
-    /// What becomes of a message.
+    /// Decides what happens to a message.
     pub(crate) fn send_verdict(
         &mut self,
         nick: &str,
@@ -280,12 +281,12 @@ impl World {
 
     // ---------------------------------------------------------------------------------------------------- chat
 
-    /// The time as the skewed clock shows it.
+    /// The time with the clock skew added.
     pub(crate) fn stamp(&self, unix_ms: i64) -> i64 {
         unix_ms.saturating_add(self.skew_ms)
     }
 
-    /// Enters a line in the ledger and hands it to all who read the room, except its author.
+    /// Appends a line to the ledger and queues it for every reader of the room except its author.
     pub(crate) fn publish(
         &mut self,
         line: &ChatLine,
@@ -314,15 +315,15 @@ impl World {
 
     // -------------------------------------------------------------------------------------------------- faults
 
-    /// Makes a fault stand and gives its number.
-    pub(crate) fn stand(&mut self, select: Select, fault: Fault) -> u64 {
+    /// Adds a standing fault and returns its number.
+    pub(crate) fn add_standing(&mut self, select: Select, fault: Fault) -> u64 {
         self.next_standing += 1;
         self.standing.push(Standing { id: self.next_standing, select, fault });
         self.refresh_all();
         self.next_standing
     }
 
-    /// Ends the standing faults that this says yes to.
+    /// Removes the standing faults that `ends` accepts.
     pub(crate) fn end_standing(&mut self, mut ends: impl FnMut(u64, &Select) -> bool) {
         self.standing.retain(|standing| !ends(standing.id, &standing.select));
         self.refresh_all();
@@ -332,7 +333,7 @@ impl World {
         self.members.values().for_each(|member| self.refresh_effects(&member.connection));
     }
 
-    /// Puts together what stands for one connection; called whenever it or the faults change.
+    /// Combines the standing faults of one connection; called whenever the connection or the faults change.
     pub(crate) fn refresh_effects(&self, connection: &Connection) {
         let mut effects = Effects::default();
         for standing in self.standing.iter().filter(|standing| connection.matches(&standing.select)) {

@@ -13,7 +13,7 @@ impl Chat {
         let months = self.rng.below(60) + 2;
         let with_text = matches!(kind, 1 | 5) && (kind == 5 || self.rng.per_mille(500));
         if with_text {
-            self.make_up(None);
+            self.generate(None);
         }
         let mut id = [0; 36];
         self.fill_id(&mut id);
@@ -126,7 +126,8 @@ impl Chat {
         self.line(room, body_at, true, None)
     }
 
-    /// The room's last message deleted; nothing where nobody wrote yet. The room id is sometimes empty, as on Twitch.
+    /// Deletes the room's last message; `None` if there is no message yet. The room id is sometimes empty, as on
+    /// Twitch.
     pub(super) fn clearmsg(&mut self, room: usize, now_ms: i64) -> Option<ChatLine> {
         let said = self.last[room].clone()?;
         let sent_ms = self.time_without_id(now_ms);

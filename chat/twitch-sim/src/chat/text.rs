@@ -9,13 +9,13 @@ pub(crate) struct Text {
     bytes: Vec<u8>,
     /// Code points so far.
     points: usize,
-    /// Emote number, first and last code point.
+    /// The emote's index, its first and its last code point.
     emotes: Vec<(usize, usize, usize)>,
 }
 
 impl Text {
-    /// Makes up a message with the measured lengths: most are a word or two, a quarter are long walls of repeats.
-    pub(crate) fn make_up(&mut self, rng: &mut Rng, emotes: &[Emote], mention: Option<&str>) {
+    /// Generates a message with the measured lengths: most are a word or two, a quarter are long walls of repeats.
+    pub(crate) fn generate(&mut self, rng: &mut Rng, emotes: &[Emote], mention: Option<&str>) {
         self.bytes.clear();
         self.emotes.clear();
         self.points = 0;
@@ -37,7 +37,7 @@ impl Text {
             self.push(word);
         }
         if rng.per_mille(100) {
-            // What chat clients append so that the same text twice is not refused as a duplicate.
+            // Chat clients append this so that the same text twice is not refused as a duplicate.
             self.push(" \u{E0000}");
         }
     }

@@ -111,7 +111,7 @@ fn chatter(rng: &mut Rng, at: usize) -> Chatter {
     }
 }
 
-/// The emotes of a seed: half with numbers for ids as the old ones, half as the new ones.
+/// The emotes of a seed: half with numeric ids, as old emotes have, half with ids as new ones have.
 pub(crate) fn emotes(seed: u64) -> Vec<Emote> {
     let mut rng = Rng::fork(seed, 2);
     let id = |at: usize, rng: &mut Rng| {

@@ -31,7 +31,7 @@ struct Row {
     unflushed: Vec<u64>,
 }
 
-/// What is wrong with a ledger that was read.
+/// What is wrong with a ledger file.
 #[derive(Debug, thiserror::Error)]
 #[error("line {line} of the ledger: {problem}")]
 pub struct LedgerFormatError {
@@ -47,7 +47,7 @@ impl Ledger {
         (0..self.lines.len()).try_for_each(|at| self.write_row(at, out))
     }
 
-    /// Writes one line; nothing where there is no such line.
+    /// Writes the line at this index, if there is one.
     pub(crate) fn write_row(&self, at: usize, out: &mut impl Write) -> io::Result<()> {
         let Some(line) = self.lines.get(at) else { return Ok(()) };
         let reached = self.reached.of(line.index);

@@ -1,4 +1,4 @@
-//! The live side of the ledger: what the chat and the connections write to.
+//! Records the ledger while the simulator runs: lines of the chat, and writes of the connections.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,8 +9,8 @@ use bytes::Bytes;
 use crate::ledger::{Ledger, LedgerConnection, LedgerLine, Origin};
 use crate::lock;
 
-/// Records lines and writes, up to a number of bytes. One that is full takes no more: a ledger that forgets cannot
-/// judge, so the chat stops instead.
+/// Records lines and writes, up to a number of bytes. A full recorder takes no more: an incomplete ledger cannot judge,
+/// so the chat stops instead.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     lines: Mutex<Vec<LedgerLine>>,
@@ -23,16 +23,16 @@ pub(crate) struct Recorder {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LedgerFull;
 
-/// What one line costs beyond its bytes.
+/// How many bytes a line takes in memory beyond its text.
 const LINE_COST: u64 = size_of::<LedgerLine>() as u64;
 
 impl Recorder {
-    /// A ledger of at most so many bytes.
+    /// A recorder of at most `limit` bytes.
     pub(crate) fn new(limit: u64) -> Self {
         Recorder { lines: Mutex::default(), connections: Mutex::default(), bytes: Arc::default(), limit }
     }
 
-    /// Takes a line with its CR LF and gives its number.
+    /// Appends a line with its CR LF, and returns its number.
     pub(crate) fn append(
         &self,
         channel: &Arc<str>,
@@ -96,7 +96,7 @@ pub(crate) struct ConnectionRecord {
 }
 
 impl ConnectionRecord {
-    /// These lines were taken by the socket, in this order.
+    /// Records that the socket took these lines, in this order.
     pub(crate) fn written(&self, lines: impl Iterator<Item = u32>) {
         let mut state = lock(&self.state);
         let before = state.written.len();
@@ -104,25 +104,25 @@ impl ConnectionRecord {
         self.bytes.fetch_add(4 * (state.written.len() - before) as u64, Ordering::Relaxed);
     }
 
-    /// All that was written so far is with the kernel.
+    /// Records that the kernel has everything that was written so far.
     pub(crate) fn flushed(&self) {
         let mut state = lock(&self.state);
         state.flushed = state.written.len();
     }
 
-    /// The client named itself.
+    /// Records the client's nick.
     pub(crate) fn named(&self, nick: &str) {
         lock(&self.state).nick = Some(nick.to_owned());
     }
 
-    /// The connection ended.
+    /// Records the end of the connection.
     pub(crate) fn closed(&self, at_ms: i64, reason: &str) {
         let mut state = lock(&self.state);
         state.closed_at_ms = Some(at_ms);
         state.close_reason = Some(reason.to_owned());
     }
 
-    /// Looks at the record without the list of lines being copied.
+    /// Reads the record without copying its list of lines.
     pub(crate) fn read<R>(&self, look: impl FnOnce(&LedgerConnection) -> R) -> R {
         look(&lock(&self.state))
     }
