@@ -8,20 +8,20 @@ use anyhow::{Context, Result, bail};
 
 use crate::{node, root, step};
 
-/// What a run measures.
+/// The options of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
-    /// Few and short pairs.
+    /// Whether to measure few and short pairs.
     pub(crate) quick: bool,
     /// Only groups whose name contains this.
     pub(crate) only: Option<String>,
-    /// Puts the results into BENCHMARKS.md.
+    /// Whether to write the results into BENCHMARKS.md.
     pub(crate) write: bool,
 }
 
 /// The peers in Python, each with its version.
 const PYTHON_FILE: &str = "benches/peers/requirements.txt";
-/// Between these lines BENCHMARKS.md holds what was measured last.
+/// The markers in BENCHMARKS.md, between which the last results stand.
 const BEGIN: &str = "<!-- results: begin -->";
 const END: &str = "<!-- results: end -->";
 
@@ -122,7 +122,7 @@ fn python_peers(logs: &Path) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// The page with other results between its markers; `None` where a marker is missing.
+/// The page with new results between its markers; `None` where a marker is missing.
 fn with_results(page: &str, results: &str) -> Option<String> {
     let (before, rest) = page.split_once(BEGIN)?;
     let (_, after) = rest.split_once(END)?;
@@ -133,7 +133,7 @@ fn with_results(page: &str, results: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// What stands around the results stays; a page without markers is refused.
+    /// The text around the results stays; a page without markers is refused.
     #[test]
     fn results_replace_results() {
         let page = format!("# Speed\n{BEGIN}\nold\n{END}\nHow.\n");

@@ -1,23 +1,23 @@
-//! Circles in a directed graph: which nodes can be reached from themselves, and by which shortest way.
+//! Circles in a directed graph: which nodes can be reached from themselves, and by which shortest path.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// One circle of each group of nodes that reach one another: the shortest, without its first node again at the end.
+/// The shortest circle of one group of nodes that reach one another, without its first node again at the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Circle<T> {
-    /// All that reach one another.
+    /// All nodes that reach one another.
     pub(crate) members: BTreeSet<T>,
-    /// A shortest way around.
+    /// A shortest circle through them.
     pub(crate) way: Vec<T>,
 }
 
-/// The circles among these arrows; an arrow to itself is none.
+/// Finds the circles among these arrows; an arrow from a node to itself does not count.
 pub(crate) fn circles<T: Copy + Ord>(arrows: impl IntoIterator<Item = (T, T)>) -> Vec<Circle<T>> {
     let mut next: BTreeMap<T, BTreeSet<T>> = BTreeMap::new();
     for (from, to) in arrows.into_iter().filter(|(from, to)| from != to) {
         next.entry(from).or_default().insert(to);
     }
-    // Crates have some dozens of files: reachability from each node is quick enough, and plain.
+    // Crates have some dozens of files, so computing reachability from each node is fast enough and simple.
     let reach: BTreeMap<T, BTreeSet<T>> = next.keys().map(|from| (*from, reached(&next, *from))).collect();
     let mut found: Vec<Circle<T>> = Vec::new();
     for (node, reached) in &reach {
@@ -26,7 +26,7 @@ pub(crate) fn circles<T: Copy + Ord>(arrows: impl IntoIterator<Item = (T, T)>) -
         }
         let members: BTreeSet<T> =
             reached.iter().copied().filter(|other| reach.get(other).is_some_and(|back| back.contains(node))).collect();
-        let way = members.iter().filter_map(|member| way_around(&next, *member)).min_by_key(Vec::len);
+        let way = members.iter().filter_map(|member| shortest_circle(&next, *member)).min_by_key(Vec::len);
         found.push(Circle { members, way: way.unwrap_or_default() });
     }
     found
@@ -45,8 +45,8 @@ fn reached<T: Copy + Ord>(next: &BTreeMap<T, BTreeSet<T>>, from: T) -> BTreeSet<
     reached
 }
 
-/// The shortest way from a node back to it.
-fn way_around<T: Copy + Ord>(next: &BTreeMap<T, BTreeSet<T>>, from: T) -> Option<Vec<T>> {
+/// The shortest path from a node back to it.
+fn shortest_circle<T: Copy + Ord>(next: &BTreeMap<T, BTreeSet<T>>, from: T) -> Option<Vec<T>> {
     let mut came_from: BTreeMap<T, T> = BTreeMap::new();
     let mut open = VecDeque::from([from]);
     while let Some(node) = open.pop_front() {

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-/// A moment that can be asked how long ago it was.
+/// A point in time from which to measure.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Started(Instant);
 

@@ -1,4 +1,4 @@
-//! Which file of a crate uses which other, by the names that it imports or writes.
+//! Finds which file of a crate uses which other one, from the names that it imports or writes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,18 +6,18 @@ use crate::module::{Import, Module};
 use crate::tokens::shipped;
 use crate::tree::Tree;
 
-/// The files of one crate and the arrows between them. What is compiled for tests only is left out.
+/// The files of one crate and the arrows between them, without code that is compiled for tests only.
 #[derive(Debug)]
 pub(crate) struct CrateFiles {
     /// The path of its root, such as `lease/core/src/lib.rs`.
     pub(crate) root: String,
     /// The paths of its files, the root first.
     pub(crate) files: Vec<String>,
-    /// From which file to which, with the line where it is used first and what is named there.
+    /// The arrows by user and used file, with the line of the first use and the name used there.
     pub(crate) arrows: BTreeMap<(usize, usize), (usize, String)>,
 }
 
-/// The crates of a tree, but for those of its folders of tests.
+/// The crates of a tree, without those in folders of tests.
 pub(crate) fn crates(tree: &Tree) -> Vec<CrateFiles> {
     let is_root = |path: &str| {
         let name = path.rsplit('/').next().unwrap_or_default();
@@ -26,18 +26,18 @@ pub(crate) fn crates(tree: &Tree) -> Vec<CrateFiles> {
     tree.rust().filter(|file| is_root(&file.path) && !file.is_test()).map(|file| read(tree, &file.path)).collect()
 }
 
-/// Where a module stands, and what it says.
-struct Place {
+/// A module, with the file that it stands in and its parent.
+struct PlacedModule {
     file: usize,
     parent: Option<usize>,
     children: BTreeMap<String, usize>,
     module: Module,
 }
 
-/// What a path leads to.
+/// What a path resolves to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Target {
-    /// An item of this module, or a name that is made there in a way that we cannot see.
+    /// An item of this module, or a name that this module makes in a way that this reader cannot see.
     Item(usize),
     /// The module itself.
     Module(usize),
@@ -45,7 +45,7 @@ enum Target {
     Elsewhere,
 }
 
-/// Deeper chains of re-exports than this are given up.
+/// How many re-exports are followed in a row.
 const DEEPEST: usize = 16;
 
 fn read(tree: &Tree, root: &str) -> CrateFiles {
@@ -73,15 +73,15 @@ fn read(tree: &Tree, root: &str) -> CrateFiles {
 struct Reader<'a> {
     tree: &'a Tree,
     files: Vec<String>,
-    places: Vec<Place>,
+    places: Vec<PlacedModule>,
 }
 
 impl Reader<'_> {
-    /// Puts a module and all below it among the places; its children's files lie in `folder`.
+    /// Adds a module and all modules below it to the places; the files of its children lie in `folder`.
     fn place(&mut self, mut module: Module, file: usize, parent: Option<usize>, folder: &str) -> usize {
         let index = self.places.len();
         let (declared, inline) = (module.declared.clone(), std::mem::take(&mut module.inline));
-        self.places.push(Place { file, parent, children: BTreeMap::new(), module });
+        self.places.push(PlacedModule { file, parent, children: BTreeMap::new(), module });
         for name in declared {
             let path = format!("{folder}{name}.rs");
             let Some(text) = self.tree.text(&path) else { continue };
@@ -98,8 +98,8 @@ impl Reader<'_> {
     }
 }
 
-/// What a module uses of others: the line, the name, and the module that has it.
-fn uses(places: &[Place], index: usize) -> Vec<(usize, String, usize)> {
+/// The names that a module uses of others: the line, the name, and the module that defines it.
+fn uses(places: &[PlacedModule], index: usize) -> Vec<(usize, String, usize)> {
     let module = &places[index].module;
     let mut uses = Vec::new();
     let mut note = |line: usize, name: String, target: Target| {
@@ -111,11 +111,11 @@ fn uses(places: &[Place], index: usize) -> Vec<(usize, String, usize)> {
         let target = resolve(places, index, &import.path, DEEPEST);
         let name = import.path.join("::");
         match (import.name.as_str(), target) {
-            // Whoever takes all that a module offers uses the module.
+            // A glob import of a module uses that module.
             ("*", Target::Module(at)) if !import.is_reexport => {
                 note(import.line, format!("{name}::*"), Target::Item(at))
             }
-            // Handing a name on is no use of it; writing it is.
+            // A re-export of a name does not use it; writing the name does.
             (own, target) if import.is_reexport => {
                 if let Some(line) = module.words.get(own).or_else(|| first_path(module, own)) {
                     note(*line, name, target);
@@ -141,8 +141,8 @@ fn first_path<'a>(module: &'a Module, name: &str) -> Option<&'a usize> {
     module.paths.iter().find(|(path, _)| path[0] == name).map(|(_, line)| line)
 }
 
-/// What a path leads to that is written in the module `from`.
-fn resolve(places: &[Place], from: usize, path: &[String], depth: usize) -> Target {
+/// Resolves a path that is written in the module `from`.
+fn resolve(places: &[PlacedModule], from: usize, path: &[String], depth: usize) -> Target {
     let Some((first, mut rest)) = path.split_first() else { return Target::Module(from) };
     let Some(depth) = depth.checked_sub(1) else { return Target::Elsewhere };
     let mut at = match first.as_str() {
@@ -171,8 +171,8 @@ fn resolve(places: &[Place], from: usize, path: &[String], depth: usize) -> Targ
     Target::Module(at)
 }
 
-/// What a name means in a module; `None` where it means nothing that we can see.
-fn look_up(places: &[Place], at: usize, name: &str, depth: usize, seen: &mut BTreeSet<usize>) -> Option<Target> {
+/// Resolves a name in a module; `None` where this reader sees no such name.
+fn look_up(places: &[PlacedModule], at: usize, name: &str, depth: usize, seen: &mut BTreeSet<usize>) -> Option<Target> {
     if !seen.insert(at) {
         return None;
     }
@@ -183,7 +183,7 @@ fn look_up(places: &[Place], at: usize, name: &str, depth: usize, seen: &mut BTr
     if place.module.defined.contains(name) {
         return Some(Target::Item(at));
     }
-    // `use a::a` brings the inner one: a name is not looked for in its own import.
+    // In `use a::a` the import brings the inner `a`, so a name is not looked up in its own import.
     let brings = |import: &&Import| import.name == name && import.path.first().is_none_or(|first| first != name);
     if let Some(import) = place.module.imports.iter().find(brings) {
         return Some(resolve(places, at, &import.path, depth));

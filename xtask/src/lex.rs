@@ -1,6 +1,6 @@
-//! Rust text without its comments and literals, so that rules look at code only.
+//! Strips comments and literals from Rust text, so that rules look at code only.
 
-/// What a stretch of text that is no code is.
+/// The kinds of text that are not code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stretch {
     Comment,
@@ -34,7 +34,7 @@ pub(crate) fn strings(text: &str) -> Vec<(usize, &str)> {
     strings
 }
 
-/// The text with the stretches blanked that are meant.
+/// The text with the chosen kinds of stretches blanked.
 fn blanked(text: &str, is_meant: impl Fn(Stretch) -> bool) -> String {
     let mut code = text.as_bytes().to_vec();
     for (from, end, _) in stretches(text.as_bytes()).into_iter().filter(|(_, _, stretch)| is_meant(*stretch)) {
@@ -64,8 +64,8 @@ fn stretches(bytes: &[u8]) -> Vec<(usize, usize, Stretch)> {
     found
 }
 
-/// The lines of code that are not under `#[cfg(test)]`, with their numbers; what follows a test module is not looked at,
-/// for tests come last.
+/// The lines of code that are not under `#[cfg(test)]`, with their numbers. Lines after a test module are left out,
+/// because tests come last.
 pub(crate) fn shipped_lines(code: &str) -> Vec<(usize, &str)> {
     let mut lines = Vec::new();
     let mut under_test = false;
@@ -160,7 +160,7 @@ fn char_end(bytes: &[u8], at: usize) -> Option<usize> {
     (bytes.get(end) == Some(&b'\'')).then_some(end + 1)
 }
 
-/// Whether the byte continues a name, as the `r` of `for` does; `br` begins a raw string all the same.
+/// Whether the byte continues a name, as the `r` of `for` does; a `br` begins a raw string nevertheless.
 fn joins(bytes: &[u8], at: usize) -> bool {
     let Some(before) = at.checked_sub(1).map(|at| bytes[at]) else { return false };
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';

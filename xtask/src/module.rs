@@ -1,4 +1,4 @@
-//! What one module of a crate declares, defines, imports and names, read from its tokens.
+//! Reads from a module's tokens what it declares, defines, imports and names.
 //!
 //! This is a reader of names, not a compiler: it knows items and paths, and no types. A method of another file's `impl` block
 //! is called without naming that file, and is not seen.
@@ -18,7 +18,7 @@ pub(crate) struct Module {
     pub(crate) defined: BTreeSet<String>,
     /// The macros among them: they are called without a path by modules that are declared later.
     pub(crate) macros: BTreeSet<String>,
-    /// What `use` brings here, also inside functions.
+    /// The imports of every `use`, also inside functions.
     pub(crate) imports: Vec<Import>,
     /// Every path of two names or more in code, with its line.
     pub(crate) paths: Vec<(Vec<String>, usize)>,
@@ -28,20 +28,20 @@ pub(crate) struct Module {
     pub(crate) called: BTreeMap<String, usize>,
 }
 
-/// One name, or all names of a module, that `use` brings.
+/// A name, or all names of a module, that a `use` brings in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Import {
-    /// From where, as it is written.
+    /// The path as it is written.
     pub(crate) path: Vec<String>,
-    /// As what; `*` for all names.
+    /// The name under which it is imported; `*` for all names.
     pub(crate) name: String,
-    /// Whether others may reach it through this module.
+    /// Whether other modules can reach it through this module.
     pub(crate) is_reexport: bool,
     pub(crate) line: usize,
 }
 
 impl Module {
-    /// Reads a module from what it ships.
+    /// Reads a module from its shipped tokens.
     pub(crate) fn read(tokens: &[Token]) -> Self {
         let mut module = Self::default();
         let mut at = 0;
@@ -92,7 +92,7 @@ impl Module {
         module
     }
 
-    /// Takes down the path, or the single name, that begins at `at`; tells where it ends.
+    /// Records the path, or the single name, that begins at `at`; returns where it ends.
     fn read_path(&mut self, tokens: &[Token], at: usize) -> usize {
         let first = &tokens[at];
         let is = |index: usize, text: &str| tokens.get(index).is_some_and(|token| token.text == text);
@@ -102,7 +102,7 @@ impl Module {
             path.push(tokens[end + 1].text.clone());
             end += 2;
         }
-        // `a.b` names a field or a method; `::a` a crate, or what belongs to a type.
+        // `a.b` names a field or a method; `::a` names another crate, or an item of a type.
         if at > 0 && (is(at - 1, ".") && !(at > 1 && is(at - 2, ".")) || is(at - 1, "::")) {
             return end;
         }
@@ -117,7 +117,7 @@ impl Module {
         end
     }
 
-    /// Takes down a `use` whose tree begins at `at`; tells where it ends.
+    /// Records a `use` whose tree begins at `at`; returns where it ends.
     fn read_use(&mut self, tokens: &[Token], at: usize, is_reexport: bool) -> usize {
         let end = tokens.iter().skip(at).position(|token| token.text == ";").map_or(tokens.len(), |length| at + length);
         let mut leaves = Vec::new();
@@ -128,13 +128,13 @@ impl Module {
     }
 }
 
-/// Each path that a tree of `use` stands for, and the name that it gets.
+/// The paths that a `use` tree stands for, each with the name that it gets.
 fn use_leaves(tree: &[Token], before: &[String], leaves: &mut Vec<(Vec<String>, String)>) {
     let mut path = before.to_vec();
     let mut at = 0;
     while let Some(token) = tree.get(at) {
         match token.text.as_str() {
-            // A leading `::` names a crate of others.
+            // A leading `::` names another crate.
             "::" if at == 0 => path.push(String::new()),
             "::" => {}
             "{" => {
@@ -165,7 +165,7 @@ fn use_leaves(tree: &[Token], before: &[String], leaves: &mut Vec<(Vec<String>, 
     }
 }
 
-/// Where the branch of a list in a tree of `use` ends that begins at `from`.
+/// The end of the branch that begins at `from`, in a list of a `use` tree.
 fn branch_end(tree: &[Token], from: usize) -> usize {
     let mut at = from;
     while let Some(token) = tree.get(at) {

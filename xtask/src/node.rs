@@ -1,4 +1,4 @@
-//! Node and what npm installs for it, from lock files, under `target/xtask`.
+//! Checks for Node, and installs npm packages from lock files under `target/xtask`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{root, step};
 
-/// The oldest release that will do.
+/// The oldest release that is accepted.
 const OLDEST: u32 = 20;
 
 /// Whether Node is there and new enough.

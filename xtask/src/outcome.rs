@@ -1,39 +1,39 @@
-//! What a suite came to, read from what nextest and libtest print.
+//! The outcome of a suite, read from the output of nextest and libtest.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Counts of one suite, and why something was not run.
+/// The counts of one suite, and why some of it was not run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outcome {
-    /// What ran and was right.
+    /// How many tests ran and passed.
     pub(crate) passed: u64,
-    /// What ran and was wrong, or should have run and could not.
+    /// How many tests ran and failed, or should have run and could not.
     pub(crate) failed: u64,
-    /// What was left out.
+    /// How many tests were skipped.
     pub(crate) skipped: u64,
-    /// Why, for each thing left out; the same reason once.
+    /// The reasons for what was skipped, each once.
     pub(crate) reasons: BTreeSet<String>,
-    /// The names of what failed.
+    /// The names of the tests that failed.
     pub(crate) failures: Vec<String>,
 }
 
 impl Outcome {
-    /// One thing that was right.
+    /// One check that passed.
     pub(crate) fn passed() -> Self {
         Self { passed: 1, ..Self::default() }
     }
 
-    /// One thing that was wrong.
+    /// One check that failed.
     pub(crate) fn failed(what: impl Into<String>) -> Self {
         Self { failed: 1, failures: vec![what.into()], ..Self::default() }
     }
 
-    /// One thing that was left out.
+    /// One check that was skipped.
     pub(crate) fn skipped(reason: impl Into<String>) -> Self {
         Self { skipped: 1, reasons: BTreeSet::from([reason.into()]), ..Self::default() }
     }
 
-    /// A test that passed and said itself that it did not run counts as skipped.
+    /// Counts a test that passed but said that it did not run as skipped.
     fn skip_instead(&mut self, reason: &str) {
         self.passed = self.passed.saturating_sub(1);
         self.skipped += 1;
@@ -41,7 +41,7 @@ impl Outcome {
     }
 }
 
-/// What a run of tests came to, by crate.
+/// The outcomes of a run of tests, by crate.
 pub(crate) type ByCrate = BTreeMap<String, Outcome>;
 
 /// Reads the output of `cargo nextest run --success-output immediate`.
@@ -102,7 +102,7 @@ pub(crate) fn from_libtest(log: &str, names: &BTreeMap<String, String>) -> ByCra
         }
         let outcome = crates.entry(current.clone()).or_default();
         if text.starts_with("test ") && text.contains("... SKIPPED: ") {
-            // An uncaptured test spoke before its verdict, which then stands alone on a line and is not counted.
+            // An uncaptured test printed this before its verdict, which then stands alone on a line and is not counted.
             outcome.skipped += 1;
             outcome.reasons.extend(skip_reason(text).map(str::to_owned));
         } else if let Some((name, verdict)) = libtest_verdict(text) {
@@ -129,7 +129,7 @@ pub(crate) fn from_libtest(log: &str, names: &BTreeMap<String, String>) -> ByCra
     crates
 }
 
-/// What failed tests printed, from a log of nextest or of libtest; at most so many lines of each test.
+/// The output of the tests that failed, from a log of nextest or of libtest; at most `most` lines of each test.
 pub(crate) fn failures(log: &str, most: usize) -> Vec<String> {
     let mut shown = Vec::new();
     let (mut left, mut libtest_failures) = (0, false);
@@ -273,7 +273,7 @@ mod tests {
         assert_eq!(crates["tenure"].passed, 1);
     }
 
-    /// What a failed test printed is shown, what a passed one printed is not; of both harnesses.
+    /// The output of failed tests is shown and that of passed tests is not, for both harnesses.
     #[test]
     fn only_failures_are_shown() {
         let nextest = "   PASS [ 0.1s] (1/2) a one\n  stdout ───\n    fine\n   FAIL [ 0.1s] (2/2) a two\n  stdout ───\n    broken\n     Summary [ 1s]\n   FAIL [ 0.1s] a two\n";

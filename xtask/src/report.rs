@@ -1,4 +1,4 @@
-//! The closing table.
+//! The table that closes a run of the checks.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use crate::outcome::Outcome;
 pub(crate) struct Row {
     /// Its name.
     pub(crate) suite: String,
-    /// What it came to.
+    /// Its outcome.
     pub(crate) outcome: Outcome,
     /// How long it took; `None` for a part of a step.
     pub(crate) took: Option<Duration>,
-    /// What else the reader should know, such as where the log is.
+    /// A note for the reader, such as where the log is.
     pub(crate) note: String,
 }
 

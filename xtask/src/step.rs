@@ -1,4 +1,4 @@
-//! One step: a command with its log, a heartbeat and a time limit.
+//! Runs one step: a command with its log, a heartbeat and a time limit.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -17,22 +17,22 @@ const HEARTBEAT: Duration = Duration::from_secs(20);
 /// How much of a failed step's log is shown.
 const SHOWN_LINES: usize = 60;
 
-/// What a step left behind.
+/// The result of a step.
 #[derive(Debug)]
-pub(crate) struct Ran {
+pub(crate) struct StepResult {
     /// Whether the command ended with status 0 in its time.
     pub(crate) ok: bool,
     /// How it ended, in words.
     pub(crate) ended: String,
     /// Everything it printed.
     pub(crate) output: String,
-    /// Where that is kept.
+    /// The file of that output.
     pub(crate) log: PathBuf,
     /// How long it took.
     pub(crate) took: Duration,
 }
 
-impl Ran {
+impl StepResult {
     /// The log's path, as one would type it in the root folder.
     pub(crate) fn log_name(&self) -> String {
         self.log.strip_prefix(root::root()).unwrap_or(&self.log).display().to_string()
@@ -57,7 +57,7 @@ impl Ran {
 ///
 /// # Errors
 /// Only where the log cannot be written or the program not be started.
-pub(crate) fn run(name: &str, command: &mut Command, limit: Duration) -> Result<Ran> {
+pub(crate) fn run(name: &str, command: &mut Command, limit: Duration) -> Result<StepResult> {
     let log = root::logs()?.join(format!("{name}.log"));
     let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
     let both = file.try_clone().with_context(|| format!("cannot write {}", log.display()))?;
@@ -71,10 +71,10 @@ pub(crate) fn run(name: &str, command: &mut Command, limit: Duration) -> Result<
     let ended = wait(&mut child, started, limit, &log)?;
     let bytes = fs::read(&log).with_context(|| format!("cannot read {}", log.display()))?;
     let output = String::from_utf8_lossy(&bytes).into_owned();
-    Ok(Ran { ok: ended.is_none(), ended: ended.unwrap_or_default(), output, log, took: started.elapsed() })
+    Ok(StepResult { ok: ended.is_none(), ended: ended.unwrap_or_default(), output, log, took: started.elapsed() })
 }
 
-/// Waits for the child, speaking up now and then; `None` when it ended well, else how it ended.
+/// Waits for the child and prints a heartbeat; returns `None` when it ended well, else how it ended.
 fn wait(child: &mut Child, started: Started, limit: Duration, log: &Path) -> Result<Option<String>> {
     let mut spoken = Duration::ZERO;
     loop {
@@ -95,7 +95,8 @@ fn wait(child: &mut Child, started: Started, limit: Duration, log: &Path) -> Res
     }
 }
 
-/// Ends the child: first politely, for cargo and nextest pass a polite signal on to what they started, then surely.
+/// Ends the child: first by SIGTERM, which cargo and nextest pass on to the processes that they started, then by
+/// SIGKILL.
 fn stop(child: &mut Child) {
     _ = Command::new("sh").args(["-c", &format!("kill -TERM {}", child.id())]).status();
     for _ in 0..100 {
@@ -108,7 +109,7 @@ fn stop(child: &mut Child) {
     _ = child.wait();
 }
 
-/// The last line in the log that says something, cut to fit a terminal.
+/// The last line of the log that is not empty, cut to fit a terminal.
 fn last_line(log: &Path) -> String {
     let read = || -> std::io::Result<String> {
         let mut file = File::open(log)?;

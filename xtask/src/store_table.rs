@@ -1,4 +1,4 @@
-//! One table of what each lease store came to under the suite, from what the tests printed.
+//! One table of the results of each lease store under the suite, read from what the tests printed.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 /// Passed, failed, skipped.
 type Counts = [u64; 3];
 
-/// The table; `None` where no store's suite ran. A store counts once its summary is there, `NAME: 1 passed, 0 failed, 0 skipped`;
-/// its fault arm is the cases of the topic `faults`.
+/// The table; `None` where no store's suite ran. A store is counted once its summary line is there, `NAME: 1 passed, 0
+/// failed, 0 skipped`; its fault arm is the cases of the topic `faults`.
 pub(crate) fn render(log: &str) -> Option<String> {
     let mut stores: BTreeMap<&str, Counts> = BTreeMap::new();
     let mut faults: BTreeMap<&str, Counts> = BTreeMap::new();

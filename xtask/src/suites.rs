@@ -9,28 +9,28 @@ use anyhow::Result;
 use crate::clock::{Started, minutes};
 use crate::outcome::{self, ByCrate, Outcome};
 use crate::report::{Report, Row};
-use crate::step::{self, Ran};
+use crate::step::{self, StepResult};
 use crate::{node, root, setup, store_table, tidy};
 
 const MINUTE: Duration = Duration::from_secs(60);
-/// The rounds mostly wait, so more of them than cores fit beside each other.
+/// How many soaks run at once: their rounds mostly wait, so more of them than cores can run beside each other.
 const SOAKS_AT_ONCE: &str = "6";
 /// How many lines of a failed test are shown.
 const SHOWN_OF_EACH: usize = 40;
 
-/// What a run does.
+/// The options of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
-    /// Leaves the documentation out.
+    /// Whether the documentation is left out.
     pub(crate) quick: bool,
     /// How many seeds the simulator plays.
     pub(crate) seeds: u64,
 }
 
-/// The report so far, and what step comes next.
+/// The report so far, and the progress of the run.
 struct Run {
     report: Report,
-    /// What each lease store came to under the suite.
+    /// The results of the lease stores under the suite.
     stores: Option<String>,
     started: Started,
     step: usize,
@@ -128,7 +128,8 @@ impl Run {
         self.add(suite, Outcome::skipped(reason), None, "");
     }
 
-    /// Missing tools are a failure in continuous integration and skips elsewhere; their suites then fail or not by themselves.
+    /// Provides the tools. A missing tool is a failure in continuous integration and a skip elsewhere; its suites then
+    /// fail or pass on their own.
     fn setup(&mut self) {
         self.announce("setup");
         let started = Started::now();
@@ -150,7 +151,7 @@ impl Run {
         self.add("setup", outcome, Some(started.elapsed()), "");
     }
 
-    /// A suite that is one command and counts as one.
+    /// Runs a suite that is one command and counts as one check.
     fn whole(&mut self, suite: &str, command: Command, limit: Duration) {
         self.announce(suite);
         match self.step(suite, command, limit) {
@@ -164,8 +165,8 @@ impl Run {
         }
     }
 
-    /// Runs a command; where it cannot even be started the suite has failed and `None` comes back.
-    fn step(&mut self, suite: &str, mut command: Command, limit: Duration) -> Option<Ran> {
+    /// Runs a command. If it cannot even be started the suite has failed, and this returns `None`.
+    fn step(&mut self, suite: &str, mut command: Command, limit: Duration) -> Option<StepResult> {
         match step::run(&suite.replace(' ', "-"), &mut command, limit) {
             Ok(ran) => Some(ran),
             Err(error) => {
@@ -313,9 +314,9 @@ impl Run {
         self.add("simulator", outcome, Some(ran.took), &format!("{seeds} seeds, see {}", ran.log_name()));
     }
 
-    /// A row for a run of tests, and below it one for each crate. A run that ended badly without one failed test has
-    /// failed itself.
-    fn crates(&mut self, suite: &str, ran: &Ran, crates: ByCrate) {
+    /// Adds a row for a run of tests, and below it one for each crate. A run that ended badly although no test failed
+    /// has failed itself.
+    fn crates(&mut self, suite: &str, ran: &StepResult, crates: ByCrate) {
         let failed: u64 = crates.values().map(|outcome| outcome.failed).sum();
         let whole = if !ran.ok && failed == 0 {
             Outcome::failed(format!("{}, see {}", ran.ended, ran.log_name()))
@@ -385,7 +386,7 @@ mod tests {
     #[test]
     fn a_suite_that_could_not_run_has_failed() {
         let mut run = Run { report: Report::default(), stores: None, started: Started::now(), step: 0, steps: 1 };
-        let ran = Ran {
+        let ran = StepResult {
             ok: false,
             ended: "exit status: 101".to_owned(),
             output: "error: could not compile".to_owned(),

@@ -46,15 +46,15 @@ pub(crate) const RULES: &[Rule] = &[
     readme::RULE,
 ];
 
-/// A rule and what came of it.
+/// A rule, and the verdict on it.
 pub(crate) struct Checked {
     /// The rule.
     pub(crate) rule: &'static Rule,
-    /// What came of it.
+    /// The verdict.
     pub(crate) outcome: Verdict,
 }
 
-/// Looks at every rule.
+/// Checks every rule.
 ///
 /// # Errors
 /// Where the tree cannot be read.

@@ -1,5 +1,5 @@
-//! The words and signs of Rust code as it is shipped: without comments, literals, and what is compiled for
-//! tests or documentation only.
+//! The tokens of Rust code as it is shipped: without comments, literals, and code that is compiled for tests or
+//! documentation only.
 
 use std::ops::RangeInclusive;
 
@@ -19,7 +19,7 @@ impl Token {
     }
 }
 
-/// What a text ships.
+/// The tokens that a text ships.
 pub(crate) fn shipped(text: &str) -> Vec<Token> {
     let tokens = tokens(&code_only(text));
     let mut shipped = Vec::with_capacity(tokens.len());
@@ -36,7 +36,8 @@ pub(crate) fn shipped(text: &str) -> Vec<Token> {
     shipped
 }
 
-/// How many lines of a text ship something: neither blank, nor comment, nor test. Lines inside a literal count.
+/// How many lines of a text ship something: lines that are neither blank, nor comment, nor test. Lines inside a literal
+/// count.
 pub(crate) fn shipped_line_count(text: &str) -> usize {
     let tested = tested_lines(&code_only(text));
     let code = without_comments(text);
@@ -93,7 +94,7 @@ fn tokens(code: &str) -> Vec<Token> {
             let (text, behind) = rest.split_at(length);
             rest = behind;
             if first == '\'' {
-                // A lifetime or a label: its name means no item.
+                // A lifetime or a label is left out, because its name is not that of an item.
                 rest = behind.trim_start_matches(is_word);
             } else if !first.is_whitespace() {
                 tokens.push(Token { text: text.to_owned(), line });
@@ -144,7 +145,7 @@ fn tested_item_end(tokens: &[Token], at: usize) -> Option<usize> {
     Some(index)
 }
 
-/// What an item may begin with, its visibility aside.
+/// The keywords that an item may begin with, after its visibility.
 const ITEMS: &[&str] = &[
     "async",
     "const",
@@ -171,7 +172,8 @@ mod tests {
         shipped(text).iter().map(|token| token.text.as_str()).collect::<Vec<_>>().join(" ")
     }
 
-    /// What is compiled for tests goes as a whole: an item, a helper with parameters, a field; what follows stays.
+    /// Code that is compiled for tests is left out as a whole (an item, a helper with parameters, a field); the code
+    /// behind it stays.
     #[test]
     fn what_is_for_tests_is_not_shipped() {
         assert_eq!(shown("#[cfg(test)]\nmod tests { use a::b; }\nfn c() {}"), "fn c ( ) { }");

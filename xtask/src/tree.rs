@@ -11,9 +11,9 @@ use crate::root;
 /// One file of the project.
 #[derive(Debug)]
 pub(crate) struct SourceFile {
-    /// From the root, with `/`.
+    /// The path from the root, with `/`.
     pub(crate) path: String,
-    /// Its text; a file that is not UTF-8 has none.
+    /// The file's text; empty where the file is not UTF-8.
     pub(crate) text: String,
 }
 
@@ -32,7 +32,7 @@ impl SourceFile {
 /// The project's files and what cargo knows of its packages.
 #[derive(Debug, Default)]
 pub(crate) struct Tree {
-    /// In the order of their paths.
+    /// Sorted by path.
     pub(crate) files: Vec<SourceFile>,
     /// `packages` of `cargo metadata --no-deps`.
     pub(crate) packages: Vec<Value>,
@@ -47,7 +47,8 @@ impl Tree {
         let mut files = Vec::new();
         for path in listed(root)? {
             let full = root.join(&path);
-            // A file that was removed and not yet committed is still listed; a link is what it points to.
+            // A file that was removed and not yet committed is still listed, so it is skipped; a link is read as the
+            // file that it points to.
             let Ok(bytes) = fs::read(&full) else { continue };
             files.push(SourceFile { path, text: String::from_utf8(bytes).unwrap_or_default() });
         }
@@ -62,7 +63,7 @@ impl Tree {
         }
         let metadata: Value = serde_json::from_slice(&output.stdout).context("cargo metadata: not JSON")?;
         let mut packages = metadata["packages"].as_array().cloned().unwrap_or_default();
-        // Folders from the root, so that rules need not know where the root is.
+        // Folders are relative to the root, so that rules need not know where the root is.
         for package in &mut packages {
             let manifest = package["manifest_path"].as_str().unwrap_or_default();
             let folder = Path::new(manifest).parent().and_then(|folder| folder.strip_prefix(root).ok());
@@ -71,7 +72,7 @@ impl Tree {
         Ok(Self { files, packages })
     }
 
-    /// A tree of these files, for the tests of rules.
+    /// A tree of the given files, for the tests of rules.
     #[cfg(test)]
     pub(crate) fn of(files: &[(&str, &str)]) -> Self {
         let mut files: Vec<SourceFile> = files
@@ -82,18 +83,18 @@ impl Tree {
         Self { files, packages: Vec::new() }
     }
 
-    /// The files of Rust.
+    /// The Rust files.
     pub(crate) fn rust(&self) -> impl Iterator<Item = &SourceFile> {
         self.files.iter().filter(|file| file.is_rust())
     }
 
-    /// The text of the file of this path.
+    /// The text of the file at this path.
     pub(crate) fn text(&self, path: &str) -> Option<&str> {
         let at = self.files.binary_search_by(|file| file.path.as_str().cmp(path)).ok()?;
         Some(&self.files[at].text)
     }
 
-    /// Whether there is a file of this path.
+    /// Whether there is a file at this path.
     pub(crate) fn has(&self, path: &str) -> bool {
         self.files.iter().any(|file| file.path == path)
     }

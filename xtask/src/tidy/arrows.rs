@@ -52,7 +52,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "chat/twitch",
         ],
     ),
-    // Whoever puts it together knows no store and no bus by name.
+    // The programs know no store and no bus by name.
     (
         "apps/*",
         &[
@@ -72,7 +72,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 
-/// What tests may use besides; those of the ground floor only the servers.
+/// What tests may use besides; tests of the ground floor may use only the servers.
 const FOR_TESTS: &[&str] =
     &["lease/conformance", "chat/bus-conformance", "chat/twitch-sim", "lease/store", "chat/irc", "testing/*"];
 
@@ -124,7 +124,7 @@ fn check(tree: &Tree) -> Verdict {
     Verdict::of(findings)
 }
 
-/// Whether a folder is meant by a pattern.
+/// Whether a pattern matches a folder.
 fn matches(pattern: &str, folder: &str) -> bool {
     match pattern.strip_suffix("/*") {
         Some(parent) => folder.strip_prefix(parent).is_some_and(|rest| rest.starts_with('/')),
@@ -146,7 +146,7 @@ mod tests {
         Tree { packages, ..Tree::default() }
     }
 
-    /// Down is allowed, up is not, beside is not.
+    /// A dependency on a lower layer is allowed; one on an upper or on the same layer is found.
     #[test]
     fn an_arrow_up_is_found() {
         let (core, store) = (("tenure-core", "lease/core"), ("tenure-store", "lease/store"));
@@ -156,7 +156,7 @@ mod tests {
         assert!(matches!(check(&tree(None, one, other)), Verdict::Broken(_)));
     }
 
-    /// Base lies below store and bus alike, and knows nothing of what stands on it.
+    /// Stores and buses may depend on base; base may depend on neither.
     #[test]
     fn base_is_the_ground_floor() {
         let (base, core) = (("tenure-base-sqlite", "base/sqlite"), ("tenure-core", "lease/core"));
@@ -170,7 +170,7 @@ mod tests {
         assert!(matches!(check(&tree(Some("dev"), base, store)), Verdict::Broken(_)), "its tests neither");
     }
 
-    /// What watches over processes lies below the driver and knows no store by name; the pure core knows no files.
+    /// The supervision of processes lies below the driver and knows no store by name; the pure core knows no files.
     #[test]
     fn every_floor_stands_on_those_below() {
         let (supervise, tenure) = (("tenure-supervise", "lease/supervise"), ("tenure", "lease/tenure"));

@@ -1,4 +1,4 @@
-//! Modules of one crate never use each other in circles: what two of them need lies in a file of its own, below both.
+//! Modules of one crate never use each other in circles: what two of them need lies in a file below both.
 
 use super::rule::{Finding, Rule, Verdict};
 use crate::circles::{Circle, circles};
@@ -51,7 +51,7 @@ mod tests {
         }
     }
 
-    /// Two files that use each other are found, with both lines; one way is none.
+    /// Two files that use each other are found, with both lines; a use in one direction only is no circle.
     #[test]
     fn two_files_in_a_circle_are_found() {
         let root = "mod b;\nmod c;\npub use c::C;";
@@ -69,7 +69,7 @@ mod tests {
         assert_eq!(broken(&[("a/src/lib.rs", "mod b;\npub struct R;\npub use b::f;"), child]), None);
     }
 
-    /// What is compiled for tests only makes no circle.
+    /// Code that is compiled for tests only makes no circle.
     #[test]
     fn tests_make_no_circles() {
         let child = ("a/src/b.rs", "pub fn f() {}\n#[cfg(test)]\nmod tests {\n    use crate::g;\n}");

@@ -1,4 +1,4 @@
-//! Captured chat holds real people's names: tests read it from its own folder, and none of it is in the project.
+//! Captured chat holds real people's names: tests read it from its own folder, and no part of it is in the project.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::tree::Tree;
 pub(super) const RULE: Rule =
     Rule { name: "corpora", what: "no line and no message id of the corpora stands in a file of the project", check };
 
-/// Shorter lines, such as `PING :tmi.twitch.tv`, are anybody's.
+/// Shorter lines, such as `PING :tmi.twitch.tv`, are not specific to the corpora.
 const LONG: usize = 80;
 
 fn check(tree: &Tree) -> Verdict {
@@ -24,7 +24,7 @@ fn check(tree: &Tree) -> Verdict {
     Verdict::of(findings(tree, &Known::of(&lines)))
 }
 
-/// What gives a copied line away.
+/// The captured lines and message ids by which a copied line is recognized.
 struct Known<'a> {
     long: BTreeSet<&'a str>,
     ids: BTreeSet<&'a str>,

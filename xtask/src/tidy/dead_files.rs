@@ -12,7 +12,8 @@ fn check(tree: &Tree) -> Verdict {
     Verdict::of(dead.map(|file| Finding::new(&file.path, 0, "no module declares it: declare or remove it")).collect())
 }
 
-/// Crate roots are reached; another file is when its parent module says `mod name;`.
+/// Whether a module declares the file. Crate roots are always reached; another file is if its parent module says `mod
+/// name;`.
 fn is_reached(tree: &Tree, file: &SourceFile) -> bool {
     let Some((folder, name)) = file.path.rsplit_once('/') else { return true };
     let Some(name) = name.strip_suffix(".rs") else { return true };

@@ -5,14 +5,14 @@ use crate::tree::Tree;
 
 pub(super) const RULE: Rule = Rule { name: "header", what: "every Rust file begins with //! and a sentence", check };
 
-/// Fewer characters than this, or a single word, say nothing.
-const LEAST: usize = 12;
+/// A header with fewer characters than this, or of a single word, says nothing.
+const MIN_CHARS: usize = 12;
 
 fn check(tree: &Tree) -> Verdict {
     let mut findings = Vec::new();
     for file in tree.rust() {
         let said = file.text.lines().next().and_then(|line| line.strip_prefix("//! ")).unwrap_or_default();
-        if said.len() < LEAST || !said.trim().contains(' ') {
+        if said.len() < MIN_CHARS || !said.trim().contains(' ') {
             findings.push(Finding::new(&file.path, 1, "begin with //! and a sentence that says what the file is for"));
         }
     }

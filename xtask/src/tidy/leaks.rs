@@ -1,5 +1,5 @@
-//! The project speaks of itself alone: not of a machine it was written on, not of where its dependencies are fetched, not
-//! of papers that no reader of it has.
+//! The project speaks of itself alone: it names no machine that it was written on, no place from which its dependencies
+//! are fetched, and no papers that its readers do not have.
 
 use super::rule::{Finding, Rule, Verdict};
 use crate::tree::Tree;
@@ -10,7 +10,7 @@ pub(super) const RULE: Rule = Rule {
     check,
 };
 
-/// What must not stand in a file. Written in two parts, so that this file passes its own rule.
+/// The texts that no file may hold. Each is written in two parts, so that this file passes its own rule.
 const LEAKS: &[(&str, &str)] = &[
     ("/wo", "rk/"),
     ("/ro", "ot/"),

@@ -1,4 +1,4 @@
-//! Nothing is left for later in a way that only shows when it runs.
+//! No unfinished code is left that shows only when it runs.
 
 use super::rule::{Finding, Rule, Verdict};
 use crate::lex::code_only;

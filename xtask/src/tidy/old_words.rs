@@ -1,4 +1,4 @@
-//! Words that were given up for the field's own do not come back as names in the code.
+//! Words that were replaced by the field's own terms do not come back as names in the code.
 
 use super::rule::{Finding, Rule, Verdict};
 use crate::tokens::{Token, shipped};
@@ -10,15 +10,15 @@ pub(super) const RULE: Rule = Rule {
     check,
 };
 
-/// The words that one place has given up.
-struct Place {
+/// The words that one part of the tree has given up.
+struct Scope {
     name: &'static str,
     /// How the paths of its files begin.
     paths: &'static [&'static str],
     words: &'static [Word],
 }
 
-/// What of a name is refused. Names are taken apart at `_` and at capitals; the case does not matter.
+/// Which names are refused. Names are split at `_` and at capitals; the case does not matter.
 enum Word {
     /// A part of a name: `Keeper` is refused in `KeeperLink` and in `old_keeper`.
     Part(&'static str),
@@ -30,8 +30,8 @@ enum Word {
 
 use Word::{Part, Parts, Whole};
 
-const PLACES: &[Place] = &[
-    Place {
+const SCOPES: &[Scope] = &[
+    Scope {
         name: "apps/tenure/src/run",
         paths: &["apps/tenure/src/run.rs", "apps/tenure/src/run/", "lease/supervise/"],
         words: &[
@@ -64,7 +64,7 @@ const PLACES: &[Place] = &[
             Part("staged"),
         ],
     },
-    Place {
+    Scope {
         name: "stores/redis",
         paths: &["stores/redis/"],
         words: &[
@@ -85,26 +85,26 @@ const PLACES: &[Place] = &[
 ];
 
 fn check(tree: &Tree) -> Verdict {
-    Verdict::of(PLACES.iter().flat_map(|place| findings(tree, place)).collect())
+    Verdict::of(SCOPES.iter().flat_map(|scope| findings(tree, scope)).collect())
 }
 
-/// For each place on how many of its lines a word stands that it has given up.
+/// For each part of the tree, the number of lines on which a word stands that it has given up.
 pub(crate) fn counts(tree: &Tree) -> Vec<(&'static str, usize)> {
-    let lines = |place: &Place| {
+    let lines = |scope: &Scope| {
         let mut lines: Vec<(String, usize)> =
-            findings(tree, place).into_iter().map(|finding| (finding.path, finding.line)).collect();
+            findings(tree, scope).into_iter().map(|finding| (finding.path, finding.line)).collect();
         lines.dedup();
         lines.len()
     };
-    PLACES.iter().map(|place| (place.name, lines(place))).collect()
+    SCOPES.iter().map(|scope| (scope.name, lines(scope))).collect()
 }
 
-fn findings(tree: &Tree, place: &Place) -> Vec<Finding> {
+fn findings(tree: &Tree, scope: &Scope) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for file in tree.rust().filter(|file| place.paths.iter().any(|path| file.path.starts_with(path))) {
+    for file in tree.rust().filter(|file| scope.paths.iter().any(|path| file.path.starts_with(path))) {
         for (line, name) in names(file) {
             let parts = parts(&name);
-            if place.words.iter().any(|word| word.is_in(&name, &parts)) {
+            if scope.words.iter().any(|word| word.is_in(&name, &parts)) {
                 findings.push(Finding::new(&file.path, line, format!("{name}: say it with the field's word")));
             }
         }
@@ -112,7 +112,7 @@ fn findings(tree: &Tree, place: &Place) -> Vec<Finding> {
     findings
 }
 
-/// The names in the code of a file, and its own.
+/// The names in a file's code, and the file's own name.
 fn names(file: &SourceFile) -> Vec<(usize, String)> {
     let own = file.path.rsplit('/').next().unwrap_or_default().trim_end_matches(".rs").to_owned();
     let tokens = shipped(&file.text);
@@ -155,7 +155,7 @@ mod tests {
 
     fn is_kept(path: &str, text: &str) -> bool {
         let tree = Tree::of(&[(path, text)]);
-        PLACES.iter().all(|place| findings(&tree, place).is_empty())
+        SCOPES.iter().all(|scope| findings(&tree, scope).is_empty())
     }
 
     /// Each word is found as a name, in a name and as a file's name; in a comment, a string and elsewhere it is not.

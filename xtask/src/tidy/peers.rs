@@ -1,4 +1,4 @@
-//! Peers are for measuring and for comparing, never for shipping.
+//! Other clients are dependencies for measuring and for comparing, never for shipping.
 
 use serde_json::Value;
 
@@ -30,7 +30,7 @@ mod tests {
 
     use super::*;
 
-    /// Shipped is found, tested with is not, measured is not.
+    /// A peer is found as a shipped dependency, but not in tests and not in benches.
     #[test]
     fn a_shipped_peer_is_found() {
         let of = |folder: &str, kind: Value| {

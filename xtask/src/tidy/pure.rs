@@ -1,4 +1,4 @@
-//! The pure crates: no standard library, so no clock, no socket, no file, no random source.
+//! The pure crates use no standard library, so no clock, no socket, no file and no random source.
 
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ pub(super) const RULE: Rule = Rule {
     check,
 };
 
-/// The pure crates' folders, and which packages of others they may use.
+/// The folders of the pure crates, each with the packages of others that it may use.
 const PURE: &[(&str, &[&str])] = &[
     ("lease/core", &["tenure-base-time"]),
     ("chat/irc", &["tenure-core", "memchr"]),
@@ -51,7 +51,7 @@ fn check(tree: &Tree) -> Verdict {
     Verdict::of(findings)
 }
 
-/// Whether a dependency brings the operating system's clocks and timers along.
+/// Whether a dependency enables the operating system's clocks and timers.
 fn asks_for_os(dependency: &Value) -> bool {
     dependency["features"].as_array().into_iter().flatten().any(|feature| feature == "os")
 }

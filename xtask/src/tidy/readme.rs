@@ -1,4 +1,4 @@
-//! The commands that the documents show exist.
+//! The commands that the documents show do exist.
 
 use super::rule::{Finding, Rule, Verdict};
 use crate::tree::Tree;
@@ -9,7 +9,7 @@ pub(super) const RULE: Rule = Rule {
     check,
 };
 
-/// What a newcomer types first: see it, and check it.
+/// The commands that a newcomer types first: to see the program work, and to check it.
 const SHOWN: &[&str] = &["cargo run --release -- demo", "cargo xtask test"];
 const TASKS: &[&str] = &["test", "tidy", "map", "bench", "stores", "soak", "sim", "help"];
 

@@ -1,27 +1,27 @@
-//! What a rule is, and what comes of it.
+//! The type of a rule, and of the verdict on it.
 
 use std::fmt;
 
 use crate::tree::Tree;
 
-/// A rule: its name, what it asks, and how it looks.
+/// A rule: its name, what it demands, and the function that checks it.
 pub(crate) struct Rule {
     /// One or two words.
     pub(crate) name: &'static str,
-    /// What holds where it is kept.
+    /// What holds if the rule is kept.
     pub(crate) what: &'static str,
-    /// Looks at the tree.
+    /// Checks the tree.
     pub(crate) check: fn(&Tree) -> Verdict,
 }
 
-/// What came of one rule.
+/// The verdict on one rule.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// It holds everywhere.
+    /// The rule holds everywhere.
     Kept,
-    /// It does not hold here.
+    /// The rule does not hold in these places.
     Broken(Vec<Finding>),
-    /// It could not be looked at, and why.
+    /// The rule could not be checked, and why.
     NotChecked(String),
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct Finding {
 }
 
 impl Finding {
-    /// At a line; 0 means the file as a whole.
+    /// A finding at a line; line 0 means the file as a whole.
     pub(crate) fn new(path: &str, line: usize, what: impl Into<String>) -> Self {
         Self { path: path.to_owned(), line, what: what.into() }
     }

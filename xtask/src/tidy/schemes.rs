@@ -1,4 +1,4 @@
-//! Which scheme of a URL means which store or bus is known to `stores/open` and `buses/open`, and to each one's own crate.
+//! The schemes of URLs are known to `stores/open`, to `buses/open`, and to the crate of each store or bus alone.
 
 use super::rule::{Finding, Rule, Verdict};
 use crate::lex::{code_only, strings};
@@ -11,7 +11,7 @@ pub(super) const RULE: Rule = Rule {
     check,
 };
 
-/// A store or a bus by its schemes.
+/// The schemes of each store and bus.
 const SCHEMES: &[&str] = &[
     "memory",
     "sqlite",
@@ -35,11 +35,12 @@ const SCHEMES: &[&str] = &[
     "stdout",
 ];
 
-/// Where any of them may stand: the two places that know them all, and code that no user gets.
+/// The files in which any scheme may stand: the two crates that know all schemes, and code that is not shipped to
+/// users.
 const EXCEPTED: &[&str] =
     &["stores/open/", "buses/open/", "benches/", "testing/", "xtask/", "lease/conformance/", "chat/bus-conformance/"];
 
-/// Whose own crate lies elsewhere than `stores/NAME`, `buses/NAME` or `base/NAME`.
+/// The stores and buses whose own crate is not `stores/NAME`, `buses/NAME` or `base/NAME`.
 const HOMES: &[(&str, &str)] = &[("memory", "lease/store/"), ("stdout", "chat/bus/")];
 
 fn check(tree: &Tree) -> Verdict {
@@ -75,7 +76,7 @@ fn scheme(string: &str) -> Option<&'static str> {
         .copied()
 }
 
-/// What a scheme may have behind its name.
+/// The suffixes that a scheme's name may have.
 const VARIANTS: &[&str] = &["+unix", "+tls", "-sentinel", "-cluster"];
 
 fn is_home(scheme: &str, path: &str) -> bool {

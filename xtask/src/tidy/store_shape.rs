@@ -1,4 +1,4 @@
-//! Who knows one store's folder knows them all.
+//! Every store's folder has the same files, so that whoever knows one knows them all.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ pub(super) const RULE: Rule = Rule {
 };
 
 const FILES: &[&str] = &["src/lib.rs", "src/config.rs", "src/store.rs", "src/watch.rs", "tests/conformance.rs"];
-/// A conformance test is a builder, the faults that it can cause, and one call.
+/// The size of a conformance test, which is a builder, the faults that it can cause, and one call.
 const CONFORMANCE_LINES: usize = 120;
 
 fn check(tree: &Tree) -> Verdict {

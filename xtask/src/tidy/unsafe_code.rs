@@ -1,4 +1,4 @@
-//! No line of ours is outside the compiler's guarantees.
+//! No line of the project is outside the compiler's guarantees.
 
 use super::rule::{Finding, Rule, Verdict};
 use crate::lex::{code_only, words};
