@@ -17,7 +17,7 @@ use crate::report::{Point, Report};
 pub(crate) const GROUP: &str = "channels";
 const CURVE: &[usize] = &[10, 30, 100, 300, 1_000];
 
-/// Measures each point of the curve, round by round, so that what else the machine does falls on all of them.
+/// Measures each point of the curve, round by round, so that other load on the machine affects all points alike.
 ///
 /// # Errors
 /// Where there is no line to measure.
@@ -52,12 +52,12 @@ pub(crate) fn measure(report: &mut Report, effort: Effort, lines: &[String]) -> 
     Ok(())
 }
 
-/// A reader of so many channels, up to 90 a connection, against the local TLS server.
+/// Measures a reader of this many channels, up to 90 a connection, against the local TLS server.
 fn reader(effort: Effort, channels: usize) -> Result<Point> {
     let total = if effort.pairs < Effort::FULL.pairs { 5_000 } else { 200_000 };
     let connections = channels.div_ceil(90) as u64;
     let (mut lines, mut joins, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
-    // Each with a server of its own, so that none finds what another has left behind.
+    // Each run has a server of its own, so that none is affected by what another has left behind.
     for _ in 0..effort.pairs.div_ceil(3) {
         let each = total / connections;
         let more = [channels.to_string(), each.to_string()];
@@ -75,7 +75,7 @@ fn reader(effort: Effort, channels: usize) -> Result<Point> {
     })
 }
 
-/// The lines with their channels replaced by so many others, each about as often.
+/// The lines spread over this many channels, each of which gets about as many lines.
 fn spread_over(messages: &[String], channels: usize) -> Vec<String> {
     let copies = channels.div_ceil(messages.len().max(1)).max(1);
     let all = messages.iter().cycle().take(messages.len() * copies);

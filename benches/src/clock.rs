@@ -1,5 +1,5 @@
-//! CPU time: what a machine with other work on it disturbs least; and the clock that all processes share, for what several
-//! of them do together.
+//! CPU time, which other load on the machine disturbs least; and the clock that all processes share, for measurements
+//! over several processes.
 
 use std::time::Duration;
 

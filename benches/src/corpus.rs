@@ -1,13 +1,13 @@
-//! The lines that are measured: captured chat, shuffled with a seed and repeated.
+//! The lines that the benchmarks run on: captured chat, shuffled with a seed and repeated.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
 
-/// So many lines, then again from the first.
+/// How many lines a corpus has before it repeats.
 pub(crate) const LINES: usize = 32_768;
-/// A batch ends only between chunks of so many lines.
+/// How many lines a chunk has; a batch ends only between chunks.
 pub(crate) const CHUNK: usize = 2_048;
 const SEED: u64 = 2_020;
 
@@ -19,7 +19,7 @@ pub(crate) struct Corpus {
 }
 
 impl Corpus {
-    /// Shuffles the lines, and again, until there are [`LINES`].
+    /// Shuffles the lines, and repeats them in new orders until there are [`LINES`].
     pub(crate) fn of(distinct: &[String]) -> Result<Self> {
         if distinct.is_empty() {
             bail!("no line is left to measure");

@@ -1,4 +1,4 @@
-//! One line into one envelope's bytes: ours beside `tmi` with serde_json, and beside @twurple/chat on Node.
+//! From one line to one envelope's bytes: ours beside `tmi` with serde_json, and beside @twurple/chat on Node.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -50,7 +50,7 @@ pub(crate) fn measure(report: &mut Report, effort: Effort, lines: &[String], nod
     let corpus = Corpus::of(&same)?;
     let repeated: Vec<String> = corpus.lines().map(str::to_owned).collect();
     let mut node = Node::start(folder, &repeated, RECEIVED_AT_MS, &namespace())?;
-    // Its compiler needs more than one batch to see which functions are hot.
+    // Node's compiler needs more than one batch to see which functions are hot.
     node.run(effort.batch * 4)?;
     let compared = pairs::compare(effort, |least| ours(&corpus, least), |least| node.run(least))?;
     let target = Some(Target { goal: 30.0, at_least: 20.0 });

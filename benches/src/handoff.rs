@@ -1,5 +1,5 @@
-//! From the call that releases to the moment at which another process is elected: ours beside what does the least that can
-//! be done, and beside other locks.
+//! From the call that releases to the election in another process: ours beside a minimal implementation, and beside
+//! other locks.
 
 pub(crate) mod bare;
 mod candidate;

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use crate::pairs::Effort;
 use crate::report::{Idling, Report};
 use crate::servers;
-use holder::Held;
+use holder::HoldingCost;
 use simulated::HOUR;
 
 /// The name of the group.
@@ -34,7 +34,7 @@ pub(crate) fn measure(report: &mut Report, effort: Effort) -> Result<()> {
         Ok(server) => holders.push(("the same, Redis", server.url())),
         Err(error) => report.left_out.push(format!("an idle holder on Redis: {error:#}")),
     }
-    // All at a time: none of them does much.
+    // All holders run at the same time, because none of them does much.
     let running: Vec<_> = holders
         .iter()
         .map(|(what, url)| {
@@ -48,7 +48,7 @@ pub(crate) fn measure(report: &mut Report, effort: Effort) -> Result<()> {
         if !output.status.success() {
             bail!("a holder failed: {what}: {}", output.status);
         }
-        let held: Held = serde_json::from_slice(&output.stdout).context("not the expected answer")?;
+        let held: HoldingCost = serde_json::from_slice(&output.stdout).context("not the expected answer")?;
         let to_hour = HOUR.as_secs_f64() / held.seconds;
         report.idle.push(Idling {
             what: what.to_owned(),

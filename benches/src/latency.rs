@@ -1,42 +1,42 @@
-//! How long something takes, many times over: blocks of one side, then of the other, so that what else the machine does
-//! falls on both.
+//! How long an operation takes, over many repetitions: a block of one side, then a block of the other, so that other
+//! load on the machine affects both.
 
 use anyhow::Result;
 use serde::Serialize;
 
 use crate::pairs::{self, Effort, Spread};
 
-/// How many blocks there are, and how many times each block does it.
+/// How many blocks there are, and how many repetitions each block has.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rounds {
     /// Blocks of each side.
     pub(crate) blocks: usize,
-    /// Times in a block.
+    /// Repetitions in a block.
     pub(crate) each: usize,
 }
 
 impl Rounds {
-    /// So many in a whole run, at least; a few in a quick one.
+    /// At least this many repetitions in a full run; a few in a quick one.
     pub(crate) fn at_least(times: usize, effort: Effort) -> Self {
         let quick = effort.pairs < Effort::FULL.pairs;
         Self { blocks: effort.pairs, each: if quick { 4 } else { times.div_ceil(effort.pairs) } }
     }
 }
 
-/// Milliseconds that something took, by block.
+/// The milliseconds of each repetition, by block.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Latencies {
     blocks: Vec<Vec<f64>>,
 }
 
-/// Milliseconds that something took.
+/// A summary of the milliseconds.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Took {
-    /// The one in the middle.
+    /// The median.
     pub(crate) median_ms: f64,
     /// The longest.
     pub(crate) worst_ms: f64,
-    /// How many times it was done.
+    /// How many repetitions there were.
     pub(crate) times: usize,
 }
 
@@ -54,21 +54,21 @@ impl Latencies {
         Took { median_ms: spread.median, worst_ms: spread.most, times }
     }
 
-    /// How many times as long as the other's block each block took, by their medians.
+    /// For each block, how many times as long it took as the other side's block, by their medians.
     pub(crate) fn beside(&self, other: &Self) -> Spread {
         let median = |block: &Vec<f64>| pairs::spread(block.clone()).median;
         pairs::spread(self.blocks.iter().zip(&other.blocks).map(|(one, two)| median(one) / median(two)).collect())
     }
 
-    /// How much longer than the other's block each block took, in milliseconds, by their medians.
+    /// For each block, how many milliseconds longer it took than the other side's block, by their medians.
     pub(crate) fn above(&self, other: &Self) -> Spread {
         let median = |block: &Vec<f64>| pairs::spread(block.clone()).median;
         pairs::spread(self.blocks.iter().zip(&other.blocks).map(|(one, two)| median(one) - median(two)).collect())
     }
 }
 
-/// Measures all sides in turn, forwards and backwards; each does one block and answers its milliseconds. A block of each
-/// before is not counted.
+/// Measures all sides in turn, forwards and backwards; each call does one block and returns its milliseconds. The first
+/// block of each side warms up and is not counted.
 ///
 /// # Errors
 /// The first error of any.

@@ -60,7 +60,7 @@ struct Args {
     part: Option<Part>,
 }
 
-/// What this program starts itself as.
+/// The parts for which this program starts itself as another process.
 #[derive(Debug, Subcommand)]
 enum Part {
     #[command(hide = true)]
@@ -161,13 +161,13 @@ fn write(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// What a part tells the process that started it.
+/// Prints a part's result for the process that started it.
 fn answer<T: serde::Serialize>(value: &T) -> Result<()> {
     println!("{}", serde_json::to_string(value)?);
     Ok(())
 }
 
-/// What a program says to `--version`.
+/// The output of `PROGRAM --version`.
 fn version_of(program: &str) -> String {
     let output = Command::new(program).arg("--version").output();
     output.map_or_else(|_| "not there".to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())

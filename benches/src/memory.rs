@@ -21,7 +21,7 @@ use crate::report::{Report, Row, Target};
 /// The name of the group.
 pub(crate) const GROUP: &str = "memory";
 
-/// Connections that wait for something to happen, and what they cost.
+/// Connections that are idle, and the memory that they take.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Idle {
     connections: usize,
@@ -30,13 +30,13 @@ pub(crate) struct Idle {
 }
 
 impl Idle {
-    /// Remembers how much memory there was before the first connection.
+    /// Records how much memory there was before the first connection.
     pub(crate) fn before(connections: usize) -> Result<Self> {
         raise_open_files();
         Ok(Self { connections, before_bytes: anonymous_bytes()?, after_bytes: 0 })
     }
 
-    /// Waits a moment, so that what only connecting needs is given back, and looks again.
+    /// Waits a moment, so that memory that only connecting needs is freed, and measures again.
     pub(crate) async fn after(&mut self) -> Result<()> {
         tokio::time::sleep(Duration::from_millis(500)).await;
         self.after_bytes = anonymous_bytes()?;
@@ -49,7 +49,7 @@ impl Idle {
     }
 }
 
-/// The server in a process of its own; it ends with this.
+/// The server in a process of its own, which ends when this value is dropped.
 pub(crate) struct Server {
     child: Child,
     folder: tempfile::TempDir,
@@ -85,13 +85,14 @@ impl Server {
         self.folder.path().join(server::CA_FILE)
     }
 
-    /// Has every connection sent so many lines, each other count once.
+    /// Makes the server send this many lines on every connection, counted over all calls.
     pub(crate) fn talk(&mut self, lines: u64) -> Result<()> {
         let stdin = self.child.stdin.as_mut().context("the TLS server has no input")?;
         writeln!(stdin, "{lines}").context("the TLS server has ended")
     }
 
-    /// Runs one of this program's clients against it, lets it talk where the client is ready for it, and reads the answer.
+    /// Runs one of this program's clients against the server, lets the server talk once the client is ready, and reads
+    /// the result.
     pub(crate) fn listener<T: serde::de::DeserializeOwned>(
         &mut self,
         kind: &str,
@@ -120,7 +121,7 @@ impl Server {
         serde_json::from_str(&answer).with_context(|| format!("{kind}: not the expected answer"))
     }
 
-    /// Runs one of this program's clients against it and reads its answer.
+    /// Runs one of this program's clients against the server and reads its result.
     pub(crate) fn client<T: serde::de::DeserializeOwned>(&self, kind: &str, more: &[&str]) -> Result<T> {
         let output = Command::new(env::current_exe()?)
             .arg(kind)
@@ -171,9 +172,9 @@ pub(crate) fn anonymous_bytes() -> Result<u64> {
     Ok(kib * 1024)
 }
 
-/// As many open files as the system allows this process.
+/// Raises the limit on open files as far as the system allows this process.
 pub(crate) fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
-    // Where it may not be raised, connecting says that files have run out.
+    // If the limit cannot be raised, connecting fails with an error that says so.
     _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }

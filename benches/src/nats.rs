@@ -1,4 +1,5 @@
-//! From a socket with chat to acknowledged in JetStream: ours as it runs in production, beside a bare loop over async-nats.
+//! From a socket with chat to acknowledged in JetStream: our pipeline as in production, beside a bare loop over
+//! async-nats.
 
 mod bare;
 mod chat;
@@ -15,17 +16,17 @@ use crate::pairs::{self, Batch, Compared, Effort};
 use crate::report::{Report, Row, Target};
 use crate::servers;
 use material::Chat;
-use measured::Began;
+use measured::MeasuredSpan;
 
 /// The name of the group.
 pub(crate) const GROUP: &str = "nats";
 const WHAT: &str = "socket to acknowledged in JetStream";
 const WHAT_BUS: &str = "ready messages to acknowledged in JetStream";
 const BESIDE: &str = "bare async-nats loop, ready payloads, window 256";
-/// How many lines one batch has: fewer than the ring holds, for they come as fast as a socket gives them.
+/// How many lines one batch has: fewer than the ring holds, because they come as fast as the socket delivers them.
 const LINES: usize = 30_000;
 
-/// Measures by the time that passes: the server does the most of it. Each batch has a server of its own.
+/// Measures passed time, because the server does most of the work. Each batch has a server of its own.
 ///
 /// # Errors
 /// Where the server or a client fails.
@@ -36,7 +37,7 @@ pub(crate) fn measure(report: &mut Report, effort: Effort, lines: &[String]) -> 
     }
     let count = if effort.pairs < Effort::FULL.pairs { LINES / 10 } else { LINES };
     let chat = material::chat(lines, count)?;
-    // As the daemon's worker has it.
+    // The same kind of runtime as in the daemon's worker.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let from_socket = |url: &str, follows| runtime.block_on(ours::from_socket(url, &chat, follows));
     let target = Target { goal: 0.95, at_least: 0.85 };
@@ -63,7 +64,7 @@ pub(crate) fn measure(report: &mut Report, effort: Effort, lines: &[String]) -> 
     Ok(())
 }
 
-/// How the sides compare by the time that passes, and what each spends.
+/// How the sides compare by passed time, and the CPU time that each spends.
 struct Beside {
     compared: Compared,
     our_cpu: f64,
@@ -79,7 +80,12 @@ impl Beside {
     }
 }
 
-fn beside_bare(effort: Effort, chat: &Chat, runtime: &Runtime, ours: impl Fn(&str) -> Result<Began>) -> Result<Beside> {
+fn beside_bare(
+    effort: Effort,
+    chat: &Chat,
+    runtime: &Runtime,
+    ours: impl Fn(&str) -> Result<MeasuredSpan>,
+) -> Result<Beside> {
     let (mut our_cpu, mut peer_cpu) = (Vec::new(), Vec::new());
     let compared = pairs::compare(
         effort,
@@ -90,8 +96,8 @@ fn beside_bare(effort: Effort, chat: &Chat, runtime: &Runtime, ours: impl Fn(&st
     Ok(Beside { compared, our_cpu: median(our_cpu), peer_cpu: median(peer_cpu) })
 }
 
-/// Runs against a fresh server; `run` answers when it began, after everything was connected.
-fn timed(chat: &Chat, cpu: &mut Vec<f64>, run: impl FnOnce(&str) -> Result<Began>) -> Result<Batch> {
+/// Runs against a fresh server; `run` returns the measured span, which begins after everything was connected.
+fn timed(chat: &Chat, cpu: &mut Vec<f64>, run: impl FnOnce(&str) -> Result<MeasuredSpan>) -> Result<Batch> {
     let server: Nats = servers::nats()?;
     let began = run(&server.url())?;
     let (passed, spent) = (began.ended.saturating_sub(began.at), began.ended_cpu.saturating_sub(began.cpu));

@@ -1,4 +1,4 @@
-//! The peer on Node: one process that stays warm and is told when to work.
+//! The peer on Node: one process that stays warm and works on request.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -17,18 +17,18 @@ pub(crate) struct Node {
     child: Child,
     commands: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
-    /// The file of lines; it goes with the process.
+    /// The file of lines, which is removed with the process.
     _lines: tempfile::NamedTempFile,
 }
 
 #[derive(Deserialize)]
-struct Ran {
+struct BatchResult {
     lines: u64,
     cpu_ns: f64,
 }
 
 impl Node {
-    /// Starts it on these lines.
+    /// Starts the process on these lines.
     pub(crate) fn start(folder: &Path, lines: &[String], received_at_ms: i64, namespace: &str) -> Result<Self> {
         let file = tempfile::NamedTempFile::new().context("no temporary file")?;
         fs::write(file.path(), lines.join("\n") + "\n").context("cannot write the lines for Node")?;
@@ -46,14 +46,14 @@ impl Node {
         Ok(Self { child, commands, answers, _lines: file })
     }
 
-    /// The envelope of every line; `None` where it makes none.
+    /// The envelope of every line; `None` where the peer makes none.
     pub(crate) fn show(&mut self) -> Result<Vec<Option<String>>> {
         self.ask("show")
     }
 
-    /// Works for at least so much CPU time.
+    /// Works for at least this much CPU time.
     pub(crate) fn run(&mut self, least: Duration) -> Result<Batch> {
-        let ran: Ran = self.ask(&format!("run {}", least.as_millis()))?;
+        let ran: BatchResult = self.ask(&format!("run {}", least.as_millis()))?;
         Ok(Batch { things: ran.lines, cost: ran.cpu_ns })
     }
 
@@ -68,7 +68,7 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        // It ends when its input does.
+        // The process ends when its input ends.
         self.commands = None;
         _ = self.child.wait();
     }

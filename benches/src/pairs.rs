@@ -1,4 +1,4 @@
-//! Alternating pairs: ours, peer, peer, ours, ours, peer, ... so that what else the machine does falls on both.
+//! Alternating pairs: ours, peer, peer, ours, ours, peer, ... so that other load on the machine affects both.
 
 use std::time::Duration;
 
@@ -21,17 +21,17 @@ impl Effort {
     pub(crate) const QUICK: Self = Self { pairs: 3, batch: Duration::from_millis(20) };
 }
 
-/// What one batch did: a number of things in a time, or an amount per thing.
+/// The result of one batch: a number of operations in a time, or an amount for each.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Batch {
-    /// How many things.
+    /// How many operations, lines or connections there were.
     pub(crate) things: u64,
-    /// What they took: nanoseconds of CPU, or bytes of memory.
+    /// The cost of all of them: nanoseconds of CPU, or bytes of memory.
     pub(crate) cost: f64,
 }
 
 impl Batch {
-    /// Things done in a CPU time.
+    /// A batch of operations with its CPU time.
     pub(crate) fn timed(things: u64, cpu: Duration) -> Self {
         Self { things, cost: cpu.as_secs_f64() * 1e9 }
     }
@@ -41,12 +41,12 @@ impl Batch {
     }
 }
 
-/// Cost per thing of both, and how they compare.
+/// The cost per operation of both sides, and their ratio.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Compared {
-    /// Our median cost per thing.
+    /// Our median cost per operation.
     pub(crate) ours: f64,
-    /// The peer's.
+    /// The peer's median cost per operation.
     pub(crate) peer: f64,
     /// The median over pairs of the peer's cost divided by ours: how many times we are cheaper.
     pub(crate) ratio: Spread,
@@ -63,7 +63,7 @@ pub(crate) struct Spread {
     pub(crate) most: f64,
 }
 
-/// Measures both after one batch each that is not counted.
+/// Measures both sides after a warm-up batch of each that is not counted.
 ///
 /// # Errors
 /// The first error of either.
@@ -90,7 +90,7 @@ pub(crate) fn compare(
     Ok(Compared { ours: spread(our_costs).median, peer: spread(peer_costs).median, ratio: spread(ratios) })
 }
 
-/// Repeats something until it has taken that much of the given clock.
+/// Repeats an operation until it has taken at least that much time of the given clock.
 pub(crate) fn until(
     clock: fn() -> Duration,
     least: Duration,

@@ -1,4 +1,4 @@
-//! One line into one message: ours beside `tmi` and `twitch-irc`.
+//! From one line to one message: ours beside `tmi` and `twitch-irc`.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::report::{Report, Row, Target};
 /// The name of the group.
 pub(crate) const GROUP: &str = "parse";
 
-/// Measures on the lines that all three take.
+/// Measures on the lines that all three parsers accept.
 ///
 /// # Errors
 /// Where there is no such line.
@@ -52,7 +52,8 @@ fn ours(corpus: &Corpus, least: Duration) -> Result<Batch> {
     each_line(corpus, least, |line| {
         let Ok(message) = tenure_irc::parse(black_box(line.as_bytes())) else { return 0 };
         black_box(&message);
-        // The tags are found while they are walked: without this the parser would have looked at half the line only.
+        // Tags are found while they are iterated: without this loop the parser would have looked at half of the line
+        // only.
         message.tags().fold(0, |sum, tag| {
             black_box(&tag);
             sum + 1

@@ -33,7 +33,7 @@ for i = 1, #KEYS do
 end
 return extended";
 
-/// Measures by the time that passes: the server does the most of it.
+/// Measures passed time, because the server does most of the work.
 ///
 /// # Errors
 /// Where the server fails.
@@ -63,7 +63,7 @@ pub(crate) fn measure(report: &mut Report, effort: Effort) -> Result<()> {
     Ok(())
 }
 
-/// Our store with its leases.
+/// Our store with the leases that it holds.
 struct Ours {
     store: Arc<dyn LeaseStore>,
     held: Vec<Held>,
@@ -90,7 +90,7 @@ impl Ours {
         let mut held = Vec::with_capacity(LEASES);
         let give_up = wall() + 2 * TTL;
         for claims in claims.chunks(store.info().batch_limit) {
-            // A server that has just started may have forgotten a lease: for one ttl nothing is granted.
+            // A server that has just started may have forgotten a lease, so the store grants nothing for one ttl.
             let granted = loop {
                 let granted = granted(claims, store.acquire(claims).await?)?;
                 if let Some(granted) = granted {
@@ -114,7 +114,7 @@ impl Ours {
     }
 }
 
-/// What is held now, where every claim was granted.
+/// The leases that are held now; `None` unless every claim was granted.
 fn granted(claims: &[Claim], answers: Answers<Claimed>) -> Result<Option<Vec<Held>>> {
     let mut held = Vec::with_capacity(claims.len());
     for (claim, answer) in claims.iter().zip(answers) {
@@ -124,7 +124,7 @@ fn granted(claims: &[Claim], answers: Answers<Claimed>) -> Result<Option<Vec<Hel
     Ok(Some(held))
 }
 
-/// The same number of plain keys.
+/// The same number of plain keys, for the bare script.
 struct Bare {
     connection: MultiplexedConnection,
     hash: String,

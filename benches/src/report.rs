@@ -1,4 +1,4 @@
-//! What was measured: as a table for people, as JSON for programs.
+//! The results: as a table for people, as JSON for programs.
 
 use std::fmt::Write as _;
 
@@ -7,12 +7,12 @@ use serde::Serialize;
 use crate::latency::{Latencies, Took};
 use crate::pairs::{Compared, Spread};
 
-/// What a row is held against.
+/// What a row's ratio is compared with.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Target {
-    /// What we want.
+    /// The ratio that we aim at.
     pub(crate) goal: f64,
-    /// What must be.
+    /// The ratio that must be reached.
     pub(crate) at_least: f64,
 }
 
@@ -28,14 +28,14 @@ pub(crate) enum Unit {
     BytesPerConnection,
 }
 
-/// One comparison.
+/// One comparison of costs.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Row {
-    /// Which group it belongs to.
+    /// The group that it belongs to.
     pub(crate) group: &'static str,
-    /// What was done.
+    /// The operation that was measured.
     pub(crate) what: String,
-    /// Beside whom.
+    /// The peer.
     pub(crate) beside: String,
     /// What the costs count.
     pub(crate) unit: Unit,
@@ -47,11 +47,11 @@ pub(crate) struct Row {
     pub(crate) ratio: f64,
     /// The least ratio of a pair.
     pub(crate) ratio_min: f64,
-    /// The greatest.
+    /// The greatest ratio of a pair.
     pub(crate) ratio_max: f64,
-    /// What it is held against; rows that only explain have none.
+    /// What the ratio is compared with; rows that only explain have no target.
     pub(crate) target: Option<Target>,
-    /// What the reader should know.
+    /// A note for the reader.
     pub(crate) note: String,
 }
 
@@ -95,7 +95,7 @@ impl Row {
         }
     }
 
-    /// The same row with a note.
+    /// Adds a note.
     pub(crate) fn noting(mut self, note: impl Into<String>) -> Self {
         self.note = note.into();
         self
@@ -119,54 +119,54 @@ fn verdict(goal: bool, at_least: bool) -> &'static str {
     }
 }
 
-/// What a wait is held against.
+/// What a wait is compared with.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Limit {
-    /// At most so many times as long as the peer.
+    /// At most this many times as long as the peer.
     Slower {
-        /// What we want.
+        /// The factor that we aim at.
         goal: f64,
-        /// What must be.
+        /// The factor that must be reached.
         at_least: f64,
     },
-    /// So many times faster than the peer.
+    /// At least this many times faster than the peer.
     Faster {
-        /// What must be.
+        /// The factor that must be reached.
         at_least: f64,
     },
-    /// A median of less than so many milliseconds.
+    /// A median of less than this many milliseconds.
     Under {
-        /// What we want, where that is more.
+        /// The median that we aim at, where it is less than the one that must be reached.
         goal: Option<f64>,
-        /// What must be.
+        /// The median that must be reached.
         at_least: f64,
     },
-    /// Less than so many milliseconds more than the peer.
+    /// Less than this many milliseconds more than the peer.
     Above {
-        /// What must be.
+        /// The difference that must be reached.
         at_least: f64,
     },
 }
 
-/// How long something takes, beside how long a peer takes.
+/// How long an operation takes, beside how long a peer's takes.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Waited {
-    /// Which group it belongs to.
+    /// The group that it belongs to.
     pub(crate) group: &'static str,
-    /// What was waited for.
+    /// The operation that was waited for.
     pub(crate) what: String,
-    /// Beside whom.
+    /// The peer.
     pub(crate) beside: String,
-    /// What ours took.
+    /// How long ours took.
     pub(crate) ours: Took,
-    /// What the peer took, where it was measured.
+    /// How long the peer took, where it was measured.
     pub(crate) peer: Option<Took>,
-    /// How many times as long as the peer's ours took, block by block.
+    /// How many times as long as the peer ours took, block by block.
     pub(crate) ratio: Option<Spread>,
-    /// How many milliseconds more, block by block.
+    /// How many milliseconds longer than the peer ours took, block by block.
     pub(crate) above_ms: Option<Spread>,
-    /// What it is held against.
+    /// What the wait is compared with.
     pub(crate) limit: Option<Limit>,
 }
 
@@ -195,7 +195,7 @@ impl Waited {
         Self { group, what, beside, ours, peer: None, ratio: None, above_ms: None, limit }
     }
 
-    /// What was compared, what was wanted, what must be, and what became of it.
+    /// What was compared, what we aim at, what must be reached, and the verdict.
     fn judged(&self) -> [String; 4] {
         let ratio = self.ratio.unwrap_or_default();
         let above = self.above_ms.unwrap_or_default();
@@ -233,13 +233,13 @@ impl Waited {
 /// What holding a lease costs while nothing happens.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Idling {
-    /// Who holds, where, and how it was measured.
+    /// Which holder on which store, and how it was measured.
     pub(crate) what: String,
-    /// Seconds that were measured, simulated or real; the figures are scaled to an hour.
+    /// How many seconds were measured, simulated or real; the figures are scaled to an hour.
     pub(crate) seconds: f64,
     /// Calls to the store in an hour.
     pub(crate) calls: f64,
-    /// How often something woke up in an hour.
+    /// Wake-ups in an hour.
     pub(crate) wake_ups: f64,
     /// Seconds of CPU in an hour.
     pub(crate) cpu_seconds: f64,
@@ -260,22 +260,22 @@ pub(crate) struct Point {
     pub(crate) reader_bytes_per_channel: f64,
 }
 
-/// Everything of one run.
+/// The results of one run.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Report {
-    /// Which machine, which corpus, how many pairs.
+    /// The machine, the corpus, and the number of pairs.
     pub(crate) circumstances: Vec<String>,
     /// The comparisons.
     pub(crate) rows: Vec<Row>,
-    /// How long things take.
+    /// The waits.
     pub(crate) waits: Vec<Waited>,
-    /// What holding costs.
+    /// The costs of holding.
     pub(crate) idle: Vec<Idling>,
     /// The curve over channels.
     pub(crate) channels: Vec<Point>,
-    /// What the reader should know of the waits and of holding.
+    /// Notes for the reader on the waits and on holding.
     pub(crate) notes: Vec<String>,
-    /// What was left out, and why.
+    /// The groups and rows that were left out, and why.
     pub(crate) left_out: Vec<String>,
 }
 
@@ -376,7 +376,7 @@ impl Report {
     }
 }
 
-/// Three places below ten, one above.
+/// The number with three decimals below ten, and with one above.
 fn millis(value: f64) -> String {
     if value < 10.0 { format!("{value:.3}") } else { format!("{value:.1}") }
 }

@@ -53,7 +53,7 @@ pub(crate) fn measure(report: &mut Report, effort: Effort, tenure: Option<&Path>
     Ok(())
 }
 
-/// Milliseconds of each of so many runs.
+/// The milliseconds of each of this many runs.
 fn repeated(times: usize, mut command: impl FnMut() -> Command) -> Result<Vec<f64>> {
     let mut took = Vec::with_capacity(times);
     for _ in 0..times {

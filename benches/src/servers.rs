@@ -1,4 +1,4 @@
-//! The servers that are measured against: found on this machine, started for one group, gone with it.
+//! The servers that the benchmarks use: found on this machine, started for one group, and ended with it.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use tenure_test_servers::{Nats, NatsOptions, Redis, RedisOptions, RedisPrograms,
 
 use crate::report::Report;
 
-/// The stores that whole programs are measured over: SQLite in a folder of its own, and Redis where it is here.
+/// The stores that whole programs are measured on: SQLite in a folder of its own, and Redis if it is on this machine.
 pub(crate) struct Stores {
     folder: TempDir,
     urls: Vec<(&'static str, String)>,
@@ -16,7 +16,7 @@ pub(crate) struct Stores {
 }
 
 impl Stores {
-    /// Starts them; the report says of `what` where there is no Redis.
+    /// Starts the stores; without Redis the report notes that it is missing for `what`.
     ///
     /// # Errors
     /// Where there is no temporary folder.
@@ -33,7 +33,7 @@ impl Stores {
         self.folder.path()
     }
 
-    /// Each one's name and address.
+    /// The name and the URL of each store.
     pub(crate) fn urls(&self) -> &[(&'static str, String)] {
         &self.urls
     }

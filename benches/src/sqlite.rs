@@ -1,4 +1,4 @@
-//! Lines to rows in SQLite: ours through its bus, beside bare rusqlite with the same rows made beforehand.
+//! From lines to rows in SQLite: ours through its bus, beside bare rusqlite with the same rows made beforehand.
 
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ pub(crate) fn measure(report: &mut Report, effort: Effort, lines: &[String]) -> 
     Ok(())
 }
 
-/// As many rows as asked for, each of a line that has its own id.
+/// Prepares `rows` rows, each of a line with an id of its own.
 fn prepare(lines: &[String], rows: usize) -> Result<Vec<Prepared>> {
     let messages: Vec<String> = lines
         .iter()

@@ -1,5 +1,5 @@
-//! From kill -9 to the moment at which the next one works, at a ttl of 15 s: of the command, of `tenure run`, of the chat
-//! daemon's worker.
+//! From kill -9 to the moment at which the successor works, at a ttl of 15 s: of the command, of `tenure run`, of the
+//! chat daemon's worker.
 
 pub(crate) mod command;
 mod daemon;
@@ -56,7 +56,7 @@ pub(crate) fn measure(report: &mut Report, effort: Effort, tenure: Option<&Path>
 
 fn push(report: &mut Report, what: &str, rounds: Rounds, mut once: impl FnMut() -> Result<f64>) -> Result<()> {
     let mut latencies = Latencies::default();
-    // The first is not counted.
+    // The first takeover warms up and is not counted.
     once()?;
     for _ in 0..rounds.blocks {
         latencies.push((0..rounds.each).map(|_| once()).collect::<Result<_>>()?);

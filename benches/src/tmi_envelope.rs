@@ -1,4 +1,4 @@
-//! The peer in Rust: the same envelope, from `tmi` through structs that serde_json writes.
+//! The peer in Rust: the same envelope, made by `tmi` and by structs that serde_json writes.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ pub(crate) struct TmiBuilder {
 }
 
 impl TmiBuilder {
-    /// With this namespace of ids.
+    /// A builder of envelopes whose ids are in this namespace.
     pub(crate) fn new(namespace: [u8; 16]) -> Self {
         Self { namespace: Uuid::from_bytes(namespace), name: Vec::new() }
     }
@@ -226,7 +226,7 @@ struct Payload<'a> {
     is_subscriber: bool,
     color: &'a str,
     emotes: Vec<Emote<'a>>,
-    /// Lines that have some differ, and are not measured.
+    /// Lines that have GIFs differ, and are not measured.
     gifs: [(); 0],
     is_action: bool,
     bits: u64,

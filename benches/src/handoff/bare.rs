@@ -1,5 +1,5 @@
-//! The least that can be done through redis-rs: compare, delete and publish in one script; who is subscribed sets where
-//! nobody has.
+//! The minimal implementation through redis-rs: one script compares, deletes and publishes; a subscriber sets the key
+//! where nobody has it.
 
 use anyhow::{Context, Result};
 use futures_util::StreamExt as _;
@@ -16,7 +16,7 @@ const RELEASE: &str = "if redis.call('GET', KEYS[1]) == ARGV[1] then
 end
 return 0";
 
-/// A connection for commands, another one that is subscribed.
+/// One connection for commands, and another one that is subscribed.
 pub(crate) struct Bare {
     connection: MultiplexedConnection,
     freed: PubSubStream,

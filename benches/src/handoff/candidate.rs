@@ -1,11 +1,11 @@
-//! What is measured: a way to get something, and to give it away.
+//! The interface of what is measured: acquire a lock or lease, and release it.
 
 use anyhow::Result;
 
-/// Somebody who gets something and gives it away.
+/// A candidate that acquires the lock or lease and releases it.
 pub(crate) trait Candidate {
-    /// Returns when it has it.
+    /// Returns once it is acquired.
     async fn campaign(&mut self) -> Result<()>;
-    /// Gives it away.
+    /// Releases it.
     async fn release(&mut self) -> Result<()>;
 }

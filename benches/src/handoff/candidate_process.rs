@@ -1,5 +1,5 @@
-//! One candidate in a process of its own: told on stdin to `campaign` and to `release`, it answers `elected` and `released`
-//! with the moment of each, on the clock that all processes share.
+//! One candidate in a process of its own: it is told `campaign` and `release` on stdin, and answers `elected` and
+//! `released` with the time of each, on the clock that all processes share.
 
 use std::process::Command;
 
@@ -10,7 +10,7 @@ use super::candidate::Candidate;
 use super::{bare, ours, rslock};
 use crate::clock::shared_ns;
 
-/// This program as one candidate of that kind.
+/// The command that starts this program as one candidate of that kind.
 ///
 /// # Errors
 /// Where this program cannot be found.

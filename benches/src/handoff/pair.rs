@@ -1,4 +1,4 @@
-//! Two processes that hand one thing to each other, back and forth.
+//! Two processes that hand one lock or lease to each other, back and forth.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-/// How long the one that waits gets to wait for real, at least; up to twice that, so that no peer's looks fall into step.
+/// How long the waiting candidate waits before each release, at least; at most twice as long, so that no peer's polling
+/// falls into step.
 const SETTLE: Duration = Duration::from_millis(40);
 
-/// Two candidates, of which the first has it.
+/// Two candidates, the first of which holds the lock or lease.
 pub(crate) struct Pair {
     holder: Process,
     other: Process,
@@ -17,7 +18,7 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    /// Starts both and lets one have it.
+    /// Starts both and lets one acquire it.
     ///
     /// # Errors
     /// Where they do not come up.
@@ -28,7 +29,7 @@ impl Pair {
         Ok(Self { holder, other, handoffs: 0 })
     }
 
-    /// Does blocks of handoffs and answers the milliseconds that each took.
+    /// Does blocks of handoffs and returns the milliseconds that each handoff took.
     pub(crate) fn blocks(&mut self) -> impl FnMut(usize) -> Result<Vec<f64>> {
         |times| (0..times).map(|_| self.hand_over()).collect()
     }
@@ -48,7 +49,7 @@ impl Pair {
     }
 }
 
-/// One candidate; it ends when its input does.
+/// One candidate's process; it ends when its input ends.
 struct Process {
     child: Child,
     input: Option<ChildStdin>,
@@ -75,7 +76,7 @@ impl Process {
         writeln!(input, "{word}").context("a candidate has ended")
     }
 
-    /// The moment of the next thing that it says, which must be this one.
+    /// The time of the next line that the candidate prints, which must be `wanted`.
     fn hear(&mut self, wanted: &str) -> Result<u64> {
         let mut line = String::new();
         self.output.read_line(&mut line)?;
@@ -89,7 +90,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.input = None;
-        // One that still campaigns does not look at its input.
+        // A candidate that still campaigns does not read its input, so it is killed.
         _ = self.child.kill();
         _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! A holder in a process of its own, and what it cost.
+//! A holder in a process of its own, and what holding costs it.
 
 use std::fs;
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use crate::clock::{process_cpu, wall};
 
 /// What holding cost.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) struct Held {
-    /// For how long.
+pub(crate) struct HoldingCost {
+    /// How long the lease was held.
     pub(crate) seconds: f64,
     /// Calls to the store.
     pub(crate) calls: u64,
@@ -26,24 +26,24 @@ pub(crate) struct Held {
     pub(crate) cpu_seconds: f64,
 }
 
-/// Gets the lease, lets everything come to rest, holds, and says what that cost.
+/// Acquires the lease, waits until everything is at rest, holds it, and returns what that cost.
 ///
 /// # Errors
 /// Where the lease is not granted, or lost.
-pub(crate) fn hold(url: &str, seconds: u64) -> Result<Held> {
+pub(crate) fn hold(url: &str, seconds: u64) -> Result<HoldingCost> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let store = tenure_open::open(url).await.context("cannot open the store")?;
-        let counted = Arc::new(Counted { store, calls: AtomicU64::new(0) });
+        let counted = Arc::new(CountingStore { store, calls: AtomicU64::new(0) });
         let election = Election::builder(counted.clone(), "bench/idle").start()?;
         let leadership = election.campaign().await?;
         tokio::time::sleep(Duration::from_secs(1)).await;
         let (from, cpu, switches, calls) = (wall(), process_cpu(), wake_ups()?, counted.calls());
         tokio::time::sleep(Duration::from_secs(seconds)).await;
-        let held = Held {
+        let held = HoldingCost {
             seconds: wall().saturating_sub(from).as_secs_f64(),
             calls: counted.calls() - calls,
-            // One of them is that of this measurement.
+            // One wake-up is that of this measurement.
             wake_ups: wake_ups()?.saturating_sub(switches + 1),
             cpu_seconds: process_cpu().saturating_sub(cpu).as_secs_f64(),
         };
@@ -68,12 +68,12 @@ fn wake_ups() -> Result<u64> {
 
 /// A store that counts the calls to it.
 #[derive(Debug)]
-struct Counted {
+struct CountingStore {
     store: Arc<dyn LeaseStore>,
     calls: AtomicU64,
 }
 
-impl Counted {
+impl CountingStore {
     fn calls(&self) -> u64 {
         self.calls.load(Ordering::Relaxed)
     }
@@ -85,7 +85,7 @@ impl Counted {
 }
 
 #[async_trait]
-impl LeaseStore for Counted {
+impl LeaseStore for CountingStore {
     fn info(&self) -> StoreInfo {
         self.store.info()
     }

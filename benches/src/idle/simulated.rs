@@ -1,4 +1,4 @@
-//! A holder in simulated time: the elector and a table, and a clock that jumps to whatever is due next.
+//! A holder in simulated time: the elector and a table, with a clock that jumps to the next deadline.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::report::Idling;
 
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
-/// How long the simulated store takes.
+/// How long the simulated store takes to answer.
 const ROUND_TRIP: Duration = Duration::from_millis(1);
 
-/// Holds for so many hours.
+/// Holds for this many hours.
 ///
 /// # Errors
 /// Where the lease is not held all the time.

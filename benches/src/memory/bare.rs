@@ -17,7 +17,7 @@ use super::Idle;
 
 const BUFFER: usize = 8 * 1024;
 
-/// Opens the connections, each with one channel joined, and says how much memory they took.
+/// Opens the connections, each with one channel joined, and returns how much memory they took.
 ///
 /// # Errors
 /// Where a connection fails.
@@ -34,7 +34,7 @@ pub(crate) fn hold(port: u16, ca: &Path, connections: usize) -> Result<Idle> {
         let (joined, mut all) = mpsc::channel(connections.max(1));
         let mut idle = Idle::before(connections)?;
         for number in 0..connections {
-            // One after the other: the memory of a handshake is used again by the next.
+            // Connected one after the other, because the memory of a handshake is reused by the next.
             let stream = open(&connector, port, number).await?;
             tokio::spawn(read(stream, joined.clone()));
             let done = tokio::time::timeout(Duration::from_secs(30), all.recv()).await.context("no answer to JOIN")?;

@@ -25,7 +25,7 @@ pub(crate) struct Listened {
     pub(crate) lines: u64,
 }
 
-/// Opens the connections, each with one channel joined, and says how much memory they took.
+/// Opens the connections, each with one channel joined, and returns how much memory they took.
 ///
 /// # Errors
 /// Where not all of them come up.
@@ -64,7 +64,7 @@ pub(crate) fn listen(port: u16, ca: &Path, channels: usize, lines_each: u64) -> 
         while lines < wanted {
             let event = timeout(Duration::from_secs(30), events.recv()).await.context("lines are missing")?;
             let Some(event) = event else { bail!("the reader has ended") };
-            // The room's state after a JOIN is a line as well, and not one of those that were asked for.
+            // The room's state after a JOIN is a line too, and none of those that were requested.
             if let ReaderEvent::Line { line, .. } = event
                 && is_message(&line)
             {
@@ -88,7 +88,7 @@ fn config(port: u16, ca: &Path, channels: usize, per_connection: usize) -> Resul
         ca_file: Some(ca.to_owned()),
         channels: (0..channels).map(|number| format!("channel{number}")).collect(),
         join_budget: (u32::MAX, Duration::from_secs(1)),
-        // One after the other: the memory of a handshake is used again by the next, as with the peer.
+        // Connected one after the other, because the memory of a handshake is reused by the next, as with the peer.
         auth_budget: (1, Duration::from_millis(2)),
         channels_per_connection: per_connection,
         ..ReaderConfig::default()

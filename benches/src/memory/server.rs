@@ -1,4 +1,4 @@
-//! A TLS server that greets, confirms each JOIN, answers PING and is silent otherwise; on request it talks.
+//! A TLS server that greets, confirms each JOIN, answers PING and is silent otherwise; on request it sends chat.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -35,7 +35,7 @@ pub(crate) fn serve(folder: &Path) -> Result<()> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("cannot listen")?;
         println!("{}", listener.local_addr()?.port());
         let (tell, wanted) = watch::channel(0);
-        // A line of input is how many lines each connection gets; the end of input ends the server.
+        // A line of input is the number of lines that each connection gets; the end of input ends the server.
         std::thread::spawn(move || {
             for line in std::io::stdin().lines().map_while(Result::ok) {
                 let count = line.trim().parse().unwrap_or(0);
@@ -52,7 +52,7 @@ pub(crate) fn serve(folder: &Path) -> Result<()> {
     })
 }
 
-/// One client: answers what it says, and talks when the number of lines to send changes.
+/// Serves one client: answers its lines, and sends chat when the number of lines to send changes.
 async fn talk(acceptor: TlsAcceptor, stream: TcpStream, mut wanted: watch::Receiver<u64>) -> Result<()> {
     stream.set_nodelay(true)?;
     let (reader, mut writer) = tokio::io::split(acceptor.accept(stream).await?);
@@ -79,7 +79,7 @@ async fn talk(acceptor: TlsAcceptor, stream: TcpStream, mut wanted: watch::Recei
     }
 }
 
-/// Sends so many chat lines, in turn to each channel of the connection.
+/// Sends this many chat lines, in turn to each channel of the connection.
 async fn chatter(writer: &mut (impl AsyncWrite + Unpin), channels: &[String], count: u64) -> Result<()> {
     let mut text = String::new();
     for (number, channel) in (0..count).zip(channels.iter().cycle()) {
@@ -99,7 +99,7 @@ async fn chatter(writer: &mut (impl AsyncWrite + Unpin), channels: &[String], co
     Ok(())
 }
 
-/// What the server says to one line.
+/// The server's answer to one line.
 pub(crate) fn answer(nick: &mut String, channels: &mut Vec<String>, line: &str) -> String {
     let (command, rest) = line.split_once(' ').unwrap_or((line, ""));
     let mut text = String::new();

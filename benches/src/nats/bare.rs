@@ -1,4 +1,4 @@
-//! The peer: async-nats alone, with payloads that are ready and 256 acknowledgements outstanding.
+//! The peer: async-nats alone, with payloads that are ready and a window of 256 acknowledgements.
 
 use std::collections::VecDeque;
 use std::future::IntoFuture as _;
@@ -10,15 +10,15 @@ use async_nats::jetstream::{self, stream};
 use tenure_bus::Message;
 
 use super::material::INGRESS;
-use super::measured::Began;
+use super::measured::MeasuredSpan;
 
 const WINDOW: usize = 256;
 
-/// Publishes them all and waits for the last acknowledgement.
+/// Publishes all messages and waits for the last acknowledgement.
 ///
 /// # Errors
 /// Where the server refuses one.
-pub(super) async fn publish(url: &str, messages: &[Message]) -> Result<Began> {
+pub(super) async fn publish(url: &str, messages: &[Message]) -> Result<MeasuredSpan> {
     let client = async_nats::connect(url).await.context("async-nats cannot connect")?;
     let context = jetstream::new(client);
     let config = stream::Config {
@@ -29,7 +29,7 @@ pub(super) async fn publish(url: &str, messages: &[Message]) -> Result<Began> {
     };
     context.create_stream(config).await.context("async-nats cannot make the stream")?;
     let ids: Vec<String> = messages.iter().map(|message| message.id.to_string()).collect();
-    let began = Began::now();
+    let span = MeasuredSpan::now();
     let mut window = VecDeque::with_capacity(WINDOW);
     for (message, id) in messages.iter().zip(&ids) {
         if window.len() == WINDOW {
@@ -41,7 +41,7 @@ pub(super) async fn publish(url: &str, messages: &[Message]) -> Result<Began> {
     while !window.is_empty() {
         taken(window.pop_front()).await?;
     }
-    Ok(began.ended())
+    Ok(span.ended())
 }
 
 async fn taken(future: Option<jetstream::context::PublishAckFuture>) -> Result<()> {

@@ -12,13 +12,13 @@ use crate::memory::server::answer;
 pub(super) struct Server {
     /// Where it listens on this machine.
     pub(super) port: u16,
-    /// Answers when the reader has joined.
+    /// Resolves when the reader has joined.
     pub(super) joined: oneshot::Receiver<()>,
-    /// Lets it talk.
+    /// Lets the server send the lines.
     pub(super) talk: oneshot::Sender<()>,
 }
 
-/// Starts it on a thread of its own: it is the other side of the socket and not what is measured.
+/// Starts the server on a thread of its own, because it is the other side of the socket and not measured.
 ///
 /// # Errors
 /// Where it cannot listen.
@@ -30,7 +30,7 @@ pub(super) fn start(lines: Bytes) -> Result<Server> {
     let (talk, may_talk) = oneshot::channel();
     std::thread::Builder::new().name("bench-chat".into()).spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        // The reader going away ends it.
+        // The server ends when the reader closes the connection.
         runtime.block_on(serve(listener, tell, may_talk, lines))
     })?;
     Ok(Server { port, joined, talk })

@@ -1,4 +1,4 @@
-//! A bus that counts what is acknowledged, and says when all of it is.
+//! A bus that counts acknowledged messages, and tells when all are acknowledged.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -7,34 +7,34 @@ use tenure_bus::{Batch, Bus, BusError, BusInfo, FollowFrom, FollowStream, Publis
 use tenure_bus_nats::NatsBus;
 use tokio::sync::Notify;
 
-/// The bus, and what of it was acknowledged.
+/// The bus, and how many of its messages were acknowledged.
 #[derive(Debug)]
-pub(super) struct Counted {
+pub(super) struct CountingBus {
     bus: NatsBus,
     wanted: usize,
     stored: AtomicUsize,
     all: Notify,
 }
 
-impl Counted {
-    /// Waits for so many acknowledgements.
+impl CountingBus {
+    /// A bus that waits for this many acknowledgements.
     pub(super) fn new(bus: NatsBus, wanted: usize) -> Self {
         Self { bus, wanted, stored: AtomicUsize::new(0), all: Notify::new() }
     }
 
-    /// How many there are.
+    /// How many acknowledgements there are.
     pub(super) fn stored(&self) -> usize {
         self.stored.load(Ordering::Acquire)
     }
 
-    /// Returns when all are there.
+    /// Returns when all messages are acknowledged.
     pub(super) async fn all(&self) {
         self.all.notified().await;
     }
 }
 
 #[async_trait]
-impl Bus for Counted {
+impl Bus for CountingBus {
     fn info(&self) -> BusInfo {
         self.bus.info()
     }

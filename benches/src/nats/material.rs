@@ -1,4 +1,4 @@
-//! What is published: one chat, as lines and as the messages that they become, and where it goes.
+//! The input of the measurement: one chat, as lines and as messages, and its channel, subjects and lease.
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
@@ -15,14 +15,14 @@ pub(super) const INGRESS: &str = "internal.ingress.v1";
 pub(super) const FINALIZE: &str = "internal.finalize.v1";
 pub(super) const KEY: &str = "system/ircLeader";
 
-/// The same chat, as lines and as the messages that they become.
+/// One chat, as lines and as the messages that the lines become.
 pub(super) struct Chat {
     /// All lines as they come over the socket.
     pub(super) lines: Bytes,
     pub(super) messages: Vec<Message>,
 }
 
-/// So many lines of one channel, each with an id of its own.
+/// Makes this many lines of one channel, each with an id of its own.
 pub(super) fn chat(lines: &[String], count: usize) -> Result<Chat> {
     let messages: Vec<String> = lines
         .iter()

@@ -1,18 +1,18 @@
-//! How long the measured part of a run took.
+//! The span of a run that is measured.
 
 use std::time::Duration;
 
 use crate::clock::{process_cpu, wall};
 
-/// When the measured part began and ended.
-pub(super) struct Began {
+/// When the measured span of a run began and ended.
+pub(super) struct MeasuredSpan {
     pub(super) at: Duration,
     pub(super) cpu: Duration,
     pub(super) ended: Duration,
     pub(super) ended_cpu: Duration,
 }
 
-impl Began {
+impl MeasuredSpan {
     pub(super) fn now() -> Self {
         let (at, cpu) = (wall(), process_cpu());
         Self { at, cpu, ended: at, ended_cpu: cpu }

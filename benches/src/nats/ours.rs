@@ -14,22 +14,22 @@ use tenure_twitch::{Reader, ReaderConfig};
 use tokio::time::timeout;
 
 use super::chat;
-use super::counted::Counted;
+use super::counted::CountingBus;
 use super::material::{CHANNEL, Chat, FINALIZE, INGRESS, KEY};
-use super::measured::Began;
+use super::measured::MeasuredSpan;
 
 const BATCH: usize = 512;
-/// How long anything may take here.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The time-out of every wait in this file.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Reads all lines from a socket and waits until each is acknowledged. `follows` is what production does: the pipeline
+/// Reads all lines from a socket and waits until each is acknowledged. With `follows`, as in production, the pipeline
 /// follows its own stream while it stands by or cannot publish, so that it knows what others have published there.
 ///
 /// # Errors
 /// Where one is not.
-pub(super) async fn from_socket(url: &str, all: &Chat, follows: bool) -> Result<Began> {
+pub(super) async fn from_socket(url: &str, all: &Chat, follows: bool) -> Result<MeasuredSpan> {
     let count = all.messages.len();
-    let bus = Arc::new(Counted::new(open(url).await?, count));
+    let bus = Arc::new(CountingBus::new(open(url).await?, count));
     let election = Election::builder(Arc::new(MemoryStore::new()), KEY).start()?;
     let leadership = election.campaign().await?;
     // The daemon's own defaults.
@@ -60,30 +60,31 @@ pub(super) async fn from_socket(url: &str, all: &Chat, follows: bool) -> Result<
     };
     let (reader, lines) = Reader::start(config)?;
     pipeline.commands.send(Command::Read(lines)).await.map_err(|_| anyhow!("the pipeline has ended"))?;
-    timeout(PATIENCE, server.joined).await.context("the reader does not join")??;
-    // The pipeline learns of the JOIN, and its follower subscribes, before there is anything to publish.
+    timeout(TIMEOUT, server.joined).await.context("the reader does not join")??;
+    // Time for the pipeline to learn of the JOIN, and for its follower to subscribe, before there is anything to
+    // publish.
     tokio::time::sleep(Duration::from_millis(200)).await;
-    let began = Began::now();
+    let span = MeasuredSpan::now();
     server.talk.send(()).map_err(|()| anyhow!("the chat server has ended"))?;
-    let Ok(()) = timeout(PATIENCE, bus.all()).await else {
+    let Ok(()) = timeout(TIMEOUT, bus.all()).await else {
         bail!("{} of {count} lines are acknowledged: {:?}", bus.stored(), *pipeline.snapshot.borrow());
     };
-    let began = began.ended();
+    let span = span.ended();
     reader.stop().await;
     if !leadership.is_current() || bus.stored() != count {
         bail!("not what was to be measured: {} of {count} lines were stored", bus.stored());
     }
-    Ok(began)
+    Ok(span)
 }
 
 /// Publishes ready messages through the bus alone.
 ///
 /// # Errors
 /// Where one is not stored.
-pub(super) async fn from_messages(url: &str, messages: &[Message]) -> Result<Began> {
+pub(super) async fn from_messages(url: &str, messages: &[Message]) -> Result<MeasuredSpan> {
     let bus = open(url).await?;
     let term = Term::new(1).context("no term")?;
-    let began = Began::now();
+    let span = MeasuredSpan::now();
     for messages in messages.chunks(BATCH) {
         let batch = Batch { subject: INGRESS, fence: Some((KEY, term)), valid_until: None, messages };
         let answers = bus.publish(&batch).await?;
@@ -91,7 +92,7 @@ pub(super) async fn from_messages(url: &str, messages: &[Message]) -> Result<Beg
             bail!("the bus did not store every message");
         }
     }
-    Ok(began.ended())
+    Ok(span.ended())
 }
 
 async fn open(url: &str) -> Result<NatsBus> {

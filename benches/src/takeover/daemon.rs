@@ -1,4 +1,4 @@
-//! Two `tenure ingest` with a simulated Twitch: one publishes, the other reads and waits.
+//! Two `tenure ingest` with a simulated Twitch: one publishes, the other stands by.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -16,26 +16,26 @@ use tenure_test_servers::free_port;
 use super::ttl::TTL;
 use crate::clock::shared_ns;
 
-/// How long a takeover may take before something is wrong.
-const PATIENCE: Duration = Duration::from_secs(40);
-/// How long two daemons that are ready get to settle.
+/// The time-out of a takeover: beyond it something is wrong.
+const TIMEOUT: Duration = Duration::from_secs(40);
+/// How long two daemons that are ready are left alone before the kill.
 const SETTLE: Duration = Duration::from_millis(300);
 const LEADS: &str = "Starting IRC subsystem";
 
-/// Both, and who leads.
+/// Both daemons, and which of them leads.
 pub(super) struct Daemons {
     settings: Settings,
     daemons: BTreeMap<&'static str, Daemon>,
     leader: &'static str,
-    said: mpsc::Receiver<Said>,
-    tell: mpsc::Sender<Said>,
-    // Last: whoever uses it ends before.
-    _twitch: Ends,
+    said: mpsc::Receiver<LogLine>,
+    tell: mpsc::Sender<LogLine>,
+    // Declared last, so that the daemons that use it end before it.
+    _twitch: TerminateOnDrop,
     _folder: tempfile::TempDir,
 }
 
-/// Who said it, when, and what.
-type Said = (&'static str, u64, String);
+/// Which daemon logged it, when, and the line.
+type LogLine = (&'static str, u64, String);
 
 struct Settings {
     tenure: PathBuf,
@@ -45,7 +45,7 @@ struct Settings {
 }
 
 struct Daemon {
-    process: Ends,
+    process: TerminateOnDrop,
     http: u16,
 }
 
@@ -65,7 +65,7 @@ impl Daemons {
             .context("cannot start the simulated Twitch")?;
         let mut line = String::new();
         BufReader::new(twitch.stdout.take().context("no output")?).read_line(&mut line)?;
-        let twitch = Ends(twitch);
+        let twitch = TerminateOnDrop(twitch);
         let addresses: Value = serde_json::from_str(&line).context("the simulated Twitch does not say where it is")?;
         let irc = addresses["irc"].as_str().context("the simulated Twitch has no address")?;
         let irc = if irc.contains("://") { irc.to_owned() } else { format!("irc://{irc}") };
@@ -80,8 +80,8 @@ impl Daemons {
         Ok(daemons)
     }
 
-    /// Kills the leader's worker, and answers after how many milliseconds the other says that it leads. A fresh daemon takes
-    /// the place of the killed one, whose supervisor would let it rest longer after each death.
+    /// Kills the leader's worker, and returns after how many milliseconds the other daemon reports that it leads. A
+    /// fresh daemon replaces the killed one, whose supervisor would wait longer after each death.
     ///
     /// # Errors
     /// Where it does not.
@@ -115,7 +115,7 @@ impl Daemons {
             .spawn()
             .context("cannot start tenure ingest")?;
         let lines = BufReader::new(child.stderr.take().context("no standard error")?).lines();
-        self.daemons.insert(name, Daemon { process: Ends(child), http });
+        self.daemons.insert(name, Daemon { process: TerminateOnDrop(child), http });
         let tell = self.tell.clone();
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
@@ -127,12 +127,12 @@ impl Daemons {
         Ok(())
     }
 
-    /// Waits until somebody says that it leads.
+    /// Waits until a daemon reports that it leads.
     fn leads(&mut self) -> Result<u64> {
         let mut log = String::new();
         loop {
-            let Ok((name, at, line)) = self.said.recv_timeout(PATIENCE) else {
-                bail!("nobody leads within {PATIENCE:?}: {log}");
+            let Ok((name, at, line)) = self.said.recv_timeout(TIMEOUT) else {
+                bail!("nobody leads within {TIMEOUT:?}: {log}");
             };
             if line.contains(LEADS) {
                 self.leader = name;
@@ -145,11 +145,11 @@ impl Daemons {
 }
 
 impl Daemon {
-    /// Returns when it says that it is ready: it reads every channel, and its store answers.
+    /// Returns once the daemon reports that it is ready: it reads every channel, and its store answers.
     fn ready(&self) -> Result<()> {
-        let give_up = shared_ns() + u64::try_from(PATIENCE.as_nanos())?;
+        let give_up = shared_ns() + u64::try_from(TIMEOUT.as_nanos())?;
         while !self.is_ready().unwrap_or(false) {
-            ensure!(shared_ns() < give_up, "a daemon is not ready within {PATIENCE:?}");
+            ensure!(shared_ns() < give_up, "a daemon is not ready within {TIMEOUT:?}");
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(())
@@ -164,7 +164,7 @@ impl Daemon {
         Ok(answer.starts_with("HTTP/1.1 200 "))
     }
 
-    /// The one child of the supervisor.
+    /// The supervisor's only child.
     fn worker(&self) -> Result<i32> {
         let pid = self.process.0.id();
         let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
@@ -173,10 +173,10 @@ impl Daemon {
     }
 }
 
-/// A process that is asked to end with its value.
-struct Ends(Child);
+/// A process that gets SIGTERM when this value is dropped.
+struct TerminateOnDrop(Child);
 
-impl Drop for Ends {
+impl Drop for TerminateOnDrop {
     fn drop(&mut self) {
         if let Some(pid) = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw) {
             _ = kill_process(pid, Signal::TERM);

@@ -1,4 +1,4 @@
-//! Two `tenure run` for one command: one runs it, the other waits.
+//! Two `tenure run` for one command: one runs the command, the other waits.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::net::UnixListener;
@@ -9,11 +9,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::command::Works;
+use super::command::StartReport;
 use super::ttl::TTL;
 use crate::clock::shared_ns;
 
-/// Who is killed.
+/// Which process is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Killed {
     /// The command.
@@ -22,12 +22,12 @@ pub(super) enum Killed {
     Tenure,
 }
 
-/// How long a takeover may take before something is wrong; with the ttl that is what is measured.
-const PATIENCE: Duration = Duration::from_secs(40);
-/// How long who waits gets to settle.
+/// The time-out of a takeover, above the ttl: beyond it something is wrong.
+const TIMEOUT: Duration = Duration::from_secs(40);
+/// How long the waiting program is left alone before the kill.
 const SETTLE: Duration = Duration::from_millis(150);
 
-/// Both, and the command that runs.
+/// Both programs, and the command that runs.
 pub(super) struct Singleton {
     tenure: PathBuf,
     url: String,
@@ -35,7 +35,7 @@ pub(super) struct Singleton {
     listener: UnixListener,
     leader: Instance,
     standby: Instance,
-    works: Works,
+    works: StartReport,
 }
 
 struct Instance {
@@ -58,7 +58,8 @@ impl Singleton {
         Ok(Self { tenure: tenure.to_owned(), url: url.to_owned(), folder, listener, leader, standby, works })
     }
 
-    /// Kills, and answers after how many milliseconds the other's command works. Then the killed one waits in its place.
+    /// Kills one process, and returns after how many milliseconds the other program's command works. Then the killed
+    /// side waits in its place.
     ///
     /// # Errors
     /// Where that does not happen, or two commands live.
@@ -97,7 +98,7 @@ impl Instance {
         Ok(Self { child, stderr })
     }
 
-    /// Returns when it says that it waits.
+    /// Returns once the program reports that it waits.
     fn waits(&mut self) -> Result<()> {
         let mut said = String::new();
         while self.stderr.read_line(&mut said)? > 0 {
@@ -111,7 +112,7 @@ impl Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        // It ends its command and gives its lease back.
+        // On SIGTERM the program ends its command and releases its lease.
         if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
             _ = kill_process(pid, Signal::TERM);
         }
@@ -119,22 +120,22 @@ impl Drop for Instance {
     }
 }
 
-/// What the next command says.
-fn hear(listener: &UnixListener) -> Result<Works> {
+/// Receives the next command's report.
+fn hear(listener: &UnixListener) -> Result<StartReport> {
     listener.set_nonblocking(true)?;
-    let give_up = shared_ns() + u64::try_from(PATIENCE.as_nanos())?;
+    let give_up = shared_ns() + u64::try_from(TIMEOUT.as_nanos())?;
     let (mut stream, _) = loop {
         match listener.accept() {
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                ensure!(shared_ns() < give_up, "no command works within {PATIENCE:?}");
-                // The moment that counts is the one that the command says.
+                ensure!(shared_ns() < give_up, "no command works within {TIMEOUT:?}");
+                // Polling is precise enough, because the command itself reports the time that counts.
                 std::thread::sleep(Duration::from_millis(1));
             }
             accepted => break accepted?,
         }
     };
     stream.set_nonblocking(false)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
     let mut line = Vec::new();
     while line.last() != Some(&b'\n') {
         let mut byte = [0];

@@ -1,4 +1,4 @@
 //! The ttl under which takeovers are measured.
 
-/// As the command line takes it.
+/// The ttl in the form that the command line takes.
 pub(super) const TTL: &str = "15s";
