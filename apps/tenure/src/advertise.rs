@@ -1,14 +1,14 @@
-//! The address that a leader advertises in its lease's note, for whoever routes requests to it.
+//! The address that a leader advertises in its lease's note, so that other programs can route requests to the leader.
 
 use serde_json::{Map, Value};
 use tenure_core::{NameError, Note};
 
-/// The member of the note's JSON object that holds the address; the rest of what is noted stands in `note`.
+/// The member of the note's JSON object that holds the address; the rest of the note stands in the member `note`.
 const MEMBER: &str = "advertise";
-/// The longest address.
-const MOST_BYTES: usize = 256;
+/// The longest address that is accepted, in bytes.
+const MAX_ADDRESS_BYTES: usize = 256;
 
-/// The note that says the address, and the text beside it.
+/// Builds the note that advertises `address` and carries `text` beside it; without an address it is `text` alone.
 pub(crate) fn note(address: Option<&str>, text: Note) -> Result<Note, NameError> {
     let Some(address) = address else { return Ok(text) };
     let mut members = Map::new();
@@ -19,7 +19,8 @@ pub(crate) fn note(address: Option<&str>, text: Note) -> Result<Note, NameError>
     Note::new(Value::Object(members).to_string())
 }
 
-/// The address that a note says, where it says one. Notes come from outside: what can be no address is none.
+/// Returns the address that a note advertises, if any. Other programs write notes too, so a value that cannot be an
+/// address is ignored.
 pub(crate) fn of(note: &Note) -> Option<String> {
     if !note.as_str().starts_with('{') {
         return None;
@@ -30,9 +31,10 @@ pub(crate) fn of(note: &Note) -> Option<String> {
 
 /// Reads `--advertise`: a host and port, a URL, whatever the readers understand, in one word.
 pub(crate) fn parse(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.len() > MOST_BYTES || text.contains(|c: char| c.is_control() || c.is_whitespace()) {
+    if text.is_empty() || text.len() > MAX_ADDRESS_BYTES || text.contains(|c: char| c.is_control() || c.is_whitespace())
+    {
         return Err(format!(
-            "{text:?} is not an address: write one word of at most {MOST_BYTES} bytes, as 10.0.0.5:8080"
+            "{text:?} is not an address: write one word of at most {MAX_ADDRESS_BYTES} bytes, as 10.0.0.5:8080"
         ));
     }
     Ok(text.to_owned())
@@ -42,7 +44,7 @@ pub(crate) fn parse(text: &str) -> Result<String, String> {
 mod tests {
     use super::*;
 
-    /// What is advertised is read back, with and without a text beside it; other notes advertise nothing.
+    /// An advertised address reads back, with and without a text beside it; other notes advertise nothing.
     #[test]
     fn addresses_round_trip_through_the_note() {
         for text in ["", "shard \"7\""] {

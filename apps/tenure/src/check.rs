@@ -1,4 +1,4 @@
-//! `tenure check`: whether the command that asks may still act. Reads a file and a clock, no network.
+//! `tenure check`: says whether the calling command's lease is still held. Reads a file and a clock, no network.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -41,7 +41,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     })?;
     let line = match std::fs::read_to_string(&file) {
         Ok(line) => line,
-        // The tenure is over, or was never.
+        // Without the file the tenure is over, or never began.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(ExitCode::FAILURE),
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
     };

@@ -1,4 +1,4 @@
-//! The command line: what can be said, and the help that comes with it.
+//! The command line: all commands, with their help.
 
 use clap::{Parser, Subcommand};
 
@@ -61,7 +61,7 @@ mod tests {
         all
     }
 
-    /// Every command that takes a store says the same of it; the demo, which has a default of its own, apart.
+    /// Every command that takes a store has the same help for it, except the demo, which has a default of its own.
     #[test]
     fn stores_are_told_of_alike() {
         let mut told = std::collections::BTreeMap::<String, Vec<String>>::new();

@@ -1,8 +1,9 @@
 //! The store that `tenure run` hands to its command, so that every `tenure` command in it asks the same one.
 //!
-//! `TENURE_STORE` is its URL without user and password, which every process of this user could read in the environment;
-//! those stand in a file beside the status file, which `TENURE_STORE_SECRET_FILE` names: the login as it stood in the URL
-//! (`USER:PASSWORD`), and on a second line the URL that it is for. It is given to no other.
+//! `TENURE_STORE` is the store's URL without user and password, because every process of this user can read the
+//! environment. The login stands in a file beside the status file, which `TENURE_STORE_SECRET_FILE` names: first the
+//! login as it stood in the URL (`USER:PASSWORD`), then on a second line the URL that it belongs to. It is used for no
+//! other URL.
 
 use std::path::Path;
 
@@ -11,11 +12,11 @@ pub(crate) const SECRET_FILE: &str = "TENURE_STORE_SECRET_FILE";
 /// The variable that has the URL.
 pub(crate) const STORE: &str = "TENURE_STORE";
 
-/// Stands for a URL that no command gets. No store has this scheme: a command that asks for it gets an error, and does not ask
-/// another store by mistake.
+/// The URL that a command gets in place of one that must not be handed on. No store has this scheme: a command that
+/// opens it gets an error and does not ask another store by mistake.
 const WITHHELD: &str = "withheld:";
 
-/// The URL for a command that can be given no file with the login.
+/// Returns the URL without its login, for a command that cannot be given the file with the login.
 pub(crate) fn without_login(url: &str) -> String {
     CommandStore::new(url).map_or_else(|| WITHHELD.to_owned(), |command_store| command_store.url)
 }
@@ -23,16 +24,16 @@ pub(crate) fn without_login(url: &str) -> String {
 /// A store as a command gets it: the URL without login, and the login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CommandStore {
-    /// The URL, as it may be seen.
+    /// The URL without its login, safe to show.
     pub(crate) url: String,
-    /// What stood before the `@`.
+    /// The login: the text before the `@`.
     pub(crate) login: Option<String>,
 }
 
 impl CommandStore {
-    /// Takes a URL apart that was opened. `None` where it holds a secret that is no login, or where login and parameters
-    /// cannot be told apart: such a URL is handed to nobody. The path of a file is made absolute, for commands change
-    /// their folder.
+    /// Splits the URL of a store that was opened. Returns `None` where the URL holds a secret that is no login, or
+    /// where login and parameters cannot be told apart: such a URL is not handed on. The path of a file becomes
+    /// absolute, because commands change their folder.
     pub(crate) fn new(url: &str) -> Option<CommandStore> {
         if tenure_open::file_of(url).is_some() {
             return Some(CommandStore { url: tenure_open::absolute(url)?, login: None });
@@ -42,7 +43,7 @@ impl CommandStore {
         let (login, hosts) = match authority.rsplit_once('@') {
             Some((login, _)) if login.contains('\n') => return None,
             Some((login, hosts)) => (Some(login.to_owned()), hosts),
-            // A login with a `/` or `?` in it cannot be told from a path.
+            // A login with a `/` or `?` in it cannot be told apart from a path.
             None if !authority.is_empty() && path.split('?').next().is_some_and(|path| path.contains('@')) => {
                 return None;
             }
@@ -52,13 +53,13 @@ impl CommandStore {
         (tenure_open::shown(&url) == url).then_some(CommandStore { url, login })
     }
 
-    /// What the file holds; `None` where there is no login.
+    /// The content of the secret file; `None` where there is no login.
     pub(crate) fn secret(&self) -> Option<String> {
         self.login.as_ref().map(|login| format!("{login}\n{}\n", self.url))
     }
 }
 
-/// The URL with the login that this process was handed for it, where it was.
+/// Adds to the URL the login that this process was handed for it, if any.
 pub(crate) fn with_login(url: String) -> String {
     let file = std::env::var_os(SECRET_FILE).filter(|file| !file.is_empty());
     match file.and_then(|file| std::fs::read_to_string(Path::new(&file)).ok()) {
@@ -77,7 +78,7 @@ fn complete(url: &str, secret: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// What is handed on and completed again is the URL that it was, and nothing secret stands in the URL.
+    /// A URL without its login, completed with that login, is the original URL; without it, it holds no secret.
     #[test]
     fn what_is_handed_on_is_completed_again() {
         for url in [
@@ -106,7 +107,7 @@ mod tests {
         assert_eq!(complete("redis://one/0", ""), None);
     }
 
-    /// A file is named by its whole path, and what may hold a secret elsewhere is handed to nobody.
+    /// A file is named by its absolute path, and a URL with a possible secret outside the login is not handed on.
     #[test]
     fn files_are_absolute_and_odd_secrets_stay() {
         let here = std::env::current_dir().unwrap();

@@ -21,7 +21,7 @@ pub(crate) struct Args {
     shell: Shell,
 }
 
-/// Prints the script for `command`, the whole of the program.
+/// Prints the script for `command`, which is the whole program.
 pub(crate) fn run(args: Args, mut command: clap::Command) -> Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, "tenure", &mut script);

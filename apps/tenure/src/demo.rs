@@ -1,10 +1,10 @@
-//! `tenure demo`: three instances, a simulated Twitch, and everything that can happen to them, before your eyes.
+//! `tenure demo`: runs three instances against a simulated Twitch, injects faults, and shows what happens.
 
 mod args;
+mod faults;
 mod instance;
 mod leaders;
 mod places;
-mod script;
 mod summary;
 mod view;
 
@@ -17,10 +17,10 @@ use tenure_bus::{Bus, Subjects};
 use tenure_twitch_sim::{Sim, SimConfig, StartRule, Verdict};
 
 pub(crate) use args::Args;
+use faults::{FaultInjector, Timeline};
 use instance::{Common, Instance};
 use leaders::Leaders;
 use places::{Places, Tally};
-use script::{Stage, Timeline};
 use summary::Summary;
 
 use crate::exit::{End, Exit};
@@ -29,9 +29,9 @@ use crate::signals::{self, Signals};
 
 /// The demo's ttl: short, so that a lost host is over soon.
 const TTL: Duration = Duration::from_secs(2);
-/// What the instances may hold a message for, where nobody says otherwise: a bus that is made must outlast it.
+/// How long the instances hold a message by default; a bus that the demo creates must keep its messages for longer.
 const RING_AGE: Duration = Duration::from_secs(600);
-/// The instances.
+/// The names of the instances.
 const NAMES: [&str; 3] = ["alpha", "beta", "gamma"];
 
 /// Runs the demo.
@@ -42,7 +42,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         let mut signals = Signals::listen()?;
         tokio::select! {
             summary = demo(&args) => summary.map(Ok),
-            // What was on the stage is dropped, and with it every instance is killed.
+            // Dropping the injector drops the instances, which kills their processes.
             signal = signals.next() => Ok(Err(signal)),
         }
     });
@@ -72,7 +72,7 @@ async fn demo(args: &Args) -> Result<Summary> {
         rate: f64::from(args.rate),
         seed: args.seed,
         start: StartRule::WhenClients(NAMES.len()),
-        // Budgets of real Twitch would only make the demo's restarts slow.
+        // The budgets of the real Twitch would only slow the demo's restarts down.
         join_budget: None,
         auth_budget: None,
         queue_bytes: 64 << 20,
@@ -91,7 +91,7 @@ async fn demo(args: &Args) -> Result<Summary> {
     let leaders = Leaders::watch(store, places.lease.clone());
     let instances = NAMES.iter().map(|name| Instance::start(name, &common)).collect::<Result<Vec<_>>>()?;
     let timeline = Arc::new(Mutex::new(Timeline::default()));
-    let mut stage = Stage {
+    let mut injector = FaultInjector {
         instances,
         leaders: leaders.clone(),
         sim: Arc::clone(&sim),
@@ -100,28 +100,28 @@ async fn demo(args: &Args) -> Result<Summary> {
         ttl: TTL,
         began: tenure::now(),
     };
-    stage.all_ready().await.context("the demo cannot start; see the logs in its folder")?;
-    stage.began = tenure::now();
+    injector.all_ready().await.context("the demo cannot start; see the logs in its folder")?;
+    injector.began = tenure::now();
     let span = Duration::from_secs(args.seconds);
-    let view = view::View::start(args.json, &stage, span, folder.clone());
-    let played = stage.play(span).await;
-    if played.is_ok() {
-        tokio::time::sleep((stage.began + span).since(tenure::now())).await;
+    let view = view::View::start(args.json, &injector, span, folder.clone());
+    let injected = injector.inject_all(span).await;
+    if injected.is_ok() {
+        tokio::time::sleep((injector.began + span).since(tenure::now())).await;
     }
-    let seconds = tenure::now().since(stage.began).as_secs_f64();
+    let seconds = tenure::now().since(injector.began).as_secs_f64();
     sim.stop_chat().await;
     sim.drained(Duration::from_secs(10)).await;
     let verdict = settle(&sim, &places, bus.as_ref()).await;
-    let counted = stage.counted().await;
-    end(stage).await?;
+    let counted = injector.counted().await;
+    end(injector).await?;
     view.stop().await;
-    played.with_context(|| format!("the demo broke off; its files are in {}", folder.display()))?;
-    // Judged once more when every process has ended: nothing may come late.
+    injected.with_context(|| format!("the demo broke off; its files are in {}", folder.display()))?;
+    // Judged once more after every process has ended, so that late messages count too.
     let (verdict, tally) = places.judge(&sim, bus.as_ref()).await.or(verdict)?;
     Summary::new(verdict, tally, counted, &timeline, places, &folder, seconds)
 }
 
-/// Waits until everything that was sent is on the bus, or long enough for every repair.
+/// Waits until everything that was sent is on the bus, but no longer than every repair takes.
 async fn settle(sim: &Arc<Sim>, places: &Places, bus: &dyn Bus) -> Result<(Verdict, Tally)> {
     let give_up = tenure::now() + Duration::from_secs(20);
     loop {
@@ -133,11 +133,11 @@ async fn settle(sim: &Arc<Sim>, places: &Places, bus: &dyn Bus) -> Result<(Verdi
     }
 }
 
-async fn end(mut stage: Stage) -> Result<()> {
-    for instance in &stage.instances {
+async fn end(mut injector: FaultInjector) -> Result<()> {
+    for instance in &injector.instances {
         instance.terminate()?;
     }
-    for instance in &mut stage.instances {
+    for instance in &mut injector.instances {
         instance.wait_end().await?;
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! `tenure doctor`: what is wrong, and how to mend it.
+//! `tenure doctor`: checks the machine, the environment, the store and the bus, and says how to mend what is wrong.
 
 mod bus;
 mod environment;

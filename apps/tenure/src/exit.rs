@@ -1,4 +1,4 @@
-//! Exit codes: contracts with whoever runs the program.
+//! The exit codes of the program, on which scripts and service managers depend.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -62,7 +62,7 @@ impl fmt::Display for Exit {
 
 impl std::error::Error for Exit {}
 
-/// How a process ends that has run another one.
+/// How a process that has run another one ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     /// With this code.
@@ -72,8 +72,8 @@ pub(crate) enum End {
 }
 
 impl End {
-    /// The end of a process that was asked for it by this signal. Others than those that ask every program to end are told
-    /// by a code, for dying of them leaves a core.
+    /// How the process ends after this signal asked it to. Signals other than HUP, INT and TERM are told by an exit
+    /// code, because dying of them would leave a core dump.
     pub(crate) fn asked(signal: Signal) -> End {
         match signal {
             Signal::INT | Signal::TERM | Signal::HUP => End::Signal(signal),
@@ -88,7 +88,7 @@ impl End {
             End::Code(code) => ExitCode::from(code),
             End::Signal(signal) => {
                 if rustix::process::getpid() != rustix::process::Pid::INIT {
-                    // The default action, also where the signal has a handler here or is blocked.
+                    // Takes the default action, even where this process handles or blocks the signal.
                     let _ = signal_hook::low_level::emulate_default_handler(signal.as_raw());
                 }
                 ExitCode::from(after(signal.as_raw()))
@@ -102,7 +102,7 @@ pub(crate) fn after(signal: i32) -> u8 {
     128_u8.saturating_add(u8::try_from(signal).unwrap_or(0))
 }
 
-/// Tells the error and answers its code.
+/// Prints the error and returns its exit code.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     say!("tenure: {error:#}");
     ExitCode::from(error.downcast_ref::<Exit>().map_or(1, |exit| exit.code))

@@ -79,12 +79,12 @@ async fn check(args: CheckArgs) -> Result<ExitCode> {
     };
     let lease = args.key.or(args.lease).ok_or_else(|| missing("key"))?;
     let term = args.number.or(args.term).ok_or_else(|| missing("term"))?;
-    // A path that is mistyped must not let everything through.
+    // A mistyped path must not admit every term.
     let Some(store) = args.store.open_to_read().await? else {
         return Err(Exit::unreachable(anyhow!("{}", args.store.missing())));
     };
     let record = store::record(&*store, &lease).await.map_err(Exit::unreachable)?;
-    // Asked for last, so that it is no older than the record.
+    // Read after the record, so that it is no older than the record.
     let last = store::answer(store.last_term(&lease)).await.map_err(Exit::unreachable)?;
     let highest = last.max(record.as_ref().and_then(|record| record.term));
     let verdict = judge(term, record.as_ref(), highest);
@@ -102,17 +102,17 @@ async fn check(args: CheckArgs) -> Result<ExitCode> {
     Ok(ExitCode::from(verdict.code))
 }
 
-/// The exit codes of the answers.
+/// The exit codes of the verdicts.
 const ADMITTED: u8 = 0;
 const REFUSED: u8 = 1;
 
-struct Verdict {
+struct FenceVerdict {
     code: u8,
     words: String,
 }
 
-/// `highest` is the term of the lease's last tenure, as far as it is known: at least that of the record.
-fn judge(term: Term, record: Option<&LeaseRecord>, highest: Option<Term>) -> Verdict {
+/// `highest` is the term of the lease's last tenure as far as the store knows it, and at least that of the record.
+fn judge(term: Term, record: Option<&LeaseRecord>, highest: Option<Term>) -> FenceVerdict {
     let holder = record.map_or_else(String::new, |record| visible(record.holder.as_str()));
     if let Some(record) = record
         && record.term.is_none()
@@ -122,13 +122,13 @@ fn judge(term: Term, record: Option<&LeaseRecord>, highest: Option<Term>) -> Ver
             RecordFormat::Tenure(_) => "a holder without a term",
         };
         let words = format!("refused: the lease is held by {why}, {holder}: the tenure of term {term} is over");
-        return Verdict { code: REFUSED, words };
+        return FenceVerdict { code: REFUSED, words };
     }
     let Some(highest) = highest else {
         let words = format!(
             "refused: nothing is known of the lease, so nothing can be said of term {term}; is it this store, and this name?"
         );
-        return Verdict { code: UNKNOWN, words };
+        return FenceVerdict { code: UNKNOWN, words };
     };
     let is_held = record.is_some_and(|record| record.term == Some(highest));
     let admitted = Fence::above(Some(highest)).admit(term).is_ok();
@@ -142,7 +142,7 @@ fn judge(term: Term, record: Option<&LeaseRecord>, highest: Option<Term>) -> Ver
         (false, true) => format!("refused: term {term} is stale: {holder} holds the lease under term {highest}"),
         (false, false) => format!("refused: term {term} is stale: the last tenure had term {highest}"),
     };
-    Verdict { code: if admitted { ADMITTED } else { REFUSED }, words }
+    FenceVerdict { code: if admitted { ADMITTED } else { REFUSED }, words }
 }
 
 fn parse_term(text: &str) -> Result<Term, String> {
@@ -173,7 +173,7 @@ mod tests {
         assert!(!admitted(10, Some(&foreign), 0) && !admitted(10, Some(&foreign), 9));
     }
 
-    /// What can be no term is refused as a wrong call.
+    /// A text that cannot be a term is a usage error.
     #[test]
     fn terms_have_bounds() {
         assert!(parse_term("0").is_err() && parse_term("4503599627370496").is_err() && parse_term("x").is_err());

@@ -1,4 +1,5 @@
-//! What every endpoint of this program has in common: listening within bounds, metrics, and answers about a leader.
+//! The common parts of all HTTP endpoints of this program: listening within bounds, metrics, and answers about a
+//! leader.
 
 mod listener;
 
@@ -26,7 +27,7 @@ pub(crate) fn collect_metrics() -> Result<PrometheusHandle> {
     PrometheusBuilder::new().install_recorder().context("cannot start the metrics")
 }
 
-/// Listens; tells the address on the log, so that port 0 can be used, and warns where others can reach it.
+/// Listens; logs the address, so that port 0 can be used, and warns if other machines can reach it.
 pub(crate) async fn listen(address: SocketAddr) -> Result<tokio::net::TcpListener> {
     let listener = bind(address).await.with_context(|| format!("http: cannot listen on {address}"))?;
     let address = listener.local_addr()?;
@@ -42,7 +43,8 @@ pub(crate) fn parse_address(text: &str) -> Result<SocketAddr, String> {
     let wrong = || format!("{text:?} is not an address: write HOST:PORT or :PORT");
     let full = if text.starts_with(':') { format!("127.0.0.1{text}") } else { text.to_owned() };
     let found: Vec<SocketAddr> = full.to_socket_addrs().map_err(|_| wrong())?.collect();
-    // A name such as localhost can have one of each kind; what people then type finds the first of these.
+    // A name such as localhost can resolve to IPv6 and IPv4. The IPv4 address is taken, because that is the one people
+    // then connect to.
     found.iter().find(|address| address.is_ipv4()).or_else(|| found.first()).copied().ok_or_else(wrong)
 }
 
@@ -60,7 +62,7 @@ async fn bind(address: SocketAddr) -> std::io::Result<tokio::net::TcpListener> {
     }
 }
 
-/// Serves the routes, and those that say that the process lives, until the process ends.
+/// Serves the routes, and `/healthz` and `/livez` beside them, until the process ends.
 pub(crate) fn serve(listener: tokio::net::TcpListener, routes: Router) {
     let alive = || async { Json(json!({ "status": "ok" })) };
     let router = routes.route("/healthz", get(alive)).route("/livez", get(alive));
@@ -79,27 +81,27 @@ pub(crate) fn not_ready(reasons: &[String], role: &str) -> Response {
 
 /// The metrics as Prometheus reads them.
 pub(crate) fn render(metrics: &PrometheusHandle) -> Response {
-    // The version is that of the text format, which scrapers go by.
+    // The version names the text format; scrapers choose their parser by it.
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render()).into_response()
 }
 
 /// Who leads, as an endpoint answers it.
 #[derive(Clone, Debug)]
 pub(crate) struct Leader {
-    /// What is led.
+    /// The key of the lease.
     pub(crate) key: LeaseKey,
-    /// Who leads, where somebody does.
+    /// The holder, if there is one.
     pub(crate) leader: Option<HolderId>,
-    /// Under which term.
+    /// The holder's term.
     pub(crate) term: Option<Term>,
-    /// Whether it is this process.
+    /// Whether the holder is this process.
     pub(crate) is_self: bool,
-    /// What is left of the lease.
+    /// How long the lease lasts unless it is renewed.
     pub(crate) remaining: Option<Duration>,
 }
 
 impl Leader {
-    /// This candidate, where it leads.
+    /// This candidate, if it leads.
     pub(crate) fn own(status: &Status) -> Option<Leader> {
         let remaining = status.remaining().filter(|_| status.is_leader())?;
         Some(Leader {
@@ -111,7 +113,7 @@ impl Leader {
         })
     }
 
-    /// Whoever the store shows.
+    /// The holder in the store's record.
     pub(crate) fn recorded(record: &LeaseRecord) -> Leader {
         Leader {
             key: record.key.clone(),
@@ -122,7 +124,7 @@ impl Leader {
         }
     }
 
-    /// Whoever this candidate last saw.
+    /// The holder that this candidate saw last.
     pub(crate) fn observed(status: &Status) -> Leader {
         Leader {
             key: status.key.clone(),
@@ -133,7 +135,7 @@ impl Leader {
         }
     }
 
-    /// Nobody.
+    /// No holder.
     pub(crate) fn nobody(key: LeaseKey) -> Leader {
         Leader { key, leader: None, term: None, is_self: false, remaining: None }
     }
@@ -171,12 +173,12 @@ pub(crate) fn election(status: &Status) -> Value {
     })
 }
 
-/// What the store has of one key, or why it does not say so in time.
+/// Reads the record of one key, or says why the store did not answer in time.
 pub(crate) async fn record(key: &LeaseKey, store: &Arc<dyn LeaseStore>) -> Result<Option<LeaseRecord>, String> {
     in_time(store.record(key)).await
 }
 
-/// What the store answers, or why it does not in time.
+/// Returns the store's answer, or says why it did not come in time.
 pub(crate) async fn in_time<T>(answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, String> {
     match tokio::time::timeout(STORE_ANSWER, answer).await {
         Ok(answered) => answered.map_err(|error| error.to_string()),

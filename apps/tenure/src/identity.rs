@@ -1,4 +1,4 @@
-//! This instance's name.
+//! The default name of this instance, and random numbers for its nonces.
 
 /// `{K_SERVICE}:{K_REVISION}:{suffix}` on Cloud Run, else the host's name and a random suffix.
 pub(crate) fn instance() -> String {

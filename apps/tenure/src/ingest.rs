@@ -32,7 +32,7 @@ pub(crate) struct Args {
     /// Channel to read, without #; may be repeated [env: TWITCH_CHANNELS, separated by commas]
     #[arg(long = "channel", value_name = "NAME")]
     channels: Vec<String>,
-    // The environment is read among the settings, so that clap cannot name it.
+    // The settings read the environment, not clap, so clap cannot show the variable's name in the help.
     #[arg(long, value_name = "URL", help = concat!(crate::store::store_help!(), " [env: TENURE_STORE]"))]
     store: Option<String>,
     /// Bus to publish to: sqlite:PATH, nats://HOST:PORT?stream=NAME or stdout: [env: TENURE_BUS, MESSAGE_BUS_DRIVER with

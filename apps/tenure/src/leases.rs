@@ -1,4 +1,4 @@
-//! `tenure leases`: who holds what.
+//! `tenure leases`: prints the leases that are held, and their holders.
 
 use anyhow::Result;
 use serde_json::{Map, Value};
@@ -72,13 +72,13 @@ async fn leases(args: ListArgs) -> Result<()> {
     Ok(())
 }
 
-/// What is said where nobody holds anything.
+/// The line that is printed where nobody holds a lease.
 pub(crate) fn nothing_held(prefix: &KeyPrefix, shared: bool) -> String {
     let under = match prefix.as_str() {
         "" => String::new(),
         prefix => format!(" under {prefix:?}"),
     };
-    // A store of one process is empty to every other.
+    // A private store is always empty for other processes.
     let alone =
         if shared { "" } else { "; this store is private to each process, so nobody else's leases can be seen" };
     format!("nothing is held{under}{alone}")

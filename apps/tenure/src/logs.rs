@@ -36,7 +36,7 @@ pub(crate) fn start(filter: &str, format: Format, service: &str) {
         Format::Auto => !std::io::stderr().is_terminal(),
     };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| StderrWriter);
-    // A second start is a programming error that must not end the program.
+    // A second call is a programming error, but it must not end the program.
     let started = if json {
         builder.event_format(JsonLines { service: service.to_owned() }).try_init()
     } else {
@@ -80,7 +80,7 @@ fn severity(level: Level) -> &'static str {
     }
 }
 
-/// The crate that speaks, where the event names no component itself.
+/// The crate that logs; used where the event names no component itself.
 fn component(target: &str) -> &str {
     target.split("::").next().unwrap_or(target)
 }

@@ -1,6 +1,6 @@
 //! The `tenure` command.
 
-// First, for the others call its macro.
+// Declared first, because the other modules use its macro.
 #[macro_use]
 mod output;
 
@@ -37,7 +37,7 @@ use clap::{CommandFactory, Parser};
 use cli::{Cli, Command};
 
 fn main() -> ExitCode {
-    // Two TLS providers in one binary would make rustls refuse to choose; it is chosen here, once.
+    // With two TLS providers in one binary rustls would refuse to choose, so the process chooses one here.
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         say!("tenure: a TLS provider was installed before the program began");
     }
@@ -47,9 +47,9 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are asked for, everything else is a usage error.
+            // The user asked for help or the version; everything else is a usage error.
             let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-            // There is nowhere to report a closed terminal to.
+            // If the terminal is closed, its failure cannot be reported anywhere.
             let _ = error.print();
             return ExitCode::from(if asked { 0 } else { exit::USAGE });
         }

@@ -1,6 +1,6 @@
-//! What is printed on stdout, and what is said on stderr.
+//! Prints on stdout, and writes messages to stderr without ever blocking.
 
-/// Says something on stderr, whether anybody reads it or not: `eprintln!` would panic or block then.
+/// Writes a message to stderr whether or not anybody reads it; `eprintln!` would panic or block.
 macro_rules! say {
     ($($text:tt)*) => { crate::output::say(format_args!($($text)*)) };
 }
@@ -11,10 +11,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// How long a reader of stderr that is behind is waited for. Only once: until it reads again it is waited for no more.
-const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
-/// What a pipe that has room takes without blocking, whole.
-const PIECE: usize = 4096;
+/// How long to wait for a slow reader of stderr. It is waited for once, and not again until it reads.
+const READER_TIMEOUT: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+/// How many bytes a pipe that polls as writable takes at once without blocking.
+const CHUNK_BYTES: usize = 4096;
 
 /// Prints the text and a line's end. A reader that has gone is no error: `tenure stores | head -1` is quiet.
 pub(crate) fn line(text: impl std::fmt::Display) -> io::Result<()> {
@@ -34,8 +34,8 @@ pub(crate) fn line_if_read(text: impl std::fmt::Display) -> io::Result<bool> {
     }
 }
 
-/// Says the text on stderr, as one line. Who reads it, or has stopped to, has no say in what this process does: nothing here
-/// fails or blocks, and what nobody takes is left out, which the next line that is taken tells.
+/// Writes the text to stderr as one line. It never fails or blocks: a line that the reader does not take is dropped,
+/// and the next line that it takes says how many were.
 pub(crate) fn say(text: std::fmt::Arguments<'_>) {
     static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
     let stderr = rustix::stdio::stderr();
@@ -50,7 +50,7 @@ pub(crate) fn say(text: std::fmt::Arguments<'_>) {
     }
 }
 
-/// Standard error for logs: what nobody takes is left out, and writing never fails or blocks.
+/// Standard error for logs: what the reader does not take is dropped, and writing never fails or blocks.
 #[derive(Debug)]
 pub(crate) struct StderrWriter;
 
@@ -65,11 +65,11 @@ impl Write for StderrWriter {
     }
 }
 
-/// Writes as much as is taken; answers whether that was all.
+/// Writes as much as the reader takes, and returns whether that was all.
 fn offer(to: BorrowedFd<'_>, mut bytes: &[u8]) -> bool {
     static BEHIND: AtomicBool = AtomicBool::new(false);
     while !bytes.is_empty() {
-        let patience = if BEHIND.load(Ordering::Relaxed) { Timespec { tv_sec: 0, tv_nsec: 0 } } else { PATIENCE };
+        let patience = if BEHIND.load(Ordering::Relaxed) { Timespec { tv_sec: 0, tv_nsec: 0 } } else { READER_TIMEOUT };
         let has_room = match poll(&mut [PollFd::new(&to.as_fd(), PollFlags::OUT)], Some(&patience)) {
             Ok(ready) => ready > 0,
             Err(rustix::io::Errno::INTR) => continue,
@@ -79,10 +79,10 @@ fn offer(to: BorrowedFd<'_>, mut bytes: &[u8]) -> bool {
         if !has_room {
             return false;
         }
-        match rustix::io::write(to, &bytes[..bytes.len().min(PIECE)]) {
+        match rustix::io::write(to, &bytes[..bytes.len().min(CHUNK_BYTES)]) {
             Ok(written) => bytes = &bytes[written..],
             Err(rustix::io::Errno::INTR) => {}
-            // Full all the same (somebody else was faster, on a stream that does not block), or closed.
+            // The pipe is full again, because another process wrote to it first, or it is closed.
             Err(_) => return false,
         }
     }
@@ -93,7 +93,8 @@ fn offer(to: BorrowedFd<'_>, mut bytes: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    /// A reader that takes nothing keeps nobody waiting, one that has gone ends nobody, and one that reads gets everything.
+    /// A stuck reader of stderr blocks no writer, a closed stderr ends no process, and a reader that reads gets
+    /// everything.
     #[test]
     fn nobody_waits_for_a_reader_of_errors() {
         let (reader, writer) = rustix::pipe::pipe().unwrap();

@@ -1,4 +1,4 @@
-//! Where things are kept when nobody says where.
+//! The default places: the state folder, and the store and the bus in it.
 
 use std::path::{Path, PathBuf};
 
@@ -18,18 +18,18 @@ pub(crate) fn state_folder() -> Result<PathBuf> {
     Ok(base.join("tenure"))
 }
 
-/// The default store: a file in the state folder.
+/// The URL of the default store: a file in the state folder.
 pub(crate) fn default_store() -> Result<String> {
     Ok(tenure_open::file_url(&state_folder()?.join("leases.db")))
 }
 
-/// The default bus: a file in the state folder.
+/// The URL of the default bus: a file in the state folder.
 pub(crate) fn default_bus() -> Result<String> {
     Ok(tenure_bus_open::file_url(&state_folder()?.join("bus.db")))
 }
 
-/// Makes the state folder where the path of a store or bus points into it, so that the defaults work on a fresh machine. Other
-/// folders are not made: a mistyped path should be an error.
+/// Creates the state folder if the path of a store or bus lies in it, so that the defaults work on a fresh machine.
+/// Other folders are not created, because a mistyped path should be an error.
 pub(crate) fn prepare(path: &Path) -> Result<()> {
     let folder = match state_folder() {
         Ok(folder) => folder,

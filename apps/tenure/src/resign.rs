@@ -16,10 +16,10 @@ use crate::store::{self, StoreArgs};
 use crate::table::visible;
 use tenure_base_net::durations::{self, short};
 
-/// How often the record is looked at, whatever hints say.
-const LOOK: Duration = Duration::from_millis(200);
-/// How long a successor is waited for, to be able to name it.
-const SUCCESSOR: Duration = Duration::from_secs(1);
+/// How often the record is read again, with or without hints.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// How long to wait for a successor, so that the output can name it.
+const SUCCESSOR_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Flags of `tenure resign`.
 #[derive(Debug, clap::Args)]
@@ -79,13 +79,13 @@ struct Resign<'a> {
     args: &'a Args,
 }
 
-/// What came of asking.
-enum Asked {
-    /// The tenure is over; who holds the key now.
+/// What the request led to.
+enum ResignOutcome {
+    /// The tenure is over; `now` is the record of the key's next holder, if any.
     Over { now: Option<LeaseRecord>, after: Duration },
-    /// It is not over in time; the record as it was last seen, and whether it was seen to be renewed.
+    /// The tenure did not end in time; `last` is its record as last read, `renewed` whether a renewal was seen.
     NotInTime { last: LeaseRecord, renewed: bool },
-    /// Whoever holds the key cannot be asked: it is another program, or its record is of a format that is not known.
+    /// The holder cannot be asked: it is another program, or its record has an unknown format.
     Unsupported,
 }
 
@@ -93,12 +93,12 @@ impl Resign<'_> {
     async fn ask(&self, timeout: Duration) -> Result<ExitCode> {
         let was = self.holder().await?;
         match self.wait(&was, timeout).await? {
-            Asked::Over { now, after } => self.tell_over(&was, now.as_ref(), after),
-            Asked::NotInTime { last, renewed } => {
+            ResignOutcome::Over { now, after } => self.tell_over(&was, now.as_ref(), after),
+            ResignOutcome::NotInTime { last, renewed } => {
                 self.tell_not_over(&last, renewed, timeout)?;
                 Ok(ExitCode::FAILURE)
             }
-            Asked::Unsupported => {
+            ResignOutcome::Unsupported => {
                 tell_nothing_done(self.args, Some(&was))?;
                 Err(self.cannot_be_asked(&was))
             }
@@ -108,8 +108,8 @@ impl Resign<'_> {
     async fn ask_then_remove(&self, timeout: Duration) -> Result<ExitCode> {
         let was = self.holder().await?;
         match self.wait(&was, timeout).await? {
-            Asked::Over { now, after } => self.tell_over(&was, now.as_ref(), after),
-            Asked::NotInTime { .. } | Asked::Unsupported => self.remove().await,
+            ResignOutcome::Over { now, after } => self.tell_over(&was, now.as_ref(), after),
+            ResignOutcome::NotInTime { .. } | ResignOutcome::Unsupported => self.remove().await,
         }
     }
 
@@ -145,7 +145,7 @@ impl Resign<'_> {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The record as it stands at the start.
+    /// Reads the record as it stands before the request.
     async fn holder(&self) -> Result<LeaseRecord> {
         let record = store::record(self.store, self.key).await.map_err(Exit::unreachable)?;
         match record {
@@ -155,43 +155,43 @@ impl Resign<'_> {
     }
 
     /// Asks, then waits for the end of the tenure that `was` shows.
-    async fn wait(&self, was: &LeaseRecord, timeout: Duration) -> Result<Asked> {
+    async fn wait(&self, was: &LeaseRecord, timeout: Duration) -> Result<ResignOutcome> {
         let began = tenure::now();
-        // Before the request, so that no release is missed; without hints looking again suffices.
+        // Subscribed before the request, so that no release is missed. Without hints polling is enough.
         let mut hints = store::answer(self.store.watch(&KeyPrefix::from(self.key))).await.ok();
         let asked = store::answer(self.store.request_resign(self.key)).await.map_err(Exit::unreachable)?;
         if !asked && was.term.is_none() {
-            return Ok(Asked::Unsupported);
+            return Ok(ResignOutcome::Unsupported);
         }
         let until = Instant::now() + timeout;
         let (mut last, mut renewed) = (was.clone(), false);
         loop {
             match store::record(self.store, self.key).await {
                 Ok(Some(record)) if is_same(&record, was) => {
-                    // What remains only grows with a renewal.
+                    // The remaining time grows only by a renewal.
                     renewed |= record.remaining > last.remaining;
                     last = record;
                 }
                 Ok(now) => {
                     let after = tenure::now().since(began);
-                    return Ok(Asked::Over { now: self.successor(now, hints).await, after });
+                    return Ok(ResignOutcome::Over { now: self.successor(now, hints).await, after });
                 }
-                // It was asked; a store that is away for a moment is waited for.
+                // The request was sent, so a store that fails for a moment is asked again.
                 Err(error) if Instant::now() >= until => return Err(error),
                 Err(_) => {}
             }
             if Instant::now() >= until {
-                return Ok(Asked::NotInTime { last, renewed });
+                return Ok(ResignOutcome::NotInTime { last, renewed });
             }
-            look_again(&mut hints, until.min(Instant::now() + LOOK)).await;
+            wait_for_hint(&mut hints, until.min(Instant::now() + POLL_INTERVAL)).await;
         }
     }
 
-    /// Waits a moment for somebody to take the key.
+    /// Waits up to [`SUCCESSOR_TIMEOUT`] for somebody to take the key.
     async fn successor(&self, mut now: Option<LeaseRecord>, mut hints: Option<WakeStream>) -> Option<LeaseRecord> {
-        let until = Instant::now() + SUCCESSOR;
+        let until = Instant::now() + SUCCESSOR_TIMEOUT;
         while now.is_none() && Instant::now() < until {
-            look_again(&mut hints, until.min(Instant::now() + LOOK / 4)).await;
+            wait_for_hint(&mut hints, until.min(Instant::now() + POLL_INTERVAL / 4)).await;
             now = store::record(self.store, self.key).await.ok().flatten();
         }
         now
@@ -269,8 +269,8 @@ impl Resign<'_> {
     }
 }
 
-/// Waits for a hint, but not longer than this. A stream that has ended is not asked again.
-async fn look_again(hints: &mut Option<WakeStream>, until: Instant) {
+/// Waits for a hint, but no later than `until`. A stream that has ended is dropped.
+async fn wait_for_hint(hints: &mut Option<WakeStream>, until: Instant) {
     let hint = async {
         match hints {
             Some(stream) => stream.next().await,
@@ -287,7 +287,7 @@ fn is_same(one: &LeaseRecord, other: &LeaseRecord) -> bool {
     (one.nonce, one.term, &one.holder, one.format) == (other.nonce, other.term, &other.holder, other.format)
 }
 
-/// The JSON where nothing came of it, because nobody holds the key or whoever does cannot be asked.
+/// Prints the JSON object of a request that changed nothing: nobody holds the key, or its holder cannot be asked.
 fn tell_nothing_done(args: &Args, held: Option<&LeaseRecord>) -> Result<()> {
     if !args.json {
         return Ok(());
@@ -303,7 +303,7 @@ fn tell_nothing_done(args: &Args, held: Option<&LeaseRecord>) -> Result<()> {
     Ok(output::line(object)?)
 }
 
-/// Until when the lease lasts, by this machine's wall clock.
+/// The wall-clock time at which the lease ends, by this machine's clock.
 fn until(record: &LeaseRecord) -> Option<jiff::Timestamp> {
     record.remaining.and_then(|left| jiff::Timestamp::now().checked_add(left).ok())
 }

@@ -43,11 +43,11 @@ use notifier::Notifier;
 
 /// How many files `tenure run` may have open at a time, with some to spare.
 const DESCRIPTORS: usize = 32;
-/// As long as this process lives.
+/// In effect, as long as this process lives.
 const FOREVER: Duration = Duration::from_secs(1 << 32);
 
-/// Runs the part of `tenure run` that this process is, where it is one of its inner ones. Asked before the command line is
-/// parsed: they start often, and their arguments are no command's.
+/// Runs the inner process of `tenure run` that this process was started as; `None` where it is none. Called before the
+/// command line is parsed, because inner processes start often and their arguments are those of no command.
 pub(crate) fn inner() -> Option<Result<ExitCode>> {
     let mut arguments = std::env::args_os().skip(1);
     let name = arguments.next()?;
@@ -60,7 +60,7 @@ pub(crate) fn inner() -> Option<Result<ExitCode>> {
     }
 }
 
-/// Tells why the command was not executed, where its parent does not know anyway.
+/// Reports why the command was not executed, unless its parent knows already.
 fn not_executed(error: ExecError) -> Result<ExitCode> {
     match error {
         ExecError::ParentDied => Ok(ExitCode::FAILURE),
@@ -95,11 +95,11 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     );
     become_subreaper().context("cannot become a sub-reaper").map_err(Exit::unreachable)?;
     check_descriptors(DESCRIPTORS).map_err(Exit::unreachable)?;
-    // Opened before there are other threads: it blocks a signal for this one, and others are started with the same mask.
+    // Opened before other threads start, because it blocks a signal for this thread and threads inherit the mask.
     let terminal = Terminal::open();
     let mut notifier =
         Notifier::new(Hooks::new(config.on_lost.clone(), crate::command_store::without_login(&config.store)));
-    // A thread for blocking calls stays once it was started: where no other can be started, calls wait for this one.
+    // A thread for blocking calls is kept once it has started: where no other can be started, calls wait for this one.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().thread_keep_alive(FOREVER).build()?;
     let context = runtime.block_on(RunContext::start(config, terminal))?;
     let finish = runtime.block_on(async {
@@ -107,13 +107,13 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         notifier.finish().await;
         finish
     });
-    // A store that still blocks a thread must not keep this process.
+    // A store call that still blocks a thread must not keep this process alive.
     runtime.shutdown_timeout(Duration::from_millis(100));
     let end = match finish? {
         Finish::Done(end) => end,
         Finish::KeepLease { end, handover, .. } => {
-            // Nobody renews any more, and the leadership was not given back: the watchdog settles the lease as it would had this
-            // process died.
+            // Nobody renews any more, and the lease was not released: the watchdog settles it as if this process had
+            // died.
             handover.wait_until_settled(&context.standby);
             end
         }
@@ -121,7 +121,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     Ok(end.take())
 }
 
-/// The store's URL as it may be shown, where it holds a secret and was given as an argument.
+/// The store's URL as it may be shown, if it holds a secret and was given as an argument.
 fn secret_in_arguments(url: &str) -> Option<String> {
     let shown = tenure_open::shown(url);
     let given = || std::env::args_os().any(|argument| argument.to_string_lossy().ends_with(url));

@@ -1,4 +1,4 @@
-//! The signals that ask for an end: SIGTERM, SIGINT, and SIGHUP unless somebody (`nohup`) has it ignored.
+//! The signals that ask the process to end: SIGTERM, SIGINT, and SIGHUP unless it is ignored, as under `nohup`.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use futures_util::future::select_all;
 use rustix::process::Signal;
 use tokio::signal::unix::{Signal as Listener, SignalKind, signal};
 
-/// Listens for signals from its making on.
+/// Receives the signals that arrive after it was made.
 #[derive(Debug)]
 pub(crate) struct Signals {
     listeners: Vec<(Signal, Listener)>,
@@ -19,13 +19,13 @@ impl Signals {
         Signals::of([Signal::TERM, Signal::INT].into_iter().chain(hangup))
     }
 
-    /// Takes these signals over from their default, which would end or stop the process at once.
+    /// Handles these signals in place of their default action, which would end or stop the process at once.
     pub(crate) fn of(signals: impl IntoIterator<Item = Signal>) -> io::Result<Signals> {
         let listen = |kind: Signal| Ok((kind, signal(SignalKind::from_raw(kind.as_raw()))?));
         Ok(Signals { listeners: signals.into_iter().map(listen).collect::<io::Result<_>>()? })
     }
 
-    /// Waits for the next one. Signals that come close together can count as one. Cancel-safe.
+    /// Waits for the next signal. Signals that come close together can count as one. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Signal {
         if self.listeners.is_empty() {
             return std::future::pending().await;
@@ -49,9 +49,9 @@ pub(crate) fn name(signal: Signal) -> &'static str {
     }
 }
 
-/// Makes children stay zombies until they are reaped. Where the parent of this process has ignored SIGCHLD, the kernel reaps them
-/// by itself: their exit status is lost, and their numbers are given to other processes at once. Handled here, the signal has its
-/// default action again in every program that is started from here.
+/// Keeps ended children as zombies until they are reaped. If the parent of this process ignores SIGCHLD, the kernel
+/// reaps them by itself: their exit status is lost, and their pids are reused at once. A signal that is handled here
+/// has its default action again in every program that this process starts.
 pub(crate) fn keep_children() -> io::Result<()> {
     if is_ignored(Signal::CHILD) {
         // The handler stays when the listener is dropped.
@@ -77,7 +77,7 @@ fn ignores(status: &str, kind: SignalKind) -> bool {
 mod tests {
     use super::*;
 
-    /// What `nohup` has ignored stays ignored.
+    /// A signal that `nohup` ignores counts as ignored.
     #[test]
     fn an_ignored_signal_is_told_from_others() {
         let status = "Name:\ttenure\nSigIgn:\t0000000000001001\nSigCgt:\tffffffffffffffff\n";

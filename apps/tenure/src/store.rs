@@ -1,4 +1,4 @@
-//! The store that an operator's command looks at: its flag, its opening, its calls with a bound.
+//! Opens the store that an operator's command works on, and bounds every call to it.
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,10 @@ use tenure_store::{LeaseStore, StoreError};
 use crate::command_store;
 use crate::exit::Exit;
 
-/// How long one call to a store may take, whatever the store itself allows.
+/// How long one call to a store may take, whatever time-out the store has itself.
 pub(crate) const ANSWER: Duration = Duration::from_secs(10);
 
-/// The help of every flag that names a store, so that all tell of the same stores.
+/// The help of every flag that names a store, so that all commands describe the same stores.
 macro_rules! store_help {
     () => {
         "Store of the leases, as `tenure stores` lists them [default: sqlite: in the state folder]"
@@ -32,7 +32,7 @@ pub(crate) struct StoreArgs {
 }
 
 impl StoreArgs {
-    /// The URL that was given, or that of the default store. An empty variable of the environment is none.
+    /// Returns the URL that was given, or that of the default store. An empty environment variable counts as not set.
     pub(crate) fn url(&self) -> Result<String> {
         match self.store.as_ref().filter(|_| !self.is_default()) {
             Some(url) => Ok(command_store::with_login(url.clone())),
@@ -40,8 +40,9 @@ impl StoreArgs {
         }
     }
 
-    /// Opens the store to change what is in it. `None` where it is a file that is not there yet: nothing is held there, and a
-    /// mistyped path should make no file. Fails as unreachable, or as a wrong call where there is no such store.
+    /// Opens the store for changes. Returns `None` where the store is a file that does not exist yet: it holds no
+    /// lease, and a mistyped path should create no file. Fails as unreachable, or as a usage error where the URL names
+    /// no store.
     pub(crate) async fn open_existing(&self) -> Result<Option<Arc<dyn LeaseStore>>> {
         match self.missing_file()? {
             Some(_) => Ok(None),
@@ -49,7 +50,8 @@ impl StoreArgs {
         }
     }
 
-    /// The same to look at it: where it is a file, nothing is changed, also beside it.
+    /// Opens the store for reading: like [`StoreArgs::open_existing`], but neither a store's file nor anything beside
+    /// it changes.
     pub(crate) async fn open_to_read(&self) -> Result<Option<Arc<dyn LeaseStore>>> {
         if self.missing_file()?.is_some() {
             return Ok(None);
@@ -58,20 +60,20 @@ impl StoreArgs {
         opened(&url, tenure_open::open_to_read(&url)).await.map(Some)
     }
 
-    /// The path of a store that is a file and not there yet, or empty, though its folder is or will be made. Fails where the
-    /// URL is wrong, whether or not anything is there.
+    /// Returns the path of a file store that does not exist yet or is empty, if its folder exists or will be created.
+    /// Fails where the URL is wrong, whether or not the file exists.
     pub(crate) fn missing_file(&self) -> Result<Option<PathBuf>> {
         let url = self.url()?;
         check(&url)?;
         Ok(file_of(&url).filter(|path| is_missing(path)))
     }
 
-    /// Whether nobody named a store.
+    /// Whether no store was named.
     pub(crate) fn is_default(&self) -> bool {
         self.store.as_ref().is_none_or(|url| url.is_empty())
     }
 
-    /// What to say where [`StoreArgs::open_existing`] found nothing.
+    /// The message where [`StoreArgs::open_existing`] returned `None`.
     pub(crate) fn missing(&self) -> String {
         let url = self.url().unwrap_or_default();
         let place = file_of(&url).map_or_else(|| shown(&url), |path| path.display().to_string());
@@ -79,18 +81,18 @@ impl StoreArgs {
     }
 }
 
-/// Whether the URL can mean a store of this binary; nothing is opened, and no server is asked. What is wrong here is a
-/// wrong call, and what is found out later is a store that cannot be reached.
+/// Checks that the URL names a store of this binary, without opening it or asking a server. A failure here is a usage
+/// error; a failure on opening is an unreachable store.
 pub(crate) fn check(url: &str) -> Result<()> {
     tenure_open::check(url).map_err(|error| match error {
         OpenError::Store(error) => Exit::usage(anyhow::Error::new(error).context(format!("the store {}", shown(url)))),
-        // What is no URL may be anything, a password too: it is not repeated.
+        // A string that is no URL may be anything, even a password, so the error does not repeat it.
         wrong => Exit::usage(anyhow::Error::new(wrong).context("the store's URL")),
     })
 }
 
-/// Opens the store that the URL names, and makes it where it is a file that can be made. Fails as [`check`] does, or as
-/// unreachable.
+/// Opens the store that the URL names, and creates it where it is a file that can be created. Fails as [`check`] does,
+/// or as unreachable.
 pub(crate) async fn open(url: &str) -> Result<Arc<dyn LeaseStore>> {
     check(url)?;
     if let Some(path) = file_of(url) {
@@ -99,7 +101,7 @@ pub(crate) async fn open(url: &str) -> Result<Arc<dyn LeaseStore>> {
     opened(url, tenure_open::open(url)).await
 }
 
-/// Waits for a store to be opened, but not for ever.
+/// Waits at most [`ANSWER`] for a store to be opened.
 async fn opened(
     url: &str,
     opening: impl Future<Output = Result<Arc<dyn LeaseStore>, OpenError>>,
@@ -119,7 +121,7 @@ async fn opened(
     })
 }
 
-/// Waits for a store's answer, but not for ever.
+/// Waits at most [`ANSWER`] for a store's answer.
 pub(crate) async fn answer<T>(call: impl Future<Output = Result<T, StoreError>>) -> Result<T> {
     match tokio::time::timeout(ANSWER, call).await {
         Ok(answer) => answer.context("the store"),
@@ -132,7 +134,7 @@ pub(crate) async fn record(store: &dyn LeaseStore, key: &LeaseKey) -> Result<Opt
     answer(store.record(key)).await
 }
 
-/// Runs an operator's command on a runtime of its own. What still blocks a thread (a stuck store) does not keep it.
+/// Runs an operator's command on a runtime of its own. A store call that still blocks a thread does not delay its end.
 pub(crate) fn block_on<T>(command: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(command);
@@ -150,8 +152,8 @@ pub(crate) fn parse_prefix(text: &str) -> Result<KeyPrefix, String> {
     KeyPrefix::new(text).map_err(|error| error.to_string())
 }
 
-/// Whether the file is not there, or nothing is in it, though its folder is; every other trouble is the store's to tell. The
-/// default folder is made with the first lease.
+/// Whether the file is missing or empty although its folder exists. Every other problem is left to the store to report.
+/// The default folder counts as existing, because the first lease creates it.
 fn is_missing(path: &Path) -> bool {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let is_default = || crate::places::state_folder().is_ok_and(|default| path.starts_with(default));

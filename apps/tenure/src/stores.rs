@@ -1,4 +1,4 @@
-//! `tenure stores`: what is built in.
+//! `tenure stores`: lists the stores and buses that are compiled in.
 
 use anyhow::Result;
 use serde_json::json;

@@ -1,18 +1,18 @@
-//! Aligned tables for people, which nothing in them can break: control characters are escaped, widths are those of the
-//! terminal, the last column is shortened to the line.
+//! Aligned tables for people, safe for the terminal: control characters are escaped, widths are display widths, and the
+//! last column is shortened to the line.
 
 use std::io::IsTerminal;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// The line's width where there is no terminal and nobody says.
-const WIDTH: usize = 120;
-/// What the last column gets, however little of the line is left.
-const LEAST: usize = 16;
-/// What stands between columns.
-const GAP: &str = "  ";
+/// The line width where stdout is no terminal and `COLUMNS` is not set.
+const DEFAULT_LINE_WIDTH: usize = 120;
+/// The least width of the last column, however little of the line is left.
+const MIN_LAST_WIDTH: usize = 16;
+/// The separator between columns.
+const SEPARATOR: &str = "  ";
 
-/// On which side a column's cells begin.
+/// How the cells of a column are aligned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Align {
     /// Text.
@@ -41,7 +41,7 @@ impl Table {
         Table { columns: columns.to_vec(), widths, line }
     }
 
-    /// Makes room for the row's cells.
+    /// Widens the columns so that the row's cells fit.
     pub(crate) fn fit(&mut self, cells: &[String]) {
         for (width, cell) in self.widths.iter_mut().zip(cells) {
             *width = (*width).max(visible(cell).width());
@@ -65,10 +65,11 @@ impl Table {
         let mut used = 0;
         for (at, (cell, ((_, align), width))) in cells.zip(self.columns.iter().zip(&self.widths)).enumerate() {
             if at > 0 {
-                line.push_str(GAP);
-                used += GAP.len();
+                line.push_str(SEPARATOR);
+                used += SEPARATOR.len();
             }
-            let cell = if at == last { shorten(&cell, self.line.saturating_sub(used).max(LEAST)) } else { cell };
+            let cell =
+                if at == last { shorten(&cell, self.line.saturating_sub(used).max(MIN_LAST_WIDTH)) } else { cell };
             let padding = " ".repeat(width.saturating_sub(cell.width()));
             match align {
                 Align::Right if at < last => line.extend([padding.as_str(), &cell]),
@@ -81,7 +82,7 @@ impl Table {
     }
 }
 
-/// The text with everything escaped that could drive the terminal, or show the text in another order than it has.
+/// The text with every character escaped that could control the terminal or change the order of the text.
 pub(crate) fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
@@ -99,7 +100,7 @@ fn reorders(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-/// The text, or as much of it as fits with an ellipsis. Characters without a width do not pile up.
+/// The text, or as much of it as fits with an ellipsis. Characters without a width are bounded by their number.
 pub(crate) fn shorten(text: &str, most: usize) -> String {
     if text.width() <= most && text.chars().count() <= 4 * most {
         return text.to_owned();
@@ -118,20 +119,20 @@ pub(crate) fn shorten(text: &str, most: usize) -> String {
     short
 }
 
-/// The text's words on lines of that width, at least one line; a longer word gets a line of its own.
+/// Breaks the text at words into lines of that width, at least one line; a longer word gets a line of its own.
 pub(crate) fn wrap(text: &str, most: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
         match lines.last_mut() {
             Some(line) if line.is_empty() => line.push_str(word),
-            Some(line) if line.width() + 1 + word.width() <= most.max(LEAST) => line.extend([" ", word]),
+            Some(line) if line.width() + 1 + word.width() <= most.max(MIN_LAST_WIDTH) => line.extend([" ", word]),
             _ => lines.push(word.to_owned()),
         }
     }
     lines
 }
 
-/// The terminal's width; `COLUMNS` or a usual width where stdout is none.
+/// The terminal's width; `COLUMNS` or a usual width where stdout is no terminal.
 pub(crate) fn line_width() -> usize {
     let stdout = std::io::stdout();
     if stdout.is_terminal()
@@ -141,7 +142,7 @@ pub(crate) fn line_width() -> usize {
         return usize::from(size.ws_col);
     }
     let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    columns.filter(|columns| (1..=10_000).contains(columns)).unwrap_or(WIDTH)
+    columns.filter(|columns| (1..=10_000).contains(columns)).unwrap_or(DEFAULT_LINE_WIDTH)
 }
 
 #[cfg(test)]

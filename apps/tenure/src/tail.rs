@@ -1,4 +1,4 @@
-//! `tenure tail`: what is on a bus.
+//! `tenure tail`: prints the envelopes of a bus.
 
 use std::io::Write;
 
@@ -44,7 +44,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
 }
 
 async fn tail(args: Args) -> Result<()> {
-    // An empty variable of the environment is none.
+    // An empty environment variable counts as not set.
     let url = match args.bus.as_ref().filter(|url| !url.is_empty()) {
         Some(url) => url.clone(),
         None => crate::places::default_bus().map_err(Exit::usage)?,
@@ -61,7 +61,7 @@ async fn tail(args: Args) -> Result<()> {
     let mut out = std::io::stdout().lock();
     loop {
         let next = if args.no_follow {
-            // What is there comes at once; a pause means that the end was reached.
+            // Envelopes that are there already come at once; a pause means that the end was reached.
             match tokio::time::timeout(std::time::Duration::from_millis(300), stream.next()).await {
                 Ok(next) => next,
                 Err(_) => return Ok(()),
@@ -132,7 +132,7 @@ fn line(envelope: &Value) -> String {
             format!("[{}] {payload}", kind.trim_start_matches("external.chat.").trim_end_matches(".v1"))
         }
     };
-    // A terminal must not be driven by chat.
+    // The text of a chat must not control the terminal.
     let what: String = what.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     format!("{} #{} {what}", text("/timestamp"), text("/source/channel"))
 }
@@ -141,7 +141,7 @@ fn line(envelope: &Value) -> String {
 mod tests {
     use super::*;
 
-    /// A position is included, as people expect of "from".
+    /// `--from` includes the message at the position, as people expect of "from".
     #[test]
     fn from_takes_positions_and_times() {
         assert_eq!(parse_from("7").unwrap().0, FollowFrom::After(6));

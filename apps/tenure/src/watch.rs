@@ -1,4 +1,4 @@
-//! `tenure watch`: who gets and loses what, as it happens.
+//! `tenure watch`: prints who acquires and loses which lease, as it happens.
 
 mod changes;
 
@@ -26,17 +26,17 @@ use crate::store::{self, StoreArgs};
 use crate::table::{Align, Table};
 use changes::{Event, Leases};
 
-/// The most time between two looks where the store sends hints: each of them may be lost.
-const MOST_WITH_HINTS: Duration = Duration::from_secs(5);
-/// The same where it sends none.
-const MOST_WITHOUT: Duration = Duration::from_secs(1);
-/// How long a hint waits after the last look, so that many cost one.
-const GATHER: Duration = Duration::from_millis(10);
-/// The most keys that are looked at one by one; where there are more, a list costs less.
-const ALONE: usize = 32;
-/// The first pause after the store failed; it doubles with each failure.
+/// The longest time between two polls where the store sends hints, because hints can be lost.
+const MAX_POLL_WITH_HINTS: Duration = Duration::from_secs(5);
+/// The longest time between two polls where the store sends no hints.
+const MAX_POLL_WITHOUT_HINTS: Duration = Duration::from_secs(1);
+/// How long after the last poll a hint causes the next one, so that many hints cost one poll.
+const HINT_DEBOUNCE: Duration = Duration::from_millis(10);
+/// The most keys that a poll reads one by one; for more keys a list is cheaper.
+const MAX_SINGLE_READS: usize = 32;
+/// The first pause after the store failed; it doubles with each failure up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-/// The longest.
+/// The longest pause after the store failed.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Flags of `tenure watch`.
@@ -95,7 +95,7 @@ async fn watch(args: ListArgs) -> Result<()> {
         looked_at_all: Instant::now(),
         failed: 0,
     };
-    // A store that does not answer the first question is unreachable at the start; later it is waited for.
+    // If the first read fails, the store counts as unreachable at the start; later failures are retried.
     let first = watcher.look(&*store).await.map_err(|error| Exit::unreachable(anyhow::Error::new(error)))?;
     if first.is_empty() {
         say!("tenure: {}; waiting", leases::nothing_held(&watcher.prefix, store.info().shared));
@@ -121,7 +121,7 @@ async fn watch(args: ListArgs) -> Result<()> {
                     say!("tenure: the store does not answer: {error:#}; trying again until it does");
                 }
                 watcher.failed = watcher.failed.saturating_add(1);
-                // Whatever hints came from has probably gone as well.
+                // The connection that brought the hints has probably failed as well.
                 watcher.hints.drop_stream();
                 Vec::new()
             }
@@ -145,14 +145,14 @@ struct Watcher {
     lines: Lines,
     hints: Hints,
     wanted: Wanted,
-    /// When the last look ended, and the last at all keys.
+    /// When the last poll ended, and when the last poll of all keys ended.
     looked: Instant,
     looked_at_all: Instant,
-    /// How many looks in a row have failed.
+    /// How many polls in a row have failed.
     failed: u32,
 }
 
-/// What the next look is to look at.
+/// What the next poll reads.
 #[derive(Default)]
 struct Wanted {
     all: bool,
@@ -166,7 +166,7 @@ impl Wanted {
 
     fn add(&mut self, key: Option<LeaseKey>) {
         match key {
-            Some(key) if self.keys.len() < ALONE => drop(self.keys.insert(key)),
+            Some(key) if self.keys.len() < MAX_SINGLE_READS => drop(self.keys.insert(key)),
             _ => self.all = true,
         }
     }
@@ -174,9 +174,9 @@ impl Wanted {
 
 enum Hints {
     Stream(WakeStream),
-    /// None at the moment; asked for again.
+    /// There is no stream at the moment; the next poll asks for one.
     None,
-    /// This store has none.
+    /// This store sends no hints.
     Unsupported,
 }
 
@@ -187,7 +187,7 @@ impl Hints {
         }
     }
 
-    /// Waits for a hint. A stream that has ended is dropped. Cancelling it loses nothing.
+    /// Waits for a hint. A stream that has ended is dropped. Cancel-safe.
     async fn next(&mut self) -> Wake {
         let Hints::Stream(stream) = self else { return std::future::pending().await };
         match stream.next().await {
@@ -199,9 +199,9 @@ impl Hints {
         }
     }
 
-    /// Takes the hints that are there already.
+    /// Takes the hints that have arrived already.
     fn gather(&mut self, wanted: &mut Wanted) {
-        // Bounded: a store that hints without end must still be looked at.
+        // Bounded, because a store that sends hints without end must still be polled.
         for _ in 0..10_000 {
             match self.next().now_or_never() {
                 Some(wake) => wanted.add(wake.key),
@@ -212,14 +212,14 @@ impl Hints {
 }
 
 impl Watcher {
-    /// Asks for hints where there are none. What happened before they come is not known.
+    /// Asks for a stream of hints where there is none. Changes before the stream begins cause no hint.
     async fn subscribe(&mut self, store: &dyn LeaseStore) {
         if matches!(self.hints, Hints::None) {
             self.wanted.all = true;
             match tokio::time::timeout(store::ANSWER, store.watch(&self.prefix)).await {
                 Ok(Ok(stream)) => self.hints = Hints::Stream(stream),
                 Ok(Err(error)) if error.kind() == StoreErrorKind::Unsupported => self.hints = Hints::Unsupported,
-                // Looking goes on without hints; they are asked for again with the next look.
+                // Polling goes on without hints; the next poll asks for them again.
                 Ok(Err(_)) | Err(_) => {}
             }
         }
@@ -246,21 +246,21 @@ impl Watcher {
         Ok(changes)
     }
 
-    /// Waits until it is time to look again, and says at what.
+    /// Waits until the next poll is due, and adds to `wanted` what it reads.
     async fn wait(&mut self) {
         if self.failed > 0 {
             let pause = FIRST_PAUSE.saturating_mul(1 << (self.failed - 1).min(10)).min(LONGEST_PAUSE);
             self.wanted.all = true;
             return tokio::time::sleep(pause).await;
         }
-        let most = if matches!(self.hints, Hints::Stream(_)) { MOST_WITH_HINTS } else { MOST_WITHOUT };
+        let most = if matches!(self.hints, Hints::Stream(_)) { MAX_POLL_WITH_HINTS } else { MAX_POLL_WITHOUT_HINTS };
         let all = self.looked_at_all + most;
         while self.wanted.is_empty() {
             let until = all.min(Instant::now() + self.leases.next_look(tenure::now(), most));
             tokio::select! {
                 wake = self.hints.next() => {
                     self.wanted.add(wake.key);
-                    tokio::time::sleep_until(self.looked + GATHER).await;
+                    tokio::time::sleep_until(self.looked + HINT_DEBOUNCE).await;
                     self.hints.gather(&mut self.wanted);
                 }
                 () = tokio::time::sleep_until(until) => {}
@@ -278,7 +278,7 @@ async fn answered<T>(question: impl Future<Output = Result<T, StoreError>>) -> R
     }
 }
 
-/// Why a look failed.
+/// Why a poll failed.
 #[derive(Debug)]
 enum LookError {
     Failed(tenure_store::StoreError),
@@ -321,7 +321,7 @@ const COLUMNS: &[(&str, Align)] = &[
 ];
 
 impl Lines {
-    /// Writes one change; false where nobody reads any more.
+    /// Writes one change; returns false if nobody reads any more.
     fn print(&mut self, event: Event, record: &LeaseRecord) -> Result<bool> {
         let now = jiff::Timestamp::now();
         let written = match self {
@@ -351,11 +351,11 @@ fn clock(now: jiff::Timestamp) -> String {
     text.split_once('T').map_or(text.clone(), |(_, time)| time.to_owned())
 }
 
-/// Tells when nobody reads stdout any more, also while there is nothing to write.
+/// Notifies `closed` when nobody reads stdout any more, even while there is nothing to write.
 fn notice_closed_output(closed: Arc<Notify>) -> Result<()> {
     let watch = move || {
         let stdout = rustix::stdio::stdout();
-        // Nothing is asked for, so that only errors and the end of the other side wake it.
+        // No event is requested, so that only errors and the reader's end wake the poll.
         let mut output = [PollFd::new(&stdout, PollFlags::empty())];
         while matches!(poll(&mut output, None), Ok(0) | Err(rustix::io::Errno::INTR)) {}
         closed.notify_one();

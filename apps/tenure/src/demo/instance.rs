@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 
 use super::places::Places;
 
-/// What all instances have in common.
+/// The settings that all instances have in common.
 #[derive(Clone, Debug)]
 pub(crate) struct Common {
     pub(crate) folder: PathBuf,
@@ -37,7 +37,7 @@ pub(crate) struct Instance {
 impl Instance {
     /// Starts an instance of this name.
     pub(crate) fn start(name: &str, common: &Common) -> Result<Instance> {
-        // Asked for a free port and given back: the worker binds it again after each of its deaths.
+        // The kernel picks a free port, which is released again: the worker binds it anew after each of its deaths.
         let http = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
         let mut instance = Instance { name: name.to_owned(), http, common: common.clone(), supervisor: None };
         instance.spawn()?;
@@ -53,7 +53,7 @@ impl Instance {
             .open(common.folder.join(format!("{}.log", self.name)))
             .context("cannot write the log of an instance")?;
         let mut command = Command::new(std::env::current_exe()?);
-        // Settings of the surroundings must not change what the demo shows.
+        // Settings in the environment must not change what the demo shows.
         for (name, _) in std::env::vars_os() {
             let name_text = name.to_string_lossy();
             if ["TENURE_", "TWITCH_", "BUS_", "NATS_", "IRC_", "PUBLISH_", "MESSAGE_BUS", "NODE_ENV", "K_"]
@@ -81,8 +81,8 @@ impl Instance {
             ])
             .args(["--set", "irc_reconnect_max_ms=1000", "--log-format", "json"])
             .args(common.channels.iter().flat_map(|channel| ["--channel", channel]))
-            // Whatever happens to the demo, its instances end with it: this pipe ends then, and they are continued should
-            // they be stopped at that moment.
+            // The instances end with the demo, however it ends: the demo's end closes this pipe, and an instance that
+            // is stopped at that moment is continued.
             .env(crate::ingest::supervisor::TIED, "1")
             .process_group(0)
             .stdin(Stdio::piped())
@@ -108,7 +108,7 @@ impl Instance {
         self.wait_end().await
     }
 
-    /// Stops supervisor and worker where they stand; the worker's pid is for [`Instance::resume`].
+    /// Stops supervisor and worker with SIGSTOP; returns the worker's pid for [`Instance::resume`].
     pub(crate) async fn pause(&self) -> Result<i32> {
         let worker = self.worker().await?;
         signal(self.pid()?, Signal::STOP)?;
@@ -116,18 +116,18 @@ impl Instance {
         Ok(worker)
     }
 
-    /// Lets them go on.
+    /// Continues supervisor and worker with SIGCONT.
     pub(crate) fn resume(&self, worker: i32) -> Result<()> {
         signal(self.pid()?, Signal::CONT)?;
         signal(worker, Signal::CONT)
     }
 
-    /// Asks it to drain and end.
+    /// Asks the instance to drain and end.
     pub(crate) fn terminate(&self) -> Result<()> {
         signal(self.pid()?, Signal::TERM)
     }
 
-    /// Waits until its supervisor has ended.
+    /// Waits until the instance's supervisor has ended.
     pub(crate) async fn wait_end(&mut self) -> Result<()> {
         for _ in 0..2_000 {
             let Some(child) = &mut self.supervisor else { return Ok(()) };
@@ -140,25 +140,26 @@ impl Instance {
         bail!("instance {} did not end within 20 s", self.name)
     }
 
-    /// The local address of its chat connection.
+    /// The local address of the instance's chat connection.
     pub(crate) async fn chat_address(&self) -> Result<SocketAddr> {
         let twitch = self.get("/_debug/twitch").await?;
         let address = twitch.pointer("/connections/0/localAddress").and_then(Value::as_str);
         address.context("the instance has no chat connection")?.parse().context("not an address")
     }
 
-    /// Whether it fulfils its role.
+    /// Whether the instance is ready, as `/readyz` says.
     pub(crate) async fn is_ready(&self) -> bool {
         self.get("/readyz").await.is_ok_and(|ready| ready.get("status").and_then(Value::as_str) == Some("ready"))
     }
 
-    /// Whether it fulfils its role, and all that was read is known: nothing is left that only another instance can vouch for.
+    /// Whether the instance is ready and has decided on every line that it read: no line is left that only another
+    /// instance can confirm as published.
     pub(crate) async fn is_settled(&self) -> bool {
         let undecided = |vars: Value| vars.pointer("/ingest/undecided").and_then(Value::as_u64);
         self.is_ready().await && self.vars().await.is_ok_and(|vars| undecided(vars) == Some(0))
     }
 
-    /// Its status: election and counters.
+    /// The content of `/debug/vars`: election and counters.
     async fn vars(&self) -> Result<Value> {
         self.get("/debug/vars").await
     }
@@ -173,7 +174,7 @@ impl Instance {
         Ok(i32::try_from(child.id())?)
     }
 
-    /// A way to look at it that does not need it.
+    /// A handle that reads the instance's endpoints without borrowing the instance.
     pub(crate) fn probe(&self) -> Probe {
         Probe { name: self.name.clone(), http: self.http }
     }
@@ -183,7 +184,7 @@ impl Instance {
     }
 }
 
-/// Looks at an instance's endpoints.
+/// Reads an instance's endpoints.
 #[derive(Clone, Debug)]
 pub(crate) struct Probe {
     pub(crate) name: String,
@@ -191,7 +192,7 @@ pub(crate) struct Probe {
 }
 
 impl Probe {
-    /// Its status: election and counters.
+    /// The content of `/debug/vars`: election and counters.
     pub(crate) async fn vars(&self) -> Result<Value> {
         self.get("/debug/vars").await
     }
@@ -215,7 +216,7 @@ impl Probe {
 impl Drop for Instance {
     fn drop(&mut self) {
         if let Some(mut child) = self.supervisor.take() {
-            // Its whole group at once, stopped or not.
+            // The whole process group is killed at once, stopped or not.
             if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
                 let _ = kill_process_group(group, Signal::KILL);
             }

@@ -1,4 +1,4 @@
-//! Who leads, and when that changed: read from the store, not asked of the instances.
+//! Follows who leads and when that changed: read from the store, not asked of the instances.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,9 +14,9 @@ pub(crate) struct Leader {
     pub(crate) term: Term,
 }
 
-/// The latest word of the store.
+/// The store's latest answer.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct Observation {
     /// Who leads now.
     pub(crate) leader: Option<Leader>,
     /// When the key was last seen to change hands or come free.
@@ -29,7 +29,7 @@ pub(crate) struct Seen {
 /// Watches one lease.
 #[derive(Clone, Debug)]
 pub(crate) struct Leaders {
-    seen: Arc<Mutex<Seen>>,
+    seen: Arc<Mutex<Observation>>,
 }
 
 impl Leaders {
@@ -64,13 +64,13 @@ impl Leaders {
         leaders
     }
 
-    /// The latest.
-    pub(crate) fn now(&self) -> Seen {
+    /// The latest answer.
+    pub(crate) fn now(&self) -> Observation {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits until somebody leads under a term above this one; answers it, or nothing after `at_most`.
-    pub(crate) async fn after(&self, term: Option<Term>, at_most: Duration) -> Option<Seen> {
+    /// Waits until somebody leads under a term above `term`; returns that answer, or `None` after `at_most`.
+    pub(crate) async fn after(&self, term: Option<Term>, at_most: Duration) -> Option<Observation> {
         let give_up = tenure::now() + at_most;
         while tenure::now() < give_up {
             let seen = self.now();

@@ -13,31 +13,31 @@ use tenure_twitch_sim::{Checker, Sim, Verdict};
 use super::args::Args;
 use crate::identity;
 
-/// A bus that brings nothing for so long has been read to its end.
-const SILENCE: Duration = Duration::from_millis(700);
+/// A bus that delivers nothing for this long has been read to its end.
+const END_OF_BUS: Duration = Duration::from_millis(700);
 
 /// The demo's store and bus.
 #[derive(Clone, Debug)]
 pub(crate) struct Places {
     pub(crate) store: String,
     pub(crate) bus: String,
-    /// On a server that others use, the demo keeps to names of its own.
+    /// Keeps the demo's subjects apart from those of other users of the same server.
     pub(crate) bus_prefix: String,
     pub(crate) lease: LeaseKey,
     /// The bus's file, where it is one.
     pub(crate) file: Option<PathBuf>,
-    /// Restarts the store's server, where there is a command for it.
+    /// The shell command that restarts the store's server, if there is one.
     pub(crate) restart_store: Option<String>,
-    /// Restarts the bus's server.
+    /// The shell command that restarts the bus's server, if there is one.
     pub(crate) restart_bus: Option<String>,
 }
 
-/// What lies on the bus, beside the verdict.
+/// What the bus holds besides the lines that the verdict counts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
-    /// Under how many terms was published.
+    /// Under how many terms messages were published.
     pub(crate) terms: u64,
-    /// Changed room states, which carry no identity that the ledger knows.
+    /// How many changed room states there are; they carry no identity that the ledger knows.
     pub(crate) room_states: u64,
 }
 
@@ -49,7 +49,7 @@ impl Places {
         let file = args.bus.is_none().then(|| folder.join("chat.db"));
         let bus = match &args.bus {
             None => tenure_bus_open::file_url(&folder.join("chat.db")),
-            // A stream of its own, so that no one else's limits and messages are met.
+            // A stream of the demo's own, apart from the limits and messages of others.
             Some(url) => tenure_bus_open::apart(url, &format!("TENURE_{}", own.to_uppercase().replace('-', "_"))),
         };
         if tenure_bus_open::is_standard_output(&bus) {
@@ -66,13 +66,13 @@ impl Places {
         })
     }
 
-    /// The verdict of the ledger and the bus alone, and what else the bus shows.
+    /// The checker's verdict on the ledger and the bus, and the other counts of the bus.
     pub(crate) async fn judge(&self, sim: &Sim, bus: &dyn Bus) -> Result<(Verdict, Tally)> {
         let mut checker = Checker::new(&sim.ledger());
         let (mut terms, mut tally) = (std::collections::BTreeSet::new(), Tally::default());
         let subject = Subjects::new(&self.bus_prefix).ingress;
         let mut stream = bus.follow(&subject, FollowFrom::Start).await.context("cannot read the demo's bus")?;
-        while let Ok(Some(followed)) = tokio::time::timeout(SILENCE, stream.next()).await {
+        while let Ok(Some(followed)) = tokio::time::timeout(END_OF_BUS, stream.next()).await {
             let followed = followed.context("cannot read the demo's bus")?;
             checker.envelope(&followed.body);
             terms.extend(followed.term);
@@ -113,7 +113,7 @@ pub(crate) async fn restart(command: &str) -> Result<()> {
 }
 
 fn is_room_state(body: &[u8]) -> bool {
-    // Few lines only are parsed: the type stands in each envelope as it is.
+    // Most envelopes need no parsing: the type stands in each one literally.
     const KIND: &[u8] = b"external.chat.room.v1";
     body.windows(KIND.len()).any(|window| window == KIND)
         && serde_json::from_slice::<Value>(body).is_ok_and(|envelope| envelope["type"] == "external.chat.room.v1")

@@ -1,4 +1,4 @@
-//! What the demo has shown, in numbers.
+//! The demo's results in numbers.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -7,8 +7,8 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tenure_twitch_sim::Verdict;
 
+use super::faults::{CounterSums, Timeline};
 use super::places::{Places, Tally};
-use super::script::{Counted, Timeline};
 
 /// The numbers of one demo.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(crate) struct Summary {
     deduplicated: u64,
     refused: u64,
     terms: u64,
-    /// What is on the bus beside the lines that have an identity: changed room states.
+    /// How many changed room states are on the bus, besides the lines that have an identity.
     room_states: u64,
     timeline: Timeline,
     places: Places,
@@ -26,11 +26,11 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    /// Reads the bus's own counters beside the checker's verdict, where it is a file; elsewhere what the instances counted.
+    /// Reads the bus's own counters where the bus is a file; elsewhere takes the counters of the instances.
     pub(crate) fn new(
         verdict: Verdict,
         tally: Tally,
-        counted: Counted,
+        counted: CounterSums,
         timeline: &Mutex<Timeline>,
         places: Places,
         folder: &Path,

@@ -1,4 +1,5 @@
-//! The live view: who leads, what flows, what has happened. On a terminal a screen, elsewhere a line a second on stderr.
+//! The live view: who leads, which messages flow, which faults happened. A screen on a terminal, else plain lines on
+//! stderr.
 
 use std::io::{IsTerminal, Stderr};
 use std::path::PathBuf;
@@ -16,9 +17,9 @@ use tenure_core::Time;
 use tenure_twitch_sim::Sim;
 use tokio_util::sync::CancellationToken;
 
+use super::faults::{FaultInjector, Timeline};
 use super::instance::Probe;
-use super::leaders::{Leaders, Seen};
-use super::script::{Stage, Timeline};
+use super::leaders::{Leaders, Observation};
 
 /// How often the screen is drawn.
 const FRAME: Duration = Duration::from_millis(250);
@@ -31,7 +32,7 @@ pub(crate) struct View {
     task: tokio::task::JoinHandle<()>,
 }
 
-struct Scene {
+struct ViewInputs {
     probes: Vec<Probe>,
     leaders: Leaders,
     sim: Arc<Sim>,
@@ -41,9 +42,9 @@ struct Scene {
     folder: PathBuf,
 }
 
-/// What one drawing shows.
-struct Shot {
-    seen: Seen,
+/// The state that one frame shows.
+struct Snapshot {
+    seen: Observation,
     rows: Vec<[String; 6]>,
     sent: u64,
     rate: f64,
@@ -52,47 +53,47 @@ struct Shot {
 }
 
 impl View {
-    /// Shows the stage until stopped.
-    pub(crate) fn start(json: bool, stage: &Stage, span: Duration, folder: PathBuf) -> View {
-        let scene = Scene {
-            probes: stage.instances.iter().map(super::Instance::probe).collect(),
-            leaders: stage.leaders.clone(),
-            sim: Arc::clone(&stage.sim),
-            timeline: Arc::clone(&stage.timeline),
-            began: stage.began,
+    /// Shows the demo's state until the view is stopped.
+    pub(crate) fn start(json: bool, injector: &FaultInjector, span: Duration, folder: PathBuf) -> View {
+        let inputs = ViewInputs {
+            probes: injector.instances.iter().map(super::Instance::probe).collect(),
+            leaders: injector.leaders.clone(),
+            sim: Arc::clone(&injector.sim),
+            timeline: Arc::clone(&injector.timeline),
+            began: injector.began,
             span,
             folder,
         };
         let people = !json && std::io::stderr().is_terminal() && std::io::stdout().is_terminal();
         let options = TerminalOptions { viewport: Viewport::Inline(HEIGHT) };
         let screen = || Terminal::with_options(CrosstermBackend::new(std::io::stderr()), options).ok();
-        // A terminal that does not say where its cursor is, as recorders and dumb ones do not, gets plain lines.
+        // A terminal that does not report its cursor (recorders, dumb terminals) gets plain lines.
         let terminal = if people { screen() } else { None };
         let stop = CancellationToken::new();
-        let task = tokio::spawn(show(scene, terminal, stop.clone()));
+        let task = tokio::spawn(show(inputs, terminal, stop.clone()));
         View { stop, task }
     }
 
-    /// Ends the view, leaving its last picture.
+    /// Ends the view and leaves its last frame on the screen.
     pub(crate) async fn stop(self) {
         self.stop.cancel();
-        // A view that panicked must not spoil the verdict.
+        // A panic of the view must not spoil the verdict.
         let _ = self.task.await;
     }
 }
 
-async fn show(scene: Scene, mut terminal: Option<Terminal<CrosstermBackend<Stderr>>>, stop: CancellationToken) {
+async fn show(inputs: ViewInputs, mut terminal: Option<Terminal<CrosstermBackend<Stderr>>>, stop: CancellationToken) {
     let mut told = (0, 0);
-    let mut last = (tenure::now(), scene.sim.stats().chat.lines as u64);
+    let mut last = (tenure::now(), inputs.sim.stats().chat.lines as u64);
     let mut frames = 0_u32;
     while !stop.is_cancelled() {
-        let shot = scene.shoot(&mut last).await;
+        let snapshot = inputs.snapshot(&mut last).await;
         match &mut terminal {
             Some(terminal) => {
                 // A terminal that has gone away shows nothing; the demo goes on.
-                let _ = terminal.draw(|frame| draw(frame, &scene, &shot));
+                let _ = terminal.draw(|frame| draw(frame, &inputs, &snapshot));
             }
-            None => tell(&shot, &mut told, frames.is_multiple_of(8)),
+            None => tell(&snapshot, &mut told, frames.is_multiple_of(8)),
         }
         frames += 1;
         tokio::select! {
@@ -101,13 +102,13 @@ async fn show(scene: Scene, mut terminal: Option<Terminal<CrosstermBackend<Stder
         }
     }
     if let Some(terminal) = &mut terminal {
-        // The summary that follows tells it all again.
+        // The summary that follows repeats everything.
         let _ = terminal.clear();
     }
 }
 
-impl Scene {
-    async fn shoot(&self, last: &mut (Time, u64)) -> Shot {
+impl ViewInputs {
+    async fn snapshot(&self, last: &mut (Time, u64)) -> Snapshot {
         let mut rows = Vec::new();
         let seen = self.leaders.now();
         let leader = seen.leader.as_ref().map(|leader| leader.name.clone());
@@ -134,24 +135,24 @@ impl Scene {
         let rate = if span > 0.0 { (sent.saturating_sub(last.1)) as f64 / span } else { 0.0 };
         *last = (now, sent);
         let timeline = self.timeline.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Shot { seen, rows, sent, rate, timeline, elapsed: now.since(self.began) }
+        Snapshot { seen, rows, sent, rate, timeline, elapsed: now.since(self.began) }
     }
 }
 
-fn draw(frame: &mut Frame<'_>, scene: &Scene, shot: &Shot) {
+fn draw(frame: &mut Frame<'_>, inputs: &ViewInputs, snapshot: &Snapshot) {
     let areas =
         Layout::vertical([Constraint::Length(3), Constraint::Length(6), Constraint::Min(3)]).split(frame.area());
-    let leader = shot.seen.leader.as_ref();
+    let leader = snapshot.seen.leader.as_ref();
     let who = leader.map_or_else(|| "nobody".to_owned(), |leader| format!("{}, term {}", leader.name, leader.term));
     let head = format!(
         "leader: {who}    sent: {} lines, {:.0}/s    {} of {} s",
-        shot.sent,
-        shot.rate,
-        shot.elapsed.as_secs(),
-        scene.span.as_secs()
+        snapshot.sent,
+        snapshot.rate,
+        snapshot.elapsed.as_secs(),
+        inputs.span.as_secs()
     );
     frame.render_widget(Paragraph::new(head).block(Block::bordered().title(" tenure demo ")), areas[0]);
-    let rows = shot.rows.iter().map(|cells| {
+    let rows = snapshot.rows.iter().map(|cells| {
         let style = match cells[1].as_str() {
             "LEADER" => Style::new().fg(Color::Green).add_modifier(Modifier::BOLD),
             "gone or stopped" => Style::new().fg(Color::Red),
@@ -163,11 +164,11 @@ fn draw(frame: &mut Frame<'_>, scene: &Scene, shot: &Shot) {
     let header = Row::new(["instance", "role", "read", "published", "repaired", "held"]).bold();
     frame
         .render_widget(Table::new(rows, widths).header(header).block(Block::bordered().title(" instances ")), areas[1]);
-    let mut lines = history(&shot.timeline);
-    if !shot.timeline.doing.is_empty() {
-        lines.push(Line::styled(format!("  now: {}", shot.timeline.doing), Style::new().fg(Color::Yellow)));
+    let mut lines = history(&snapshot.timeline);
+    if !snapshot.timeline.doing.is_empty() {
+        lines.push(Line::styled(format!("  now: {}", snapshot.timeline.doing), Style::new().fg(Color::Yellow)));
     }
-    let title = format!(" what happened (files: {}) ", scene.folder.display());
+    let title = format!(" what happened (files: {}) ", inputs.folder.display());
     frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(title)), areas[2]);
 }
 
@@ -184,21 +185,21 @@ fn history(timeline: &Timeline) -> Vec<Line<'static>> {
 }
 
 /// Plain progress: each fault and takeover once, and the state every two seconds.
-fn tell(shot: &Shot, told: &mut (usize, usize), state: bool) {
-    for fault in shot.timeline.faults.iter().skip(told.0) {
+fn tell(snapshot: &Snapshot, told: &mut (usize, usize), state: bool) {
+    for fault in snapshot.timeline.faults.iter().skip(told.0) {
         eprintln!("{:>6.1} s  {} (took {} ms)", fault.at_ms as f64 / 1000.0, fault.text, fault.lasted_ms);
     }
-    for takeover in shot.timeline.takeovers.iter().skip(told.1) {
+    for takeover in snapshot.timeline.takeovers.iter().skip(told.1) {
         eprintln!("          takeover ({}): {} after {} ms", takeover.cause, takeover.text, takeover.ms);
     }
-    *told = (shot.timeline.faults.len(), shot.timeline.takeovers.len());
+    *told = (snapshot.timeline.faults.len(), snapshot.timeline.takeovers.len());
     if state {
-        let leader = shot.seen.leader.as_ref().map_or("nobody", |leader| leader.name.as_str());
+        let leader = snapshot.seen.leader.as_ref().map_or("nobody", |leader| leader.name.as_str());
         eprintln!(
             "{:>6.1} s  leader {leader}, {} lines sent, {:.0}/s",
-            shot.elapsed.as_secs_f64(),
-            shot.sent,
-            shot.rate
+            snapshot.elapsed.as_secs_f64(),
+            snapshot.sent,
+            snapshot.rate
         );
     }
 }

@@ -1,4 +1,4 @@
-//! The bus: whether it can be opened, and what it promises. Nothing is changed in it.
+//! Checks whether the bus can be opened and what it promises; nothing in it is changed.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tenure_bus::Subjects;
 use super::finding::Finding;
 use tenure_base_net::durations::short;
 
-/// Looks at the bus that was named, or at the default one where it is there.
+/// Checks the bus that was named, or the default bus if it exists.
 pub(super) async fn check(named: Option<String>) -> Vec<Finding> {
     let url = match (&named, crate::places::default_bus()) {
         (Some(url), _) => url.clone(),

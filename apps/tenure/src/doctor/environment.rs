@@ -1,4 +1,4 @@
-//! The environment's `TENURE_*` names: one that nobody reads is most likely mistyped.
+//! Checks the `TENURE_*` names of the environment: a name that nothing reads is most likely mistyped.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -6,8 +6,8 @@ use std::ffi::OsString;
 use super::finding::Finding;
 use crate::ingest::settings::SETTINGS;
 
-/// Names that no flag has: what stores read, what commands are told by `tenure run`, what processes of the project tell
-/// each other, and what its tests and scripts read.
+/// Names that no flag has: names that stores read, that `tenure run` sets for its command, that the project's processes
+/// pass to each other, and that its tests and scripts read.
 const OTHERS: &[&str] = &[
     "TENURE_REDIS_USER",
     "TENURE_REDIS_USER_FILE",
@@ -37,7 +37,8 @@ const OTHERS: &[&str] = &[
     "TENURE_RACE_SECONDS",
 ];
 
-/// Looks at the names, of which flags of `command` take some; values may be secrets and are neither read nor shown.
+/// Checks the names of the variables; `command` says which of them flags take. Values may be secrets and are neither
+/// read nor shown.
 pub(super) fn check(environment: impl Iterator<Item = (OsString, OsString)>, command: clap::Command) -> Vec<Finding> {
     let known = known(command);
     let names: Vec<String> = environment
@@ -61,7 +62,7 @@ pub(super) fn check(environment: impl Iterator<Item = (OsString, OsString)>, com
 fn mistyped(name: &str, known: &BTreeSet<String>) -> Finding {
     let near =
         known.iter().max_by(|one, other| strsim::jaro_winkler(name, one).total_cmp(&strsim::jaro_winkler(name, other)));
-    // Every name begins alike; what follows must be near.
+    // All names begin alike, so only the rest is compared.
     let tail = |name: &str| name.trim_start_matches("TENURE_").to_owned();
     let near = near.filter(|near| strsim::jaro_winkler(&tail(name), &tail(near)) > 0.8);
     let remedy = match near {
@@ -71,7 +72,7 @@ fn mistyped(name: &str, known: &BTreeSet<String>) -> Finding {
     Finding::warn("environment", format!("nobody reads {name}"), remedy)
 }
 
-/// Every name that a flag of any command takes, every setting's, and the others.
+/// Every name that a flag of any command or a setting takes, and the others.
 fn known(command: clap::Command) -> BTreeSet<String> {
     let mut known: BTreeSet<String> = OTHERS.iter().map(|name| (*name).to_owned()).collect();
     known.extend(SETTINGS.iter().map(|setting| setting.env.to_owned()));
@@ -95,7 +96,7 @@ mod tests {
         check(names.iter().map(|name| (OsString::from(name), OsString::from("hunter2"))), Cli::command())
     }
 
-    /// A mistyped name is told with the one that was meant; the value is not.
+    /// A finding about a mistyped name suggests the nearest known name, and does not show the value.
     #[test]
     fn mistyped_names_are_told_with_the_nearest() {
         let findings = found(&["TENURE_STOER", "TENURE_STORE", "PATH"]);
@@ -105,10 +106,10 @@ mod tests {
         assert!(!found(&["TENURE_ZEBRA_9"])[0].remedy.as_deref().unwrap().contains("did you mean"));
     }
 
-    /// What tests make up: mistakes, and what a test tells a process of its own.
+    /// Names that tests make up: mistakes, and names that a test passes to a process of its own.
     const MADE_UP: &[&str] = &["TENURE_STROE", "TENURE_BUS_TEST_", "TENURE_TEST_CHILD_"];
 
-    /// Every name that a file of the project holds, with one of the files.
+    /// Collects every name in the project's files, with one of the files that hold it.
     fn named(folder: &std::path::Path, names: &mut std::collections::BTreeMap<String, std::path::PathBuf>) {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -117,13 +118,13 @@ mod tests {
                     named(&path, names);
                 }
             } else if !path.ends_with(file!()) {
-                // What is no text names nothing.
+                // A file that is no text holds no name.
                 let text = std::fs::read_to_string(&path).unwrap_or_default();
                 for (at, prefix) in text.match_indices("TENURE_") {
                     let rest = &text[at + prefix.len()..];
                     let end = rest.find(|letter: char| !matches!(letter, 'A'..='Z' | '0'..='9' | '_'));
                     let name = format!("{prefix}{}", &rest[..end.unwrap_or(rest.len())]);
-                    // An open end stands for many names.
+                    // A text that ends in `_` is the beginning of many names.
                     if !name.ends_with('_') {
                         names.entry(name).or_insert_with(|| path.clone());
                     }
@@ -132,8 +133,8 @@ mod tests {
         }
     }
 
-    /// No name that sources, scripts or documents hold is told to be read by nobody, and none is kept here that they no
-    /// longer hold. What holds a user or a password may stand in a file, too.
+    /// Every name in sources, scripts and documents is known, and no name is listed here that they no longer hold. The
+    /// name of a user or a password may also end in `_FILE`.
     #[test]
     fn every_name_of_the_project_is_known() {
         let mut names = std::collections::BTreeMap::new();

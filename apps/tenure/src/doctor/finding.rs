@@ -9,7 +9,7 @@ use tenure_store::StoreError;
 use crate::exit::Exit;
 use crate::table::{line_width, visible, wrap};
 
-/// How it is.
+/// How serious a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Severity {
     /// As it should be.
@@ -20,7 +20,7 @@ pub(super) enum Severity {
     Fail,
 }
 
-/// What was looked at, how it is, and how to mend it.
+/// What was checked, what was found, and how to mend it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Finding {
     pub(super) check: &'static str,
@@ -42,9 +42,9 @@ impl Finding {
         Finding { check, severity: Severity::Fail, text: text.into(), remedy: Some(remedy.into()) }
     }
 
-    /// What failed, with the remedy that the error names by itself; with `otherwise` where it names none.
+    /// A failed check, with the remedy that the error's text holds, or `otherwise` where it holds none.
     pub(super) fn failed(check: &'static str, error: &anyhow::Error, otherwise: &str) -> Finding {
-        match divided(&told(error)) {
+        match split_remedy(&without_sources(error)) {
             Some((what, how)) => Finding::fail(check, what, how),
             None => Finding::fail(check, format!("{error:#}"), otherwise),
         }
@@ -55,8 +55,8 @@ impl Finding {
     }
 }
 
-/// The error's text, without what the store's or the bus's own error came from: that has said it already.
-fn told(error: &anyhow::Error) -> String {
+/// The error's text without the sources of a store's or bus's error, whose text repeats them already.
+fn without_sources(error: &anyhow::Error) -> String {
     let error = error.downcast_ref::<Exit>().map_or(error, Exit::error);
     let mut texts = Vec::new();
     for cause in error.chain() {
@@ -68,9 +68,9 @@ fn told(error: &anyhow::Error) -> String {
     texts.join(": ")
 }
 
-/// How errors divide what is wrong from how to mend it, and how the latter begins.
-const JOINTS: &[&str] = &["; ", ": ", ". ", " ("];
-const MENDS: &[&str] = &[
+/// The separators between problem and remedy in error texts, and the beginnings of a remedy.
+const SEPARATORS: &[&str] = &["; ", ": ", ". ", " ("];
+const REMEDY_BEGINNINGS: &[&str] = &[
     "add ",
     "allow ",
     "configure ",
@@ -91,12 +91,12 @@ const MENDS: &[&str] = &[
     "write ",
 ];
 
-/// What is wrong, and how to mend it, where the text says both.
-fn divided(text: &str) -> Option<(&str, &str)> {
-    let joints = JOINTS.iter().flat_map(|joint| text.match_indices(joint));
+/// Splits the text into problem and remedy, where it holds both.
+fn split_remedy(text: &str) -> Option<(&str, &str)> {
+    let joints = SEPARATORS.iter().flat_map(|joint| text.match_indices(joint));
     let mends = joints.filter_map(|(at, joint)| {
         let how = &text[at + joint.len()..];
-        let begin = MENDS.iter().find(|begin| how.starts_with(**begin))?;
+        let begin = REMEDY_BEGINNINGS.iter().find(|begin| how.starts_with(**begin))?;
         let how = if begin.to_ascii_lowercase().starts_with("mend") { &how[begin.len()..] } else { how };
         let how = if joint == " (" { how.strip_suffix(')').unwrap_or(how) } else { how };
         Some((at, how))
@@ -116,7 +116,7 @@ impl Severity {
 }
 
 impl fmt::Display for Finding {
-    /// For people: as many lines as it takes, the remedy on lines of its own.
+    /// Prints for people: over as many lines as needed, the remedy on lines of its own.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let head = format!("{:<4}  {:<12}  ", self.severity.word(), self.check);
         let mend = format!("{:20}mend: ", "");
@@ -167,7 +167,7 @@ mod tests {
         }
     }
 
-    /// What a store's error came from does not follow the remedy.
+    /// The source of a store's error is not repeated behind the remedy.
     #[test]
     fn sources_are_told_once() {
         let error = StoreError::new(StoreErrorKind::Denied, "x.db: cannot be opened (why); let this user write it");

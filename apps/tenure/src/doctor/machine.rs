@@ -1,4 +1,4 @@
-//! What this machine and this process can do: clocks, folders, open files, the terminal.
+//! Checks what this machine offers to a process: clocks, folders, open files, the terminal.
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -9,12 +9,12 @@ use crate::places;
 /// Open files that a busy daemon should be allowed: a connection each, and as many again for reconnects.
 const OPEN_FILES: u64 = 1_024;
 
-/// Looks at everything that asks no server.
+/// Runs every check that asks no server.
 pub(super) fn check() -> Vec<Finding> {
     vec![clock(), state_folder(), open_files(), terminal()]
 }
 
-/// Deadlines are counted on a clock that counts through sleep.
+/// Checks that deadlines use a clock that counts while the machine sleeps.
 fn clock() -> Finding {
     if !cfg!(target_os = "linux") {
         return Finding::warn(
@@ -44,7 +44,7 @@ fn clock() -> Finding {
     Finding::ok("clock", format!("the boottime clock runs{source}{namespace}"))
 }
 
-/// The default store and bus live in the state folder.
+/// Checks the state folder, where the default store and bus live.
 fn state_folder() -> Finding {
     let folder = match places::state_folder() {
         Ok(folder) => folder,
@@ -56,7 +56,7 @@ fn state_folder() -> Finding {
             );
         }
     };
-    // The nearest folder that is there decides; nothing is made that was not there.
+    // The nearest existing folder decides; nothing is created.
     let Some(there) = folder.ancestors().find(|folder| folder.exists()) else {
         return Finding::warn("folder", format!("{} cannot be made", folder.display()), "set XDG_STATE_HOME");
     };

@@ -1,4 +1,4 @@
-//! What `tenure run` needs of the system to end a command: sub-reapers, handles of processes, control groups, and room for
+//! Checks what `tenure run` needs of the system to end a command: sub-reapers, pidfds, control groups, and room for
 //! more processes.
 
 use rustix::process::{PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal};
@@ -7,16 +7,16 @@ use tenure_supervise::ControlGroup;
 
 use super::finding::Finding;
 
-/// Tries each of them. What is made for that goes at once.
+/// Tries each of them; what a check creates is removed at once.
 pub(super) fn check() -> Vec<Finding> {
     vec![reaper(), handles(), group(), limit()]
 }
 
-/// `tenure run` proves deaths as the sub-reaper of everything that its command started.
+/// Checks for sub-reapers: `tenure run` proves deaths as the sub-reaper of everything that its command started.
 fn reaper() -> Finding {
     #[cfg(target_os = "linux")]
     {
-        // Asked without becoming one: that this works means that the kernel has it.
+        // The process asks without becoming a sub-reaper; an answer means that the kernel supports it.
         match rustix::process::child_subreaper() {
             Ok(_) if std::path::Path::new("/proc/self/stat").exists() => {
                 Finding::ok("reaper", "child sub-reapers and /proc are there, so deaths can be proven")
@@ -43,10 +43,10 @@ fn reaper() -> Finding {
     }
 }
 
-/// A signal through a handle reaches that very process, or nobody.
+/// Checks for pidfds: a signal through one reaches that very process or nobody.
 fn handles() -> Finding {
     let tried = pidfd_open(getpid(), PidfdFlags::empty())
-        // It changes nothing for a process that runs.
+        // SIGCONT changes nothing for a process that runs.
         .and_then(|handle| pidfd_send_signal(handle, Signal::CONT));
     match tried {
         Ok(()) => Finding::ok("signals", "processes can be signalled by handle, so no stranger is hit"),
@@ -61,11 +61,11 @@ fn handles() -> Finding {
     }
 }
 
-/// One write to a group's file ends everything in it.
+/// Checks for control groups: one write to a group's file ends everything in it.
 fn group() -> Finding {
     match ControlGroup::create() {
         Ok(_) => Finding::ok("control group", "each command runs in one of its own, which ends with one write"),
-        // Most users may make none, and few commands start thousands of processes.
+        // Most users may not create a group, and few commands start thousands of processes, so this is no problem.
         Err(why) => Finding::ok(
             "control group",
             format!(
@@ -78,7 +78,7 @@ fn group() -> Finding {
 
 fn limit() -> Finding {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nproc).current;
-    // The count is the user's, not this process's: a small limit makes forks fail when others run too.
+    // The limit counts all processes of the user: where it is small, forks fail when other programs run too.
     match limit {
         Some(limit) if limit < 64 => Finding::warn(
             "processes",

@@ -1,4 +1,4 @@
-//! The store, tried for real: reachable, quick enough, one atomic step per verb, hints, the server's clock.
+//! Tries the store for real: whether it is reachable and quick enough, every verb, hints, the server's clock.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,29 +17,30 @@ use tenure_base_net::durations::short;
 
 /// Where probe leases live.
 const PREFIX: &str = "tenure-doctor/";
-/// How many probes of one host there can be: runs at the same time take different ones, and the term records that they
-/// leave behind do not pile up.
+/// How many probe keys one host has. Doctors that run at the same time take different keys, and the bound keeps the
+/// term records that probes leave behind from piling up.
 const PROBES: u64 = 8;
 /// The probe's ttl, where the store honours it.
 const TTL: Duration = Duration::from_secs(10);
-/// How long a free probe key is waited for: what a server that was just started needs at most.
-const PATIENCE: Duration = Duration::from_secs(12);
-/// How to mend a call that does not say so itself.
-const URL: &str = "write the URL as `tenure stores` shows it, and see the variables that go with it";
-/// Beyond this a renewal of a short lease gets little time.
-const SLOW: Duration = Duration::from_millis(250);
-/// How long a hint is waited for.
-const HINT: Duration = Duration::from_secs(2);
-/// By how much a server's clock may differ before it is told.
-const SKEW: Duration = Duration::from_secs(2);
+/// How long to wait for a free probe key: the longest that a server which was just started refuses every claim.
+const FREE_PROBE_TIMEOUT: Duration = Duration::from_secs(12);
+/// The remedy for a call whose error names none.
+const DEFAULT_REMEDY: &str = "write the URL as `tenure stores` shows it, and see the variables that go with it";
+/// A slower round trip leaves little time to renew a short lease.
+const SLOW_ROUND_TRIP: Duration = Duration::from_millis(250);
+/// How long to wait for a hint.
+const HINT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How far a server's clock may be off before it is reported.
+const MAX_CLOCK_SKEW: Duration = Duration::from_secs(2);
 
-/// Opens the store and tries every verb. Where it is a file that is not there, nothing is made in its place: its folder's
-/// file system is tried with another one.
+/// Opens the store and tries every verb. Where the store is a file that does not exist, it is not created: a temporary
+/// store on the same file system is tried in its place.
 pub(super) async fn check(args: &StoreArgs) -> Vec<Finding> {
     let (url, missing) = match args.url().and_then(|url| Ok((url, args.missing_file()?))) {
         Ok(found) => found,
-        // The commands' own errors are findings here: this command tells of all, not of the first.
-        Err(error) => return vec![Finding::failed("store", &error, URL)],
+        // Errors that end other commands are findings here, because this command reports every problem, not only the
+        // first.
+        Err(error) => return vec![Finding::failed("store", &error, DEFAULT_REMEDY)],
     };
     let Some(path) = missing else { return check_url(&url).await };
     let mut findings = vec![if args.is_default() {
@@ -47,7 +48,7 @@ pub(super) async fn check(args: &StoreArgs) -> Vec<Finding> {
     } else {
         Finding::warn("store", args.missing(), "if there should be leases already, see the path")
     }];
-    // The nearest folder that is there is on the file system that the file will be on.
+    // The nearest existing folder is on the file system where the store's file will be.
     let there = path.ancestors().skip(1).find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
     match tempfile::Builder::new().prefix(".tenure-doctor").tempdir_in(there) {
         Ok(folder) => {
@@ -73,7 +74,7 @@ async fn check_url(url: &str) -> Vec<Finding> {
         Ok(store) => store,
         Err(error) => {
             let remedy = match error.downcast_ref::<Exit>() {
-                Some(exit) if exit.is_usage() => URL,
+                Some(exit) if exit.is_usage() => DEFAULT_REMEDY,
                 _ => {
                     "see that the server runs and can be reached, and that user and password are right; of a file, that its folder is there and this user's"
                 }
@@ -97,7 +98,7 @@ async fn check_url(url: &str) -> Vec<Finding> {
             findings.extend(probe.finish().await);
         }
         Err(error) => findings.push(match error.downcast_ref::<Busy>() {
-            // Nothing is broken: other doctors, or a server that lets nobody in yet.
+            // Nothing is broken: other doctors hold the keys, or the server grants no lease yet.
             Some(busy) => {
                 let again = format!("wait {}, and run this again: no verb was tried", short(busy.left));
                 Finding::warn("lease", busy.to_string(), again)
@@ -132,14 +133,14 @@ fn opened(store: &dyn LeaseStore) -> Finding {
     Finding::ok("store", text)
 }
 
-/// What its operator must not let happen.
+/// Reports the faults that the operator must rule out, because two holders could overlap in them.
 fn overlaps(store: &dyn LeaseStore) -> Option<Finding> {
     let faults = store.info().overlap_faults;
     let text = || format!("two holders can overlap, for at most one ttl, when {}", faults.join("; when "));
     (!faults.is_empty()).then(|| Finding::ok("faults", text()))
 }
 
-/// The median of a few questions.
+/// The median of a few round trips.
 async fn round_trip(store: &dyn LeaseStore) -> Result<Finding> {
     let prefix = KeyPrefix::new(PREFIX)?;
     let mut spans = Vec::new();
@@ -153,7 +154,7 @@ async fn round_trip(store: &dyn LeaseStore) -> Result<Finding> {
     let micros =
         |span: Duration| if span < Duration::from_millis(10) { format!("{}us", span.as_micros()) } else { short(span) };
     let text = format!("{} in the middle, {} at worst, of {}", micros(median), micros(worst), spans.len());
-    Ok(if median > SLOW {
+    Ok(if median > SLOW_ROUND_TRIP {
         Finding::warn("round trip", text, "bring the store nearer, or give leases a ttl of a minute and more")
     } else {
         Finding::ok("round trip", text)
@@ -163,13 +164,13 @@ async fn round_trip(store: &dyn LeaseStore) -> Result<Finding> {
 /// Every probe key is held.
 #[derive(Debug)]
 struct Busy {
-    /// What they begin with.
+    /// The common beginning of the keys.
     keys: String,
-    /// Who holds the last of them.
+    /// The holder of the last key.
     by: String,
-    /// Whether each is held by the same, without a term: the store grants nothing for a while, as after its restart.
+    /// Whether all keys have the same holder and no term: the store grants nothing for a while, as after its restart.
     closed: bool,
-    /// For how long the first of them is held at least, as far as the store can know.
+    /// The shortest time for which one of the keys is held, as far as the store can know.
     left: Duration,
 }
 
@@ -194,10 +195,10 @@ struct Probe<'a> {
 }
 
 impl<'a> Probe<'a> {
-    /// Claims one of this host's probe keys, and waits a while for one where all are held: a server that was just started
-    /// lets nobody in before a ttl has passed.
+    /// Claims one of this host's probe keys. Where all are held it waits up to [`FREE_PROBE_TIMEOUT`], because a server that was
+    /// just started grants nothing until one ttl has passed.
     async fn claim_in_time(store: &'a Arc<dyn LeaseStore>) -> Result<Probe<'a>> {
-        let give_up = Instant::now() + PATIENCE;
+        let give_up = Instant::now() + FREE_PROBE_TIMEOUT;
         let mut told = false;
         loop {
             let error = match Probe::claim(store).await {
@@ -205,7 +206,7 @@ impl<'a> Probe<'a> {
                 Err(error) => error,
             };
             let Some(busy) = error.downcast_ref::<Busy>() else { return Err(error) };
-            // Others' probes do not last their ttl.
+            // Other doctors release their probes long before the ttl ends.
             let pause = if busy.closed { busy.left } else { busy.left.min(Duration::from_secs(1)) };
             if Instant::now() + pause >= give_up {
                 return Err(error);
@@ -249,19 +250,20 @@ impl<'a> Probe<'a> {
         }
         let closed = holders.windows(2).all(|pair| pair[0] == pair[1] && pair[0].1.is_none());
         let by = holders.pop().map(|(by, _)| by).unwrap_or_default();
-        // At least a little: a remainder is a lower bound.
+        // Never zero, because a remainder is a lower bound.
         let left = left.max(Duration::from_millis(100));
         Err(Busy { keys: format!("{PREFIX}{host}/"), by, closed, left }.into())
     }
 
-    /// The store's clock, as far as the term shows it: terms are seeded by it.
+    /// Compares the store's clock with this machine's, as far as the term shows it: terms are seeded by the store's
+    /// clock.
     fn skew(&self) -> Option<Finding> {
         let (before, after) = self.around;
         let term = self.held.term.get();
         let off = if term < before { before - term } else { term.saturating_sub(after) };
         let off = Duration::from_micros(off);
         let ahead = if term < before { "behind" } else { "ahead of" };
-        Some(if off > SKEW {
+        Some(if off > MAX_CLOCK_SKEW {
             Finding::warn(
                 "wall clocks",
                 format!("the store's clock is about {} {ahead} this machine's", short(off)),
@@ -272,14 +274,14 @@ impl<'a> Probe<'a> {
         })
     }
 
-    /// Refuses a rival, renews, is asked to resign, releases while a hint is listened for, and cleans up.
+    /// Refuses a rival, renews, asks for a resignation, releases while it listens for a hint, and cleans up.
     async fn finish(self) -> Vec<Finding> {
         let tried = self.verbs().await;
         let hint = match &tried {
             Ok(_) => Some(self.hint().await),
             Err(_) => None,
         };
-        // Whatever went wrong, the probe does not stay; who has claimed its key since is left alone.
+        // The probe is released whatever failed; a holder that has claimed its key since is not affected.
         let _ = answer(self.store.release(std::slice::from_ref(&self.held))).await;
         let lease = match tried {
             Ok(()) => {
@@ -325,7 +327,7 @@ impl<'a> Probe<'a> {
         only(answer(self.store.renew(std::slice::from_ref(&self.held))).await?).context("renewal")
     }
 
-    /// Releases, and measures how long a hint takes.
+    /// Releases, and measures how long the hint takes.
     async fn hint(&self) -> Finding {
         let remedy = "candidates still look again when a lease can have ended: takeovers are slower, never less safe; see \
                       that notifications are allowed to this user";
@@ -338,7 +340,7 @@ impl<'a> Probe<'a> {
             Ok(Err(error)) => return Finding::warn("wake-ups", format!("cannot be asked for: {error}"), remedy),
             Err(_) => return Finding::warn("wake-ups", format!("cannot be asked for within {ANSWER:?}"), remedy),
         };
-        // Some stores begin with a hint; only what comes after the release counts.
+        // Some stores begin with a hint; only a hint after the release counts.
         let _ = tokio::time::timeout(Duration::from_millis(50), async { while hints.next().await.is_some() {} }).await;
         let released = Instant::now();
         match answer(self.store.release(std::slice::from_ref(&self.held))).await.map(only) {
@@ -347,15 +349,15 @@ impl<'a> Probe<'a> {
                 return Finding::fail("wake-ups", format!("the release did not free the lease: {other:?}"), remedy);
             }
         }
-        match tokio::time::timeout(HINT, hints.next()).await {
+        match tokio::time::timeout(HINT_TIMEOUT, hints.next()).await {
             Ok(Some(_)) => Finding::ok("wake-ups", format!("a release is told within {}", short(released.elapsed()))),
             Ok(None) => Finding::warn("wake-ups", "the stream of hints ended", remedy),
-            Err(_) => Finding::warn("wake-ups", format!("no hint came within {}", short(HINT)), remedy),
+            Err(_) => Finding::warn("wake-ups", format!("no hint came within {}", short(HINT_TIMEOUT)), remedy),
         }
     }
 }
 
-/// The one answer of a batch of one.
+/// Returns the only answer of a batch of one.
 fn only<T>(answers: Answers<T>) -> Result<T> {
     let missing = || StoreError::new(StoreErrorKind::Corrupt, "the store answered no item");
     Ok(answers.into_iter().next().unwrap_or_else(|| Err(missing()))?)

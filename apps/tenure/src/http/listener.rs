@@ -1,5 +1,5 @@
-//! A listener with bounds: so many connections at a time, each for so long. Slow or idle clients can neither pile up nor
-//! keep a probe waiting.
+//! A listener with bounds on the number of connections and the lifetime of each. Slow or idle clients can neither pile
+//! up nor keep a probe waiting.
 
 use std::collections::VecDeque;
 use std::io;
@@ -14,17 +14,17 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Sleep, sleep};
 use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
 
-/// How many connections are open at a time. One more closes the oldest: an answer takes milliseconds, so the oldest is
-/// one that idles or reads slowly.
+/// How many connections may be open. One more closes the oldest: an answer takes milliseconds, so the oldest is one
+/// that idles or reads slowly.
 const CONNECTIONS: usize = 64;
-/// How long a connection lasts. Whoever keeps one open for the next request connects again.
+/// How long a connection may last. A client that keeps one open for its next request has to connect again.
 const LIFETIME: Duration = Duration::from_secs(10);
 
-/// Accepts within the bounds.
+/// Accepts connections within the bounds.
 #[derive(Debug)]
 pub(super) struct BoundedListener {
     inner: TcpListener,
-    /// The connections that may be open, oldest first; those that have ended are cancelled.
+    /// The tokens of open connections, oldest first; a connection that has ended has cancelled its token.
     open: VecDeque<CancellationToken>,
     most: usize,
     lifetime: Duration,
@@ -67,7 +67,7 @@ impl Listener for BoundedListener {
     }
 }
 
-/// A connection that ends by itself, or when it must make room.
+/// A connection that ends by itself, at the end of its lifetime, or to make room.
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: TcpStream,
@@ -122,12 +122,12 @@ mod tests {
         address
     }
 
-    /// Returns once a client that said nothing is let go.
+    /// Returns once the server has closed the connection of a client that sends nothing.
     async fn let_go(client: &mut TcpStream) {
         assert_eq!(client.read(&mut [0]).await.unwrap_or(0), 0);
     }
 
-    /// A client that says nothing is let go after a while.
+    /// A client that sends nothing is disconnected after the lifetime of a connection.
     #[tokio::test]
     async fn idle_clients_are_let_go() {
         let address = serve(10, Duration::from_millis(200)).await;

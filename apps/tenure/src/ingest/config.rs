@@ -1,4 +1,4 @@
-//! From settings to a configuration that cannot be wrong.
+//! Turns settings into a checked configuration.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use tenure_twitch::{Credentials, IrcUrl, ReaderConfig};
 use super::settings::Settings;
 use crate::{exit::Exit, identity, places};
 
-/// Everything that the daemon's process needs to know.
+/// The configuration of the daemon's process.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     pub(crate) settings: Settings,
@@ -89,7 +89,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Checks what needs a look at this binary and at the machine.
+    /// Checks what depends on this binary and on this machine.
     pub(crate) fn check(&self) -> Result<()> {
         crate::store::check(&self.store)?;
         crate::bus::check(&self.bus)?;
@@ -128,11 +128,11 @@ fn number(text: &str) -> Result<u64, String> {
 /// A ring must hold at least a few of the longest lines.
 fn ring_bytes(text: &str) -> Result<usize, String> {
     let bytes = usize::try_from(number(text)?).unwrap_or(usize::MAX);
-    if bytes < LEAST_RING { Err(format!("{bytes} is too little: at least {LEAST_RING}")) } else { Ok(bytes) }
+    if bytes < MIN_RING_BYTES { Err(format!("{bytes} is too little: at least {MIN_RING_BYTES}")) } else { Ok(bytes) }
 }
 
-/// Four lines of 16 KiB, as envelopes.
-const LEAST_RING: usize = 256 * 1024;
+/// The smallest ring: four lines of 16 KiB, as envelopes.
+const MIN_RING_BYTES: usize = 256 * 1024;
 
 fn boolean(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {

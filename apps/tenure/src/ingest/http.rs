@@ -1,4 +1,4 @@
-//! Endpoints for operators: health, readiness, status, metrics. They answer before anything else is started.
+//! Endpoints for operators: health, readiness, status, metrics. They answer before the rest of the daemon starts.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -35,12 +35,12 @@ struct EndpointState {
 impl Endpoints {
     /// Shows this daemon from now on.
     pub(crate) fn show(&self, view: View, store: Arc<dyn LeaseStore>) {
-        // Set once per process.
+        // `show` is called once per process.
         let _ = self.shown.set((view, store));
     }
 }
 
-/// Listens and serves; tells the address on stderr, so that port 0 can be used.
+/// Listens and serves; logs the address to stderr, so that port 0 can be used.
 pub(crate) async fn start(address: SocketAddr, store: String) -> Result<Endpoints> {
     let metrics = http::collect_metrics()?;
     let listener = http::listen(address).await?;
@@ -57,7 +57,7 @@ pub(crate) async fn start(address: SocketAddr, store: String) -> Result<Endpoint
     Ok(endpoints)
 }
 
-/// 200 where this instance fulfils its role, else 503 with the reasons.
+/// Answers 200 where this instance fulfils its role, else 503 with the reasons.
 async fn readyz(State(state): State<EndpointState>) -> Response {
     let Some((view, store)) = state.shown.get() else { return not_ready(&["starting".to_owned()], "starting") };
     let snapshot = view.snapshot();
@@ -70,7 +70,7 @@ async fn readyz(State(state): State<EndpointState>) -> Response {
     if leads && let Some(error) = snapshot.last_error {
         reasons.push(format!("bus: {error}"));
     }
-    // A standby that cannot reach the store cannot take over. The leader's own lease says whether it can.
+    // A standby that cannot reach the store cannot take over. The leader's own lease tells whether it can reach it.
     if !leads && let Err(why) = record(view, store).await {
         reasons.push(format!("store: {why}"));
     }
@@ -82,7 +82,7 @@ async fn readyz(State(state): State<EndpointState>) -> Response {
     (code, Json(body)).into_response()
 }
 
-/// The channels that could not be joined, and why; those that wait while nothing is left of the JOIN budget among them.
+/// The channels that are not joined, with the reasons; those that wait for the JOIN budget among them.
 fn channels(view: &View) -> Vec<Value> {
     let Some(reader) = view.reader() else { return Vec::new() };
     let mut reasons: BTreeMap<&str, &str> = BTreeMap::new();
@@ -121,14 +121,14 @@ async fn leader(State(state): State<EndpointState>) -> Response {
         None => match record(view, store).await {
             Ok(Some(record)) => Leader::recorded(&record),
             Ok(None) => Leader::nobody(status.key),
-            // What was last observed.
+            // The store did not answer: the holder that this candidate saw last.
             Err(_) => Leader::observed(&status),
         },
     };
     leader.respond([])
 }
 
-/// What the store has of the lease, or why it does not say so in time.
+/// Reads the lease's record, or says why the store did not answer in time.
 async fn record(view: &View, store: &Arc<dyn LeaseStore>) -> Result<Option<LeaseRecord>, String> {
     http::record(&view.config().lease, store).await
 }
@@ -176,7 +176,7 @@ async fn debug_twitch(State(state): State<EndpointState>) -> Json<Value> {
     }))
 }
 
-/// What is left of the budgets.
+/// The remaining attempts of each budget.
 fn limits(reader: &ReaderStatus) -> Vec<Value> {
     let milliseconds = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let budgets = reader.budgets.iter();
@@ -187,7 +187,7 @@ fn limits(reader: &ReaderStatus) -> Vec<Value> {
         .collect()
 }
 
-/// The state in one word, over all connections.
+/// The state of all connections in one word.
 fn connection_state(reader: &ReaderStatus) -> &'static str {
     let up = |connection: &tenure_twitch::ConnectionStatus| {
         matches!(connection.state, ConnectionState::Up | ConnectionState::Retiring)

@@ -1,4 +1,4 @@
-//! Every setting of `tenure ingest`, in one table: its name in a file, in the environment, its default, its meaning.
+//! The table of all settings of `tenure ingest`: key in a file, name in the environment, default.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,7 +15,7 @@ pub(crate) struct Setting {
     pub(crate) key: &'static str,
     /// Its name in the environment.
     pub(crate) env: &'static str,
-    /// Its value where nobody gives one; empty for none.
+    /// Its default value; empty where it has none.
     pub(crate) default: &'static str,
 }
 
@@ -23,7 +23,7 @@ const fn setting(key: &'static str, env: &'static str, default: &'static str) ->
     Setting { key, env, default }
 }
 
-/// All settings. Where bots have an established name for one in the environment, it is that name.
+/// All settings. If bots already use an established environment variable for one, it has that name.
 pub(crate) const SETTINGS: &[Setting] = &[
     setting("channels", "TWITCH_CHANNELS", ""),
     setting("store", "TENURE_STORE", ""),
@@ -66,7 +66,7 @@ pub(crate) enum Source {
     Environment(&'static str),
     /// The configuration file.
     File(String),
-    /// Nobody.
+    /// No source gave a value, so it is the default.
     Default,
 }
 
@@ -123,7 +123,7 @@ impl Settings {
         self.values.get(key).map_or("", |(value, _)| value)
     }
 
-    /// Puts a value that is derived in place of an empty one; it is derived only where it is needed.
+    /// Replaces an empty value with a derived one; `derive` runs only where the value is empty.
     pub(crate) fn fill(&mut self, key: &'static str, derive: impl FnOnce() -> Result<String>) -> Result<()> {
         if let Some(entry) = self.values.get_mut(key)
             && entry.0.is_empty()
@@ -165,11 +165,11 @@ impl Settings {
     }
 }
 
-/// Values that other names of the environment stand for.
+/// Values that follow from other environment variables, such as [`DRIVER`].
 fn fallback(key: &str, env: &impl Fn(&str) -> Option<String>) -> Result<Option<(String, Source)>> {
     let given = |name: &str| env(name).filter(|value| !value.is_empty());
     Ok(match key {
-        "bus" => given(DRIVER).map(|driver| bus_of(&driver, given)).transpose()?,
+        "bus" => given(DRIVER).map(|driver| default_bus_url(&driver, given)).transpose()?,
         "dev" => given("NODE_ENV")
             .filter(|value| value == "development")
             .map(|_| ("true".to_owned(), Source::Environment("NODE_ENV"))),
@@ -180,8 +180,8 @@ fn fallback(key: &str, env: &impl Fn(&str) -> Option<String>) -> Result<Option<(
 /// The variable that names the kind of bus.
 const DRIVER: &str = "MESSAGE_BUS_DRIVER";
 
-/// The usual bus of this kind, and where that is said.
-fn bus_of(driver: &str, given: impl Fn(&str) -> Option<String>) -> Result<(String, Source)> {
+/// The usual URL for a bus of this kind, and the source that names the kind.
+fn default_bus_url(driver: &str, given: impl Fn(&str) -> Option<String>) -> Result<(String, Source)> {
     let kinds = tenure_bus_open::schemes();
     let Some(kind) = kinds.iter().find(|kind| kind.name == driver) else {
         let known = kinds.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ");
@@ -200,7 +200,7 @@ fn bus_of(driver: &str, given: impl Fn(&str) -> Option<String>) -> Result<(Strin
 fn shown(key: &str, value: &str) -> String {
     match key {
         "bus" => tenure_bus_open::shown(value),
-        // What is no URL stays as it is.
+        // A value that is no URL stays as it is.
         _ => tenure_open::shown(value),
     }
 }

@@ -1,4 +1,4 @@
-//! The supervisor: starts the worker, reaps it with everything it started, then releases its lease at once.
+//! The supervisor: starts the worker, reaps it with everything that it started, then releases its lease at once.
 //!
 //! A killed process costs milliseconds this way: death is proven by the one who reaps, and a release compares nonce and
 //! term, so it can never touch a tenure that the worker did not hold.
@@ -21,27 +21,29 @@ use crate::identity;
 use crate::signals::Signals;
 use worker::Worker;
 
-/// Where this is set, the end of stdin kills the worker at once. Set by a process that must leave no instance behind (the demo).
+/// Where this variable is set, the end of stdin kills the worker at once. A process that must leave no instance behind
+/// (the demo) sets it.
 pub(crate) const TIED: &str = "TENURE_TIED_TO_STDIN";
 
-/// The pause before a restart grows from the first to the second.
-const RESTART: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-/// A worker that lived so long starts the pauses anew.
-const STEADY: Duration = Duration::from_secs(30);
-/// Signals that come so close together are one: a terminal's Ctrl-C, or `timeout`, signals a process more than once.
+/// The back-off between restarts: its first and its longest pause.
+const RESTART_BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// A worker that lived this long resets the back-off.
+const BACKOFF_RESET: Duration = Duration::from_secs(30);
+/// Signals that come this close together count as one: a terminal's Ctrl-C, or `timeout`, signals a process more than
+/// once.
 const ONE_SIGNAL: Duration = Duration::from_millis(500);
 /// How much longer than its drain timeout a worker may take to end before it is killed.
-const OVERTIME: Duration = Duration::from_secs(5);
-/// How long an end may wait for the release of a dead worker's leases.
+const KILL_AFTER_DRAIN: Duration = Duration::from_secs(5);
+/// How long the last release of a dead worker's leases may take.
 const LAST_RELEASE: Duration = Duration::from_secs(2);
 
 /// Runs workers until a signal ends them; returns the last one's exit code.
 pub(crate) fn run(config: Config) -> Result<ExitCode> {
-    // Orphans of the worker come to this process, so that none can outlive it unseen.
+    // Orphans of the worker become children of this process, so that none outlives it unseen.
     become_subreaper().context("cannot become a sub-reaper")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(supervise(config));
-    // A store that still blocks a thread must not keep this process.
+    // A store call that still blocks a thread must not keep this process alive.
     runtime.shutdown_timeout(Duration::from_millis(200));
     outcome
 }
@@ -50,14 +52,14 @@ async fn supervise(config: Config) -> Result<ExitCode> {
     crate::signals::keep_children()?;
     let mut signals = Signals::listen()?;
     let parent = parent_gone()?;
-    // A private store lives in the worker and dies with it: nothing to release.
+    // A private store lives in the worker's memory and dies with it, so there is nothing to release.
     let store = match tenure_open::is_private(&config.store) || config.ingest.development {
         true => None,
         false => Some(crate::store::open(&config.store).await?),
     };
     let ttl = config.ingest.timing.ttl.unwrap_or(Timing::DEFAULT_TTL);
     let mut releases = Releases::new(store, KeyPrefix::from(&config.ingest.lease), ttl);
-    let mut backoff = RespawnBackoff::new(RESTART.0, RESTART.1, STEADY, tenure::now());
+    let mut backoff = RespawnBackoff::new(RESTART_BACKOFF.0, RESTART_BACKOFF.1, BACKOFF_RESET, tenure::now());
     let mut first = true;
     loop {
         let number = identity::random();
@@ -79,7 +81,7 @@ async fn supervise(config: Config) -> Result<ExitCode> {
         let mut asked: Option<Time> = None;
         let mut orphaned = false;
         let status = loop {
-            let overdue = asked.map(|at| (at + config.ingest.drain_timeout + OVERTIME).since(tenure::now()));
+            let overdue = asked.map(|at| (at + config.ingest.drain_timeout + KILL_AFTER_DRAIN).since(tenure::now()));
             tokio::select! {
                 biased;
                 status = worker.reaped() => break status?,
@@ -108,18 +110,18 @@ async fn supervise(config: Config) -> Result<ExitCode> {
                 () = releases.settle(), if !releases.is_settled() => {}
             }
         };
-        // Everything is reaped: nothing of this worker can act any more.
+        // The worker and everything that it started are reaped, so that none of it can act any more.
         if !status.success() {
             releases.add(number);
         } else if asked.is_none() {
-            // A signal to the whole group can reach the worker first.
+            // A signal to the whole process group can reach the worker before this process.
             let signal = tokio::time::timeout(ONE_SIGNAL / 5, signals.next()).await;
             asked = signal.is_ok().then(tenure::now);
         }
         let code = status.code().and_then(|code| u8::try_from(code).ok());
         let last = match code {
             _ if asked.is_some() => Some(last_code(status)),
-            // Another worker would fare no better.
+            // Another worker would fail in the same way.
             Some(code @ (USAGE | UNREACHABLE)) if first => Some(code),
             Some(OUTPUT_CLOSED) => Some(OUTPUT_CLOSED),
             _ => None,
@@ -137,7 +139,7 @@ async fn supervise(config: Config) -> Result<ExitCode> {
     }
 }
 
-/// Rests between two workers, releasing for the dead meanwhile; answers whether the end was asked for.
+/// Waits between two workers and releases the dead one's leases meanwhile; returns whether the end was requested.
 async fn ends_within(
     pause: Duration,
     signals: &mut Signals,
@@ -160,8 +162,7 @@ async fn ends_within(
     }
 }
 
-/// The exit code after an end that was asked for. A worker that the request met before it could take signals had nothing
-/// to drain.
+/// The exit code after a requested end. A worker that got the request before it handled signals had nothing to drain.
 fn last_code(status: ExitStatus) -> u8 {
     match (status.code(), status.signal()) {
         (Some(code), _) => u8::try_from(code).unwrap_or(1),
@@ -170,12 +171,13 @@ fn last_code(status: ExitStatus) -> u8 {
     }
 }
 
-/// Cancelled when whoever started this process has gone, where this process is tied to it; otherwise never.
+/// Cancelled when the parent of this process has gone, if this process is tied to it; otherwise never.
 fn parent_gone() -> Result<CancellationToken> {
     let gone = CancellationToken::new();
     if std::env::var_os(TIED).is_some() {
-        // If this process is stopped when its parent dies, the kernel continues it, so that it sees the end of stdin. By itself the
-        // kernel does so for orphaned process groups only; in a container, where process 1 may be of this session, this is none.
+        // If this process is stopped when its parent dies, the kernel continues it, so that it sees the end of stdin.
+        // Without this the kernel continues orphaned process groups only; in a container, where process 1 may belong to
+        // this session, this group is not orphaned.
         rustix::process::set_parent_process_death_signal(Some(Signal::CONT)).context("cannot follow the parent")?;
         let gone = gone.clone();
         let watch = move || {

@@ -1,4 +1,4 @@
-//! The worker: reads, leads, publishes. Its supervisor proves its death.
+//! The worker: reads chat, leads, publishes. Its supervisor proves its death.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +21,7 @@ pub(crate) fn run(config: Config, supervised: bool) -> Result<()> {
         .build()
         .context("cannot start the async runtime")?;
     let outcome = runtime.block_on(serve(config, supervised));
-    // What still blocks a thread (a stuck store) must not keep a worker that has released.
+    // A store call that still blocks a thread must not delay a worker that has released.
     runtime.shutdown_timeout(std::time::Duration::from_millis(200));
     outcome
 }
@@ -37,12 +37,12 @@ async fn serve(config: Config, supervised: bool) -> Result<()> {
         let signal = signals.next().await;
         tracing::info!(component = "ingest", "{}: draining", signals::name(signal));
         asked.drain();
-        // A second one is the supervisor's to act on: it ends this process, and proves the end.
+        // The supervisor acts on a second signal: it kills this process, and proves its death.
         loop {
             signals.next().await;
         }
     });
-    // Endpoints come first: a start that hangs can be looked at.
+    // The endpoints start first, so that a start that hangs can be inspected.
     let endpoints = match config.http {
         Some(address) => Some(http::start(address, config.store.clone()).await.map_err(Exit::unreachable)?),
         None => None,
@@ -67,7 +67,8 @@ async fn serve(config: Config, supervised: bool) -> Result<()> {
     Ok(())
 }
 
-/// The supervisor holds the other end of stdin: its end means that nobody would prove this worker's death any more.
+/// Shuts down when the supervisor has gone, which the end of stdin shows: nobody would prove this worker's death any
+/// more.
 fn follow_supervisor(shutdown: Shutdown) -> Result<()> {
     let watch = move || {
         wait_for_the_end_of_stdin();
@@ -78,17 +79,18 @@ fn follow_supervisor(shutdown: Shutdown) -> Result<()> {
     Ok(())
 }
 
-/// Returns when who holds the other end of stdin has gone.
+/// Blocks until the process at the other end of stdin has gone.
 pub(super) fn wait_for_the_end_of_stdin() {
     let mut bytes = [0; 64];
     while matches!(rustix::io::read(rustix::stdio::stdin(), &mut bytes), Ok(1..) | Err(rustix::io::Errno::INTR)) {}
 }
 
-/// A pipe whose reader has gone never comes back: what is published to it goes nowhere, so the daemon ends.
+/// Shuts down when the reader of stdout has gone: a pipe gets no new reader, so everything published to it would be
+/// lost.
 fn follow_output(shutdown: Shutdown, closed: Arc<AtomicBool>) -> Result<()> {
     let watch = move || {
         let stdout = rustix::stdio::stdout();
-        // Nothing is asked for, so that only errors and the end of the other side wake it.
+        // No event is requested, so that only errors and the reader's end wake the poll.
         let mut output = [PollFd::new(&stdout, PollFlags::empty())];
         while matches!(poll(&mut output, None), Ok(0) | Err(rustix::io::Errno::INTR)) {}
         tracing::error!(

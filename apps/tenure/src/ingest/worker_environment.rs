@@ -1,4 +1,4 @@
-//! What the supervisor tells its worker in the environment.
+//! The environment variables by which the supervisor passes settings to its worker.
 
 /// The process half of the worker's nonces, in hexadecimal. A process that finds it is a worker.
 pub(in crate::ingest) const SUPERVISED: &str = "TENURE_SUPERVISED";

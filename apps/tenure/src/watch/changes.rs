@@ -1,30 +1,30 @@
-//! What changed between two looks at the leases; pure, with the time as an argument.
+//! Derives what changed between two reads of the leases. Pure: the time is an argument.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tenure_core::{LeaseKey, LeaseRecord, Time};
 
-/// The store and this process may round differently.
+/// A difference that rounding in the store and in this process explains.
 const ROUNDING: Duration = Duration::from_millis(5);
-/// The least time between two looks that nobody asked for.
-const LEAST: Duration = Duration::from_millis(50);
+/// The least time between two polls that no hint caused.
+const MIN_POLL: Duration = Duration::from_millis(50);
 
 /// What happened to a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// Somebody holds the key who did not, or who was not seen to, before.
+    /// Somebody holds the key who did not hold it before, or was not seen to.
     Acquired,
-    /// Its time was extended.
+    /// The holder extended the lease.
     Renewed,
-    /// It went before its time was over.
+    /// The lease was gone before its time was over.
     Released,
-    /// It went when its time was over.
+    /// The lease was gone when its time was over.
     Expired,
 }
 
 impl Event {
-    /// The word for it, in JSON and in tables.
+    /// The event's name in JSON and in tables.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Event::Acquired => "acquired",
@@ -35,39 +35,39 @@ impl Event {
     }
 }
 
-/// The leases as they were last seen.
+/// The leases as they were read last.
 #[derive(Debug, Default)]
 pub(crate) struct Leases {
-    seen: BTreeMap<LeaseKey, Seen>,
+    seen: BTreeMap<LeaseKey, SeenLease>,
 }
 
-/// A lease, and when it ends: the store measured what remains at some moment between the sending of the question and the
-/// coming of the answer.
+/// A lease and when it ends. The end is an interval, because the store measured the remaining time at some moment
+/// between the request and the answer.
 #[derive(Debug)]
-struct Seen {
+struct SeenLease {
     record: LeaseRecord,
     earliest_end: Time,
     latest_end: Time,
-    /// When to look at it again.
+    /// When to read the lease again.
     due: Time,
 }
 
 impl Leases {
-    /// Takes in what the store answered between these moments, and tells what that changes, by key. A lease that has
-    /// gone is shown as it was last seen, with nothing left of it.
+    /// Takes in the records that the store sent between `sent` and `answered`, and returns the changes, by key. A lease
+    /// that is gone is returned as it was read last, with no time remaining.
     pub(crate) fn look(&mut self, sent: Time, answered: Time, records: Vec<LeaseRecord>) -> Vec<(Event, LeaseRecord)> {
         let mut before = std::mem::take(&mut self.seen);
         let mut changes = Vec::new();
         for record in records {
             let old = before.remove(&record.key);
-            self.take_in(old, Seen::new(sent, answered, record), answered, &mut changes);
+            self.take_in(old, SeenLease::new(sent, answered, record), answered, &mut changes);
         }
         changes.extend(before.into_values().map(|old| old.gone(answered)));
         changes.sort_by(|one, other| one.1.key.cmp(&other.1.key));
         changes
     }
 
-    /// The same for a look at one key alone, which says nothing of the others.
+    /// Like [`Leases::look`] for a read of one key, which says nothing of the others.
     pub(crate) fn look_at(
         &mut self,
         sent: Time,
@@ -78,13 +78,19 @@ impl Leases {
         let old = self.seen.remove(key);
         let mut changes = Vec::new();
         match record {
-            Some(record) => self.take_in(old, Seen::new(sent, answered, record), answered, &mut changes),
+            Some(record) => self.take_in(old, SeenLease::new(sent, answered, record), answered, &mut changes),
             None => changes.extend(old.map(|old| old.gone(answered))),
         }
         changes
     }
 
-    fn take_in(&mut self, old: Option<Seen>, now: Seen, answered: Time, changes: &mut Vec<(Event, LeaseRecord)>) {
+    fn take_in(
+        &mut self,
+        old: Option<SeenLease>,
+        now: SeenLease,
+        answered: Time,
+        changes: &mut Vec<(Event, LeaseRecord)>,
+    ) {
         match old {
             Some(old) if is_same_tenure(&old.record, &now.record) => {
                 if is_renewed(&old, &now) {
@@ -100,26 +106,26 @@ impl Leases {
         self.seen.insert(now.record.key.clone(), now);
     }
 
-    /// How long the next look can wait so that no renewal and no end of what is held is missed.
+    /// How long the next poll may wait without missing a renewal or the end of a lease.
     pub(crate) fn next_look(&self, now: Time, most: Duration) -> Duration {
         let due = self.seen.values().map(|seen| seen.due).min();
-        due.map_or(most, |due| due.since(now)).clamp(LEAST.min(most), most)
+        due.map_or(most, |due| due.since(now)).clamp(MIN_POLL.min(most), most)
     }
 
-    /// The keys that are to be looked at now.
+    /// The keys that are due to be read.
     pub(crate) fn due(&self, now: Time) -> impl Iterator<Item = &LeaseKey> {
         self.seen.iter().filter(move |(_, seen)| seen.due <= now).map(|(key, _)| key)
     }
 }
 
-impl Seen {
-    /// Looked at again after a sixth of its ttl, half of the usual renew interval, and when it has certainly ended.
-    fn new(sent: Time, answered: Time, record: LeaseRecord) -> Seen {
+impl SeenLease {
+    /// Due after a sixth of the ttl, half of the usual renew interval, or when the lease has certainly ended.
+    fn new(sent: Time, answered: Time, record: LeaseRecord) -> SeenLease {
         let end = |at: Time| record.remaining.map_or(Time::MAX, |remaining| at + remaining);
         let (earliest_end, latest_end) = (end(sent), end(answered));
         let ended = if latest_end == Time::MAX { Time::MAX } else { latest_end + ROUNDING };
-        let sixth = record.ttl.map_or(Time::MAX, |ttl| answered + (ttl / 6).max(LEAST));
-        Seen { earliest_end, latest_end, due: ended.min(sixth), record }
+        let sixth = record.ttl.map_or(Time::MAX, |ttl| answered + (ttl / 6).max(MIN_POLL));
+        SeenLease { earliest_end, latest_end, due: ended.min(sixth), record }
     }
 
     fn gone(self, answered: Time) -> (Event, LeaseRecord) {
@@ -133,8 +139,8 @@ fn is_same_tenure(old: &LeaseRecord, new: &LeaseRecord) -> bool {
     (old.nonce, old.term, &old.holder, old.format) == (new.nonce, new.term, &new.holder, new.format)
 }
 
-/// Extended for certain, or written anew.
-fn is_renewed(old: &Seen, new: &Seen) -> bool {
+/// Whether the end moved beyond the measurement's error, or the note or the ttl changed.
+fn is_renewed(old: &SeenLease, new: &SeenLease) -> bool {
     let known = old.latest_end != Time::MAX && new.earliest_end != Time::MAX;
     known && new.earliest_end > old.latest_end + ROUNDING
         || old.record.note != new.record.note
@@ -154,7 +160,7 @@ mod tests {
         changes.iter().map(|(event, record)| format!("{} {} {}", event.word(), record.key, record.holder)).collect()
     }
 
-    /// What is held at the first look is told as acquired; what stays as it was is not told again.
+    /// A lease that is held at the first read is an `acquired` event; an unchanged lease causes no further event.
     #[test]
     fn what_is_held_is_told_once() {
         let mut leases = Leases::default();
@@ -164,7 +170,7 @@ mod tests {
         assert!(leases.look(at(1_000), at(1_004), later).is_empty());
     }
 
-    /// An end that moved for certain is a renewal; a slow answer is none.
+    /// An end that moved by more than the measurement's error is a renewal; a slow answer is not.
     #[test]
     fn an_end_that_moved_is_a_renewal() {
         let mut leases = Leases::default();
@@ -197,7 +203,7 @@ mod tests {
         assert_eq!(words(&changes), ["expired b y"]);
     }
 
-    /// A look at one key tells of that key alone.
+    /// A read of one key causes events of that key alone.
     #[test]
     fn one_key_is_looked_at_alone() {
         let key = |text: &str| LeaseKey::new(text).unwrap();
@@ -223,7 +229,7 @@ mod tests {
         leases.look(at(0), at(0), vec![lease("a", "x", 1, 15_000)]);
         assert_eq!(leases.next_look(at(0), most), Duration::from_millis(2_500));
         assert_eq!((leases.due(at(2_499)).count(), leases.due(at(2_500)).count()), (0, 1));
-        assert_eq!(leases.next_look(at(60_000), most), LEAST);
+        assert_eq!(leases.next_look(at(60_000), most), MIN_POLL);
         leases.look(at(14_000), at(14_000), vec![lease("a", "x", 1, 1_000)]);
         assert_eq!(leases.next_look(at(14_000), most), Duration::from_millis(1_005));
         let endless = LeaseRecord { ttl: None, remaining: None, ..lease("a", "x", 1, 0) };

@@ -34,14 +34,15 @@ impl Worker {
             .context("cannot start the worker")?;
         let mut stdin = child.stdin.take();
         if let Some(pipe) = &mut stdin {
-            // One byte, so that the worker's first read proves the pipe; a worker that is dead already is reaped below.
+            // One byte, so that the worker's first read proves the pipe. If the worker is dead already, it is reaped
+            // below.
             let _ = pipe.write_all(b"\n");
         }
         let child = ReapedChild::new(&child, warn).context("cannot look at processes, or start the reaping thread")?;
         Ok(Worker { child, _stdin: stdin })
     }
 
-    /// Its process.
+    /// The worker's process id.
     pub(super) fn pid(&self) -> i32 {
         self.child.pid().as_raw_nonzero().get()
     }
@@ -51,12 +52,12 @@ impl Worker {
         Ok(self.child.reaped().await?)
     }
 
-    /// Asks it to drain and exit.
+    /// Asks the worker to drain and exit.
     pub(super) fn terminate(&self) {
         self.child.signal(Signal::TERM);
     }
 
-    /// Kills it.
+    /// Kills the worker.
     pub(super) fn kill(&self) {
         self.child.signal(Signal::KILL);
     }

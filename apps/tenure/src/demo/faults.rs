@@ -1,4 +1,4 @@
-//! The script: the faults of the demo, one after the other, and what each cost.
+//! Injects the demo's faults, one after the other, and measures what each cost.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::instance::Instance;
 use super::leaders::Leaders;
 use super::places::{Places, restart};
 
-/// One fault that was inflicted.
+/// One fault that was injected.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct FaultRecord {
     pub(crate) kind: &'static str,
@@ -22,7 +22,7 @@ pub(crate) struct FaultRecord {
     pub(crate) text: String,
 }
 
-/// One takeover: how long after its cause somebody else led.
+/// One takeover: how long after its cause another instance led.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Takeover {
     pub(crate) cause: &'static str,
@@ -31,7 +31,7 @@ pub(crate) struct Takeover {
     pub(crate) text: String,
 }
 
-/// What has happened so far; shared with the view.
+/// The faults and takeovers so far; shared with the view.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Timeline {
     pub(crate) faults: Vec<FaultRecord>,
@@ -39,8 +39,8 @@ pub(crate) struct Timeline {
     pub(crate) doing: String,
 }
 
-/// The demo's stage.
-pub(crate) struct Stage {
+/// Injects the faults into the demo's instances, store and bus.
+pub(crate) struct FaultInjector {
     pub(crate) instances: Vec<Instance>,
     pub(crate) leaders: Leaders,
     pub(crate) sim: Arc<Sim>,
@@ -50,9 +50,9 @@ pub(crate) struct Stage {
     pub(crate) began: Time,
 }
 
-/// What can happen.
+/// The faults that the demo can inject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Deed {
+enum DemoFault {
     KillWorker,
     LoseHost,
     Pause,
@@ -63,48 +63,49 @@ enum Deed {
     RestartBus,
 }
 
-/// What the instances counted of their own publishing, as long as they lived: a lower bound.
+/// The sums of the instances' own counters; a lower bound, because an instance's counters end with its process.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Counted {
+pub(crate) struct CounterSums {
     pub(crate) deduplicated: u64,
     pub(crate) refused: u64,
 }
 
-impl Stage {
-    /// Inflicts all faults, spread over `span`; each waits until the one before is overcome.
-    pub(crate) async fn play(&mut self, span: Duration) -> Result<()> {
-        let deeds = self.deeds();
-        let gap = span / u32::try_from(deeds.len() + 1)?;
-        for (number, deed) in (1_u32..).zip(deeds) {
+impl FaultInjector {
+    /// Injects all faults, spread over `span`; each waits until the one before is overcome.
+    pub(crate) async fn inject_all(&mut self, span: Duration) -> Result<()> {
+        let faults = self.faults();
+        let gap = span / u32::try_from(faults.len() + 1)?;
+        for (number, fault) in (1_u32..).zip(faults) {
             self.all_ready().await.context("the instances do not get ready")?;
             let due = self.began + gap * number;
             tokio::time::sleep(due.since(tenure::now())).await;
-            match deed {
-                Deed::KillWorker => self.kill_worker().await?,
-                Deed::LoseHost => self.lose_host().await?,
-                Deed::Pause => self.pause().await?,
-                Deed::Roll => self.roll().await?,
-                Deed::Cut => self.cut().await?,
-                Deed::LockBus => self.lock_bus().await?,
-                Deed::RestartStore => self.restart_store().await?,
-                Deed::RestartBus => self.restart_bus().await?,
+            match fault {
+                DemoFault::KillWorker => self.kill_worker().await?,
+                DemoFault::LoseHost => self.lose_host().await?,
+                DemoFault::Pause => self.pause().await?,
+                DemoFault::Roll => self.roll().await?,
+                DemoFault::Cut => self.cut().await?,
+                DemoFault::LockBus => self.lock_bus().await?,
+                DemoFault::RestartStore => self.restart_store().await?,
+                DemoFault::RestartBus => self.restart_bus().await?,
             }
         }
         self.all_ready().await
     }
 
-    /// A server that nobody said how to restart is left alone.
-    fn deeds(&self) -> Vec<Deed> {
-        let mut deeds = vec![Deed::KillWorker, Deed::LoseHost, Deed::Pause, Deed::Roll, Deed::Cut];
-        deeds.extend(self.places.file.is_some().then_some(Deed::LockBus));
-        deeds.extend(self.places.restart_store.is_some().then_some(Deed::RestartStore));
-        deeds.extend(self.places.restart_bus.is_some().then_some(Deed::RestartBus));
-        deeds
+    /// A server without a restart command is not restarted.
+    fn faults(&self) -> Vec<DemoFault> {
+        let mut faults =
+            vec![DemoFault::KillWorker, DemoFault::LoseHost, DemoFault::Pause, DemoFault::Roll, DemoFault::Cut];
+        faults.extend(self.places.file.is_some().then_some(DemoFault::LockBus));
+        faults.extend(self.places.restart_store.is_some().then_some(DemoFault::RestartStore));
+        faults.extend(self.places.restart_bus.is_some().then_some(DemoFault::RestartBus));
+        faults
     }
 
-    /// What the instances that are there say of themselves.
-    pub(crate) async fn counted(&self) -> Counted {
-        let mut counted = Counted::default();
+    /// Sums the counters of the instances that run.
+    pub(crate) async fn counted(&self) -> CounterSums {
+        let mut counted = CounterSums::default();
         for instance in &self.instances {
             let Ok(vars) = instance.probe().vars().await else { continue };
             let number = |pointer: &str| vars.pointer(pointer).and_then(serde_json::Value::as_u64).unwrap_or(0);
@@ -206,8 +207,8 @@ impl Stage {
         Ok(())
     }
 
-    /// Waits until every instance fulfils its role, somebody leads, and nothing is undecided: a fleet that is restarted faster
-    /// than it can tell what was read reports a gap where there may be none.
+    /// Waits until every instance is ready, somebody leads, and no line is undecided: a fleet that restarts before it
+    /// has decided on every line reports gaps that may not exist.
     pub(crate) async fn all_ready(&self) -> Result<()> {
         let give_up = tenure::now() + Duration::from_secs(30);
         loop {
