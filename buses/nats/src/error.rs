@@ -14,7 +14,7 @@ pub(crate) struct PublishError {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PublishErrorKind {
-    /// The client failed, or the stream answered with an error that the client could have reported: see there.
+    /// The client failed, or the stream answered with an error that the client could have reported: [`tenure_base_nats::NatsError`] says what it means.
     Client(NatsErrorKind),
     /// The server answers and the stream does not: messages were lost on the way to a leader that is gone.
     Unacknowledged,

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use crate::note::BusLine;
 
-/// Such lines of the last minutes, at most one in [`PACE_MS`].
+/// Such lines of the last minutes, at most one in 50 ms.
 #[derive(Debug, Default)]
 pub struct BusTimeline {
     /// In the order of positions.
