@@ -40,7 +40,7 @@ pub struct RedisStore {
     topology: Arc<Topology>,
     channel: String,
     extend_only: ExtendOnly,
-    watches: Watches,
+    watches: Arc<Watches>,
 }
 
 /// Opening may take this long, or the time for a call where that is longer.
@@ -92,7 +92,7 @@ impl RedisStore {
         check_masters(&topology, Instant::now() + config.timeout.max(OPENING)).await?;
         let info = info(config.durable);
         let channel = names::channel(config.database);
-        let watches = Watches::new(Arc::clone(&topology), connector, &config);
+        let watches = Watches::new(Arc::clone(&topology), connector, channel.clone());
         Ok(RedisStore { config, info, topology, channel, extend_only: ExtendOnly::default(), watches })
     }
 
@@ -117,20 +117,18 @@ impl RedisStore {
         ttl: impl Fn(&I) -> (&LeaseKey, Duration),
         act: impl FnOnce(Vec<&'a I>) -> F,
     ) -> Result<Answers<T>, StoreError> {
-        let check = |item| {
+        let (mut honoured, mut refused) = (Vec::with_capacity(items.len()), Vec::new());
+        for (at, item) in items.iter().enumerate() {
             let (key, ttl) = ttl(item);
-            check_ttl(&self.info, key, ttl)
-        };
-        let honoured: Vec<&I> = items.iter().filter(|item| check(item).is_ok()).collect();
-        let all = honoured.len() == items.len();
-        let answers = if honoured.is_empty() { Vec::new() } else { act(honoured).await };
-        let answers = batch::as_store_answers(answers)?;
-        if all {
-            return Ok(answers);
+            match check_ttl(&self.info, key, ttl) {
+                Ok(()) => honoured.push(item),
+                Err(error) => refused.push((at, error)),
+            }
         }
-        let mut answers = answers.into_iter();
-        let mut next = || answers.next().unwrap_or_else(|| Err(missing()));
-        Ok(items.iter().map(|item| check(item).and_then(|()| next())).collect())
+        let mut answers = batch::as_store_answers(act(honoured).await)?;
+        // In ascending order, so that each comes to stand at its own place.
+        refused.into_iter().for_each(|(at, error)| answers.insert(at, Err(error)));
+        Ok(answers)
     }
 
     /// Renews. Of a large batch, the items that only have to be extended go in scripts of their own, which take half of the

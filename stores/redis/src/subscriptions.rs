@@ -7,10 +7,12 @@
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tenure_store::{LeaseKey, WakeChange};
+use tenure_store::{LeaseKey, StoreError, WakeChange};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::address::Address;
@@ -26,16 +28,18 @@ const AWAITED: usize = 8_192;
 
 /// The subscriptions of one store, by their numbers.
 pub(crate) struct Subscriptions {
-    state: Mutex<State>,
+    state: watch::Sender<State>,
+    copies: Mutex<Copies>,
+    // From which node on to look for one to subscribe on.
+    turn: AtomicUsize,
 }
 
+#[derive(Default)]
 struct State {
+    // None while no subscription is kept up.
     places: Vec<Place>,
-    // From which node on to look for one to subscribe on.
-    turn: usize,
-    // Something was subscribed to before: a subscriber that was cut off may have missed messages.
+    // One has stood since they are kept up: a subscriber that was cut off may have missed messages.
     heard: bool,
-    copies: Copies,
 }
 
 /// Where one subscription stands.
@@ -44,7 +48,7 @@ pub(crate) enum Place {
     #[default]
     Nowhere,
     /// The last attempt failed, or the subscription broke off.
-    Failed,
+    Failed(StoreError),
     /// It is being made on this node.
     Trying(Address),
     /// It stands on this node.
@@ -52,75 +56,107 @@ pub(crate) enum Place {
 }
 
 impl Subscriptions {
-    /// None stands yet.
-    pub(crate) fn new(count: usize) -> Self {
+    /// None is kept up yet.
+    pub(crate) fn new() -> Self {
         // Each store begins at another node, so that no node bears all subscriptions.
-        let turn = RandomState::new().hash_one(0) as usize >> 1;
-        let places = vec![Place::default(); count];
-        Subscriptions { state: Mutex::new(State { places, turn, heard: false, copies: Copies::default() }) }
+        let turn = RandomState::new().hash_one(0) as usize;
+        Subscriptions { state: watch::Sender::default(), copies: Mutex::default(), turn: AtomicUsize::new(turn) }
+    }
+
+    /// So many are kept up from now on. Answers whether none were before.
+    pub(crate) fn begin(&self, count: usize) -> bool {
+        self.state.send_if_modified(|state| {
+            let begins = state.places.is_empty();
+            if begins {
+                *state = State { places: vec![Place::default(); count], heard: false };
+            }
+            begins
+        })
+    }
+
+    /// None is kept up from now on, unless they are still needed. Answers whether that is so.
+    pub(crate) fn end_unless(&self, needed: impl FnOnce() -> bool) -> bool {
+        self.state.send_if_modified(|state| {
+            let ends = !needed();
+            if ends {
+                *state = State::default();
+            }
+            ends
+        })
+    }
+
+    /// Returns once one stands; fails once all have failed.
+    pub(crate) async fn one_stands(&self) -> Result<(), StoreError> {
+        let mut state = self.state.subscribe();
+        let decided = state.wait_for(|state| !state.none_stands() || state.failure().is_some()).await;
+        let failed = decided.ok().filter(|state| state.none_stands()).and_then(|state| state.failure().cloned());
+        failed.map_or(Ok(()), Err)
     }
 
     /// From which node on to look for one to subscribe on: another one each time.
     pub(crate) fn turn(&self) -> usize {
-        let mut state = self.state();
-        state.turn = state.turn.wrapping_add(1);
-        state.turn
+        self.turn.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Whether a message that came over this subscription did not come over the other one before.
     pub(crate) fn is_first_copy(&self, number: usize, key: &LeaseKey, change: WakeChange) -> bool {
-        let mut state = self.state();
-        let standing = |place: &&Place| matches!(place, Place::Standing(_));
-        let alone = state.places.iter().filter(standing).count() < 2;
-        alone || state.copies.is_first(number, key, change, Instant::now())
+        let alone = self.state.borrow().places.iter().filter(|place| place.stands()).count() < 2;
+        alone || self.copies().is_first(number, key, change, Instant::now())
     }
 
     /// Takes this node for this subscription, unless another one has it.
     pub(crate) fn tries(&self, number: usize, node: &Address) -> bool {
-        let mut state = self.state();
-        let is_there = |place: &Place| matches!(place, Place::Trying(there) | Place::Standing(there) if there == node);
-        let taken = state.places.iter().enumerate().any(|(other, place)| other != number && is_there(place));
-        if !taken {
-            state.places[number] = Place::Trying(node.clone());
-        }
-        !taken
+        self.state.send_if_modified(|state| {
+            let is_there = |place: &Place| matches!(place, Place::Trying(there) | Place::Standing(there) if there == node);
+            let taken = state.places.iter().enumerate().any(|(other, place)| other != number && is_there(place));
+            if !taken {
+                state.places[number] = Place::Trying(node.clone());
+            }
+            !taken
+        })
     }
 
     /// This subscription stands from now on. Answers whether messages may have been missed: one stood before, and for a while
     /// none did.
     pub(crate) fn stands(&self, number: usize, node: Address) -> bool {
-        let mut state = self.state();
-        let none_stood = state.none_stands();
-        state.places[number] = Place::Standing(node);
-        state.copies.forget();
-        std::mem::replace(&mut state.heard, true) && none_stood
+        let mut missed = false;
+        self.state.send_modify(|state| {
+            missed = state.none_stands() && state.heard;
+            state.places[number] = Place::Standing(node);
+            state.heard = true;
+        });
+        self.copies().forget();
+        missed
     }
 
     /// This subscription stands no more. Answers where it was.
-    pub(crate) fn fail(&self, number: usize) -> Place {
-        let mut state = self.state();
-        state.copies.forget();
-        std::mem::replace(&mut state.places[number], Place::Failed)
+    pub(crate) fn fail(&self, number: usize, error: StoreError) -> Place {
+        let mut place = Place::Failed(error);
+        self.state.send_modify(|state| std::mem::swap(&mut state.places[number], &mut place));
+        self.copies().forget();
+        place
     }
 
-    /// Whether none stands.
-    pub(crate) fn none_stands(&self) -> bool {
-        self.state().none_stands()
-    }
-
-    /// Whether none stands, and none is being made either.
-    pub(crate) fn all_failed(&self) -> bool {
-        self.state().places.iter().all(|place| matches!(place, Place::Failed))
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn copies(&self) -> MutexGuard<'_, Copies> {
+        self.copies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
     fn none_stands(&self) -> bool {
-        !self.places.iter().any(|place| matches!(place, Place::Standing(_)))
+        !self.places.iter().any(Place::stands)
+    }
+
+    /// Why the last of them failed, where all have.
+    fn failure(&self) -> Option<&StoreError> {
+        let failures = self.places.iter().map(|place| if let Place::Failed(error) = place { Some(error) } else { None });
+        failures.collect::<Option<Vec<_>>>()?.pop()
+    }
+}
+
+impl Place {
+    fn stands(&self) -> bool {
+        matches!(self, Place::Standing(_))
     }
 }
 
@@ -161,6 +197,8 @@ impl Copies {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::unavailable;
+    use futures_util::FutureExt;
 
     fn key(text: &str) -> LeaseKey {
         LeaseKey::new(text).unwrap()
@@ -170,44 +208,61 @@ mod tests {
         Address::Tcp("h".to_owned(), port)
     }
 
+    fn two() -> Subscriptions {
+        let subscriptions = Subscriptions::new();
+        assert!(subscriptions.begin(2) && !subscriptions.begin(2), "once");
+        subscriptions
+    }
+
+    fn fail(subscriptions: &Subscriptions, number: usize) -> Place {
+        subscriptions.fail(number, unavailable("broken off"))
+    }
+
+    fn all_failed(subscriptions: &Subscriptions) -> bool {
+        matches!(subscriptions.one_stands().now_or_never(), Some(Err(_)))
+    }
+
     /// No two subscriptions are on the same node, also while one of them is only being made.
     #[test]
     fn each_subscription_is_on_a_node_of_its_own() {
-        let subscriptions = Subscriptions::new(2);
+        let subscriptions = two();
         assert!(
             subscriptions.tries(0, &node(1)) && !subscriptions.tries(1, &node(1)) && subscriptions.tries(1, &node(2))
         );
         subscriptions.stands(0, node(1));
         assert!(!subscriptions.tries(1, &node(1)) && subscriptions.tries(0, &node(1)));
-        subscriptions.fail(0);
+        fail(&subscriptions, 0);
         assert!(subscriptions.tries(1, &node(1)));
     }
 
     /// Messages may have been missed only where one stood before and then none did.
     #[test]
     fn something_is_missed_while_nothing_stands() {
-        let subscriptions = Subscriptions::new(2);
+        let subscriptions = two();
         assert!(!subscriptions.stands(0, node(1)), "nothing was heard before");
         assert!(!subscriptions.stands(1, node(2)));
-        assert!(matches!(subscriptions.fail(0), Place::Standing(_)) && !subscriptions.all_failed());
+        assert!(matches!(fail(&subscriptions, 0), Place::Standing(_)) && !all_failed(&subscriptions));
         assert!(!subscriptions.stands(0, node(3)), "the other one heard it");
-        subscriptions.fail(0);
-        subscriptions.fail(1);
-        assert!(subscriptions.all_failed());
+        fail(&subscriptions, 0);
+        fail(&subscriptions, 1);
+        assert!(all_failed(&subscriptions));
         assert!(subscriptions.stands(1, node(2)) && !subscriptions.stands(0, node(1)));
+        assert!(!subscriptions.end_unless(|| true) && subscriptions.end_unless(|| false) && subscriptions.begin(2));
+        assert!(subscriptions.one_stands().now_or_never().is_none(), "begun anew, and not decided yet");
+        assert!(!subscriptions.stands(0, node(1)), "nothing was heard before");
     }
 
     /// A second copy is known while two subscriptions stand; while one stands every message is handed on.
     #[test]
     fn second_copies_are_known_while_two_subscriptions_stand() {
-        let (subscriptions, key) = (Subscriptions::new(2), LeaseKey::new("k").unwrap());
+        let (subscriptions, key) = (two(), LeaseKey::new("k").unwrap());
         let is_first = |number| subscriptions.is_first_copy(number, &key, WakeChange::Freed);
         subscriptions.stands(0, node(1));
         assert!(is_first(0) && is_first(0));
         subscriptions.stands(1, node(2));
         assert!(is_first(1) && !is_first(0));
         assert!(is_first(0));
-        subscriptions.fail(0);
+        fail(&subscriptions, 0);
         assert!(is_first(1), "the one that stands is heard");
     }
 

@@ -21,8 +21,6 @@ pub(crate) struct Verb<'a, T> {
     pub(crate) with_records: bool,
     /// Whether it grants leases: only on a server that is fit for them.
     pub(crate) grants: bool,
-    /// Whether the script answers only for some items: with an item's index (from 1), alone or as the third word.
-    pub(crate) answers_for_some: bool,
     /// Writes the arguments for these items; the duration is for how long the server is known to be running.
     pub(crate) arguments: Arguments<'a>,
     /// Reads the answer for an item; `None` where the script had none for it.
@@ -33,14 +31,14 @@ type Arguments<'a> = Box<dyn Fn(&mut Cmd, &[usize], Duration) + Send + Sync + 'a
 type Read<'a, T> = Box<dyn Fn(usize, Option<ScriptReply<'_>>) -> Result<T, StoreError> + Send + Sync + 'a>;
 
 impl<'a, T> Verb<'a, T> {
-    /// A verb whose script needs leases and term records, has no arguments and answers for each item.
+    /// A verb whose script needs leases and term records, and no arguments.
     pub(crate) fn new(
         script: &'static Script,
         keys: Vec<&'a LeaseKey>,
         read: impl Fn(usize, Option<ScriptReply<'_>>) -> Result<T, StoreError> + Send + Sync + 'a,
     ) -> Self {
         let (arguments, read) = (Box::new(|_: &mut Cmd, _: &[usize], _| {}), Box::new(read));
-        Verb { script, keys, with_records: true, grants: false, answers_for_some: false, arguments, read }
+        Verb { script, keys, with_records: true, grants: false, arguments, read }
     }
 
     /// The command for these items: EVAL with the `whole` script, or EVALSHA where the server should know it.
@@ -65,22 +63,17 @@ impl<'a, T> Verb<'a, T> {
             let no_list = || Err(unanswered(server, "the script's answer is no list"));
             return items.iter().map(|_| no_list()).collect();
         };
-        let read = |item: &usize, value| match value {
-            Value::Nil => (self.read)(*item, None),
-            value => (self.read)(*item, Some(ScriptReply::read(server, value)?)),
-        };
-        if self.answers_for_some {
-            let mut answers: Vec<_> = items.iter().map(|item| (self.read)(*item, None)).collect();
-            for value in values {
-                if let Some((at, item)) = index_of(&value).and_then(|at| Some((at, items.get(at)?))) {
-                    answers[at] = read(item, value);
-                }
+        let mut places: Vec<Option<Value>> = items.iter().map(|_| None).collect();
+        for value in values {
+            if let Some(place) = index_of(&value).and_then(|at| places.get_mut(at)) {
+                *place = Some(value);
             }
-            return answers;
         }
-        // A script that answers for fewer items than it was given has no answer for the rest.
-        let values = values.into_iter().chain(std::iter::repeat(Value::Nil));
-        items.iter().zip(values).map(|(item, value)| read(item, value)).collect()
+        let read = |(item, value): (&usize, Option<Value>)| {
+            let reply = value.map(|value| ScriptReply::read(server, value)).transpose()?;
+            (self.read)(*item, reply)
+        };
+        items.iter().zip(places).map(read).collect()
     }
 }
 
@@ -101,11 +94,11 @@ pub(crate) fn missing() -> StoreError {
     unanswered("server", "an answer is missing")
 }
 
-/// The place of an answer that is an index, counted from 1, or has one as its third word.
+/// The place of an answer that is an index, counted from 1, or ends with one.
 fn index_of(answer: &Value) -> Option<usize> {
     match answer {
         Value::Int(index) => usize::try_from(index - 1).ok(),
-        Value::Array(values) => values.get(2).filter(|value| matches!(value, Value::Int(_))).and_then(index_of),
+        Value::Array(values) => values.last().and_then(index_of),
         _ => None,
     }
 }

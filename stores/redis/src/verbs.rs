@@ -60,7 +60,7 @@ pub(crate) fn renew<'a>(held: &'a [&'a Held]) -> Verb<'a, Renewed> {
         }
     };
     let verb = Verb::new(&script::RENEW, keys_of(held), read);
-    Verb { answers_for_some: true, arguments: Box::new(arguments), ..verb }
+    Verb { arguments: Box::new(arguments), ..verb }
 }
 
 /// Renewals that change neither note nor ttl nor term record, all for the same time in milliseconds and with equally many
@@ -82,7 +82,7 @@ pub(crate) fn extend<'a>(held: &'a [&'a Held], ttl: u64, width: usize) -> Verb<'
         command.arg("extend").arg(ttl).arg(width).arg(expected);
     };
     let verb = Verb::new(&script::RENEW, keys_of(held), read);
-    Verb { with_records: false, answers_for_some: true, arguments: Box::new(arguments), ..verb }
+    Verb { with_records: false, arguments: Box::new(arguments), ..verb }
 }
 
 /// Releases.

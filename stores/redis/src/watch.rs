@@ -3,18 +3,17 @@
 //! One subscription serves all watchers; in a cluster two do, on two nodes, so that nothing is missed while one of them dies.
 //! A subscription that breaks off is made again, on another node where there is one.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use redis::{PushInfo, PushKind, Value};
 use tenure_store::{KeyPrefix, StoreError, Wake, WakeHub, WakeStream};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use crate::address::Address;
-use crate::config::RedisConfig;
 use crate::connection::{Connection, Connector};
 use crate::error::unavailable;
 use crate::names;
@@ -30,114 +29,67 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 
 /// The watches of one store.
 pub(crate) struct Watches {
-    watching: Arc<Watching>,
-}
-
-struct Watching {
     topology: Arc<Topology>,
     connector: Connector,
     channel: String,
-    timeout: Duration,
     hub: Arc<WakeHub>,
     overflowed: Arc<AtomicU64>,
-    // The task that keeps the subscriptions up is running.
-    running: Mutex<bool>,
-    state: watch::Sender<State>,
-}
-
-/// Whether a subscription stands.
-#[derive(Clone, Debug)]
-enum State {
-    Trying,
-    Subscribed,
-    Failed(StoreError),
+    subscriptions: Subscriptions,
 }
 
 impl Watches {
     /// None yet.
-    pub(crate) fn new(topology: Arc<Topology>, connector: Connector, config: &RedisConfig) -> Self {
-        let watching = Watching {
-            topology,
-            connector,
-            channel: names::channel(config.database),
-            timeout: config.timeout,
-            hub: WakeHub::new("redis"),
-            overflowed: Arc::default(),
-            running: Mutex::default(),
-            state: watch::Sender::new(State::Trying),
-        };
-        Watches { watching: Arc::new(watching) }
+    pub(crate) fn new(topology: Arc<Topology>, connector: Connector, channel: String) -> Arc<Self> {
+        let (hub, overflowed, subscriptions) = (WakeHub::new("redis"), Arc::default(), Subscriptions::new());
+        Arc::new(Watches { topology, connector, channel, hub, overflowed, subscriptions })
     }
 
     /// Hints that were folded into one without a key.
     pub(crate) fn overflowed(&self) -> u64 {
-        self.watching.overflowed.load(Ordering::Relaxed)
+        self.overflowed.load(Ordering::Relaxed)
     }
 
     /// Starts a watch; what happens after this has returned is seen. The subscription ends with the last watch.
-    pub(crate) async fn start(&self, prefix: &KeyPrefix, deadline: Instant) -> Result<WakeStream, StoreError> {
-        let watching = &self.watching;
-        let wakes = watching.hub.watch(prefix, &watching.overflowed)?;
-        watching.run_while_watched();
-        let mut state = watching.state.subscribe();
-        let decided = timeout_at(deadline, state.wait_for(|state| !matches!(state, State::Trying))).await;
-        match decided.map(|state| state.map(|state| state.clone())) {
-            Ok(Ok(State::Subscribed)) => Ok(wakes),
-            Ok(Ok(State::Failed(error))) => Err(error),
-            _ => Err(unavailable("redis: a watch could not be started in time")),
-        }
-    }
-}
-
-impl Watching {
-    fn run_while_watched(self: &Arc<Self>) {
-        let mut running = self.running();
-        if !*running {
-            *running = true;
-            self.state.send_replace(State::Trying);
-            tokio::spawn(Arc::clone(self).run());
-        }
-    }
-
-    fn running(&self) -> MutexGuard<'_, bool> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn run(self: Arc<Self>) {
+    pub(crate) async fn start(
+        self: &Arc<Self>,
+        prefix: &KeyPrefix,
+        deadline: Instant,
+    ) -> Result<WakeStream, StoreError> {
+        let wakes = self.hub.watch(prefix, &self.overflowed)?;
         let count = if self.topology.is_cluster() { IN_CLUSTER } else { 1 };
-        let subscriptions = Arc::new(Subscriptions::new(count));
+        if self.subscriptions.begin(count) {
+            tokio::spawn(Arc::clone(self).run(count));
+        }
+        let decided = timeout_at(deadline, self.subscriptions.one_stands()).await;
+        decided.unwrap_or_else(|_| Err(unavailable("redis: a watch could not be started in time")))?;
+        Ok(wakes)
+    }
+
+    async fn run(self: Arc<Self>, count: usize) {
         tokio::select! {
             () = self.nobody_watches() => {}
-            _ = join_all((0..count).map(|number| self.keep_up(&subscriptions, number))) => {}
+            _ = join_all((0..count).map(|number| self.keep_up(number))) => {}
         }
     }
 
     async fn nobody_watches(&self) {
         loop {
             self.hub.unwatched().await;
-            let mut running = self.running();
-            if !self.hub.is_watched() {
-                // Whoever begins to watch from here on starts another task.
-                *running = false;
+            // Whoever begins to watch after that starts another task.
+            if self.subscriptions.end_unless(|| self.hub.is_watched()) {
                 return;
             }
         }
     }
 
-    async fn keep_up(&self, subscriptions: &Arc<Subscriptions>, number: usize) {
+    async fn keep_up(self: &Arc<Self>, number: usize) {
         let mut pause = PAUSE.0;
         loop {
-            let error = self.follow(subscriptions, number).await;
+            let error = self.follow(number).await;
             tracing::debug!(number, %error, "a subscription to hints broke off");
-            let place = subscriptions.fail(number);
+            let place = self.subscriptions.fail(number, error);
             if let Place::Trying(address) | Place::Standing(address) = &place {
                 self.topology.doubt(address);
-            }
-            if subscriptions.all_failed() {
-                self.state.send_replace(State::Failed(error));
-            } else if subscriptions.none_stands() {
-                // Watches that are started now wait for the subscription that is being made.
-                self.state.send_replace(State::Trying);
             }
             pause = if matches!(place, Place::Standing(_)) { PAUSE.0 } else { (pause * 2).min(PAUSE.1) };
             tokio::time::sleep(pause).await;
@@ -145,22 +97,15 @@ impl Watching {
     }
 
     /// Subscribes, and answers why the subscription ended. Its messages are handed on by the connection's own task.
-    async fn follow(&self, subscriptions: &Arc<Subscriptions>, number: usize) -> StoreError {
-        let deadline = Instant::now() + self.timeout;
+    async fn follow(self: &Arc<Self>, number: usize) -> StoreError {
+        let deadline = Instant::now() + self.connector.timeout();
         let ended = Arc::new(Notify::new());
-        let subscribed = async {
-            let address = self.choose(subscriptions, number, deadline).await?;
-            let connection = self.subscribe(&address, self.on_push(subscriptions, number, &ended)).await?;
-            Ok::<_, StoreError>((connection, address))
-        };
-        let (connection, address) = match timeout_at(deadline, subscribed).await {
+        let (connection, address) = match timeout_at(deadline, self.subscribe(number, &ended, deadline)).await {
             Ok(Ok(subscribed)) => subscribed,
             Ok(Err(error)) => return error,
             Err(_) => return unavailable("redis: no subscription in time"),
         };
-        let missed = subscriptions.stands(number, address.clone());
-        self.state.send_replace(State::Subscribed);
-        if missed {
+        if self.subscriptions.stands(number, address.clone()) {
             // Nobody tells again what was published meanwhile.
             self.hub.wake(&Wake::unknown());
         }
@@ -170,20 +115,42 @@ impl Watching {
         }
     }
 
-    /// What takes the messages of a subscription.
-    fn on_push(
-        &self,
-        subscriptions: &Arc<Subscriptions>,
+    async fn subscribe(
+        self: &Arc<Self>,
         number: usize,
         ended: &Arc<Notify>,
-    ) -> impl Fn(PushInfo) + Send + Sync + 'static {
-        let (hub, subscriptions, ended) = (Arc::clone(&self.hub), Arc::clone(subscriptions), Arc::clone(ended));
-        move |push| match (push.kind, push.data.get(1)) {
+        deadline: Instant,
+    ) -> Result<(Connection, Address), StoreError> {
+        let address = self.choose(number, deadline).await?;
+        let (watches, ended) = (Arc::clone(self), Arc::clone(ended));
+        let on_push = Box::new(move |push| watches.on_push(number, &ended, push));
+        let connection = self.connector.connect(&address, Some(on_push)).await?;
+        let mut subscribe = redis::cmd("SUBSCRIBE");
+        subscribe.arg(&self.channel);
+        let confirmed = connection.client().send_packed_command(&subscribe).await;
+        answer_of(&address, confirmed).map_err(|error| error.for_read(&address))?;
+        Ok((connection, address))
+    }
+
+    /// Where to subscribe: in a cluster on any node that the other subscription is not on, nodes that were silent last.
+    async fn choose(&self, number: usize, deadline: Instant) -> Result<Address, StoreError> {
+        let mut nodes = self.topology.masters(deadline).await?;
+        let count = nodes.len().max(1);
+        nodes.rotate_left(self.subscriptions.turn() % count);
+        nodes.sort_by_key(|node| node.is_connected().is_none());
+        let mut addresses = nodes.iter().map(|node| node.address().clone());
+        let chosen = addresses.find(|address| self.subscriptions.tries(number, address));
+        chosen.ok_or_else(|| unavailable("redis cluster: no other node to subscribe on"))
+    }
+
+    /// Takes what the server pushes over a subscription.
+    fn on_push(&self, number: usize, ended: &Notify, push: PushInfo) {
+        match (push.kind, push.data.get(1)) {
             (PushKind::Message, Some(Value::BulkString(message))) => {
                 if let Some((key, change)) = names::read_message(message)
-                    && subscriptions.is_first_copy(number, &key, change)
+                    && self.subscriptions.is_first_copy(number, &key, change)
                 {
-                    hub.wake(&Wake { key: Some(key), change });
+                    self.hub.wake(&Wake { key: Some(key), change });
                 }
             }
             (PushKind::Disconnection | PushKind::Unsubscribe, _) => ended.notify_one(),
@@ -191,41 +158,12 @@ impl Watching {
         }
     }
 
-    /// Where to subscribe: in a cluster on any node that the other subscription is not on, nodes that were silent last.
-    async fn choose(
-        &self,
-        subscriptions: &Subscriptions,
-        number: usize,
-        deadline: Instant,
-    ) -> Result<Address, StoreError> {
-        let mut nodes = self.topology.masters(deadline).await?;
-        let count = nodes.len().max(1);
-        nodes.rotate_left(subscriptions.turn() % count);
-        nodes.sort_by_key(|node| node.is_connected().is_none());
-        let mut addresses = nodes.iter().map(|node| node.address().clone());
-        let chosen = addresses.find(|address| subscriptions.tries(number, address));
-        chosen.ok_or_else(|| unavailable("redis cluster: no other node to subscribe on"))
-    }
-
-    async fn subscribe(
-        &self,
-        address: &Address,
-        on_push: impl Fn(PushInfo) + Send + Sync + 'static,
-    ) -> Result<Connection, StoreError> {
-        let connection = self.connector.connect(address, Some(Box::new(on_push))).await?;
-        let mut subscribe = redis::cmd("SUBSCRIBE");
-        subscribe.arg(&self.channel);
-        let confirmed = connection.client().send_packed_command(&subscribe).await;
-        answer_of(address, confirmed).map_err(|error| error.for_read(address))?;
-        Ok(connection)
-    }
-
     /// Asks, again and again, whether the server still answers, and still is one to subscribe on. Answers why not.
     async fn check(&self, connection: &Connection, address: &Address) -> StoreError {
         let interval = if self.topology.is_single() { CHECK.1 } else { CHECK.0 };
         loop {
             tokio::time::sleep(interval).await;
-            let deadline = Instant::now() + self.timeout;
+            let deadline = Instant::now() + self.connector.timeout();
             let mut client = connection.client();
             let ping = redis::cmd("PING");
             if !matches!(timeout_at(deadline, client.send_packed_command(&ping)).await, Ok(Ok(_))) {

@@ -85,6 +85,4 @@ local function step(i)
   return { 'granted', term, previous or false }
 end
 
-local answers = {}
-for i = 1, #KEYS / 2 do answers[i] = guarded(step, i) end
-return answers
+return each(#KEYS / 2, step)

@@ -75,12 +75,22 @@ local function record_for(key, term, nonce, ttl, note)
   return { ttl = ttl, term = term, nonce = nonce, note = note }
 end
 
--- Runs one item's step. An error that it raises is the answer of that item alone.
-local function guarded(step, item)
-  local fine, answer = pcall(step, item)
-  if fine then return answer end
-  if type(answer) == 'table' then answer = answer.err end
-  return { 'error', tostring(answer) }
+-- Runs the step for each item. Answers for those items for which it answers something: {KIND, ..., ITEM}. An error that it
+-- raises is the answer of that item alone: {'error', TEXT, ITEM}.
+local function each(count, step)
+  local answers = {}
+  for i = 1, count do
+    local fine, answer = pcall(step, i)
+    if not fine then
+      if type(answer) == 'table' then answer = answer.err end
+      answer = { 'error', tostring(answer) }
+    end
+    if answer then
+      answer[#answer + 1] = i
+      answers[#answers + 1] = answer
+    end
+  end
+  return answers
 end
 
 -- The lease's value; or false, and the type of a key of another type that stands in its place.

@@ -22,6 +22,4 @@ local function step(i)
   return { 'freed' }
 end
 
-local answers = {}
-for i = 1, #KEYS / 2 do answers[i] = guarded(step, i) end
-return answers
+return each(#KEYS / 2, step)

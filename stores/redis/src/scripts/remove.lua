@@ -25,4 +25,4 @@ local function step()
   publish(ARGV[1], 'freed', lease)
   return { value and 'lease' or 'typed', value and shown(value) or other, left, ttl }
 end
-return { guarded(step) }
+return each(1, step)

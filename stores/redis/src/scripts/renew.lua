@@ -2,12 +2,9 @@
 -- ARGV 'extend' TTL WIDTH, then ' TERM NONCE[ NOTE]' of all items, each of that width, as one text; KEYS the leases alone.
 -- Extends those that stand exactly so; answers the indexes of the others, of which nothing was done.
 -- ARGV 'full', then for each item 'TERM NONCE' TTL NOTE; KEYS for each item the lease and its term record.
--- {'asked', '', INDEX}: extended, and the holder is asked to resign. {'lost', HOLDER, INDEX}, {'foreign', VALUE, INDEX},
--- {'typed', TYPE, INDEX}, {'free', '', INDEX}, {'error', TEXT, INDEX}.
-local find, sub, pcall_redis = string.find, string.sub, redis.pcall
-local out = {}
-
+-- {'asked'}: extended, and the holder is asked to resign. {'lost', HOLDER}, {'foreign', VALUE}, {'typed', TYPE}, {'free'}.
 if ARGV[1] == 'extend' then
+  local find, sub, pcall_redis, out = string.find, string.sub, redis.pcall, {}
   local values, ttl, width, expected = redis.call('MGET', unpack(KEYS)), ARGV[2], tonumber(ARGV[3]), ARGV[4]
   for i = 1, #KEYS do
     local value = values[i]
@@ -27,7 +24,7 @@ local function step(i)
   local id, ttl, note = ARGV[3 * i - 1], ARGV[3 * i], ARGV[3 * i + 1]
   local value, other = value_of(lease)
   if other then return { 'typed', other } end
-  if not value then return { 'free', '' } end
+  if not value then return { 'free' } end
   local holder, term, nonce, old, asked = lease_of(value)
   if not holder then return { 'foreign', shown(value) } end
   if term .. ' ' .. nonce ~= id then return { 'lost', holder } end
@@ -41,14 +38,7 @@ local function step(i)
   elseif not same then
     write_record(key, record)
   end
-  return { asked and 'asked' or 'extended', '' }
+  return asked and { 'asked' } or nil
 end
 
-for i = 1, #KEYS / 2 do
-  local answer = guarded(step, i)
-  if answer[1] ~= 'extended' then
-    answer[3] = i
-    out[#out + 1] = answer
-  end
-end
-return out
+return each(#KEYS / 2, step)

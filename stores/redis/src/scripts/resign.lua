@@ -12,4 +12,4 @@ local function step()
   end
   return { 'asked' }
 end
-return { guarded(step) }
+return each(1, step)

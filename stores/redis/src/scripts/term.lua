@@ -13,4 +13,4 @@ local function step()
   if not last then return { 'none' } end
   return { 'term', last }
 end
-return { guarded(step) }
+return each(1, step)
