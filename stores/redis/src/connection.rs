@@ -12,8 +12,8 @@ use tenure_base_net::tls::{ClientTls, TlsError};
 use tenure_store::{StoreError, StoreErrorKind};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::address::Address;
 use crate::config::Credentials;
@@ -31,7 +31,7 @@ pub(crate) struct Connector {
 /// A connection that was greeted. Dropping it ends its task, which closes the socket.
 pub(crate) struct Connection {
     client: MultiplexedConnection,
-    task: JoinHandle<()>,
+    task: AbortOnDropHandle<()>,
 }
 
 /// Takes the messages that a server pushes to subscribers. It must not block.
@@ -49,7 +49,7 @@ impl Connector {
         timeout: Duration,
     ) -> Result<Connector, StoreError> {
         let tls = tls.map(ClientTls::config).transpose().map_err(|error| match error {
-            TlsError::File { .. } => invalid(format!("redis: ca={error}; name a PEM file")),
+            TlsError::File { .. } => invalid(format!("redis: {error}; name a PEM file with ca=, cert= or key=")),
             TlsError::Setup(_) => StoreError::new(StoreErrorKind::Unsupported, format!("redis: {error}")),
         })?;
         let tls = tls.map(TlsConnector::from);
@@ -89,7 +89,7 @@ impl Connector {
             });
         }
         match MultiplexedConnection::new_with_config(&info, stream, config).await {
-            Ok((client, driver)) => Ok(Connection { client, task: tokio::spawn(driver) }),
+            Ok((client, driver)) => Ok(Connection { client, task: AbortOnDropHandle::new(tokio::spawn(driver)) }),
             Err(error) => Err(self.not_greeted(address, &error).await),
         }
     }
@@ -104,7 +104,7 @@ impl Connector {
                 StoreError::new(StoreErrorKind::Denied, format!("redis {address}: {remedy}"))
             }
             None => {
-                let remedy = self.tls_remedy();
+                let remedy = self.tls_remedy(error);
                 unavailable(format!("redis {address}: no greeting: {error}{remedy}"))
             }
         }
@@ -149,8 +149,14 @@ impl Connector {
     }
 
     /// What may help where a server closes a connection before it has answered anything.
-    pub(crate) fn tls_remedy(&self) -> &'static str {
-        if self.tls.is_some() { "" } else { "; where it wants TLS, write rediss://" }
+    pub(crate) fn tls_remedy(&self, error: &impl ToString) -> &'static str {
+        match self.tls {
+            None => "; where it wants TLS, write rediss://",
+            Some(_) if error.to_string().contains("CertificateRequired") => {
+                "; name the PEM files of the client's own certificate and key with ?cert=FILE&key=FILE"
+            }
+            Some(_) => "",
+        }
     }
 
     /// What may help where a server answers nothing, or nothing that can be read.
@@ -190,11 +196,5 @@ impl Connection {
     /// Whether the socket is closed.
     pub(crate) fn is_closed(&self) -> bool {
         self.task.is_finished()
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }

@@ -13,32 +13,30 @@ pub(crate) struct Script {
 }
 
 /// Grants, extends or refuses; publishes what it granted anew.
-pub(crate) static ACQUIRE: LazyLock<Script> = LazyLock::new(|| script(PUBLISH, include_str!("scripts/acquire.lua")));
+pub(crate) static ACQUIRE: LazyLock<Script> = LazyLock::new(|| script(include_str!("scripts/acquire.lua")));
 /// Extends.
-pub(crate) static RENEW: LazyLock<Script> = LazyLock::new(|| script("", include_str!("scripts/renew.lua")));
+pub(crate) static RENEW: LazyLock<Script> = LazyLock::new(|| script(include_str!("scripts/renew.lua")));
 /// Frees and publishes.
-pub(crate) static RELEASE: LazyLock<Script> = LazyLock::new(|| script(PUBLISH, include_str!("scripts/release.lua")));
+pub(crate) static RELEASE: LazyLock<Script> = LazyLock::new(|| script(include_str!("scripts/release.lua")));
 /// Deletes by force and publishes.
-pub(crate) static REMOVE: LazyLock<Script> = LazyLock::new(|| script(PUBLISH, include_str!("scripts/remove.lua")));
+pub(crate) static REMOVE: LazyLock<Script> = LazyLock::new(|| script(include_str!("scripts/remove.lua")));
 /// Notes that the holder is asked to resign.
-pub(crate) static RESIGN: LazyLock<Script> = LazyLock::new(|| script("", include_str!("scripts/resign.lua")));
+pub(crate) static RESIGN: LazyLock<Script> = LazyLock::new(|| script(include_str!("scripts/resign.lua")));
 /// Reads leases.
-pub(crate) static LIST: LazyLock<Script> = LazyLock::new(|| script("", include_str!("scripts/list.lua")));
+pub(crate) static LIST: LazyLock<Script> = LazyLock::new(|| script(include_str!("scripts/list.lua")));
 /// Reads a key's last term.
-pub(crate) static TERM: LazyLock<Script> = LazyLock::new(|| script("", include_str!("scripts/term.lua")));
+pub(crate) static TERM: LazyLock<Script> = LazyLock::new(|| script(include_str!("scripts/term.lua")));
 /// Reads a term record as it stands, or replaces it where it still stands so: for a slot that is being migrated.
 pub(crate) const RECORD: &str = include_str!("scripts/record.lua");
 
 const PRELUDE: &str = include_str!("scripts/prelude.lua");
-const PUBLISH: &str = include_str!("scripts/publish.lua");
 const MIGRATING: &str = include_str!("scripts/migrating.lua");
 
-/// The script of a verb, with what it needs besides.
-fn script(with: &str, verb: &str) -> Script {
-    let text = format!("{PRELUDE}\n{with}\n{verb}");
+/// The script of a verb, behind what all of them share.
+fn script(verb: &str) -> Script {
+    let text = format!("{PRELUDE}\n{verb}");
     let sha = redis::Script::new(&text).get_hash().to_owned();
-    let migrating = format!(
-        "{PRELUDE}\n{MIGRATING}\n{with}\nlocal function verb()\n{verb}\nend\nreturn migrating.finished(verb())"
-    );
+    let migrating =
+        format!("{PRELUDE}\n{MIGRATING}\nlocal function verb()\n{verb}\nend\nreturn migrating.finished(verb())");
     Script { text, sha, migrating }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use redis::Value;
+use redis::{FromRedisValue, Value};
 use tenure_store::{
     HolderId, LeaseKey, LeaseRecord, Nonce, Note, RecordFormat, Slot, StoreError, StoreErrorKind, Term, foreign,
 };
@@ -41,7 +41,7 @@ impl<'a> ScriptReply<'a> {
         };
         let reply = ScriptReply { server, values };
         match reply.kind() {
-            "error" => Err(ErrorReply::from_text(&reply.text(1).unwrap_or_default()).to_error(server)),
+            "error" => Err(ErrorReply::from_text(&reply.word::<String>(1).unwrap_or_default()).to_error(server)),
             "" => Err(reply.unreadable()),
             _ => Ok(reply),
         }
@@ -52,12 +52,9 @@ impl<'a> ScriptReply<'a> {
         std::str::from_utf8(self.bytes(0)).unwrap_or_default()
     }
 
-    /// A word's text, where it is some.
-    fn text(&self, at: usize) -> Option<String> {
-        match self.values.get(at)? {
-            Value::Int(number) => Some(number.to_string()),
-            _ => String::from_utf8(bytes(self.values.get(at)).to_vec()).ok(),
-        }
+    /// A word as a `T`, where it can be read as one.
+    fn word<T: FromRedisValue>(&self, at: usize) -> Option<T> {
+        T::from_redis_value_ref(self.values.get(at)?).ok()
     }
 
     fn bytes(&self, at: usize) -> &[u8] {
@@ -66,12 +63,13 @@ impl<'a> ScriptReply<'a> {
 
     /// A word that is the time left in milliseconds; `None` where the key has no expiry.
     pub(crate) fn time_left(&self, at: usize) -> Option<Duration> {
-        self.text(at)?.parse().ok().map(Duration::from_millis)
+        // PTTL says -1 where there is no expiry, which the client would read as a large `u64`.
+        self.word::<i64>(at).and_then(|millis| u64::try_from(millis).ok()).map(Duration::from_millis)
     }
 
     /// A word that is a term.
     pub(crate) fn term(&self, at: usize) -> Result<Term, StoreError> {
-        self.text(at).and_then(|text| text.parse().ok()).and_then(Term::new).ok_or_else(|| self.unreadable())
+        self.word(at).and_then(Term::new).ok_or_else(|| self.unreadable())
     }
 
     /// Who holds the key according to an answer that says that somebody else does: the second word, read as the kind tells.
@@ -79,8 +77,7 @@ impl<'a> ScriptReply<'a> {
         let word = self.bytes(1);
         match self.kind() {
             "held" | "lost" => {
-                let name =
-                    std::str::from_utf8(word).ok().and_then(|word| HolderId::new(names::holder_of_word(word)).ok());
+                let name = self.word::<String>(1).and_then(|word| HolderId::new(names::holder_of_word(&word)).ok());
                 Ok(name.unwrap_or_else(|| foreign::holder_in(word)))
             }
             "foreign" => Ok(foreign::holder_in(word)),
@@ -95,7 +92,7 @@ impl<'a> ScriptReply<'a> {
         match self.values.get(at) {
             Some(Value::Nil) | None => Ok(None),
             Some(_) => {
-                let note = self.text(at).and_then(|text| Note::new(text).ok());
+                let note = self.word::<String>(at).and_then(|text| Note::new(text).ok());
                 note.map(Some).ok_or_else(|| {
                     // No other program writes term records; somebody has changed this one by hand.
                     let message = format!("redis {}: a last note is no note", self.server);

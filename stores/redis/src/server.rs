@@ -208,7 +208,10 @@ impl Server {
                 Ok(None)
             }
             Err(error @ SendError::Refused(_)) => Err(error.for_read(&self.address)),
-            Err(error) => Err(with_remark(&error.for_read(&self.address), self.connector.tls_remedy())),
+            Err(error) => {
+                let error = error.for_read(&self.address);
+                Err(with_remark(&error, self.connector.tls_remedy(&error)))
+            }
         }
     }
 }

@@ -5,9 +5,6 @@
 //! everything twice.
 
 use std::collections::HashMap;
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,12 +23,11 @@ const BEHIND: Duration = Duration::from_secs(2);
 /// Of how many messages the second copy is awaited; further messages are handed on twice.
 const AWAITED: usize = 8_192;
 
-/// The subscriptions of one store, by their numbers.
+/// The subscriptions of one store, by their numbers. None is kept up at first.
+#[derive(Default)]
 pub(crate) struct Subscriptions {
     state: watch::Sender<State>,
     copies: Mutex<Copies>,
-    // From which node on to look for one to subscribe on.
-    turn: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -56,13 +52,6 @@ pub(crate) enum Place {
 }
 
 impl Subscriptions {
-    /// None is kept up yet.
-    pub(crate) fn new() -> Self {
-        // Each store begins at another node, so that no node bears all subscriptions.
-        let turn = RandomState::new().hash_one(0) as usize;
-        Subscriptions { state: watch::Sender::default(), copies: Mutex::default(), turn: AtomicUsize::new(turn) }
-    }
-
     /// So many are kept up from now on. Answers whether none were before.
     pub(crate) fn begin(&self, count: usize) -> bool {
         self.state.send_if_modified(|state| {
@@ -93,11 +82,6 @@ impl Subscriptions {
         failed.map_or(Ok(()), Err)
     }
 
-    /// From which node on to look for one to subscribe on: another one each time.
-    pub(crate) fn turn(&self) -> usize {
-        self.turn.fetch_add(1, Ordering::Relaxed)
-    }
-
     /// Whether a message that came over this subscription did not come over the other one before.
     pub(crate) fn is_first_copy(&self, number: usize, key: &LeaseKey, change: WakeChange) -> bool {
         let alone = self.state.borrow().places.iter().filter(|place| place.stands()).count() < 2;
@@ -107,7 +91,8 @@ impl Subscriptions {
     /// Takes this node for this subscription, unless another one has it.
     pub(crate) fn tries(&self, number: usize, node: &Address) -> bool {
         self.state.send_if_modified(|state| {
-            let is_there = |place: &Place| matches!(place, Place::Trying(there) | Place::Standing(there) if there == node);
+            let is_there =
+                |place: &Place| matches!(place, Place::Trying(there) | Place::Standing(there) if there == node);
             let taken = state.places.iter().enumerate().any(|(other, place)| other != number && is_there(place));
             if !taken {
                 state.places[number] = Place::Trying(node.clone());
@@ -149,7 +134,8 @@ impl State {
 
     /// Why the last of them failed, where all have.
     fn failure(&self) -> Option<&StoreError> {
-        let failures = self.places.iter().map(|place| if let Place::Failed(error) = place { Some(error) } else { None });
+        let failures =
+            self.places.iter().map(|place| if let Place::Failed(error) = place { Some(error) } else { None });
         failures.collect::<Option<Vec<_>>>()?.pop()
     }
 }
@@ -209,7 +195,7 @@ mod tests {
     }
 
     fn two() -> Subscriptions {
-        let subscriptions = Subscriptions::new();
+        let subscriptions = Subscriptions::default();
         assert!(subscriptions.begin(2) && !subscriptions.begin(2), "once");
         subscriptions
     }

@@ -3,7 +3,10 @@
 //! All three are one map of slots; without a cluster one server has them all. The map is looked up at first use and again
 //! once a call has shown that it may be wrong. A doubt belongs to one server: calls that need others go on meanwhile.
 
+use std::cmp::Reverse;
+use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, HashSet};
+use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -49,7 +52,6 @@ struct State {
     looked_up: Option<Instant>,
     // The last look-up that failed: when it ended, and why.
     failed: Option<(Instant, StoreError)>,
-    turn: usize,
 }
 
 /// For how long the word of a majority of Sentinels is taken.
@@ -163,24 +165,16 @@ impl Topology {
         }
     }
 
-    /// The nodes to ask, first those that are connected, last those that were silent. Each look-up begins with others.
+    /// The nodes to ask, first those that are connected, last those that were silent. Each look-up begins with others, drawn at
+    /// random.
     fn candidates(&self, seeds: &[Address]) -> Vec<Arc<Server>> {
-        let (mut addresses, turn) = {
-            let mut state = self.state();
-            state.turn = state.turn.wrapping_add(cluster::ASKED.0);
-            (state.addresses(), state.turn)
-        };
+        let mut addresses = self.state().addresses();
         addresses.extend(seeds.iter().cloned());
         addresses.sort_by_key(ToString::to_string);
         addresses.dedup();
-        let count = addresses.len().max(1);
-        addresses.rotate_left(turn % count);
+        rotate_at_random(&mut addresses);
         let mut servers: Vec<_> = addresses.iter().map(|address| self.server_at(address)).collect();
-        servers.sort_by_cached_key(|server| match server.is_connected() {
-            Some(true) => 0,
-            Some(false) => 1,
-            None => 2,
-        });
+        servers.sort_by_cached_key(|server| Reverse(server.is_connected()));
         servers
     }
 
@@ -203,6 +197,12 @@ impl Topology {
     }
 }
 
+/// Begins the list at another place each time.
+pub(crate) fn rotate_at_random<T>(list: &mut [T]) {
+    let count = list.len().max(1);
+    list.rotate_left(RandomState::new().hash_one(0) as usize % count);
+}
+
 impl State {
     fn server_of(&self, slot: u16) -> Option<&Address> {
         let range = self.ranges.iter().find(|(first, last, _)| (*first..=*last).contains(&slot));
@@ -211,12 +211,7 @@ impl State {
 
     /// The servers of the map, each once.
     fn addresses(&self) -> Vec<Address> {
-        let mut addresses: Vec<Address> = Vec::new();
-        for (_, _, address) in &self.ranges {
-            if !addresses.contains(address) {
-                addresses.push(address.clone());
-            }
-        }
-        addresses
+        let mut seen = HashSet::new();
+        self.ranges.iter().map(|(_, _, address)| address).filter(|address| seen.insert(*address)).cloned().collect()
     }
 }

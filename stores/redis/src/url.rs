@@ -103,10 +103,15 @@ fn parse(text: &str) -> Result<RedisConfig, StoreError> {
     if kind == Kind::Cluster && config.database != 0 {
         return Err(invalid("redis: a cluster has database 0 alone; leave the number away"));
     }
-    if options.ca.is_some() && !tls {
-        return Err(invalid("redis: ca= needs TLS; write rediss:// (or rediss-sentinel://, rediss-cluster://)"));
+    if !tls && [&options.ca, &options.cert, &options.key].into_iter().any(Option::is_some) {
+        return Err(invalid(
+            "redis: ca=, cert= and key= need TLS; write rediss:// (or rediss-sentinel://, rediss-cluster://)",
+        ));
     }
-    config.tls = tls.then_some(ClientTls { ca_file: options.ca, identity: None });
+    if options.cert.is_some() != options.key.is_some() {
+        return Err(invalid("redis: cert= and key= belong together: the client's own certificate and its key"));
+    }
+    config.tls = tls.then_some(ClientTls { ca_file: options.ca, identity: options.cert.zip(options.key) });
     config.timeout = options.timeout.unwrap_or(config.timeout);
     (config.durable, config.eviction_allowed) = (options.durable, options.eviction_allowed);
     Ok(config)
@@ -116,6 +121,8 @@ fn parse(text: &str) -> Result<RedisConfig, StoreError> {
 #[derive(Default)]
 struct Options {
     ca: Option<PathBuf>,
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
     timeout: Option<Duration>,
     database: Option<i64>,
     sentinel: Option<String>,
@@ -132,8 +139,10 @@ impl Options {
             let value = value.ok_or_else(|| expects("a value whose percent signs begin bytes"))?.into_owned();
             let truth = || query::truth(&value).ok_or_else(|| expects("true or false"));
             match name {
-                "ca" if !value.is_empty() => options.ca = Some(PathBuf::from(value)),
-                "ca" => return Err(expects("a file")),
+                "ca" | "cert" | "key" if value.is_empty() => return Err(expects("a file")),
+                "ca" => options.ca = Some(value.into()),
+                "cert" => options.cert = Some(value.into()),
+                "key" => options.key = Some(value.into()),
                 "timeout_ms" => {
                     let millis = value.parse().ok().filter(|millis| (50..=60_000).contains(millis));
                     let millis = millis.ok_or_else(|| expects("whole milliseconds from 50 to 60000"))?;
@@ -150,7 +159,7 @@ impl Options {
                 "eviction" => return Err(expects("the word allow")),
                 _ => {
                     return Err(invalid(format!(
-                        "redis: no option {:?}; there are ca, timeout_ms, db, sentinel, cluster, durable, eviction",
+                        "redis: no option {:?}; there are ca, cert, key, timeout_ms, db, sentinel, cluster, durable, eviction",
                         query::shown_name(name)
                     )));
                 }
@@ -250,6 +259,9 @@ mod tests {
         assert!(config.durable && config.eviction_allowed);
         let config = parse("redis://h?durable=false").unwrap();
         assert!(!config.durable && !config.eviction_allowed);
+        let config = parse("rediss://h?cert=/etc/me.pem&key=/etc/me.key").unwrap();
+        let identity = Some(("/etc/me.pem".into(), "/etc/me.key".into()));
+        assert_eq!(config.tls, Some(ClientTls { ca_file: None, identity }));
     }
 
     /// Each refusal says what would be right, and repeats no secret.
@@ -267,6 +279,8 @@ mod tests {
         assert!(refused("redis-cluster://a,b/3").contains("database 0 alone"));
         assert!(refused("redis+unix://run/redis.sock").contains("redis+unix:///"));
         assert!(refused("redis://a?ca=/x").contains("rediss://"));
+        assert!(refused("redis://a?cert=/x&key=/y").contains("rediss://"));
+        assert!(refused("rediss://a?cert=/x").contains("belong together"));
         assert!(refused("redis://a?timeout_ms=1").contains("50 to 60000"));
         assert!(refused("redis://a?colour=red").contains("\"colour\""));
         for url in ["redis://u:hunter2%zz@a", "redis://u:hunter2@a:b", "redis://u:x@a?Hunter2=1", "Hunter2://a"] {

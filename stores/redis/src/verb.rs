@@ -59,21 +59,17 @@ impl<'a, T> Verb<'a, T> {
 
     /// The script's answer for each of these items, in their order.
     pub(crate) fn answers(&self, server: &Address, items: &[usize], value: Value) -> Vec<Result<T, StoreError>> {
-        let Value::Array(values) = value else {
-            let no_list = || Err(unanswered(server, "the script's answer is no list"));
-            return items.iter().map(|_| no_list()).collect();
-        };
-        let mut places: Vec<Option<Value>> = items.iter().map(|_| None).collect();
-        for value in values {
-            if let Some(place) = index_of(&value).and_then(|at| places.get_mut(at)) {
-                *place = Some(value);
-            }
-        }
-        let read = |(item, value): (&usize, Option<Value>)| {
+        let unreadable = |why| items.iter().map(|_| Err(unanswered(server, why))).collect();
+        let Value::Array(values) = value else { return unreadable("the script's answer is no list") };
+        // They come in the order of the items.
+        let mut values = values.into_iter().peekable();
+        let mut read = |(at, item): (usize, &usize)| {
+            let value = values.next_if(|value| index_of(value) == Some(at));
             let reply = value.map(|value| ScriptReply::read(server, value)).transpose()?;
             (self.read)(*item, reply)
         };
-        items.iter().zip(places).map(read).collect()
+        let answers = items.iter().enumerate().map(&mut read).collect();
+        if values.next().is_some() { unreadable("the script's answers are in no order") } else { answers }
     }
 }
 

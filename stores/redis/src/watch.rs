@@ -19,7 +19,7 @@ use crate::error::unavailable;
 use crate::names;
 use crate::server::answer_of;
 use crate::subscriptions::{IN_CLUSTER, Place, Subscriptions};
-use crate::topology::Topology;
+use crate::topology::{Topology, rotate_at_random};
 
 /// How often a silent subscription is checked: where there may be another server to subscribe on, and where there is none.
 const CHECK: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(15));
@@ -40,7 +40,7 @@ pub(crate) struct Watches {
 impl Watches {
     /// None yet.
     pub(crate) fn new(topology: Arc<Topology>, connector: Connector, channel: String) -> Arc<Self> {
-        let (hub, overflowed, subscriptions) = (WakeHub::new("redis"), Arc::default(), Subscriptions::new());
+        let (hub, overflowed, subscriptions) = (WakeHub::new("redis"), Arc::default(), Subscriptions::default());
         Arc::new(Watches { topology, connector, channel, hub, overflowed, subscriptions })
     }
 
@@ -135,8 +135,8 @@ impl Watches {
     /// Where to subscribe: in a cluster on any node that the other subscription is not on, nodes that were silent last.
     async fn choose(&self, number: usize, deadline: Instant) -> Result<Address, StoreError> {
         let mut nodes = self.topology.masters(deadline).await?;
-        let count = nodes.len().max(1);
-        nodes.rotate_left(self.subscriptions.turn() % count);
+        // No node is to bear the subscriptions of all stores, and no attempt is to end at the same node each time.
+        rotate_at_random(&mut nodes);
         nodes.sort_by_key(|node| node.is_connected().is_none());
         let mut addresses = nodes.iter().map(|node| node.address().clone());
         let chosen = addresses.find(|address| self.subscriptions.tries(number, address));

@@ -39,7 +39,8 @@ async fn a_password_opens_the_server() {
     assert!(wrong.contains("TENURE_REDIS_PASSWORD") && !wrong.contains("hunter2"), "{wrong}");
 }
 
-/// A server with TLS opens with its authority's certificate, and not without.
+/// A server with TLS opens with its authority's certificate, and not without; one that verifies clients opens to those who have
+/// a certificate.
 #[tokio::test]
 async fn tls_opens_with_the_right_authority_alone() {
     let Some(programs) = programs() else { return };
@@ -50,6 +51,8 @@ async fn tls_opens_with_the_right_authority_alone() {
         path
     };
     let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    // OpenSSL takes a certificate with its authority's name for one that signs itself.
+    authority.distinguished_name.push(rcgen::DnType::CommonName, "authority");
     authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let authority_key = rcgen::KeyPair::generate().unwrap();
     let ca = authority.self_signed(&authority_key).unwrap().pem();
@@ -75,6 +78,12 @@ async fn tls_opens_with_the_right_authority_alone() {
     assert!(missing.contains("/no/such.pem"), "{missing}");
     let plain = refused(&server.url().replace("rediss", "redis")).await;
     assert!(plain.contains("127.0.0.1") && plain.contains("write rediss://"), "{plain}");
+    assert_eq!(server.cli(["config", "set", "tls-auth-clients", "yes"]).trim(), "OK");
+    let trusting = format!("{}?durable=true&ca={}", server.url(), tls.ca.display());
+    let nobody = refused(&trusting).await;
+    assert!(nobody.contains("?cert=FILE&key=FILE"), "{nobody}");
+    let known = format!("{trusting}&cert={}&key={}", tls.certificate.display(), tls.key.display());
+    granted(&open(&known).await, &claim("k", 2)).await;
 }
 
 /// The socket serves as well as the port; databases are apart.

@@ -103,3 +103,9 @@ local function value_of(key)
   if string.sub(value.err or '', 1, 9) ~= 'WRONGTYPE' then error(value) end
   return false, redis.call('TYPE', key).ok
 end
+
+-- Publishes what became of a lease: 'freed', or 'taken' by a new tenure. In a cluster every node passes it to its subscribers.
+-- A refusal (by an ACL rule) never undoes the step.
+local function publish(channel, change, lease)
+  redis.pcall('PUBLISH', channel, change .. ' ' .. lease)
+end
