@@ -50,8 +50,8 @@ struct State {
     doubted: HashSet<Address>,
     // From when on the age of `ranges` counts.
     looked_up: Option<Instant>,
-    // The last look-up that failed: when it ended, and why.
-    failed: Option<(Instant, StoreError)>,
+    // The last look-up that failed: when it ended, for how long it was allowed to go on, and why.
+    failed: Option<(Instant, Duration, StoreError)>,
 }
 
 /// For how long the word of a majority of Sentinels is taken.
@@ -129,12 +129,17 @@ impl Topology {
         if self.is_known(slot) {
             return Ok(());
         }
-        if let Some((_, error)) = self.state().failed.as_ref().filter(|(ended, _)| *ended >= waiting) {
-            return Err(error.clone());
-        }
         let asking = Instant::now();
         // The other half of the time is left for the call itself.
-        let found = self.look_up(asking + deadline.saturating_duration_since(asking) / 2).await;
+        let allowed = deadline.saturating_duration_since(asking) / 2;
+        if let Some((ended, had, error)) = &self.state().failed
+            && *ended >= waiting
+            && *had >= allowed / 2
+        {
+            // It has failed while this call waited for it. One that had much less time says nothing about this one.
+            return Err(error.clone());
+        }
+        let found = self.look_up(asking + allowed).await;
         let mut state = self.state();
         match found {
             Ok(ranges) => {
@@ -151,7 +156,7 @@ impl Topology {
                 Ok(())
             }
             Err(error) => {
-                state.failed = Some((Instant::now(), error.clone()));
+                state.failed = Some((Instant::now(), allowed, error.clone()));
                 Err(error)
             }
         }

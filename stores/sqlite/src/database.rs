@@ -107,7 +107,7 @@ impl Database {
 }
 
 fn moment(clock: &MachineClock) -> Moment<'_> {
-    Moment { now: clock.now(), boot_id: clock.boot_id(), wall_micros: unix_micros() }
+    Moment { now: clock.now(), boot_id: clock.boot_id(), wall_micros: unix_micros(), granting: None }
 }
 
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {

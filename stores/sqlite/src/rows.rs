@@ -19,6 +19,8 @@ pub(crate) struct Moment<'a> {
     pub(crate) boot_id: &'a str,
     /// The wall clock, for terms and housekeeping.
     pub(crate) wall_micros: u64,
+    /// The generation of the file that grants, where something is claimed.
+    pub(crate) granting: Option<Generation>,
 }
 
 const COLUMNS: &str =
@@ -26,13 +28,12 @@ const COLUMNS: &str =
 
 /// The claims, each in its own step of one transaction.
 pub(crate) fn acquire(db: &Connection, at: &Moment<'_>, claims: &[Claim]) -> rusqlite::Result<Answers<Claimed>> {
-    let Generation { number, complete_since } = Generation::read(db, at.boot_id)?;
-    let moment = ClaimTime { now: at.now, clock_micros: at.wall_micros, complete_since };
+    let generation = Generation::read(db, at.boot_id)?;
+    let moment = ClaimTime { now: at.now, clock_micros: at.wall_micros, complete_since: generation.complete_since };
+    let at = &Moment { granting: Some(generation), ..*at };
     let step = |claim: &Claim| {
-        let has_waited = complete_since.is_some() && generation_of(db, &claim.key)? == Some(number);
-        step(db, at, &claim.key, Some(number), |slot| {
+        step(db, at, &claim.key, |slot| {
             check_ttl(&INFO, &claim.key, claim.ttl)?;
-            slot.granted = complete_since.filter(|_| has_waited);
             slot.acquire(moment, claim)
         })
     };
@@ -42,7 +43,7 @@ pub(crate) fn acquire(db: &Connection, at: &Moment<'_>, claims: &[Claim]) -> rus
 /// The renewals, each in its own step of one transaction.
 pub(crate) fn renew(db: &Connection, at: &Moment<'_>, held: &[Held]) -> rusqlite::Result<Answers<Renewed>> {
     let step = |held: &Held| {
-        step(db, at, &held.key, None, |slot| {
+        step(db, at, &held.key, |slot| {
             check_ttl(&INFO, &held.key, held.ttl)?;
             Ok(slot.renew(at.now, held))
         })
@@ -52,7 +53,7 @@ pub(crate) fn renew(db: &Connection, at: &Moment<'_>, held: &[Held]) -> rusqlite
 
 /// The releases, each in its own step of one transaction.
 pub(crate) fn release(db: &Connection, at: &Moment<'_>, held: &[Held]) -> rusqlite::Result<Answers<Released>> {
-    held.iter().map(|held| step(db, at, &held.key, None, |slot| Ok(slot.release(held)))).collect()
+    held.iter().map(|held| step(db, at, &held.key, |slot| Ok(slot.release(held)))).collect()
 }
 
 /// Loads the slot of a key, does something to it, and writes it back where that has changed it.
@@ -60,12 +61,11 @@ fn step<T>(
     db: &Connection,
     at: &Moment<'_>,
     key: &LeaseKey,
-    generation: Option<i64>,
     act: impl FnOnce(&mut Slot) -> Result<(T, Change), StoreError>,
 ) -> rusqlite::Result<Result<T, StoreError>> {
     let mut slot = load(db, at, key)?.unwrap_or_default();
     match act(&mut slot) {
-        Ok((answer, change)) => save(db, at, key, &slot, change, generation).map(|()| Ok(answer)),
+        Ok((answer, change)) => save(db, at, key, &slot, change).map(|()| Ok(answer)),
         Err(error) => Ok(Err(error)),
     }
 }
@@ -112,7 +112,7 @@ pub(crate) fn request_resign(db: &Connection, at: &Moment<'_>, key: &LeaseKey) -
     let mut slot = load(db, at, key)?.unwrap_or_default();
     let asked = slot.request_resign(at.now);
     if asked {
-        save(db, at, key, &slot, Change::Extended, None)?;
+        save(db, at, key, &slot, Change::Extended)?;
     }
     Ok(asked)
 }
@@ -125,7 +125,7 @@ pub(crate) fn remove(db: &Connection, at: &Moment<'_>, key: &LeaseKey) -> rusqli
     if foreign {
         db.prepare_cached("DELETE FROM lease WHERE key = ?1")?.execute([key.as_str()])?;
     } else if stood.is_some() {
-        save(db, at, key, &slot, Change::ChangedHands, None)?;
+        save(db, at, key, &slot, Change::ChangedHands)?;
     }
     Ok(stood)
 }
@@ -142,9 +142,7 @@ pub(crate) fn drop_unused(db: &Connection, at: &Moment<'_>) -> rusqlite::Result<
 }
 
 fn load(db: &Connection, at: &Moment<'_>, key: &LeaseKey) -> rusqlite::Result<Option<Slot>> {
-    // The text is written out once, so that the statement is found in the cache.
-    const SQL: &str = "SELECT key, format, holder, nonce, term, ttl_ns, expires_ns, boot_id, note, previous_note,
-        resign_requested FROM lease WHERE key = ?1";
+    const SQL: &str = "SELECT * FROM lease WHERE key = ?1";
     db.prepare_cached(SQL)?.query_row([key.as_str()], |row| Ok(slot(row, at))).optional()
 }
 
@@ -186,7 +184,11 @@ fn ours(row: &Row<'_>, at: &Moment<'_>) -> Option<Slot> {
         term: Some(nanos("term").and_then(Term::new)?),
         note: Some(note(row, "note")?),
         previous_note: if is_null(row, "previous_note") { None } else { Some(note(row, "previous_note")?) },
-        granted: None,
+        // Only a tenure that was granted in this generation is known to have waited.
+        granted: at.granting.as_ref().and_then(|granting| {
+            let same = row.get("generation").is_ok_and(|number: Option<i64>| number == Some(granting.number));
+            granting.complete_since.filter(|_| same)
+        }),
         // The first versions forgot it with the release.
         promised: Duration::from_nanos(if is_null(row, "ttl_ns") { 0 } else { nanos("ttl_ns")? }),
     })
@@ -204,21 +206,8 @@ fn is_null(row: &Row<'_>, column: &str) -> bool {
     row.get_ref(column).is_ok_and(|value| value.data_type() == rusqlite::types::Type::Null)
 }
 
-/// The generation of the file in which the key's present or last tenure was granted.
-fn generation_of(db: &Connection, key: &LeaseKey) -> rusqlite::Result<Option<i64>> {
-    let mut statement = db.prepare_cached("SELECT generation FROM lease WHERE key = ?1")?;
-    statement.query_row([key.as_str()], |row| row.get(0)).optional().map(Option::flatten)
-}
-
 /// Writes the slot back where it was changed. A tenure that begins names the generation of the file that grants it.
-fn save(
-    db: &Connection,
-    at: &Moment<'_>,
-    key: &LeaseKey,
-    slot: &Slot,
-    change: Change,
-    granted: Option<i64>,
-) -> rusqlite::Result<()> {
+fn save(db: &Connection, at: &Moment<'_>, key: &LeaseKey, slot: &Slot, change: Change) -> rusqlite::Result<()> {
     let tenure = match &slot.tenure {
         Occupant::Tenure(tenure) => Some(tenure),
         Occupant::Nobody => None,
@@ -265,7 +254,7 @@ fn save(
                 note,
                 slot.previous_note.as_ref().map(Note::as_str),
                 signed(at.wall_micros),
-                granted,
+                at.granting.as_ref().map(|granting| granting.number),
             ])?;
         }
     }
