@@ -29,8 +29,10 @@ impl Twist<dyn SlotsFace> for HasNoTimer {
     }
 
     fn output(&mut self, _now: Time, output: SlotsOutput, frame: &mut Framed<dyn SlotsFace>) {
-        // A list that is not sent is not answered, and the machine plans the next one.
-        let by_timer = self.waits && matches!(output, SlotsOutput::Send(_, Request::List { .. }));
+        // A look that is not sent is not answered, and the machine plans the next one. It looks by a list, and by claims where the
+        // list has failed.
+        let is_look = matches!(output, SlotsOutput::Send(_, Request::List { .. } | Request::Acquire(_)));
+        let by_timer = self.waits && is_look;
         if !by_timer {
             self.waits |= matches!(output, SlotsOutput::Event(_, Event::NoSlotFree));
             frame.out.push_back(output);
