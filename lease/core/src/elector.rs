@@ -110,7 +110,7 @@ impl Elector {
             Input::Health(healthy) => self.health(now, healthy),
             Input::Wake => self.wake(now),
             Input::Answer(id, answer) => self.answer(now, id, answer),
-            Input::Fenced(seen) => self.fenced(now, seen),
+            Input::Fenced { seen, .. } => self.fenced(now, seen),
             Input::Note(note) => self.note(now, note),
         }
         if self.timers.is_due(Timer::Request, now) {

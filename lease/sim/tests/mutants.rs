@@ -51,7 +51,7 @@ fn all_are_caught(kind: Kind, mutants: &[Mutant]) {
 #[test]
 fn the_mutants_parts_are_innocent() {
     for (kind, parts) in [(Kind::Elector, INNOCENT), (Kind::Slots, INNOCENT_SLOTS)] {
-        if let Some(failure) = caught(kind, &parts, 100) {
+        if let Some(failure) = caught(kind, &parts, SEEDS) {
             panic!("{failure}");
         }
     }

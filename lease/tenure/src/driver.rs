@@ -124,10 +124,7 @@ impl Driver {
             self.slots.handle(now, Input::Note(note));
         }
         for (slot, seen) in wishes.shown_terms {
-            match slot {
-                Some(slot) => self.slots.handle_fenced(now, slot, seen),
-                None => self.slots.handle(now, Input::Fenced(seen)),
-            }
+            self.slots.handle(now, Input::Fenced { slot, seen });
         }
         // The end of the work comes before a new campaign: it belongs to the tenure before.
         if ended && self.frontend.take_ended() {

@@ -61,7 +61,12 @@ pub enum Input {
     /// The store answered, or the request was given up.
     Answer(RequestId, Answer),
     /// A sink refused this candidate's term and has seen this one.
-    Fenced(Term),
+    Fenced {
+        /// Of several slots the one whose sink it was, where that is known. An elector has one key and does not look at it.
+        slot: Option<usize>,
+        /// The highest term that the sink has seen.
+        seen: Term,
+    },
     /// Replace the note; written with the next renewal, which comes at once where the note was empty before.
     Note(Note),
 }

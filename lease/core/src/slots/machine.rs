@@ -17,7 +17,7 @@ use crate::elector::Attempts;
 use crate::hints::HintBudget;
 use crate::jitter::Jitter;
 use crate::{Answer, Claimed, Elector, Event, Held, Input, LeaseKey, LeaseRecord, NotElected, Order, Output, Request};
-use crate::{RequestId, Standing, Term, Time, Timing};
+use crate::{RequestId, Standing, Time, Timing};
 
 /// Waits are spread over this fraction of the retry interval.
 const JITTER_FRACTION: u32 = 8;
@@ -157,25 +157,10 @@ impl Slots {
             Input::Health(healthy) => self.health(now, healthy),
             Input::Wake => self.wake(now),
             Input::Answer(id, answer) => self.answer(now, id, answer),
-            Input::Fenced(_) => self.fenced_somewhere(now, &input),
+            Input::Fenced { slot: Some(slot), .. } => self.tell(slot, now, input),
+            Input::Fenced { slot: None, .. } => self.fenced_somewhere(now, &input),
             Input::Note(_) => self.tell_all(now, &input),
         }
-        self.catch_up(now);
-    }
-
-    /// A sink of this slot refused a term of it and has seen `seen`: its work ends, where it has any, and its next claim asks for a
-    /// higher term. The other slots are not touched, for terms of two slots say nothing about each other.
-    pub fn handle_fenced(&mut self, now: Time, slot: usize, seen: Term) {
-        let now = now.max(self.now);
-        self.now = now;
-        self.tell(slot, now, Input::Fenced(seen));
-        if !self.is_alone() {
-            self.catch_up(now);
-        }
-    }
-
-    /// Whatever became due by `now`.
-    fn catch_up(&mut self, now: Time) {
         for slot in 0..self.electors.len() {
             // At the end of time nothing is due any more.
             if self.due[slot] <= now && self.due[slot] != Time::MAX {

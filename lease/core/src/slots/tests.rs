@@ -57,13 +57,6 @@ impl Harness {
         outputs.into_iter().map(|output| self.note(output)).collect()
     }
 
-    /// A sink of that slot has shown that term.
-    fn fenced(&mut self, ms: u64, slot: usize, seen: u64) -> Vec<Told> {
-        self.slots.handle_fenced(Time::from_millis(ms), slot, term(seen));
-        let outputs: Vec<SlotsOutput> = core::iter::from_fn(|| self.slots.poll()).collect();
-        outputs.into_iter().map(|output| self.note(output)).collect()
-    }
-
     fn note(&mut self, output: SlotsOutput) -> Told {
         match output {
             SlotsOutput::Send(id, request) => {

@@ -110,7 +110,7 @@ impl World<'_> {
                 let Worker { host, process, phase, .. } = self.workers[worker];
                 if phase != Phase::Dead {
                     let after = self.rng.range(MS / 5, 5 * MS);
-                    let what = ForMachine::Tell(Input::Fenced(seen));
+                    let what = ForMachine::Tell(Input::Fenced { slot: Some(slot), seen });
                     self.queue.push(self.now + after, Event::Machine { host, process, what });
                 }
             }

@@ -183,7 +183,7 @@ fn a_grant_that_came_too_late_is_given_back() {
 fn a_grant_below_a_seen_term_is_given_back() {
     let mut h = Harness::new();
     h.at(0, Input::Campaign);
-    assert_eq!(h.at(1, Input::Fenced(term(50))), []);
+    assert_eq!(h.at(1, Input::Fenced { slot: None, seen: term(50) }), []);
     assert_eq!(h.granted(2, 1, 10), [release(2, 1, 10)]);
     assert_eq!(h.freed(3, 2), [acquire(3, 2, Some(50))]);
 }

@@ -72,9 +72,9 @@ fn a_resign_request_in_the_record_is_followed() {
 #[test]
 fn a_fenced_leader_kills_and_campaigns_above() {
     let mut h = Harness::leader();
-    assert_eq!(h.at(1_000, Input::Fenced(term(10))), []);
+    assert_eq!(h.at(1_000, Input::Fenced { slot: None, seen: term(10) }), []);
     let reason = LossReason::Fenced { seen: term(30) };
-    assert_eq!(h.at(2_000, Input::Fenced(term(30))), [kill(reason.clone()), loss(reason, 2_000)]);
+    assert_eq!(h.at(2_000, Input::Fenced { slot: None, seen: term(30) }), [kill(reason.clone()), loss(reason, 2_000)]);
     assert!(!h.is_current(2_000));
     assert_eq!(h.at(2_001, Input::WorkEnded), [no_leader(), release(2, 1, 10)]);
     assert_eq!(h.freed(2_002, 2), []);
@@ -166,7 +166,9 @@ fn after_a_definite_loss_a_campaign_starts_when_the_work_has_ended() {
 /// A lease that is to be left runs out after the work, whichever way that ended: nothing is released.
 #[test]
 fn a_lease_that_is_left_runs_out() {
-    for end in [None, Some(Input::Resign), Some(Input::Health(false)), Some(Input::Fenced(term(30)))] {
+    for end in
+        [None, Some(Input::Resign), Some(Input::Health(false)), Some(Input::Fenced { slot: None, seen: term(30) })]
+    {
         let mut h = Harness::leader_that_leaves();
         if let Some(end) = end {
             h.at(1_000, end);

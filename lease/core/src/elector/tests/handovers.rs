@@ -97,7 +97,7 @@ fn an_older_lease_is_no_successor() {
 #[test]
 fn a_sink_s_higher_term_hides_no_successor() {
     let mut h = asked_to_resign();
-    assert_eq!(h.at(6_010, Input::Fenced(term(1_000))), []);
+    assert_eq!(h.at(6_010, Input::Fenced { slot: None, seen: term(1_000) }), []);
     assert_eq!(h.at(6_020, Input::Wake), [observe(4)]);
     assert_eq!(h.answer(6_030, 4, held_by_other(15_000)), [leader_changed("other", 20)]);
     let due = h.due_ms().unwrap();

@@ -48,7 +48,7 @@ fn any_input_is_survived() {
                 4 => Input::WorkEnded,
                 5 => Input::Health(draw(&mut seed, 3) > 0),
                 6 => Input::Wake,
-                7 => Input::Fenced(term(1 + draw(&mut seed, 20))),
+                7 => Input::Fenced { slot: None, seen: term(1 + draw(&mut seed, 20)) },
                 8..=10 => Input::Timeout,
                 _ => Input::Answer(RequestId(id + 2 - draw(&mut seed, 4).min(id + 2)), any_answer(&mut seed)),
             };
@@ -78,7 +78,7 @@ fn any_input_is_survived() {
 fn extremes_are_survived() {
     let mut h = Harness::leader();
     h.elector.handle(Time::MAX, Input::Timeout);
-    h.elector.handle(Time::MAX, Input::Fenced(term(Term::LIMIT - 1)));
+    h.elector.handle(Time::MAX, Input::Fenced { slot: None, seen: term(Term::LIMIT - 1) });
     h.elector.handle(Time::MAX, Input::WorkEnded);
     h.elector.handle(Time::MAX, Input::Campaign);
     assert!(!h.elector.is_current(Time::MAX));

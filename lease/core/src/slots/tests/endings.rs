@@ -58,9 +58,9 @@ fn a_loss_kills_the_work() {
 #[test]
 fn a_fence_kills_the_work_of_its_slot_alone() {
     let mut h = Harness::leader(2);
-    assert_eq!(h.fenced(8, 1, 99), []);
-    assert_eq!(h.at(9, Input::Fenced(term(99))), []);
-    let told = h.fenced(10, 0, 99);
+    assert_eq!(h.at(8, Input::Fenced { slot: Some(1), seen: term(99) }), []);
+    assert_eq!(h.at(9, Input::Fenced { slot: None, seen: term(99) }), []);
+    let told = h.at(10, Input::Fenced { slot: Some(0), seen: term(99) });
     let lost =
         Event::LostLeadership { reason: LossReason::Fenced { seen: term(99) }, led_for: Duration::from_millis(10) };
     assert_eq!(told, [Told::Kill(0), Told::Event(Some(0), lost)]);

@@ -67,7 +67,11 @@ fn any_input_is_survived() {
                 5 => Input::WorkEnded,
                 6 => Input::Health(draw(&mut seed, 3) > 0),
                 7 => Input::Wake,
-                8 => Input::Fenced(term(1 + draw(&mut seed, 20))),
+                8 => {
+                    // No slot, one of them, or one that there is not.
+                    let slot = usize::try_from(draw(&mut seed, 6)).unwrap().checked_sub(1);
+                    Input::Fenced { slot, seen: term(1 + draw(&mut seed, 20)) }
+                }
                 9 => Input::Note(Note::new("note").unwrap()),
                 10..=12 => Input::Timeout,
                 13 | 14 => Input::Answer(id, any_answer(&h, &mut seed)),
