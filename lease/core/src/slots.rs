@@ -4,6 +4,7 @@ mod face;
 mod keys;
 mod lanes;
 mod machine;
+mod search;
 #[cfg(test)]
 mod tests;
 

@@ -4,29 +4,22 @@
 //! granted. Otherwise it waits for a hint, or for the first lease to run out. At most one elector campaigns or leads at a
 //! time, so that one process never acts under two slots. A list guides only: the claims decide.
 
+mod campaign;
+
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use super::face::{SlotsConfig, SlotsOutput};
 use super::keys::SlotKeys;
 use super::lanes::{Lane, Lanes};
+use super::search::{Phase, Search};
 use crate::elector::Attempts;
 use crate::hints::HintBudget;
 use crate::jitter::Jitter;
-use crate::{Answer, Claimed, Elector, Event, Held, Input, LeaseKey, LeaseRecord, NotElected, Order, Output, Request};
+use crate::{Answer, Claimed, Elector, Event, Held, Input, LeaseKey, NotElected, Order, Output};
 use crate::{RequestId, Standing, Time, Timing};
-
-/// Waits are spread over this fraction of the retry interval.
-const JITTER_FRACTION: u32 = 8;
-
-/// After so many failed claims of one search the store counts as away; the next search begins behind them.
-const MOST_FAILED: u32 = 4;
-
-/// How many slots are claimed at most where the store did not list them.
-const MOST_UNLISTED: usize = 16;
 
 /// One candidate for any one of several keys: at most N hold one of N slots, and nobody holds two.
 ///
@@ -60,47 +53,6 @@ pub struct Slots {
     outputs: VecDeque<SlotsOutput>,
 }
 
-/// The search of a campaign. Only several slots need one.
-#[derive(Debug)]
-struct Search {
-    phase: Phase,
-    attempts: Attempts,
-    /// Where it begins.
-    first: usize,
-    /// The slots that are still to be claimed.
-    queue: VecDeque<usize>,
-    /// How the try of the slot that is claimed has ended, until that was dealt with.
-    ended: Option<NotElected>,
-    /// How many claims have failed since it began, and whether one was answered with "held".
-    failed: u32,
-    held: bool,
-    /// When the first of the leases that others hold runs out, as far as the store has said.
-    first_to_end: Option<Time>,
-    /// When to look next, or, while a list is under way, when that counts as failed.
-    due: Time,
-    /// How many lists were sent, and whether the latest may be answered yet.
-    lists: u64,
-    list_open: bool,
-    /// The next list is due because of a hint.
-    hinted: bool,
-    /// A hint came that the list under way may not show.
-    look_again: bool,
-    /// That no slot is free was told, and nothing has changed since.
-    told: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// There is no campaign.
-    Idle,
-    /// The next look is waited for.
-    Waiting,
-    /// The list is under way.
-    Listing,
-    /// The elector of this slot tries.
-    Claiming(usize),
-}
-
 impl Slots {
     /// Idle, healthy slots. They do nothing until [`Input::Campaign`] or [`Input::TryCampaign`].
     pub fn new(config: SlotsConfig) -> Slots {
@@ -118,22 +70,7 @@ impl Slots {
             leading: None,
             campaign_wanted: None,
             healthy: true,
-            search: Search {
-                phase: Phase::Idle,
-                attempts: Attempts::One,
-                first,
-                queue: VecDeque::new(),
-                ended: None,
-                failed: 0,
-                held: false,
-                first_to_end: None,
-                due: Time::MAX,
-                lists: 0,
-                list_open: false,
-                hinted: false,
-                look_again: false,
-                told: false,
-            },
+            search: Search::new(first),
             hints: HintBudget::default(),
             jitter,
             outputs: VecDeque::new(),
@@ -226,30 +163,6 @@ impl Slots {
 
     // ---- what happens --------------------------------------------------------------------------------------------
 
-    fn campaign(&mut self, now: Time, attempts: Attempts) {
-        let stopping = match self.standing() {
-            Standing::Leader { stopping, .. } => stopping,
-            Standing::Releasing => true,
-            Standing::Idle => return self.start(now, attempts),
-            Standing::Candidate => {
-                self.search.attempts = self.search.attempts.max(attempts);
-                return;
-            }
-        };
-        self.campaign_wanted = if stopping { self.campaign_wanted.max(Some(attempts)) } else { None };
-    }
-
-    fn start(&mut self, now: Time, attempts: Attempts) {
-        self.campaign_wanted = None;
-        if attempts == Attempts::One && !self.healthy {
-            return self.event(None, Event::NotElected(NotElected::MayNotClaim));
-        }
-        self.search.attempts = attempts;
-        self.search.told = false;
-        self.wait_until(now + self.timing.claim_delay());
-        self.event(None, Event::LeaderElectionStarted);
-    }
-
     fn resign(&mut self, now: Time) {
         self.campaign_wanted = None;
         match self.search.phase {
@@ -267,20 +180,6 @@ impl Slots {
             // What it shows would be old when the gate opens again.
             (false, Phase::Listing, _) => self.wait_until(now),
             _ => {}
-        }
-    }
-
-    /// A hint that a slot may be free.
-    fn wake(&mut self, now: Time) {
-        match self.search.phase {
-            Phase::Idle => {}
-            Phase::Listing | Phase::Claiming(_) => self.search.look_again = true,
-            Phase::Waiting if self.search.attempts == Attempts::One => {}
-            Phase::Waiting => {
-                let at = self.hints.earliest(now, &self.timing) + self.timing.claim_delay();
-                self.search.hinted = true;
-                self.search.due = self.search.due.min(at);
-            }
         }
     }
 
@@ -305,188 +204,6 @@ impl Slots {
         }
     }
 
-    // ---- the search ----------------------------------------------------------------------------------------------
-
-    /// Goes on for as long as nothing has to be waited for.
-    fn go_on(&mut self, now: Time) {
-        loop {
-            match self.search.phase {
-                Phase::Idle => match self.campaign_wanted {
-                    Some(attempts) if self.leading.is_none() && !self.is_releasing() => self.start(now, attempts),
-                    _ => return,
-                },
-                Phase::Waiting if self.search.due > now || !self.may_look() => return,
-                Phase::Waiting if self.search.attempts == Attempts::One => {
-                    let all = vec![false; self.electors.len()];
-                    self.claim_free(now, &all);
-                }
-                Phase::Waiting => self.send_list(now),
-                Phase::Listing => return,
-                Phase::Claiming(slot) => match self.search.ended.take() {
-                    Some(why) => self.claim_ended(now, slot, why),
-                    None => return,
-                },
-            }
-        }
-    }
-
-    /// Nothing is claimed while the gate is closed, or while a lease of this process is being given back.
-    fn may_look(&self) -> bool {
-        self.healthy && !self.is_releasing()
-    }
-
-    fn send_list(&mut self, now: Time) {
-        if self.search.hinted {
-            self.hints.spend(now, &self.timing);
-        }
-        self.search.phase = Phase::Listing;
-        self.search.hinted = false;
-        self.search.look_again = false;
-        self.search.lists += 1;
-        self.search.list_open = true;
-        // A list of many keys takes longer than a request for one.
-        self.search.due = now + self.timing.request_timeout() * 2;
-        let id = self.lanes.id(Lane::List, RequestId(self.search.lists));
-        let list = Request::List { prefix: self.keys.prefix().clone(), keys: self.keys.all().clone() };
-        self.outputs.push_back(SlotsOutput::Send(id, list));
-    }
-
-    /// What is free by this list is claimed. One that comes late is as good: the claims decide.
-    fn listed(&mut self, now: Time, records: &[LeaseRecord]) {
-        self.search.list_open = false;
-        if !matches!(self.search.phase, Phase::Listing | Phase::Waiting) {
-            return;
-        }
-        if !self.may_look() {
-            // A lease of ours is being given back: what the list shows is old by then.
-            if self.search.phase == Phase::Listing {
-                self.wait_until(now);
-            }
-            return;
-        }
-        let mut held: Vec<Option<&LeaseRecord>> = vec![None; self.electors.len()];
-        self.search.first_to_end = None;
-        for record in records {
-            if let Some(slot) = self.slots.get(&record.key) {
-                held[*slot] = Some(record);
-                self.runs_out(now, record.remaining);
-            }
-        }
-        for (slot, record) in held.iter().enumerate() {
-            self.electors[slot].listed(now, *record);
-            self.due[slot] = self.electors[slot].poll_timeout().unwrap_or(Time::MAX);
-        }
-        if self.is_releasing() {
-            // Leases of ours that nobody wanted: look again without them.
-            return self.wait_until(now);
-        }
-        let held: Vec<bool> = held.iter().map(Option::is_some).collect();
-        self.claim_free(now, &held);
-    }
-
-    /// A list guides, the claims decide: where the store does not tell in time what is free (it may be slow to list many names, or
-    /// have one record that cannot be read), a few slots are claimed all the same, others the next time. Where the store is away
-    /// the first of these claims says so.
-    fn list_failed(&mut self, now: Time, outcome_unknown: bool, message: String) {
-        self.event(None, Event::StoreFailed { verb: "list", message, outcome_unknown });
-        self.search.told = false;
-        if !self.may_look() {
-            let pause = self.with_jitter(self.timing.retry_interval());
-            return self.wait_until(now + pause);
-        }
-        self.search.first_to_end = None;
-        let unknown = vec![false; self.electors.len()];
-        self.queue_free(&unknown);
-        self.search.queue.truncate(MOST_UNLISTED);
-        self.search.first = (self.search.first + self.search.queue.len()) % self.electors.len();
-        self.search.failed = MOST_FAILED - 1;
-        self.claim_next(now);
-    }
-
-    /// Claims the slots that are not held, one after the other. The elector of one that is left to others sees to that itself.
-    fn claim_free(&mut self, now: Time, held: &[bool]) {
-        self.queue_free(held);
-        self.claim_next(now);
-    }
-
-    fn queue_free(&mut self, held: &[bool]) {
-        let (before, after) = (0..self.search.first, self.search.first..self.electors.len());
-        self.search.queue = after.chain(before).filter(|slot| !held[*slot]).collect();
-        self.search.failed = 0;
-        self.search.held = held.contains(&true);
-    }
-
-    fn claim_next(&mut self, now: Time) {
-        let Some(slot) = self.search.queue.pop_front() else { return self.found_none(now) };
-        self.search.phase = Phase::Claiming(slot);
-        self.search.ended = None;
-        self.tell(slot, now, Input::TryCampaign);
-    }
-
-    fn claim_ended(&mut self, now: Time, slot: usize, why: NotElected) {
-        match why {
-            NotElected::Held => self.search.held = true,
-            NotElected::StoreFailed => self.search.failed += 1,
-            NotElected::MayNotClaim => {}
-        }
-        if self.search.failed == MOST_FAILED {
-            self.search.first = (slot + 1) % self.electors.len();
-            self.search.queue.clear();
-        }
-        self.claim_next(now);
-    }
-
-    /// No slot was to be had: the end of a try, a pause for a campaign.
-    fn found_none(&mut self, now: Time) {
-        let failed = self.search.failed > 0;
-        if self.search.attempts == Attempts::One {
-            return self.give_up(match (failed, self.search.held) {
-                (true, _) => NotElected::StoreFailed,
-                (false, true) => NotElected::Held,
-                (false, false) => NotElected::MayNotClaim,
-            });
-        }
-        if !self.healthy {
-            return self.wait_until(now);
-        }
-        if !failed && !self.search.told {
-            self.event(None, Event::NoSlotFree);
-        }
-        self.search.told = !failed;
-        let retry = self.timing.retry_interval();
-        let first_to_end = self.search.first_to_end.filter(|_| !failed).map(|at| at.since(now));
-        // However long the store says it will take, the timer remains.
-        let pause = first_to_end.unwrap_or(retry).clamp(retry, Timing::MAX_TTL.max(retry));
-        // Nobody tells when a slot that is left to others has been left for long enough.
-        let left = self.electors.iter().map(Elector::standing_back_until).filter(|until| *until > now).min();
-        let pause = left.map_or(pause, |until| pause.min(until.since(now).max(retry)));
-        let look_again = self.search.look_again;
-        let pause = self.with_jitter(pause).saturating_add(self.timing.claim_delay());
-        self.wait_until(now + pause);
-        if look_again {
-            self.wake(now);
-        }
-    }
-
-    fn wait_until(&mut self, due: Time) {
-        self.search.phase = Phase::Waiting;
-        self.search.due = due;
-        self.search.hinted = false;
-        self.search.look_again = false;
-    }
-
-    fn give_up(&mut self, why: NotElected) {
-        self.end_search();
-        self.event(None, Event::NotElected(why));
-    }
-
-    fn end_search(&mut self) {
-        self.search.phase = Phase::Idle;
-        self.search.queue.clear();
-        self.search.ended = None;
-        self.search.list_open = false;
-    }
-
     // ---- the electors --------------------------------------------------------------------------------------------
 
     /// A sink has shown a term, of whichever slot: claims ask for a higher one, and the slot that is led goes on.
@@ -496,11 +213,6 @@ impl Slots {
                 self.tell(slot, now, input.clone());
             }
         }
-    }
-
-    /// A slot is held for so long; where that is not known, it is looked at again after the retry interval.
-    fn runs_out(&mut self, now: Time, remaining: Option<Duration>) {
-        self.search.runs_out(now + remaining.unwrap_or(self.timing.retry_interval()));
     }
 
     /// One slot is a plain election.
@@ -563,20 +275,7 @@ impl Slots {
         }
     }
 
-    // ---- small things --------------------------------------------------------------------------------------------
-
     fn event(&mut self, slot: Option<usize>, event: Event) {
         self.outputs.push_back(SlotsOutput::Event(slot, event));
-    }
-
-    fn with_jitter(&mut self, pause: Duration) -> Duration {
-        pause.saturating_add(self.jitter.up_to(self.timing.retry_interval() / JITTER_FRACTION))
-    }
-}
-
-impl Search {
-    /// A lease that somebody else holds runs out by then.
-    fn runs_out(&mut self, at: Time) {
-        self.first_to_end = Some(self.first_to_end.map_or(at, |first| first.min(at)));
     }
 }
