@@ -21,6 +21,7 @@ mod tree;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -88,9 +89,15 @@ enum Task {
     /// kill -9 and SIGSTOP of each process, a store that is away for three ttls, grandchildren of their own sessions. The
     /// same rounds are part of `cargo xtask test`, ten of each.
     Soak {
+        /// What is soaked
+        #[arg(value_enum, default_value_t = Soaked::Run)]
+        what: Soaked,
         /// How many rounds of each fault on each store
         #[arg(long, default_value_t = 100)]
         rounds: u64,
+        /// Start all rounds again until so many minutes have passed
+        #[arg(long, default_value_t = 0)]
+        minutes: u64,
         /// Only those whose name contains this, such as `sqlite` or `redis::tenure_is_killed`
         #[arg(long, default_value = "")]
         only: String,
@@ -106,6 +113,13 @@ enum Task {
     },
 }
 
+/// What `cargo xtask soak` can soak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Soaked {
+    /// `tenure run`, on every store that is there
+    Run,
+}
+
 fn main() -> ExitCode {
     let done = match Args::parse().task {
         Task::Test { quick, seeds } => {
@@ -118,7 +132,9 @@ fn main() -> ExitCode {
         }),
         Task::Bench { quick, only, write } => bench::run(&bench::Options { quick, only, write }),
         Task::Stores => suites::stores(),
-        Task::Soak { rounds, only } => suites::soak(rounds, &only),
+        Task::Soak { what: Soaked::Run, rounds, minutes, only } => {
+            suites::soak(rounds, Duration::from_secs(60 * minutes), &only)
+        }
         Task::Sim { seeds, rest } => suites::simulate(seeds, &rest),
     };
     match done {

@@ -100,17 +100,25 @@ pub(crate) fn stores() -> Result<bool> {
     Ok(ran.ok)
 }
 
-/// `cargo xtask soak`: the rounds of faults against `tenure run`, in the terminal.
+/// `cargo xtask soak`: the rounds of faults against `tenure run`, in the terminal; all of them again until `at_least` has passed.
 ///
 /// # Errors
 /// Where cargo cannot be started.
-pub(crate) fn soak(rounds: u64, only: &str) -> Result<bool> {
-    let mut command = cargo(&["test", "--quiet", "--locked", "-p", "tenure-cli", "--test", "soak", "--"]);
-    command.args(["--nocapture", "--test-threads", SOAKS_AT_ONCE]);
-    if !only.is_empty() {
-        command.arg(only);
+pub(crate) fn soak(rounds: u64, at_least: Duration, only: &str) -> Result<bool> {
+    let started = Started::now();
+    loop {
+        let mut command = cargo(&["test", "--quiet", "--locked", "-p", "tenure-cli", "--test", "soak", "--"]);
+        command.args(["--nocapture", "--test-threads", SOAKS_AT_ONCE]);
+        if !only.is_empty() {
+            command.arg(only);
+        }
+        if !command.env("TENURE_ROUNDS", rounds.to_string()).status()?.success() {
+            return Ok(false);
+        }
+        if started.elapsed() >= at_least {
+            return Ok(true);
+        }
     }
-    Ok(command.env("TENURE_ROUNDS", rounds.to_string()).status()?.success())
 }
 
 impl Run {
