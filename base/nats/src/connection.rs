@@ -291,11 +291,20 @@ impl Connection {
                 continue;
             }
             if message.status() == Some(503) {
-                let text =
-                    format!("nobody answers at {subject}: JetStream is not enabled for this account, or not ready");
-                return Err(NatsError::new(NatsErrorKind::NoResponders, text));
+                return Err(NatsError::new(NatsErrorKind::NoResponders, self.nobody_answers(subject)));
             }
             return Ok(message);
+        }
+    }
+
+    fn nobody_answers(&self, subject: &str) -> String {
+        match self.info.jetstream {
+            true => format!("nobody answers at {subject}: JetStream is not enabled for this account, or not ready"),
+            false => format!(
+                "{} has no JetStream: start it with `nats-server -js`, or write `jetstream {{}}` into its configuration \
+                 (nobody answers at {subject})",
+                self.server
+            ),
         }
     }
 

@@ -1,13 +1,16 @@
 //! The beginning of a connection: TCP, TLS, the server's INFO, and the login.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use serde_json::{Map, Value, json};
 use tenure_base_net::address::Address;
+use tenure_base_net::spoken::{PATIENCE, Spoken, spoken};
 use tenure_base_net::tls::ClientTls;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -26,6 +29,8 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) struct Handshake {
     pub(crate) config: Arc<NatsConfig>,
     tls: Arc<ClientConfig>,
+    // One was connected to: those that do not answer now are slow, or away.
+    known: Arc<AtomicBool>,
 }
 
 impl Handshake {
@@ -35,20 +40,68 @@ impl Handshake {
         let identity = config.cert_file.clone().zip(config.key_file.clone());
         let tls = ClientTls { ca_file: config.ca_file.clone(), identity }.config();
         let tls = tls.map_err(|error| ConfigError::new(error.to_string()))?;
-        Ok(Handshake { config: Arc::new(config), tls })
+        Ok(Handshake { config: Arc::new(config), tls, known: Arc::default() })
     }
 
     /// Connects to `server`, whose certificate must name `certified`, and logs in.
     pub(crate) async fn connect(&self, server: &Address, certified: &str) -> Result<Connection, NatsError> {
-        match timeout(TIMEOUT, self.shake_hands(server, certified)).await {
+        match timeout(TIMEOUT, self.shake_hands_or_tell(server, certified)).await {
             Ok(result) => result.map_err(|error| NatsError::new(error.kind(), format!("{server}: {error}"))),
             Err(_) => Err(NatsError::unreachable(format!("{server}: has not answered within {TIMEOUT:?}"))),
         }
     }
 
+    /// Connects; as long as no server was connected to, the error names another protocol where one is spoken there.
+    async fn shake_hands_or_tell(&self, server: &Address, certified: &str) -> Result<Connection, NatsError> {
+        let mut shaking = pin!(self.shake_hands(server, certified));
+        if self.known.load(Ordering::Relaxed) {
+            return shaking.await;
+        }
+        let other = async {
+            let found = spoken(&server.host, server.port).await?;
+            self.other(found)
+        };
+        let connected = match timeout(PATIENCE, shaking.as_mut()).await {
+            Ok(Err(error)) if !error.to_string().contains("certificate") => Err(other.await.unwrap_or(error)),
+            Ok(connected) => connected,
+            Err(_) => tokio::select! {
+                biased;
+                connected = shaking => connected,
+                Some(other) = other => Err(other),
+            },
+        };
+        self.known.fetch_or(connected.is_ok(), Ordering::Relaxed);
+        connected
+    }
+
+    /// What is wrong with a server that speaks this; nothing where it is what it should be.
+    fn other(&self, spoken: Spoken) -> Option<NatsError> {
+        let first = self.config.tls == TlsMode::First;
+        Some(NatsError::invalid(match spoken {
+            Spoken::Nats if first => "does not begin with TLS: leave tls=first away".to_owned(),
+            Spoken::Nats => return None,
+            Spoken::Tls if first => return None,
+            Spoken::Tls => {
+                "begins with TLS: where it is a NATS server (handshake_first there), add ?tls=first; else write the \
+                            host and port of the NATS server (its usual port is 4222)"
+                    .to_owned()
+            }
+            spoken => format!(
+                "{spoken} answers there, not NATS: write the host and port of the NATS server (its usual port is 4222)"
+            ),
+        }))
+    }
+
     async fn shake_hands(&self, server: &Address, certified: &str) -> Result<Connection, NatsError> {
         let tcp = TcpStream::connect((server.host.as_str(), server.port)).await;
-        let tcp = tcp.map_err(|error| NatsError::io("cannot be connected to", &error))?;
+        let tcp = tcp.map_err(|error| {
+            let remedy = match error.kind() {
+                io::ErrorKind::ConnectionRefused => "; check that a server listens there, and that the URL is right",
+                _ if error.to_string().contains("lookup") => "; check the host's name",
+                _ => "",
+            };
+            NatsError::unreachable(format!("cannot be connected to: {error}{remedy}"))
+        })?;
         tcp.set_nodelay(true).map_err(|error| NatsError::io("cannot be set up", &error))?;
         let mut connection = Connection::new(tcp, server.clone());
         let tls_first = self.config.tls == TlsMode::First;

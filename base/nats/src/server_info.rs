@@ -24,6 +24,11 @@ pub struct ServerInfo {
 }
 
 impl ServerInfo {
+    /// Whether JetStream is off here, and no other server is known that could have it: waiting does not help.
+    pub fn lacks_jetstream(&self) -> bool {
+        !self.jetstream && self.connect_urls.is_empty()
+    }
+
     /// Whether the version is known to be lower than this one; a version that is not understood is not.
     pub fn is_before(&self, major: u32, minor: u32) -> bool {
         let mut numbers = self.version.split('.').map(str::parse::<u32>);

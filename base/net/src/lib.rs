@@ -1,7 +1,7 @@
 //! What everything that speaks to a server needs, and nothing of what it speaks about.
 //!
 //! Stores and buses read their URLs with [`address`] and [`query`], take secrets from the environment with [`secret`], trust
-//! servers as [`tls`] says, and show URLs to people through [`disclosure`].
+//! servers as [`tls`] says, name what answers in another protocol with [`spoken`], and show URLs to people through [`disclosure`].
 //!
 //! ```
 //! use std::time::Duration;
@@ -31,5 +31,7 @@ pub mod file_url;
 pub mod query;
 pub mod secret;
 pub mod sizes;
+#[cfg(feature = "spoken")]
+pub mod spoken;
 #[cfg(feature = "tls")]
 pub mod tls;

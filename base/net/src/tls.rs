@@ -67,9 +67,25 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     let found = found.map_err(|error| unusable(path, format!("it is not PEM: {error}")))?;
     if found.is_empty() {
-        return Err(unusable(path, "it holds no certificate (-----BEGIN CERTIFICATE-----)"));
+        return Err(unusable(path, no_certificate(&pem)));
     }
     Ok(found)
+}
+
+/// What a file holds in which there is no certificate, as far as that can be told, and what would be right.
+fn no_certificate(found: &[u8]) -> &'static str {
+    // A certificate, and a key, in DER is a sequence whose length takes two bytes.
+    const DER: &[u8] = &[0x30, 0x82];
+    let holds = |text: &[u8]| found.windows(text.len()).any(|window| window == text);
+    if found.trim_ascii().is_empty() {
+        "it is empty; name the PEM file with the certificate"
+    } else if found.starts_with(DER) {
+        "it is DER; make PEM of it with `openssl x509 -inform der`"
+    } else if holds(b"PRIVATE KEY-----") {
+        "it holds a private key and no certificate; name the PEM file with the certificate"
+    } else {
+        "it holds no certificate (-----BEGIN CERTIFICATE-----); name the PEM file with the certificate"
+    }
 }
 
 fn unusable(path: &Path, why: impl std::fmt::Display) -> TlsError {
@@ -97,9 +113,20 @@ mod tests {
     #[test]
     fn wrong_files_are_named() {
         let folder = tempfile::tempdir().unwrap();
-        let empty = folder.path().join("empty.pem");
-        std::fs::write(&empty, "").unwrap();
-        for (path, why) in [(folder.path().join("none.pem"), "No such file"), (empty, "holds no certificate")] {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let file = |name: &str, content: &[u8]| {
+            std::fs::write(folder.path().join(name), content).unwrap();
+            folder.path().join(name)
+        };
+        for (path, why) in [
+            (folder.path().join("none.pem"), "No such file"),
+            (folder.path().to_owned(), "Is a directory"),
+            (file("empty.pem", b" \n"), "it is empty"),
+            (file("words.pem", b"words"), "holds no certificate"),
+            (file("cert.der", made.cert.der()), "it is DER"),
+            (file("key.pem", made.signing_key.serialize_pem().as_bytes()), "holds a private key and no certificate"),
+            (file("bad.pem", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), "not usable"),
+        ] {
             let tls = ClientTls { ca_file: Some(path.clone()), identity: None };
             let error = tls.config().unwrap_err().to_string();
             assert!(error.contains(&*path.to_string_lossy()) && error.contains(why), "{error}");

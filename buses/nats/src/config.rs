@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tenure_base_nats::{ConfigError, NatsConfig, check_subject, is_name};
+use tenure_base_nats::{ConfigError, NatsConfig, Servers, check_subject, is_name};
 use tenure_bus::{BusError, Retention};
 
 use crate::error::invalid;
@@ -58,6 +58,11 @@ impl NatsBusConfig {
     pub fn with_environment(self, lookup: impl Fn(&str) -> Option<String>) -> Result<NatsBusConfig, BusError> {
         let client = self.client.with_environment(lookup).map_err(invalid)?;
         Ok(NatsBusConfig { client, ..self })
+    }
+
+    /// Reads the files of certificates that are named, and asks no server: what is wrong with one of them stays wrong.
+    pub fn check_files(&self) -> Result<(), BusError> {
+        Servers::new(self.client.clone()).map(drop).map_err(invalid)
     }
 
     /// The shortest duplicate window that the stream may have: the larger of ten minutes and four times the ring's age.

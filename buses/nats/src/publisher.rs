@@ -91,6 +91,14 @@ impl Publisher {
                     (self.streams_known, self.idle, self.streams) = (true, Some(connection), found.by_subject);
                     return Ok(found.duplicate_window);
                 }
+                // In a domain it is another server that answers.
+                Err(error)
+                    if error.kind() == NatsErrorKind::NoResponders
+                        && domain.is_none()
+                        && connection.info().lacks_jetstream() =>
+                {
+                    return Err(error);
+                }
                 Err(error) if error.kind() == NatsErrorKind::NoResponders && backoff.wait().await => {}
                 Err(error) if error.kind() == NatsErrorKind::NoResponders => return Err(error),
                 Err(error) => failover.next_server(&mut self.servers, error)?,

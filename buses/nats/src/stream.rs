@@ -71,7 +71,7 @@ pub(crate) async fn find_first(js: &mut JetStream<'_>, config: &NatsBusConfig) -
     let mut streams = Streams::none();
     if let Some(subject) = config.subjects.first() {
         let Some(info) = covering(js, subject).await? else {
-            let text = format!("there is no stream for {subject}");
+            let text = format!("there is no stream for {subject}; `tenure ingest` makes it");
             return Err(NatsError::new(NatsErrorKind::Unavailable, text));
         };
         streams.add(subject.clone(), &info);

@@ -5,23 +5,23 @@ use std::path::PathBuf;
 
 use tenure_bus::BusError;
 
-use crate::scheme::{Scheme, schemes};
+use crate::scheme::schemes;
 
 /// Why a bus could not be opened. Its text holds nothing of the URL that may be a secret.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
     /// The URL has no scheme.
-    #[error("a bus's URL begins with its scheme: {}; this one has none", listed(|scheme| scheme.shape, "or"))]
+    #[error("a bus's URL begins with its scheme: {}; this one has none", built_in("or"))]
     NoScheme,
     /// The scheme is unknown.
-    #[error("no bus has the scheme {scheme:?}; known are {}", listed(|scheme| scheme.shape, "and"))]
+    #[error("no bus has the scheme {scheme:?}; this binary has {}; `tenure stores` lists all", built_in("and"))]
     Unknown {
         /// The scheme as the URL has it.
         scheme: String,
     },
     /// The scheme is known, but its bus was left out of this binary, or is planned.
-    #[error("the bus {scheme}: is not built into this binary; it has {}", compiled())]
+    #[error("{scheme}: not built in; this binary has {}; `tenure stores` lists all", built_in("and"))]
     NotCompiled {
         /// The scheme.
         scheme: &'static str,
@@ -47,16 +47,11 @@ impl OpenError {
     }
 }
 
-/// One property of each scheme, as a list in a sentence.
-fn listed(of: impl Fn(&Scheme) -> &'static str, joint: &str) -> String {
-    let words: Vec<&str> = schemes().iter().map(of).collect();
-    match words.split_last() {
+/// The URLs that this binary can open, as a list in a sentence.
+fn built_in(joint: &str) -> String {
+    let shapes: Vec<&str> = schemes().iter().filter(|scheme| scheme.compiled).map(|scheme| scheme.shape).collect();
+    match shapes.split_last() {
         Some((last, first)) if !first.is_empty() => format!("{} {joint} {last}", first.join(", ")),
-        _ => words.concat(),
+        _ => shapes.concat(),
     }
-}
-
-fn compiled() -> String {
-    let compiled = schemes().iter().filter(|scheme| scheme.compiled);
-    compiled.map(|scheme| format!("{}:", scheme.name)).collect::<Vec<_>>().join(" ")
 }

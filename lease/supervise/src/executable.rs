@@ -44,7 +44,10 @@ impl CannotRun {
 fn explain(program: &OsStr, error: &io::Error) -> (String, u8) {
     let name = program.to_string_lossy();
     if error.kind() != io::ErrorKind::NotFound {
-        return (format!("{name}: cannot be run: {error}"), NOT_EXECUTABLE);
+        let is_file = || program.as_bytes().contains(&b'/') && Path::new(program).is_file();
+        let denied = error.kind() == io::ErrorKind::PermissionDenied && is_file();
+        let remedy = if denied { "; see `chmod +x`" } else { "" };
+        return (format!("{name}: cannot be run: {error}{remedy}"), NOT_EXECUTABLE);
     }
     let text = match find(program).map(|path| interpreter(&path)) {
         Ok(Some(interpreter)) if interpreter.as_os_str().as_bytes().ends_with(b"\r") => format!(
@@ -56,7 +59,7 @@ fn explain(program: &OsStr, error: &io::Error) -> (String, u8) {
         }
         // The file exists: what is missing is the ELF interpreter (loader) that it or its script's interpreter names.
         Ok(_) => format!("{name}: what it needs to start is not there; was it built for another system?"),
-        Err(_) => format!("{name}: command not found"),
+        Err(_) => format!("{name}: command not found; see PATH, or name the file"),
     };
     (text, NOT_FOUND)
 }
@@ -131,6 +134,6 @@ mod tests {
             let (text, code) = explain(path.as_os_str(), &missing);
             assert!(text.contains(says) && code == NOT_FOUND, "{content:?}: {text}");
         }
-        assert!(explain("no-such-command-anywhere".as_ref(), &missing).0.ends_with("command not found"));
+        assert!(explain("no-such-command-anywhere".as_ref(), &missing).0.contains(": command not found; "));
     }
 }

@@ -12,13 +12,13 @@ pub enum OpenError {
     #[error("a store's URL begins with its scheme, such as sqlite:PATH or memory:; this one has none")]
     NoScheme,
     /// The scheme is unknown.
-    #[error("unknown scheme {scheme:?}; there are {}", known())]
+    #[error("unknown scheme {scheme:?}; this binary has {}; `tenure stores` lists all", built_in())]
     Unknown {
         /// What stands before the colon; empty where it does not look like a scheme.
         scheme: String,
     },
-    /// The scheme is known, but its store was left out of this binary.
-    #[error("{scheme}: is not built into this binary; it has {}", compiled())]
+    /// The scheme is known, but its store was left out of this binary, or is planned.
+    #[error("{scheme}: not built in; this binary has {}; `tenure stores` lists all", built_in())]
     NotCompiled {
         /// The scheme.
         scheme: &'static str,
@@ -28,11 +28,12 @@ pub enum OpenError {
     Store(#[from] StoreError),
 }
 
-fn known() -> String {
-    schemes().iter().map(|scheme| format!("{}:", scheme.name)).collect::<Vec<_>>().join(" ")
-}
-
-fn compiled() -> String {
+/// The schemes that this binary can open, as a list in a sentence.
+fn built_in() -> String {
     let compiled = schemes().iter().filter(|scheme| scheme.compiled);
-    compiled.map(|scheme| format!("{}:", scheme.name)).collect::<Vec<_>>().join(" ")
+    let names: Vec<String> = compiled.map(|scheme| format!("{}:", scheme.name)).collect();
+    match names.split_last() {
+        Some((last, first)) if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+        _ => names.concat(),
+    }
 }

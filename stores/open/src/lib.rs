@@ -68,13 +68,16 @@ async fn open_for(url: &str, purpose: Purpose) -> Result<Arc<dyn LeaseStore>, Op
     }
 }
 
-/// Checks the URL as [`open`] would, with the environment and the password files, but opens nothing and asks no server:
-/// an error here is a mistake in the configuration, so that trying again cannot help.
+/// Checks the URL as [`open`] would, with the environment and the files of passwords and certificates, but opens nothing and
+/// asks no server: an error here is a mistake in the configuration, so that trying again cannot help.
 pub fn check(url: &str) -> Result<(), OpenError> {
     let (scheme, _) = split_scheme(url)?;
     match scheme.name {
         #[cfg(feature = "redis")]
-        scheme::REDIS => drop(url.parse::<tenure_redis::RedisConfig>()?.with_environment()?),
+        scheme::REDIS => {
+            let config = url.parse::<tenure_redis::RedisConfig>()?.with_environment()?;
+            tenure_redis::RedisStore::check_files(&config)?;
+        }
         #[cfg(feature = "sqlite")]
         scheme::FILE => drop(url.parse::<tenure_sqlite::SqliteConfig>()?),
         _ => {}
@@ -183,7 +186,10 @@ mod tests {
             "{unknown}"
         );
         let missing = refused("postgresql://:hunter2@host/").await;
-        assert!(missing.contains("not built into this binary") && !missing.contains("hunter2"), "{missing}");
+        assert!(
+            missing.starts_with("postgres: not built in; this binary has") && !missing.contains("hunter2"),
+            "{missing}"
+        );
         assert!(refused("hunter2 and more: x").await.contains("unknown scheme"));
     }
 
@@ -204,7 +210,7 @@ mod tests {
     /// Every store of the plan is listed, and says whether it is there.
     #[test]
     fn schemes_are_listed_with_examples() {
-        assert_eq!(schemes().len(), 12);
+        assert_eq!(schemes().len(), 16);
         assert!(schemes().iter().all(|scheme| scheme.example.starts_with(scheme.name)));
         assert!(schemes().iter().any(|scheme| scheme.name == "memory" && scheme.compiled));
     }

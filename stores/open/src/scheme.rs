@@ -51,6 +51,10 @@ const SCHEMES: &[Scheme] = &[
     scheme("nats", false, "nats://HOST:PORT"),
     scheme("firestore", false, "firestore://PROJECT"),
     scheme("zookeeper", false, "zookeeper://HOST:PORT"),
+    scheme("s3", false, "s3://BUCKET/PREFIX"),
+    scheme("gs", false, "gs://BUCKET/PREFIX"),
+    scheme("az", false, "az://CONTAINER/PREFIX"),
+    scheme("dynamodb", false, "dynamodb://TABLE"),
 ];
 
 const ALIASES: &[(&str, &str)] = &[

@@ -8,6 +8,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, ProtocolVersion, PushInfo, RedisConnectionInfo, RedisError};
 use rustls_pki_types::ServerName;
 use tenure_base_net::secret::ExposeSecret;
+use tenure_base_net::spoken::Spoken;
 use tenure_base_net::tls::{ClientTls, TlsError};
 use tenure_store::{StoreError, StoreErrorKind};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -49,7 +50,7 @@ impl Connector {
         timeout: Duration,
     ) -> Result<Connector, StoreError> {
         let tls = tls.map(ClientTls::config).transpose().map_err(|error| match error {
-            TlsError::File { .. } => invalid(format!("redis: {error}; name a PEM file with ca=, cert= or key=")),
+            TlsError::File { .. } => invalid(format!("redis: {error} (ca=, cert= and key= of the URL)")),
             TlsError::Setup(_) => StoreError::new(StoreErrorKind::Unsupported, format!("redis: {error}")),
         })?;
         let tls = tls.map(TlsConnector::from);
@@ -137,7 +138,7 @@ impl Connector {
         let text = error.to_string();
         match error.kind() {
             io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
-                "; check that a server listens there, and that the store's URL (--store, TENURE_STORE) is right"
+                "; check that a server listens there, and that the store's URL is right"
             }
             _ if text.contains("certificate") => "; name the PEM file of its authority with ?ca=FILE",
             _ if text.contains("lookup") => "; check the host's name",
@@ -157,6 +158,23 @@ impl Connector {
             }
             Some(_) => "",
         }
+    }
+
+    /// Whether a server that speaks this is none that this connector is for.
+    pub(crate) fn is_other(&self, spoken: Spoken) -> bool {
+        spoken != if self.tls.is_some() { Spoken::Tls } else { Spoken::Redis }
+    }
+
+    /// What is wrong where [`Connector::is_other`] says so.
+    pub(crate) fn other(&self, address: &Address, spoken: Spoken) -> StoreError {
+        invalid(match (spoken, &self.tls) {
+            (Spoken::Tls, _) => format!("redis {address}: speaks TLS; write rediss://"),
+            (Spoken::Redis, _) => format!("redis {address}: speaks no TLS; write redis://"),
+            (spoken, _) => format!(
+                "redis {address}: {spoken} answers there, not Redis; write the host and port of the Redis server (its usual \
+                 port is 6379)"
+            ),
+        })
     }
 
     /// What may help where a server answers nothing, or nothing that can be read.

@@ -133,7 +133,7 @@ impl ErrorReply {
             // A script that failed in the middle may have done a part.
             _ => (TimedOut, ""),
         };
-        StoreError::new(kind, format!("redis {server}: {code} {detail}{remedy}"))
+        StoreError::new(kind, format!("redis {server}: {code} {}{remedy}", detail.trim_end_matches('.')))
     }
 }
 

@@ -1,5 +1,6 @@
 //! One server, and the session with it: a connection that all calls share, made when it is needed, given up when it fails.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -7,8 +8,9 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use redis::{Cmd, FromRedisValue, Pipeline, RedisResult, Value};
+use tenure_base_net::spoken::{PATIENCE, spoken};
 use tenure_store::StoreError;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::address::Address;
 use crate::connection::{Connection, Connector};
@@ -23,6 +25,8 @@ pub(crate) struct Server {
     state: Mutex<State>,
     // The log has a warning that the server is unfit.
     warned: AtomicBool,
+    // It has been connected to once: whatever it does now, it is a Redis server.
+    known: AtomicBool,
 }
 
 /// What the server must be.
@@ -82,7 +86,14 @@ const UNFIT: Duration = Duration::from_secs(1);
 impl Server {
     /// Not connected yet.
     pub(crate) fn new(address: Address, connector: Connector, role: Role) -> Self {
-        Server { address, connector, role, state: Mutex::default(), warned: AtomicBool::new(false) }
+        Server {
+            address,
+            connector,
+            role,
+            state: Mutex::default(),
+            warned: AtomicBool::default(),
+            known: AtomicBool::default(),
+        }
     }
 
     /// Where it listens.
@@ -150,7 +161,7 @@ impl Server {
         let server = Arc::clone(self);
         let until = deadline.max(Instant::now() + self.connector.timeout());
         let connecting = tokio::spawn(async move {
-            let made = timeout_at(until, server.connect()).await;
+            let made = timeout_at(until, server.connect_or_tell()).await;
             let mut state = server.state();
             state.attempt = None;
             state.silent = made.is_err();
@@ -169,6 +180,31 @@ impl Server {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Connects; the error of a server that was never connected to names another protocol where it speaks one, which it may
+    /// do by being silent for ever.
+    async fn connect_or_tell(&self) -> Result<Session, StoreError> {
+        let mut connecting = pin!(self.connect());
+        let Address::Tcp(host, port) = &self.address else { return connecting.await };
+        if self.known.load(Ordering::Relaxed) {
+            return connecting.await;
+        }
+        let other = async {
+            let found = spoken(host, *port).await?;
+            self.connector.is_other(found).then(|| self.connector.other(&self.address, found))
+        };
+        let connected = match timeout(PATIENCE, connecting.as_mut()).await {
+            Ok(Err(error)) if error.is_retryable() => Err(other.await.unwrap_or(error)),
+            Ok(connected) => connected,
+            Err(_) => tokio::select! {
+                biased;
+                connected = connecting => connected,
+                Some(other) = other => Err(other),
+            },
+        };
+        self.known.fetch_or(connected.is_ok(), Ordering::Relaxed);
+        connected
     }
 
     async fn connect(&self) -> Result<Session, StoreError> {

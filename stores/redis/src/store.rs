@@ -60,7 +60,7 @@ const fn overlap_faults(forgets: &'static str) -> [&'static str; 6] {
     [
         "a replica is promoted that had not yet received the lease (replication is asynchronous)",
         "a cluster's master fails over while a slot is being moved from it: its replica may know of no move",
-        "a slot is moved from a node that has been up for less than the longest ttl or --hold-for",
+        "a slot is moved from a node that has been up for less than the longest ttl or hold",
         "leases are deleted or evicted while they are held (FLUSHALL, DEL, an eviction policy)",
         "the server's wall clock is set forward, or differs between a master and the replica that replaces it",
         forgets,
@@ -68,7 +68,7 @@ const fn overlap_faults(forgets: &'static str) -> [&'static str; 6] {
 }
 
 static FAULTS: [&str; 6] = overlap_faults(
-    "the server restarts without what it had acknowledged, and candidates of one key have different ttls or --hold-for",
+    "the server restarts without what it had acknowledged, and candidates of one key have different ttls or holds",
 );
 static FAULTS_DURABLE: [&str; 6] = overlap_faults(
     "the server restarts without what it had acknowledged, although durable=true says that it never does",
@@ -94,6 +94,11 @@ impl RedisStore {
         let channel = names::channel(config.database);
         let watches = Watches::new(Arc::clone(&topology), connector, channel.clone());
         Ok(RedisStore { config, info, topology, channel, extend_only: ExtendOnly::default(), watches })
+    }
+
+    /// Reads the files of certificates that are named, and asks no server: what is wrong with one of them stays wrong.
+    pub fn check_files(config: &RedisConfig) -> Result<(), StoreError> {
+        Connector::new(config.tls.as_ref(), &config.credentials, config.database, config.timeout).map(drop)
     }
 
     /// How many hints were replaced by ones that name no key, because a watcher did not read them in time.
