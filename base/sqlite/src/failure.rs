@@ -1,6 +1,5 @@
 //! How a file fails, in words for people and in kinds for programs.
 
-use std::error::Error;
 use std::fmt::Display;
 use std::io;
 
@@ -13,7 +12,8 @@ use rustix::io::Errno;
 pub struct FileError {
     kind: FileErrorKind,
     message: String,
-    source: Option<Box<dyn Error + Send + Sync>>,
+    // Its text stands in the message, so it is no `source`: whoever prints the chain would print it twice.
+    cause: Option<rusqlite::Error>,
 }
 
 /// What kind of failure it was. In each but the last nothing was done.
@@ -37,12 +37,11 @@ pub enum FileErrorKind {
 
 impl FileError {
     pub(crate) fn new(kind: FileErrorKind, message: impl Into<String>) -> Self {
-        FileError { kind, message: message.into(), source: None }
+        FileError { kind, message: message.into(), cause: None }
     }
 
-    pub(crate) fn with_source(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        self.source = Some(source.into());
-        self
+    fn caused_by(self, cause: rusqlite::Error) -> Self {
+        FileError { cause: Some(cause), ..self }
     }
 
     /// A failure of this kind of the file shown so.
@@ -53,7 +52,7 @@ impl FileError {
     /// What SQLite's failure means for the file shown so, before anything was committed.
     pub fn of(shown: impl Display, error: rusqlite::Error) -> Self {
         let (kind, what) = meaning(&error);
-        FileError::new(kind, format!("sqlite:{shown}: {what} ({error})")).with_source(error)
+        FileError::new(kind, format!("sqlite:{shown}: {what} ({error})")).caused_by(error)
     }
 
     /// The file was replaced again and again while it was used.
@@ -64,18 +63,35 @@ impl FileError {
     /// What SQLite's failure of the commit itself means: it may be on the disk all the same.
     pub(crate) fn in_doubt(shown: impl Display, error: rusqlite::Error) -> Self {
         let message = format!("sqlite:{shown}: the commit failed and may count all the same ({error})");
-        FileError::new(FileErrorKind::OutcomeUnknown, message).with_source(error)
+        FileError::new(FileErrorKind::OutcomeUnknown, message).caused_by(error)
+    }
+
+    /// What the system's failure to make the file means.
+    pub(crate) fn making(shown: impl Display, error: io::Error) -> Self {
+        let (kind, what) = match Errno::from_io_error(&error) {
+            Some(Errno::ACCESS | Errno::PERM) => {
+                (FileErrorKind::Denied, "cannot be made; let this user write to the folder")
+            }
+            Some(Errno::ROFS) => {
+                (FileErrorKind::Denied, "cannot be made: the file system is read-only; name a file on another one")
+            }
+            Some(Errno::NOSPC | Errno::DQUOT) => {
+                (FileErrorKind::Unavailable, "cannot be made: the disk is full; make room")
+            }
+            _ => (FileErrorKind::Unavailable, "cannot be made; see the folder"),
+        };
+        FileError::new(kind, format!("sqlite:{shown}: {what} ({error})"))
     }
 
     /// A thread for the file could not be started.
     pub fn no_thread(shown: impl Display, error: io::Error) -> Self {
-        FileError::new(FileErrorKind::Unavailable, format!("sqlite:{shown}: cannot start a thread")).with_source(error)
+        FileError::new(FileErrorKind::Unavailable, format!("sqlite:{shown}: cannot start a thread ({error})"))
     }
 
     /// What SQLite's failure means where the file changed meanwhile: that it should be tried again.
     pub(crate) fn changing(shown: impl Display, error: rusqlite::Error) -> Self {
         let message = format!("sqlite:{shown}: changes while it is opened; try again ({error})");
-        FileError::new(FileErrorKind::Unavailable, message).with_source(error)
+        FileError::new(FileErrorKind::Unavailable, message).caused_by(error)
     }
 
     /// What the system's failure to look at the file means.
@@ -92,17 +108,12 @@ impl FileError {
             Some(Errno::NAMETOOLONG) => (FileErrorKind::Invalid, "the name is too long; choose a shorter one"),
             _ => (FileErrorKind::Unavailable, "cannot be looked at"),
         };
-        FileError::new(kind, format!("sqlite:{shown}: {what} ({error})")).with_source(error)
-    }
-
-    /// The failure that this one came from, where there is one. The text says it already.
-    pub fn into_source(self) -> Option<Box<dyn Error + Send + Sync>> {
-        self.source
+        FileError::new(kind, format!("sqlite:{shown}: {what} ({error})"))
     }
 
     /// Whether somebody else had the file locked: nothing is wrong with it.
     pub fn is_busy(&self) -> bool {
-        self.source.as_ref().and_then(|source| source.downcast_ref()).is_some_and(is_busy)
+        self.cause.as_ref().is_some_and(is_busy)
     }
 
     /// What kind of failure it was.
@@ -129,6 +140,17 @@ impl From<FileError> for OpenError {
     fn from(error: FileError) -> Self {
         OpenError::Refused(error)
     }
+}
+
+/// The table that a statement did not find; `None` where it failed for another reason.
+pub(crate) fn missing_table(error: &rusqlite::Error) -> Option<&str> {
+    let text = match error {
+        rusqlite::Error::SqliteFailure(_, Some(text)) => text,
+        rusqlite::Error::SqlInputError { msg, .. } => msg,
+        _ => return None,
+    };
+    let table = text.strip_prefix("no such table: ")?.split_whitespace().next()?;
+    Some(table.strip_prefix("main.").unwrap_or(table))
 }
 
 /// Whether somebody else had the file locked: the connection is as good as before.

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use rusqlite::Connection;
 
-use crate::failure::{FileError, FileErrorKind, OpenError};
+use crate::failure::{FileError, FileErrorKind, OpenError, missing_table};
 
 /// "Tenu": the lease store's mark (PRAGMA application_id). It stands here because such a file may be named for another
 /// sort's, and is then called by its name. A message bus bears none, and is known by its tables.
@@ -21,6 +21,10 @@ pub struct Format {
     pub version_of: fn(&Connection) -> rusqlite::Result<Option<i64>>,
     /// The statements that make such a file of an empty one. Run in one transaction, they leave `version_of` at `version`.
     pub tables: &'static str,
+    /// The tables without which such a file cannot be used: where one is missing, somebody has dropped it.
+    pub required: &'static [&'static str],
+    /// What is to be done then, and what is lost: the end of the sentence that tells it.
+    pub dropped: &'static str,
 }
 
 /// Whose a file was found to be.
@@ -40,7 +44,41 @@ impl Format {
         self.owner_now(&reading, shown)
     }
 
-    /// The same, in the transaction that is open already.
+    /// The tables that somebody has dropped.
+    pub(crate) fn missing(&self, connection: &Connection) -> rusqlite::Result<Vec<&'static str>> {
+        let mut there = connection.prepare("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1")?;
+        let mut missing = Vec::new();
+        for table in self.required {
+            if there.query_row([table], |row| row.get::<_, i64>(0))? == 0 {
+                missing.push(*table);
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Refuses a file that lacks a table.
+    pub(crate) fn check_whole(&self, connection: &Connection, shown: &dyn Display) -> Result<(), OpenError> {
+        match self.missing(connection)?.first() {
+            Some(table) => Err(OpenError::Refused(self.dropped(shown, table))),
+            None => Ok(()),
+        }
+    }
+
+    /// What SQLite's failure means for a file of this sort, before anything was committed.
+    pub(crate) fn failure(&self, shown: &dyn Display, error: rusqlite::Error) -> FileError {
+        match missing_table(&error).map(str::to_owned) {
+            Some(table) => self.dropped(shown, &table),
+            None => FileError::of(shown, error),
+        }
+    }
+
+    /// That this table is missing. What was in it may be put back, so trying again may help.
+    pub(crate) fn dropped(&self, shown: &dyn Display, table: &str) -> FileError {
+        let what = format!("its table {table} is missing: somebody has dropped it; {}", self.dropped);
+        FileError::at(shown, FileErrorKind::Unavailable, what)
+    }
+
+    /// The same as [`Format::owner`], in the transaction that is open already.
     pub(crate) fn owner_now(&self, connection: &Connection, shown: &dyn Display) -> Result<Owner, OpenError> {
         let Format { what, version, .. } = self;
         match (self.version_of)(connection)? {
@@ -65,7 +103,7 @@ impl Format {
         let has = |name: &str| tables.iter().any(|table| table == name);
         let ours = match marks.0 {
             LEASES_ID => Some("a lease store"),
-            _ if has("bus_state") && has("envelopes") => Some("a message bus"),
+            _ if has("envelopes") && (has("bus_state") || has("bus_fence")) => Some("a message bus"),
             _ => None,
         };
         let owner = match ours {
@@ -105,6 +143,8 @@ mod tests {
             Ok((version > 0).then_some(version))
         },
         tables: "",
+        required: &["kept"],
+        dropped: "put it back",
     };
 
     fn owner(sql: &str) -> Result<Owner, String> {
@@ -130,5 +170,19 @@ mod tests {
         let other = owner("CREATE TABLE theirs (a); CREATE TABLE \"line\nbreak\" (a)").unwrap_err();
         assert!(other.contains("another program, with tables such as theirs, line\\nbreak;"), "{other}");
         assert!(owner("PRAGMA application_id = 7").unwrap_err().contains("belongs to another program;"));
+    }
+
+    /// A table that was dropped is named, whoever meets that, with what to do.
+    #[test]
+    fn dropped_tables_are_named() {
+        let connection = Connection::open_in_memory().unwrap();
+        assert_eq!(FORMAT.missing(&connection).unwrap(), ["kept"]);
+        let error = connection.execute_batch("SELECT * FROM kept").unwrap_err();
+        let told = FORMAT.failure(&"x.db", error);
+        assert_eq!(told.to_string(), "sqlite:x.db: its table kept is missing: somebody has dropped it; put it back");
+        connection.execute_batch("CREATE TABLE kept (a)").unwrap();
+        assert!(FORMAT.missing(&connection).unwrap().is_empty());
+        let other = FORMAT.failure(&"x.db", connection.execute_batch("SELEKT").unwrap_err());
+        assert!(!other.to_string().contains("dropped"), "{other}");
     }
 }

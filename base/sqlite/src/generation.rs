@@ -10,6 +10,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use tenure_base_time::{MachineClock, Time};
 
 use crate::failure::FileError;
+use crate::format::Format;
 use crate::identity::{Birth, Incarnation};
 use crate::name::FileName;
 use crate::open_file::OpenFile;
@@ -20,8 +21,9 @@ use crate::open_file::OpenFile;
 pub struct GenerationNotes {
     /// The clock that `since_ns` is of.
     pub clock: MachineClock,
-    /// The statements that give that table to a file which was made without it.
-    pub upgrade: &'static str,
+    /// Makes every table of the format that the file lacks, `origin` among them, which a file of the first versions lacks as
+    /// well; its number is then that of the highest generation that a row names.
+    pub complete: fn(&Connection) -> rusqlite::Result<()>,
 }
 
 /// What a file that may lack something knows of itself.
@@ -86,6 +88,30 @@ impl Generations {
         self.replaced = true;
     }
 
+    /// Makes anew the tables that somebody has dropped, and begins a new generation where there are any: what was answered out
+    /// of them may still be believed in. Answers which; `None` where the file was replaced meanwhile. Safe when many do so at
+    /// once: the first one has made them.
+    pub(crate) fn remake(
+        &self,
+        file: &OpenFile,
+        format: &Format,
+        wait: Duration,
+    ) -> Option<rusqlite::Result<Vec<&'static str>>> {
+        file.with(wait, |connection| {
+            if format.missing(connection)?.is_empty() {
+                return Ok(Vec::new());
+            }
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let missing = format.missing(&transaction)?;
+            if !missing.is_empty() {
+                (self.notes.complete)(&transaction)?;
+                begin(&transaction, &self.notes.clock, None)?;
+            }
+            transaction.commit()?;
+            Ok(missing)
+        })
+    }
+
     /// Takes note of the file that was just opened: which one it is, and that it may lack something where it is a copy, or
     /// took the place of one that this process had open. Safe when many do so at once. `false` where the file was replaced
     /// meanwhile.
@@ -141,27 +167,32 @@ fn note(
     let known = has_table(&transaction)?;
     if !known {
         // Made by a version that did not ask: it may be a copy as well as not.
-        transaction.execute_batch(notes.upgrade)?;
+        (notes.complete)(&transaction)?;
     }
     let older = match born(&transaction)? {
         // Whoever made the file has not come so far yet, or has ended before.
         None => !known || takeover.is_some(),
         Some(born) => born != birth.as_str() || takeover.is_some(),
     };
-    let (now, boot_id) = (notes.clock.now(), notes.clock.boot_id());
+    let boot_id = notes.clock.boot_id();
     // What the replaced file has answered was answered before the first one noticed, who has begun the generation.
     let older =
         older && !(known && takeover.map_or(Ok(false), |takeover| takeover.is_noted(&transaction, birth, boot_id))?);
     transaction.execute("UPDATE origin SET birth = ?1", [birth.as_str()])?;
     if older {
-        transaction.execute(
-            "UPDATE origin SET generation = generation + 1, since_ns = ?1, boot_id = ?2, takeover = ?3",
-            params![nanos(now), boot_id, takeover.and_then(|takeover| takeover.words.as_deref())],
-        )?;
+        begin(&transaction, &notes.clock, takeover.and_then(|takeover| takeover.words.as_deref()))?;
     }
     transaction.commit()?;
     // A copy that leaves the log behind shows where it comes from, too. Where somebody reads meanwhile, it is done later.
     connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+}
+
+/// Begins a generation: from now on the file knows of everything.
+fn begin(db: &Connection, clock: &MachineClock, takeover: Option<&str>) -> rusqlite::Result<usize> {
+    db.execute(
+        "UPDATE origin SET generation = generation + 1, since_ns = ?1, boot_id = ?2, takeover = ?3",
+        params![nanos(clock.now()), clock.boot_id(), takeover],
+    )
 }
 
 fn nanos(at: Time) -> i64 {

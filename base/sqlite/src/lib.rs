@@ -21,6 +21,8 @@
 //!         if pragma("application_id")? == 4711 { pragma("user_version").map(Some) } else { Ok(None) }
 //!     },
 //!     tables: "CREATE TABLE note (text TEXT NOT NULL); PRAGMA application_id = 4711; PRAGMA user_version = 1;",
+//!     required: &["note"],
+//!     dropped: "put the file back from a copy",
 //! };
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -49,6 +51,7 @@ mod group;
 mod identity;
 mod location;
 mod lock_deadline;
+mod log_growth;
 mod mounts;
 mod name;
 mod node;
@@ -61,6 +64,7 @@ pub use failure::{FileError, FileErrorKind};
 pub use format::{Format, LEASES_ID};
 pub use generation::{Generation, GenerationNotes};
 pub use identity::{Birth, Incarnation};
+pub use log_growth::{LARGE_LOG, LargeLog, Reading};
 pub use name::FileName;
 pub use node::Node;
 pub use open_file::{OpenFile, Opening, State};

@@ -20,6 +20,12 @@ impl fmt::Display for Node {
 }
 
 impl Node {
+    /// Whether this is the file that the kernel's list of locks calls so: `MAJOR:MINOR:INODE`, the first two in hexadecimal.
+    pub(crate) fn is_named(&self, text: &str) -> bool {
+        let (major, minor) = (rustix::fs::major(self.device), rustix::fs::minor(self.device));
+        text == format!("{major:02x}:{minor:02x}:{}", self.inode)
+    }
+
     pub(crate) fn of(found: &Metadata) -> Node {
         Node { device: found.dev(), inode: found.ino() }
     }

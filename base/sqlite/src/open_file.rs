@@ -11,8 +11,9 @@ use crate::failure::{FileError, FileErrorKind, OpenError, is_transient};
 use crate::format::{Format, Owner};
 use crate::group::{Group, Index, Member};
 use crate::identity::{Birth, Identity, Incarnation};
-use crate::location::Location;
+use crate::location::{COMPANIONS, Location};
 use crate::lock_deadline::LockDeadline;
+use crate::log_growth::LogWatch;
 use crate::name::FileName;
 use crate::node::Node;
 
@@ -52,6 +53,9 @@ pub enum State {
     Linked,
 }
 
+/// What is left of a log that has grown and is begun anew, in bytes.
+const SMALL_LOG: i64 = 16 * 1024 * 1024;
+
 impl OpenFile {
     /// Opens the file to write; makes it and its tables where it is told to.
     ///
@@ -65,7 +69,9 @@ impl OpenFile {
                 Err(OpenError::Refused(error)) if error.kind() == FileErrorKind::Unavailable => Some(error),
                 Err(OpenError::Refused(error)) => return Err(error),
                 Err(OpenError::Sqlite(error)) if is_transient(&error) => Some(FileError::of(opening.name, error)),
-                Err(OpenError::Sqlite(error)) => return Err(FileError::of(opening.name, error)),
+                Err(OpenError::Sqlite(error)) => {
+                    return Err(not_writable(opening.name).unwrap_or_else(|| FileError::of(opening.name, error)));
+                }
             };
             if deadline.is_over() {
                 return Err(failed.unwrap_or_else(|| FileError::replaced(opening.name)));
@@ -94,6 +100,11 @@ impl OpenFile {
     pub fn with<R>(&self, wait: Duration, act: impl FnOnce(&mut Connection) -> R) -> Option<R> {
         self.deadline.renew(wait);
         self.member.with(act)
+    }
+
+    /// Lets the watch look at the log, after something was written.
+    pub(crate) fn look_at_log(&self, watch: &mut LogWatch) {
+        self.member.with(|connection| watch.look(&self.location, connection));
     }
 
     /// Closes a file that was replaced, and keeps its log out of the one that took its place.
@@ -127,7 +138,7 @@ fn try_open(opening: &Opening<'_>, deadline: &LockDeadline) -> Result<Option<Ope
             return Err(location.missing().into());
         }
         // Which file is open can only be told by opening one that is there.
-        drop(connect(&location, OpenFlags::SQLITE_OPEN_CREATE)?);
+        create(&location)?;
         return Ok(None);
     };
     let member = Group::of(layout.node).open(&location, Index::Writes, || {
@@ -146,7 +157,8 @@ fn try_open(opening: &Opening<'_>, deadline: &LockDeadline) -> Result<Option<Ope
         }
         if connection.is_readonly("main")? {
             let what = "not writable; let this user write the file and its folder";
-            return Err(location.failure(FileErrorKind::Denied, what).into());
+            let denied = || location.failure(FileErrorKind::Denied, what);
+            return Err(not_writable(opening.name).unwrap_or_else(denied).into());
         }
         deadline.install(&mut connection)?;
         // Should it turn out to be somebody else's after all, its log stays as it is.
@@ -154,6 +166,7 @@ fn try_open(opening: &Opening<'_>, deadline: &LockDeadline) -> Result<Option<Ope
         let owner = opening.format.owner(&connection, &location)?;
         switch_to_wal(&connection, &location)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+        connection.pragma_update(None, "journal_size_limit", SMALL_LOG)?;
         (opening.prepare)(&connection)?;
         if owner == Owner::Nobody {
             make_tables(&mut connection, opening.format, &location)?;
@@ -170,6 +183,67 @@ fn try_open(opening: &Opening<'_>, deadline: &LockDeadline) -> Result<Option<Ope
         member,
         deadline: deadline.clone(),
     }))
+}
+
+/// Which of the file, its log, the index of that, and their folder this user may not write, and why; `None` where that is
+/// none of them.
+fn not_writable(name: &FileName) -> Option<FileError> {
+    use rustix::fs::{Access, access, stat};
+    use rustix::io::Errno;
+    let location = Location::find(name).ok()?;
+    let folder = location.real().parent()?.to_owned();
+    let [log, index] = COMPANIONS.map(|suffix| location.companion(suffix));
+    [location.real().to_owned(), log, index, folder].into_iter().find_map(|path| match access(&path, Access::WRITE_OK) {
+        Err(Errno::ROFS) => {
+            let what = "the file system is read-only; mount it to be written, or name a file on another one";
+            Some(location.failure(FileErrorKind::Denied, what))
+        }
+        Err(Errno::ACCESS | Errno::PERM) => {
+            let found = stat(&path).ok()?;
+            let what = format_args!(
+                "{} belongs to uid {} and gid {} with mode {:o}, and uid {} may not write it; let it, with `chmod g+rw` (a \
+                 folder: `chmod g+rwxs`) where a group shares it",
+                path.display(),
+                found.st_uid,
+                found.st_gid,
+                found.st_mode & 0o7777,
+                rustix::process::geteuid().as_raw(),
+            );
+            Some(location.failure(FileErrorKind::Denied, what))
+        }
+        _ => None,
+    })
+}
+
+/// Makes an empty file with the rights that the process gives to what it makes (`umask`), where SQLite would give the group no
+/// right to write. A folder that hands its group on to new files, and that the group may write to, is shared by that
+/// group: so is the file then. The log and its index get the file's rights from SQLite.
+fn create(location: &Location) -> Result<(), OpenError> {
+    use rustix::fs::{CWD, FileType, Mode, RawMode};
+    let failed = |error: rustix::io::Errno| FileError::making(location, error.into());
+    // Not opened: closing a descriptor would give up the locks of those who have come before.
+    #[cfg(target_os = "linux")]
+    match rustix::fs::mknodat(CWD, location.real(), FileType::RegularFile, Mode::from_raw_mode(0o666), 0) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::EXIST) => return Ok(()),
+        // Some file systems know no such call.
+        Err(rustix::io::Errno::PERM | rustix::io::Errno::NOSYS | rustix::io::Errno::OPNOTSUPP) => {
+            drop(connect(location, OpenFlags::SQLITE_OPEN_CREATE)?);
+        }
+        Err(error) => return Err(failed(error).into()),
+    }
+    #[cfg(not(target_os = "linux"))]
+    drop(connect(location, OpenFlags::SQLITE_OPEN_CREATE)?);
+    let Some(folder) = location.real().parent() else { return Ok(()) };
+    let bits = |path| rustix::fs::stat(path).map(|found| RawMode::from(found.st_mode));
+    let shared = (Mode::SGID | Mode::WGRP).bits();
+    if bits(folder).is_ok_and(|mode| mode & shared == shared)
+        && let Ok(mode) = bits(location.real())
+    {
+        let mode = Mode::from_raw_mode(mode) | Mode::RGRP | Mode::WGRP;
+        rustix::fs::chmodat(CWD, location.real(), mode, rustix::fs::AtFlags::empty()).map_err(failed)?;
+    }
+    Ok(())
 }
 
 fn connect(location: &Location, further: OpenFlags) -> rusqlite::Result<Connection> {

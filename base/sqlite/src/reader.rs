@@ -74,7 +74,7 @@ impl Reader {
                     if !is_busy(&error) {
                         self.close();
                     }
-                    return Err(FileError::of(&self.name, error));
+                    return Err(self.format.failure(&self.name, error));
                 }
                 Some(Err(_)) if still_there => {}
                 _ => self.close(),
@@ -186,6 +186,9 @@ impl Reader {
                     return Err(FileError::replaced(&self.name).into());
                 }
                 let (owner, connection) = found?;
+                if owner == Owner::Ours {
+                    self.format.check_whole(&connection, &location)?;
+                }
                 Ok((owner == Owner::Ours).then_some(Open::Immutable { location, layout: Box::new(layout), connection }))
             }
             ReadMode::Shared => {
@@ -195,6 +198,9 @@ impl Reader {
                     let mut connection = access::open_shared(&location)?;
                     deadline.install(&mut connection)?;
                     owner = self.format.owner(&connection, &location)?;
+                    if owner == Owner::Ours {
+                        self.format.check_whole(&connection, &location)?;
+                    }
                     let identity = Identity::read(&location).map_err(looking)?;
                     let is_same = identity == before && identity.database == Some(layout.node);
                     Ok(is_same.then_some((connection, identity)))

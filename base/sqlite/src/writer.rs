@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
 
-use crate::failure::{FileError, is_busy};
+use crate::failure::{FileError, is_busy, missing_table};
 use crate::format::Format;
 use crate::generation::{GenerationNotes, Generations};
 use crate::lock_deadline::LockDeadline;
+use crate::log_growth::LogWatch;
 use crate::name::FileName;
 use crate::open_file::{OpenFile, Opening, State};
 
@@ -47,6 +48,7 @@ pub struct Writer {
     // How sure the open connection makes its commits; `None` where it was not told yet.
     durability: Option<Durability>,
     generations: Option<Generations>,
+    log: LogWatch,
 }
 
 /// How a transaction failed.
@@ -66,7 +68,7 @@ impl Writer {
     pub fn open(name: FileName, options: WriterOptions, wait: Duration) -> Result<Writer, FileError> {
         let generations = options.generations.clone().map(Generations::new);
         let create = options.create;
-        let mut writer = Writer { name, options, open: None, durability: None, generations };
+        let mut writer = Writer { name, options, open: None, durability: None, generations, log: LogWatch::default() };
         let deadline = LockDeadline::new(wait);
         for _ in 0..REPLACED_TRIES {
             if writer.open_anew(create, &deadline)? {
@@ -115,8 +117,15 @@ impl Writer {
                 if let Some(generations) = &mut self.generations {
                     generations.used();
                 }
+                open.look_at_log(&mut self.log);
                 self.open = Some(open);
                 Ok(Some(value))
+            }
+            // As if the file were another one: what it knew it knows no more.
+            Some(Err(Undone(error))) if self.makes_anew(&error) => {
+                drop(open);
+                self.open_anew(self.options.recreate, &deadline)?;
+                Ok(None)
             }
             Some(Err(Undone(error))) => Err(self.failed(open, error)),
             Some(Err(InDoubt(error))) => Err(FileError::in_doubt(&self.name, error)),
@@ -135,6 +144,7 @@ impl Writer {
             match open.with(wait, |connection| act(connection)) {
                 None => self.was_replaced(),
                 Some(Err(_)) if open.state() == State::Replaced => self.retire(open),
+                Some(Err(error)) if self.makes_anew(&error) => {}
                 Some(Ok(value)) => {
                     self.open = Some(open);
                     return Ok(value);
@@ -172,6 +182,34 @@ impl Writer {
         let WriterOptions { format, prepare, .. } = self.options;
         let file =
             OpenFile::open(&Opening { name: &self.name, format, create, prepare: &prepare, wait: deadline.left() })?;
+        match &self.generations {
+            Some(generations) => match generations.remake(&file, format, deadline.left()) {
+                Some(Ok(made)) if made.is_empty() => {}
+                Some(Ok(made)) => tracing::warn!(
+                    "sqlite:{}: its {} dropped by somebody, and made anew: what was held is lost, and nothing is granted for as \
+                     long as it may still be believed in",
+                    self.name,
+                    told(&made)
+                ),
+                Some(Err(error)) => return Err(format.failure(&self.name, error)),
+                None => {
+                    self.retire(file);
+                    return Ok(false);
+                }
+            },
+            None => match file.with(deadline.left(), |connection| format.missing(connection)) {
+                Some(Ok(missing)) => {
+                    if let Some(table) = missing.first() {
+                        return Err(format.dropped(&self.name, table));
+                    }
+                }
+                Some(Err(error)) => return Err(format.failure(&self.name, error)),
+                None => {
+                    self.retire(file);
+                    return Ok(false);
+                }
+            },
+        }
         if let Some(generations) = &mut self.generations
             && !generations.note(&file, &self.name, deadline.left())?
         {
@@ -206,7 +244,20 @@ impl Writer {
         if is_busy(&error) || error.sqlite_error_code() == Some(ErrorCode::DiskFull) {
             self.open = Some(open);
         }
-        FileError::of(&self.name, error)
+        self.options.format.failure(&self.name, error)
+    }
+
+    /// Whether the next opening makes anew what this failure misses.
+    fn makes_anew(&self, error: &rusqlite::Error) -> bool {
+        self.generations.is_some() && missing_table(error).is_some()
+    }
+}
+
+/// The tables, as the subject of a sentence, with its verb.
+fn told(tables: &[&str]) -> String {
+    match tables {
+        [one] => format!("table {one} was"),
+        several => format!("tables {} were", several.join(" and ")),
     }
 }
 

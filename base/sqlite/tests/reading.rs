@@ -19,6 +19,8 @@ static FORMAT: Format = Format {
         Ok((version > 0).then_some(version))
     },
     tables: "CREATE TABLE count (n INTEGER); INSERT INTO count VALUES (0); PRAGMA user_version = 1;",
+    required: &["count"],
+    dropped: "put it back",
 };
 
 const WAIT: Duration = Duration::from_secs(10);

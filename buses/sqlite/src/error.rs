@@ -12,9 +12,5 @@ pub(crate) fn bus_error(error: FileError) -> BusError {
             BusErrorKind::Invalid
         }
     };
-    let mapped = BusError::new(kind, error.to_string());
-    match error.into_source() {
-        Some(source) => mapped.with_source(source),
-        None => mapped,
-    }
+    BusError::new(kind, error.to_string())
 }

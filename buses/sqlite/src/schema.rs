@@ -8,7 +8,15 @@ use crate::config::SqliteBusConfig;
 
 /// The format of a bus's file, which is recognized by its table `bus_state`. A file of another format is refused rather
 /// than written to by guesswork.
-pub(crate) static FORMAT: Format = Format { what: "a message bus", version: 1, version_of: format_of, tables: TABLES };
+pub(crate) static FORMAT: Format = Format {
+    what: "a message bus",
+    version: 1,
+    version_of: format_of,
+    tables: TABLES,
+    required: &["envelopes", "bus_fence", "bus_removed"],
+    // Made anew in silence it would have forgotten every id, or every term.
+    dropped: "put the file back from a copy, or move it away and start anew to begin another bus",
+};
 
 /// `envelopes.pos` grows by one per message and is never given out twice, also after removals: `bus_state.last_pos`
 /// remembers. `body` stands last, so that reading the other columns does not touch the pages of long bodies.

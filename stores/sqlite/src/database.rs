@@ -9,7 +9,7 @@ use tenure_base_sqlite::{
 use tenure_base_time::{MachineClock, Time, now, unix_micros};
 
 use crate::rows::{self, Moment};
-use crate::schema::{FORMAT, ORIGIN};
+use crate::schema::{self, FORMAT};
 
 /// The database of one store, on the store's own thread.
 pub(crate) struct Database {
@@ -35,7 +35,7 @@ impl Database {
     /// Opens the file to claim, renew and release, and makes it where it is missing; waits so long for other openers and
     /// writers.
     pub(crate) fn open(name: FileName, clock: MachineClock, wait: Duration) -> Result<Self, FileError> {
-        let generations = Some(GenerationNotes { clock: clock.clone(), upgrade: ORIGIN });
+        let generations = Some(GenerationNotes { clock: clock.clone(), complete: schema::complete });
         let options = WriterOptions { format: &FORMAT, prepare, create: true, recreate: true, generations };
         let writer = Writer::open(name.clone(), options, wait)?;
         Ok(Database { name, clock, file: File::Write(Box::new(writer)), swept: None })
@@ -111,7 +111,6 @@ fn moment(clock: &MachineClock) -> Moment<'_> {
 }
 
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "journal_size_limit", 16 * 1024 * 1024)?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(())
 }

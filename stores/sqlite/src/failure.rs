@@ -13,9 +13,5 @@ pub(crate) fn store_error(error: FileError) -> StoreError {
         FileErrorKind::Foreign => StoreErrorKind::Corrupt,
         FileErrorKind::OutcomeUnknown => StoreErrorKind::TimedOut,
     };
-    let failure = StoreError::new(kind, error.to_string());
-    match error.into_source() {
-        Some(source) => failure.with_source(source),
-        None => failure,
-    }
+    StoreError::new(kind, error.to_string())
 }

@@ -1,5 +1,6 @@
 //! The tables, and how a file is known to be ours.
 
+use rusqlite::Connection;
 use tenure_base_sqlite::{Format, LEASES_ID};
 
 /// A file of leases: known by its application id, its version in PRAGMA user_version.
@@ -11,6 +12,8 @@ pub(crate) static FORMAT: Format = Format {
         if pragma("application_id")? == LEASES_ID { pragma("user_version").map(Some) } else { Ok(None) }
     },
     tables: TABLES,
+    required: &["lease", "change"],
+    dropped: "whoever claims or renews next makes it anew, and what was held is lost",
 };
 
 /// `lease.term` and `lease.note` belong to the present tenure or, where `holder` is null, to the last one: the term
@@ -18,8 +21,19 @@ pub(crate) static FORMAT: Format = Format {
 /// time, for housekeeping only. The triggers count changes of hands, whoever makes them, so that watchers can tell
 /// them from mere renewals. `ttl_ns` outlives the tenure: for so long somebody may believe in it whom a file that came
 /// back with an older state does not know of.
-const TABLES: &str = concat!(include_str!("schema/leases.sql"), include_str!("schema/origin.sql"));
+const TABLES: &str = concat!(
+    include_str!("schema/leases.sql"),
+    include_str!("schema/generation.sql"),
+    include_str!("schema/origin.sql"),
+);
 
-/// What the files of the first versions lack: where the file comes from, and in which of its generations a tenure was
-/// granted. A row of those versions, and one that such a program writes, is of none.
-pub(crate) const ORIGIN: &str = include_str!("schema/origin.sql");
+/// Makes what a file lacks of all this: where the file comes from, and in which of its generations a tenure was granted, which
+/// the first versions did not ask (a row of theirs is of none); and whatever somebody has dropped.
+pub(crate) fn complete(db: &Connection) -> rusqlite::Result<()> {
+    db.execute_batch(include_str!("schema/leases.sql"))?;
+    let generations = "SELECT count(*) FROM pragma_table_info('lease') WHERE name = 'generation'";
+    if db.query_row(generations, [], |row| row.get::<_, i64>(0))? == 0 {
+        db.execute_batch(include_str!("schema/generation.sql"))?;
+    }
+    db.execute_batch(include_str!("schema/origin.sql"))
+}

@@ -1,4 +1,4 @@
-CREATE TABLE lease (
+CREATE TABLE IF NOT EXISTS lease (
   key              TEXT PRIMARY KEY NOT NULL,
   format           INTEGER NOT NULL,
   holder           TEXT,
@@ -12,10 +12,10 @@ CREATE TABLE lease (
   resign_requested INTEGER NOT NULL DEFAULT 0,
   touched_micros   INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE change (one INTEGER PRIMARY KEY CHECK (one = 1), hands INTEGER NOT NULL) STRICT;
-INSERT INTO change VALUES (1, 0);
-CREATE TRIGGER lease_begun AFTER INSERT ON lease BEGIN UPDATE change SET hands = hands + 1; END;
-CREATE TRIGGER lease_moved AFTER UPDATE OF nonce ON lease BEGIN UPDATE change SET hands = hands + 1; END;
-CREATE TRIGGER lease_gone AFTER DELETE ON lease BEGIN UPDATE change SET hands = hands + 1; END;
+CREATE TABLE IF NOT EXISTS change (one INTEGER PRIMARY KEY CHECK (one = 1), hands INTEGER NOT NULL) STRICT;
+INSERT OR IGNORE INTO change VALUES (1, unixepoch());
+CREATE TRIGGER IF NOT EXISTS lease_begun AFTER INSERT ON lease BEGIN UPDATE change SET hands = hands + 1; END;
+CREATE TRIGGER IF NOT EXISTS lease_moved AFTER UPDATE OF nonce ON lease BEGIN UPDATE change SET hands = hands + 1; END;
+CREATE TRIGGER IF NOT EXISTS lease_gone AFTER DELETE ON lease BEGIN UPDATE change SET hands = hands + 1; END;
 PRAGMA application_id = 0x54656e75;
 PRAGMA user_version = 1;

@@ -1,5 +1,4 @@
-ALTER TABLE lease ADD COLUMN generation INTEGER;
-CREATE TABLE origin (
+CREATE TABLE IF NOT EXISTS origin (
   one        INTEGER PRIMARY KEY CHECK (one = 1),
   birth      TEXT,
   generation INTEGER NOT NULL,
@@ -7,4 +6,4 @@ CREATE TABLE origin (
   boot_id    TEXT,
   takeover   TEXT
 ) STRICT;
-INSERT INTO origin VALUES (1, NULL, 0, NULL, NULL, NULL);
+INSERT OR IGNORE INTO origin SELECT 1, NULL, coalesce(max(generation), 0), NULL, NULL, NULL FROM lease;
