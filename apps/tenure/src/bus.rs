@@ -44,7 +44,7 @@ fn failed(url: &str, error: OpenError) -> anyhow::Error {
         )),
         OpenError::Url(_) => Exit::usage(named(error)),
         // A string without a scheme may be anything, even a password, so the error does not repeat it.
-        error if error.is_usage() => Exit::usage(error),
+        error if error.is_usage() => Exit::usage(anyhow::Error::new(error).context("the bus's URL")),
         error => Exit::unreachable(named(error)),
     }
 }

@@ -2,6 +2,7 @@
 
 mod bus;
 mod environment;
+mod file;
 mod finding;
 mod machine;
 mod processes;

@@ -43,11 +43,6 @@ impl Exit {
         self.code == USAGE
     }
 
-    /// What went wrong.
-    pub(crate) fn error(&self) -> &anyhow::Error {
-        &self.error
-    }
-
     /// The reader of standard output has gone.
     pub(crate) fn output_closed(error: impl Into<anyhow::Error>) -> anyhow::Error {
         anyhow::Error::new(Exit { code: OUTPUT_CLOSED, error: error.into() })
@@ -56,8 +51,24 @@ impl Exit {
 
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#}", self.error)
+        f.write_str(&told(&self.error))
     }
+}
+
+/// The error and what caused it, in one line, and each thing once. A cause is left out where what was said before holds it:
+/// many errors have their cause in their own text, because whoever asks only for that should learn it too. Of a place that
+/// ends one and begins the next, one is left.
+pub(crate) fn told(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| {
+        let place = told.rsplit(' ').next().filter(|place| place.contains(':'));
+        let rest = place.and_then(|place| cause.strip_prefix(place)).filter(|rest| rest.starts_with([':', ' ']));
+        match rest {
+            _ if told.is_empty() => cause,
+            _ if told.contains(&cause) => told,
+            Some(rest) => format!("{told}{rest}"),
+            None => format!("{told}: {cause}"),
+        }
+    })
 }
 
 impl std::error::Error for Exit {}
@@ -104,6 +115,23 @@ pub(crate) fn after(signal: i32) -> u8 {
 
 /// Prints the error and returns its exit code.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
-    say!("tenure: {error:#}");
+    say!("tenure: {}", told(error));
     ExitCode::from(error.downcast_ref::<Exit>().map_or(1, |exit| exit.code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::anyhow;
+
+    /// Of three errors that each hold the next one's text, one line is made in which it stands once.
+    #[test]
+    fn a_cause_is_told_once() {
+        let repeated = anyhow!("disk full").context("cannot write x (disk full)").context("the store");
+        assert_eq!(told(&repeated), "the store: cannot write x (disk full)");
+        assert_eq!(told(&Exit::unreachable(repeated)), "the store: cannot write x (disk full)");
+        assert_eq!(told(&anyhow!("no such file").context("cannot read x")), "cannot read x: no such file");
+        let placed = anyhow!("sqlite:x.db: is a folder").context("the store sqlite:x.db");
+        assert_eq!(told(&placed), "the store sqlite:x.db: is a folder");
+    }
 }

@@ -27,6 +27,7 @@ mod store;
 mod stores;
 mod table;
 mod tail;
+mod warnings;
 mod watch;
 
 use std::process::ExitCode;

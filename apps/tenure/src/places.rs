@@ -9,9 +9,9 @@ pub(crate) fn state_folder() -> Result<PathBuf> {
     let base = match std::env::var_os("XDG_STATE_HOME").filter(|value| !value.is_empty()) {
         Some(folder) => PathBuf::from(folder),
         None => {
-            let home = std::env::var_os("HOME").filter(|value| !value.is_empty()).context(
-                "neither XDG_STATE_HOME nor HOME is set, so there is no default place: name store and bus with --store and --bus",
-            )?;
+            let home = std::env::var_os("HOME")
+                .filter(|value| !value.is_empty())
+                .context("neither XDG_STATE_HOME nor HOME is set, so there is no default place")?;
             PathBuf::from(home).join(".local/state")
         }
     };
@@ -20,12 +20,14 @@ pub(crate) fn state_folder() -> Result<PathBuf> {
 
 /// The URL of the default store: a file in the state folder.
 pub(crate) fn default_store() -> Result<String> {
-    Ok(tenure_open::file_url(&state_folder()?.join("leases.db")))
+    let folder = state_folder().map_err(|error| error.context("name the store with --store"))?;
+    Ok(tenure_open::file_url(&folder.join("leases.db")))
 }
 
 /// The URL of the default bus: a file in the state folder.
 pub(crate) fn default_bus() -> Result<String> {
-    Ok(tenure_bus_open::file_url(&state_folder()?.join("bus.db")))
+    let folder = state_folder().map_err(|error| error.context("name the bus with --bus"))?;
+    Ok(tenure_bus_open::file_url(&folder.join("bus.db")))
 }
 
 /// Creates the state folder if the path of a store or bus lies in it, so that the defaults work on a fresh machine.

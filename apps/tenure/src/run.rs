@@ -79,6 +79,8 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let filter = args.log.clone().or_else(|| args.verbose.then(|| "info".to_owned()));
     if let Some(filter) = filter.or_else(|| std::env::var("TENURE_LOG").ok().filter(|filter| !filter.is_empty())) {
         crate::logs::start(&filter, crate::logs::Format::Auto, "tenure-run");
+    } else {
+        crate::warnings::start();
     }
     let config = Config::new(args)?;
     if let Some(shown) = secret_in_arguments(&config.store) {

@@ -118,7 +118,10 @@ async fn watch(args: ListArgs) -> Result<()> {
             Err(error) => {
                 if watcher.failed == 0 {
                     let error = anyhow::Error::new(error);
-                    say!("tenure: the store does not answer: {error:#}; trying again until it does");
+                    say!(
+                        "tenure: the store does not answer: {}; trying again until it does",
+                        crate::exit::told(&error)
+                    );
                 }
                 watcher.failed = watcher.failed.saturating_add(1);
                 // The connection that brought the hints has probably failed as well.

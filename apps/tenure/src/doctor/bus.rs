@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tenure_bus::Subjects;
 
+use super::file;
 use super::finding::Finding;
 use tenure_base_net::durations::short;
 
@@ -28,6 +29,7 @@ pub(super) async fn check(named: Option<String>) -> Vec<Finding> {
         Ok(bus) => bus,
         Err(error) => return vec![Finding::failed("bus", &error, remedy)],
     };
+    let large_log = tenure_bus_open::file_of(&url).and_then(|path| file::large_log("bus", &path));
     let info = bus.info();
     let yes = |can: bool| if can { "yes" } else { "no" };
     let dedupe = match info.dedupe {
@@ -41,12 +43,13 @@ pub(super) async fn check(named: Option<String>) -> Vec<Finding> {
         yes(info.follow)
     );
     if info.dedupe.is_none() || !info.follow {
-        return vec![Finding::warn(
+        let weaker = Finding::warn(
             "bus",
             text,
             "only the leader can publish to such a bus, and a takeover can lose or repeat messages: use sqlite: or a \
              server's bus where that matters",
-        )];
+        );
+        return vec![weaker];
     }
-    vec![Finding::ok("bus", text)]
+    std::iter::once(Finding::ok("bus", text)).chain(large_log).collect()
 }

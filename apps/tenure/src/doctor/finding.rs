@@ -3,10 +3,8 @@
 use std::fmt;
 
 use serde_json::{Value, json};
-use tenure_bus::BusError;
-use tenure_store::StoreError;
 
-use crate::exit::Exit;
+use crate::exit::told;
 use crate::table::{line_width, visible, wrap};
 
 /// How serious a finding is.
@@ -44,28 +42,16 @@ impl Finding {
 
     /// A failed check, with the remedy that the error's text holds, or `otherwise` where it holds none.
     pub(super) fn failed(check: &'static str, error: &anyhow::Error, otherwise: &str) -> Finding {
-        match split_remedy(&without_sources(error)) {
+        let told = told(error);
+        match split_remedy(&told) {
             Some((what, how)) => Finding::fail(check, what, how),
-            None => Finding::fail(check, format!("{error:#}"), otherwise),
+            None => Finding::fail(check, told, otherwise),
         }
     }
 
     pub(super) fn json(&self) -> Value {
         json!({ "check": self.check, "status": self.severity.word(), "text": self.text, "remedy": self.remedy })
     }
-}
-
-/// The error's text without the sources of a store's or bus's error, whose text repeats them already.
-fn without_sources(error: &anyhow::Error) -> String {
-    let error = error.downcast_ref::<Exit>().map_or(error, Exit::error);
-    let mut texts = Vec::new();
-    for cause in error.chain() {
-        texts.push(cause.to_string());
-        if cause.is::<StoreError>() || cause.is::<BusError>() {
-            break;
-        }
-    }
-    texts.join(": ")
 }
 
 /// The separators between problem and remedy in error texts, and the beginnings of a remedy.
@@ -136,8 +122,9 @@ impl fmt::Display for Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exit::Exit;
     use anyhow::anyhow;
-    use tenure_store::StoreErrorKind;
+    use tenure_store::{StoreError, StoreErrorKind};
 
     /// A remedy that the error names itself is the only one; where it names none, there is the one for all.
     #[test]

@@ -51,7 +51,7 @@ fn state_folder() -> Finding {
         Err(error) => {
             return Finding::warn(
                 "folder",
-                format!("{error:#}"),
+                crate::exit::told(&error),
                 "set HOME or XDG_STATE_HOME, or name store and bus with --store and --bus",
             );
         }

@@ -10,6 +10,7 @@ use tenure_core::{Claim, Claimed, Held, HolderId, KeyPrefix, LeaseKey, Nonce, No
 use tenure_store::{Answers, LeaseStore, StoreError, StoreErrorKind};
 use tokio::time::Instant;
 
+use super::file;
 use super::finding::Finding;
 use crate::exit::Exit;
 use crate::store::{ANSWER, StoreArgs, answer, open};
@@ -70,6 +71,14 @@ pub(super) async fn check(args: &StoreArgs) -> Vec<Finding> {
 
 /// Opens the store and tries every verb.
 async fn check_url(url: &str) -> Vec<Finding> {
+    let mut findings = match tenure_open::file_of(url) {
+        // Opened to be written it would be mended, and nobody would know that there is something to find out.
+        Some(path) => match tenure_open::open_to_read(url).await.err().as_ref().and_then(file::dropped) {
+            Some(dropped) => return vec![dropped],
+            None => Vec::from_iter(file::large_log("store", &path)),
+        },
+        None => Vec::new(),
+    };
     let store = match open(url).await {
         Ok(store) => store,
         Err(error) => {
@@ -82,7 +91,7 @@ async fn check_url(url: &str) -> Vec<Finding> {
             return vec![Finding::failed("store", &error, remedy)];
         }
     };
-    let mut findings = vec![opened(&*store)];
+    findings.insert(0, opened(&*store));
     findings.extend(overlaps(&*store));
     match round_trip(&*store).await {
         Ok(finding) => findings.push(finding),
@@ -289,7 +298,7 @@ impl<'a> Probe<'a> {
             }
             Err(error) => Finding::fail(
                 "lease",
-                format!("{error:#}"),
+                crate::exit::told(&error),
                 "see that this user may write, and that nothing between here and the store answers in its place",
             ),
         };

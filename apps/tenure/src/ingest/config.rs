@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use tenure::{HolderId, LeaseKey, TimingOptions};
 use tenure_base_net::durations;
+use tenure_base_net::tls::ClientTls;
 use tenure_bus::Subjects;
 use tenure_ingest::{IngestConfig, RingLimits, Standby};
 use tenure_twitch::{Credentials, IrcUrl, ReaderConfig};
@@ -93,11 +94,10 @@ impl Config {
     pub(crate) fn check(&self) -> Result<()> {
         crate::store::check(&self.store)?;
         crate::bus::check(&self.bus)?;
-        if let Some(file) = &self.ingest.reader.ca_file {
-            std::fs::metadata(file)
-                .with_context(|| format!("irc_ca: cannot read {}", file.display()))
-                .map_err(Exit::usage)?;
-        }
+        self.settings.read_some("irc_ca", |path| {
+            let tls = ClientTls { ca_file: Some(PathBuf::from(path)), identity: None };
+            tls.config().map(drop).map_err(|error| error.to_string())
+        })?;
         Ok(())
     }
 }

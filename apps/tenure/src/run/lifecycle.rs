@@ -233,7 +233,7 @@ impl Lifecycle<'_> {
                 }
                 Err(error) => {
                     if backoff.is_first_report() {
-                        say!("tenure: {error:#}; trying on");
+                        say!("tenure: {}; trying on", crate::exit::told(&error));
                     }
                     respawn_at = tenure::now() + backoff.failed(tenure::now());
                 }

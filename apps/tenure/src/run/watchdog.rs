@@ -272,7 +272,7 @@ impl Watchdog {
             self.send(&FromWatchdog::Stopping);
             Err(anyhow::anyhow!("the tenure was over before the command could be started"))
         };
-        let answer = started.unwrap_or_else(|error| FromWatchdog::NotStarted { error: format!("{error:#}") });
+        let answer = started.unwrap_or_else(|error| FromWatchdog::NotStarted { error: crate::exit::told(&error) });
         self.send(&answer);
     }
 

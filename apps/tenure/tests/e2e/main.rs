@@ -22,3 +22,4 @@ mod servers;
 mod signals;
 mod stdout;
 mod takeover;
+mod wrong_calls;

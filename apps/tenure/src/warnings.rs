@@ -1,0 +1,47 @@
+//! What the files of stores warn of, for a command that keeps no log: a line each, like the command's own.
+
+use std::fmt;
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::output::StderrWriter;
+
+/// Whose warnings concern whoever shares the file, and hold the whole sentence: a table that was dropped, a log that grows.
+const SOURCES: &str = "off,tenure_base_sqlite=warn";
+
+/// Says warnings on standard error from now on. Not to be called where a log was started.
+pub(crate) fn start() {
+    let builder = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(SOURCES)).with_writer(|| StderrWriter);
+    // Where a log is kept all the same, it has them.
+    let _ = builder.event_format(Sentence).try_init();
+}
+
+/// The message alone, behind the program's name.
+struct Sentence;
+
+impl<S, N> FormatEvent<S, N> for Sentence
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut message = Message(String::new());
+        event.record(&mut message);
+        writeln!(writer, "tenure: {}", message.0)
+    }
+}
+
+struct Message(String);
+
+impl Visit for Message {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            self.0 = format!("{value:?}");
+        }
+    }
+}
