@@ -71,7 +71,12 @@ impl Stream {
             .map_err(|_| format!("`{}` is no name that a certificate can be for", url.host()))?;
         match timeout(STEP_WITHIN, tls.connect(name, tcp)).await {
             Ok(Ok(stream)) => Ok(Stream::Tls(Box::new(stream))),
-            Ok(Err(error)) => Err(format!("TLS with {url} failed: {error}")),
+            Ok(Err(error)) => {
+                // What is no TLS at all is told as a corrupt message.
+                let plain = error.to_string().contains("corrupt message");
+                let remedy = if plain { "; it speaks no TLS there: write irc://, or ws://" } else { "" };
+                Err(format!("TLS with {url} failed: {error}{remedy}"))
+            }
             Err(_) => Err(format!("TLS with {url} was not there within {STEP_WITHIN:?}")),
         }
     }
