@@ -29,7 +29,8 @@ Examples:
       curl http://HOST:PORT/stats
 
 Faults: cut half_open stall mute_pongs reconnect split duplicate reorder drop partial_join part odd
-refuse tls_stall expire_login clock_skew heal.
+refuse tls_stall expire_login clock_skew close_room (\"how\": \"suspended\", \"renamed\" or \"banned\")
+open_room heal.
 Selections: \"all\" {\"id\":1} {\"nick\":\"n\"} {\"port\":1} {\"peer\":\"host:port\"}.";
 
 /// Runs a simulated Twitch: chat over IRC and WebSocket, made up from a seed or replayed, with faults on request.
@@ -65,6 +66,12 @@ pub struct Args {
     /// A room that answers JOIN with "suspended"; repeatable
     #[arg(long, value_name = "NAME")]
     pub suspended: Vec<String>,
+    /// A room that leaves JOIN unanswered, as one that was renamed; repeatable
+    #[arg(long, value_name = "NAME")]
+    pub renamed: Vec<String>,
+    /// A room that answers JOIN with "banned"; repeatable
+    #[arg(long, value_name = "NAME")]
+    pub banned: Vec<String>,
     /// Lines a second over all rooms; 0 for none but those of clients
     #[arg(long, value_name = "N", default_value_t = 20.0)]
     pub rate: f64,
@@ -140,6 +147,8 @@ impl Args {
             start: self.wait_for.map_or(StartRule::Immediately, StartRule::WhenClients),
             limit: self.limit,
             suspended: self.suspended.clone(),
+            renamed: self.renamed.clone(),
+            banned: self.banned.clone(),
             moderators: self.moderator.clone(),
             bad_tokens: self.bad_token.clone(),
             strict_login_order: self.strict_login,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::SimError;
-use crate::fault::Fault;
+use crate::fault::{Closed, Fault};
 use crate::limits::{Budget, SendLimits};
 
 /// When the chat begins.
@@ -59,8 +59,12 @@ pub struct SimConfig {
     pub start: StartRule,
     /// The most lines that are sent; then the chat ends.
     pub limit: Option<u64>,
-    /// Rooms that exist but may not be joined.
+    /// Rooms that answer a JOIN with the NOTICE of a suspended channel.
     pub suspended: Vec<String>,
+    /// Rooms that leave a JOIN unanswered, as a name does that nobody has any more.
+    pub renamed: Vec<String>,
+    /// Rooms that answer a JOIN with the NOTICE of a banned account, whoever asks.
+    pub banned: Vec<String>,
     /// Accounts that moderate everywhere. Everybody moderates the room of their own name.
     pub moderators: Vec<String>,
     /// Tokens (without `oauth:`) whose login fails. All others work.
@@ -114,6 +118,8 @@ impl Default for SimConfig {
             start: StartRule::Immediately,
             limit: None,
             suspended: Vec::new(),
+            renamed: Vec::new(),
+            banned: Vec::new(),
             moderators: Vec::new(),
             bad_tokens: Vec::new(),
             strict_login_order: false,
@@ -139,9 +145,17 @@ impl SimConfig {
         (1..=count).map(|n| format!("sim_channel_{n:03}")).collect()
     }
 
+    /// The rooms that cannot be joined at the start, and how they meet a JOIN.
+    pub(crate) fn closed_rooms(&self) -> impl Iterator<Item = (&str, Closed)> {
+        let rooms =
+            [(&self.suspended, Closed::Suspended), (&self.renamed, Closed::Renamed), (&self.banned, Closed::Banned)];
+        rooms.into_iter().flat_map(|(names, how)| names.iter().map(move |name| (name.as_str(), how)))
+    }
+
     /// Lower-cases names and refuses what contradicts itself.
     pub(crate) fn checked(mut self) -> Result<Self, SimError> {
-        for name in self.channels.iter_mut().chain(&mut self.suspended) {
+        let closed = self.suspended.iter_mut().chain(&mut self.renamed).chain(&mut self.banned);
+        for name in self.channels.iter_mut().chain(closed) {
             *name = name.trim_start_matches('#').to_ascii_lowercase();
             if !is_login(name.as_bytes()) {
                 return Err(SimError::Config(format!(

@@ -42,6 +42,18 @@ pub enum Split {
     Pieces(usize),
 }
 
+/// How a room that is closed meets a JOIN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Closed {
+    /// With the NOTICE `msg_channel_suspended`.
+    Suspended,
+    /// With nothing, as a name that nobody has any more.
+    Renamed,
+    /// With the NOTICE `msg_banned`.
+    Banned,
+}
+
 /// A line that a reader must survive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -196,6 +208,21 @@ pub enum Fault {
         /// The room, without `#`.
         channel: String,
     },
+    /// Closes a room: who is in it is removed, and nobody can join it until it is opened again, healed, or `for_ms` is over.
+    CloseRoom {
+        /// The room, without `#`.
+        channel: String,
+        /// How it meets a JOIN.
+        how: Closed,
+        /// For how long; until opened or healed where not given.
+        #[serde(default)]
+        for_ms: Option<u64>,
+    },
+    /// Opens a room that is closed, also one that was from the start.
+    OpenRoom {
+        /// The room, without `#`.
+        channel: String,
+    },
     /// Sends an odd line to a room. It is in the ledger.
     Odd {
         /// The room, without `#`.
@@ -224,7 +251,7 @@ pub enum Fault {
         ms: i64,
     },
     /// Ends the standing faults with this selection, and with [`Select::All`] also all faults that are not about
-    /// connections. Half-open connections stay half-open.
+    /// connections, closed rooms among them. Half-open connections stay half-open.
     Heal {
         /// Which; a standing fault ends where its own selection is the same.
         #[serde(default)]
@@ -305,6 +332,10 @@ mod tests {
         assert_eq!(
             read(r#"{"fault":"drop","select":{"nick":"justinfan7"},"every":5}"#).unwrap(),
             Fault::Drop { select: Select::Nick("justinfan7".into()), every: 5, offset: None, for_ms: None }
+        );
+        assert_eq!(
+            read(r#"{"fault":"close_room","channel":"c","how":"renamed"}"#).unwrap(),
+            Fault::CloseRoom { channel: "c".into(), how: Closed::Renamed, for_ms: None }
         );
         assert_eq!(
             read(r#"{"fault":"odd","channel":"c","line":{"over_long":20000}}"#).unwrap(),

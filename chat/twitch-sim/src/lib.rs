@@ -55,7 +55,7 @@ pub use chat_state::ChatState;
 pub use checker::{Checker, Findings, Unknown, Verdict};
 pub use config::{SimConfig, StartRule, TimedFault};
 pub use error::SimError;
-pub use fault::{Cut, Fault, FaultOutcome, OddLine, Select, Split};
+pub use fault::{Closed, Cut, Fault, FaultOutcome, OddLine, Select, Split};
 pub use fault_record::FaultRecord;
 pub use ledger::{Ledger, LedgerConnection, LedgerCounts, LedgerFormatError, LedgerLine, Origin};
 pub use limits::{Budget, SendLimits};

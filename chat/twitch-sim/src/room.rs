@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::connection::Connection;
+use crate::fault::Closed;
 use crate::random::Rng;
 
 /// A room's login and number.
@@ -69,8 +70,11 @@ impl fmt::Display for RoomChange {
 pub(crate) struct Room {
     pub(crate) name: RoomName,
     pub(crate) settings: RoomSettings,
-    /// Whether the room exists but cannot be joined.
-    pub(crate) suspended: bool,
+    /// How the room meets a JOIN, where it cannot be joined; and how it did at the start.
+    pub(crate) closed: Option<Closed>,
+    closed_at_start: Option<Closed>,
+    /// How often it was closed, so that the end of one closure does not end a later one.
+    closures: u64,
     pub(crate) members: Vec<Arc<Connection>>,
     /// How many made-up people are in the room besides the connections.
     pub(crate) crowd: usize,
@@ -104,9 +108,37 @@ const PENDING_LIMIT: usize = 1_000;
 
 impl Room {
     /// An empty room.
-    pub(crate) fn new(name: RoomName, suspended: bool, crowd: usize) -> Self {
-        let settings = RoomSettings::default();
-        Room { name, settings, suspended, members: Vec::new(), crowd, pending: Vec::new(), membership_dropped: 0 }
+    pub(crate) fn new(name: RoomName, closed: Option<Closed>, crowd: usize) -> Self {
+        Room {
+            name,
+            settings: RoomSettings::default(),
+            closed,
+            closed_at_start: closed,
+            closures: 0,
+            members: Vec::new(),
+            crowd,
+            pending: Vec::new(),
+            membership_dropped: 0,
+        }
+    }
+
+    /// Closes the room to JOINs, and answers the closure's number.
+    pub(crate) fn close(&mut self, how: Closed) -> u64 {
+        self.closed = Some(how);
+        self.closures += 1;
+        self.closures
+    }
+
+    /// Ends this closure, unless a later one has taken its place.
+    pub(crate) fn end_closure(&mut self, number: u64) {
+        if self.closures == number {
+            self.closed = self.closed_at_start;
+        }
+    }
+
+    /// Ends what faults have made of it.
+    pub(crate) fn heal(&mut self) {
+        self.closed = self.closed_at_start;
     }
 
     /// Whether this room sends JOINs and PARTs of others.

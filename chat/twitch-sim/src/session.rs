@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::config::is_login;
 use crate::connection::{COMMANDS, Connection, MEMBERSHIP, TAGS};
+use crate::fault::Closed;
 use crate::limits::SendVerdict;
 use crate::line::Line;
 use crate::message::Message;
@@ -220,16 +221,8 @@ impl Session {
             }
             // A JOIN of a room that does not exist gets no answer.
             let Some(room) = world.room_number(&name) else { continue };
-            if world.rooms[room as usize].suspended {
-                if self.connection.has(COMMANDS) {
-                    let tags = "msg-id=msg_channel_suspended";
-                    self.push(
-                        tags,
-                        format_args!(
-                            ":tmi.twitch.tv NOTICE #{name} :This channel does not exist or has been suspended."
-                        ),
-                    );
-                }
+            if let Some(how) = world.rooms[room as usize].closed {
+                self.refuse_join(&name, how);
                 continue;
             }
             if world.is_member(&self.connection, room) {
@@ -251,6 +244,19 @@ impl Session {
             world.enter(&self.connection, room);
         }
         None
+    }
+
+    fn refuse_join(&mut self, name: &str, how: Closed) {
+        let (tags, text) = match how {
+            Closed::Renamed => return,
+            Closed::Suspended => {
+                ("msg-id=msg_channel_suspended", "This channel does not exist or has been suspended.".to_owned())
+            }
+            Closed::Banned => ("msg-id=msg_banned", format!("You are permanently banned from talking in {name}.")),
+        };
+        if self.connection.has(COMMANDS) {
+            self.push(tags, format_args!(":tmi.twitch.tv NOTICE #{name} :{text}"));
+        }
     }
 
     fn join_one(&mut self, world: &mut World, login: &Login, number: u32) {

@@ -19,6 +19,7 @@ use crate::ledger::{Origin, Recorder};
 use crate::lock;
 use crate::message::odd_line;
 use crate::outbox::Close;
+use crate::room::Room;
 use crate::session::Session;
 use crate::world::{Now, World};
 
@@ -147,9 +148,28 @@ impl Shared {
                 Ok(world.selected(select).len())
             }
             Fault::Part { select, channel } => self.part(select, channel),
+            Fault::CloseRoom { channel, how, for_ms } => {
+                let (room, closure) = {
+                    let mut world = lock(&self.world);
+                    let room = world.room(channel)?;
+                    (room, world.rooms[room as usize].close(*how))
+                };
+                // Closed first, so that nobody is back before all have left.
+                let removed = self.part(&Select::All, channel)?;
+                if let Some(ms) = *for_ms {
+                    self.later(ms, move |shared| lock(&shared.world).rooms[room as usize].end_closure(closure));
+                }
+                Ok(removed)
+            }
+            Fault::OpenRoom { channel } => {
+                let mut world = lock(&self.world);
+                let room = world.room(channel)?;
+                world.rooms[room as usize].closed = None;
+                Ok(0)
+            }
             Fault::Odd { channel, line } => {
                 let mut world = lock(&self.world);
-                let room = world.room_number(channel).ok_or_else(|| format!("no room {channel:?}"))?;
+                let room = world.room(channel)?;
                 let name = world.rooms[room as usize].name.clone();
                 let stamp = world.stamp(now.unix_ms);
                 let chat = odd_line(*line, room, &name, stamp, world.rng());
@@ -181,6 +201,7 @@ impl Shared {
                     self.tls_stall_until_ms.store(0, Ordering::Relaxed);
                     world.expired_logins.clear();
                     world.skew_ms = 0;
+                    world.rooms.iter_mut().for_each(Room::heal);
                     world.end_standing(|_, _| true);
                 } else {
                     world.end_standing(|_, other| other == select);
@@ -210,7 +231,7 @@ impl Shared {
 
     fn part(&self, select: &Select, channel: &str) -> Result<usize, String> {
         let mut world = lock(&self.world);
-        let room = world.room_number(channel).ok_or_else(|| format!("no room {channel:?}"))?;
+        let room = world.room(channel)?;
         let connections = world.selected(select);
         let members: Vec<_> = connections.iter().filter(|connection| world.is_member(connection, room)).collect();
         for connection in &members {

@@ -60,10 +60,9 @@ impl Sim {
         if let Some(replay) = &replay {
             config.channels.extend(replay.rooms());
         }
-        let suspended = |name: &String| config.suspended.contains(name);
+        let closed = |name: &String| config.closed_rooms().any(|(other, _)| other == name.as_str());
         let mut seen = std::collections::HashSet::new();
-        let names: Vec<_> =
-            config.channels.iter().filter(|name| !suspended(name) && seen.insert(name.as_str())).collect();
+        let names: Vec<_> = config.channels.iter().filter(|name| !closed(name) && seen.insert(name.as_str())).collect();
         let rooms: Arc<[RoomName]> = names.into_iter().map(|name| RoomName::new(name)).collect();
         let config = Arc::new(config);
         let recorder = Arc::new(Recorder::new(config.ledger_bytes));

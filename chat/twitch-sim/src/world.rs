@@ -78,10 +78,10 @@ const ACCOUNTS_LIMIT: usize = 100_000;
 impl World {
     /// A world with these rooms and nobody in it.
     pub(crate) fn new(config: Arc<SimConfig>, rooms: &[RoomName], recorder: Arc<Recorder>) -> Self {
-        let suspended = config.suspended.iter().map(|name| (RoomName::new(name), true));
-        let open = rooms.iter().map(|name| (name.clone(), false));
+        let closed = config.closed_rooms().map(|(name, how)| (RoomName::new(name), Some(how)));
+        let open = rooms.iter().map(|name| (name.clone(), None));
         let rooms: Vec<_> =
-            open.chain(suspended).map(|(name, suspended)| Room::new(name, suspended, config.room_crowd)).collect();
+            open.chain(closed).map(|(name, closed)| Room::new(name, closed, config.room_crowd)).collect();
         let crowd = crate::chat::vocabulary::chatters(config.seed, config.room_crowd.min(200));
         World {
             by_name: rooms.iter().zip(0..).map(|(room, at)| (room.name.name.clone(), at)).collect(),
@@ -155,6 +155,11 @@ impl World {
         self.by_name.get(name).copied()
     }
 
+    /// The number of a room that a fault names.
+    pub(crate) fn room(&self, name: &str) -> Result<u32, String> {
+        self.room_number(name).ok_or_else(|| format!("no room {name:?}"))
+    }
+
     pub(crate) fn is_member(&self, connection: &Connection, room: u32) -> bool {
         self.members.get(&connection.id).is_some_and(|member| member.rooms.contains(&room))
     }
@@ -192,7 +197,7 @@ impl World {
 
     /// Whether every room that can be joined has at least this many readers.
     pub(crate) fn all_rooms_have(&self, readers: usize) -> bool {
-        self.rooms.iter().filter(|room| !room.suspended).all(|room| room.members.len() >= readers)
+        self.rooms.iter().filter(|room| room.closed.is_none()).all(|room| room.members.len() >= readers)
     }
 
     /// Sends the JOINs and PARTs since the last call.

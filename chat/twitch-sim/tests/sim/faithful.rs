@@ -137,16 +137,22 @@ async fn nothing_comes_that_was_not_asked_for() {
     assert!(chat.iter().all(|line| line.starts_with(':') && line.contains(" PRIVMSG #room :")));
 }
 
-/// A room that does not exist is ignored; a suspended one gets its NOTICE.
+/// A room that does not exist, or was renamed, is ignored; a suspended one and one that bans get their NOTICE.
 #[tokio::test]
 async fn rooms_that_cannot_be_joined() {
-    let sim = Sim::start(SimConfig { suspended: vec!["gone".into()], ..quiet() }).await.unwrap();
+    let names = |name: &str| vec![name.to_owned()];
+    let config = SimConfig { suspended: names("gone"), renamed: names("once"), banned: names("closed"), ..quiet() };
+    let sim = Sim::start(config).await.unwrap();
     let mut client = Client::anonymous(&sim, 1).await;
-    client.send("JOIN #never_was").await;
-    assert!(client.sync().await.is_empty());
-    client.send("JOIN #gone").await;
-    let notice = client.line().await;
-    assert!(notice.starts_with("@msg-id=msg_channel_suspended :tmi.twitch.tv NOTICE #gone :"), "{notice}");
+    for nobody in ["never_was", "once"] {
+        client.send(&format!("JOIN #{nobody}")).await;
+        assert!(client.sync().await.is_empty());
+    }
+    for (name, id) in [("gone", "msg_channel_suspended"), ("closed", "msg_banned")] {
+        client.send(&format!("JOIN #{name}")).await;
+        let notice = client.line().await;
+        assert!(notice.starts_with(&format!("@msg-id={id} :tmi.twitch.tv NOTICE #{name} :")), "{notice}");
+    }
 }
 
 /// PING is answered with its text; the server pings too, and leaves who does not answer.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tenure_twitch_sim::{Cut, Fault, Select, Sim, SimConfig, SimError, StartRule, TimedFault};
+use tenure_twitch_sim::{Closed, Cut, Fault, Select, Sim, SimConfig, SimError, StartRule, TimedFault};
 
 use crate::client::{Client, End, chatty, eventually, quiet};
 
@@ -171,6 +171,38 @@ async fn a_ban_parts() {
         sim.fault(Fault::Part { select: Select::All, channel: "other".into() }),
         Err(SimError::Config(problem)) if problem.contains("other")
     ));
+}
+
+/// A room can be closed while somebody is in it, in each of Twitch's ways, and is open again when that is over.
+#[tokio::test]
+async fn a_room_is_closed_for_a_while() {
+    let sim = Sim::start(quiet()).await.unwrap();
+    let mut client = Client::reader(&sim, 1, &["room"]).await;
+    let channel = || "room".to_owned();
+    for (how, answer) in [
+        (Closed::Suspended, Some("msg_channel_suspended")),
+        (Closed::Banned, Some("msg_banned")),
+        (Closed::Renamed, None),
+    ] {
+        assert_eq!(sim.fault(Fault::CloseRoom { channel: channel(), how, for_ms: None }).unwrap().matched, 1);
+        client.until(" PART #room").await;
+        client.send("JOIN #room").await;
+        let said = client.sync().await;
+        assert_eq!(said.len(), usize::from(answer.is_some()), "{said:?}");
+        assert!(answer.is_none_or(|id| said[0].contains(id)), "{said:?}");
+        sim.fault(Fault::OpenRoom { channel: channel() }).unwrap();
+        client.join(&["room"]).await;
+    }
+    // The end of one closure does not end the next one.
+    sim.fault(Fault::CloseRoom { channel: channel(), how: Closed::Renamed, for_ms: Some(50) }).unwrap();
+    sim.fault(Fault::CloseRoom { channel: channel(), how: Closed::Banned, for_ms: None }).unwrap();
+    client.sync().await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    client.send("JOIN #room").await;
+    assert!(client.sync().await[0].contains("msg_banned"));
+    sim.fault(Fault::Heal { select: Select::All }).unwrap();
+    client.join(&["room"]).await;
+    assert!(sim.fault(Fault::OpenRoom { channel: "other".into() }).is_err());
 }
 
 /// The clock of the simulated Twitch can be wrong.
