@@ -208,7 +208,8 @@ impl Daemon {
             tokio::select! {
                 biased;
                 reason = leadership.lost() => {
-                    tracing::info!(component = "ingest", lease, %reason, "Tenure: Stopping IRC subsystem (leadership lost)");
+                    let code = reason.code();
+                    tracing::info!(component = "ingest", lease, reason = %code, detail = %reason, "Tenure: Stopping IRC subsystem (leadership lost)");
                     break (leadership.deadline().since(tenure::now()), self.config.standby == Standby::Cold);
                 }
                 () = shutdown.asked() => {

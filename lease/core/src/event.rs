@@ -94,6 +94,41 @@ pub enum LossReason {
     WorkEnded,
 }
 
+impl LossReason {
+    /// A word that does not change, for logs, hooks and alerts; the sentence is its [`Display`](fmt::Display).
+    ///
+    /// | Code | |
+    /// |---|---|
+    /// | `lease_lost` | the store says that the lease is no longer ours: expired, deleted, or taken |
+    /// | `lease_expired` | the deadline passed before anything could be done, as after a pause of the process |
+    /// | `renewals_failed` | the store did not renew until only the time to stop was left |
+    /// | `resigned` | the holder gave it up |
+    /// | `resign_requested` | somebody asked the holder to |
+    /// | `unhealthy` | the holder's health gate closed |
+    /// | `fenced` | a sink has seen a higher term |
+    /// | `work_ended` | there was nothing left to do |
+    ///
+    /// Who took a lease, or which term a sink has seen, is in the sentence alone.
+    ///
+    /// ```
+    /// # use tenure_core::LossReason;
+    /// let reason = LossReason::Lost { to: None };
+    /// assert_eq!((reason.code(), reason.to_string().as_str()), ("lease_lost", "lease expired or deleted"));
+    /// ```
+    pub fn code(&self) -> &'static str {
+        match self {
+            LossReason::Lost { .. } => "lease_lost",
+            LossReason::Expired => "lease_expired",
+            LossReason::RenewalFailed => "renewals_failed",
+            LossReason::Resigned => "resigned",
+            LossReason::ResignRequested => "resign_requested",
+            LossReason::Unhealthy => "unhealthy",
+            LossReason::Fenced { .. } => "fenced",
+            LossReason::WorkEnded => "work_ended",
+        }
+    }
+}
+
 impl fmt::Display for LossReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -107,5 +142,39 @@ impl fmt::Display for LossReason {
             LossReason::Fenced { seen } => write!(f, "fenced by term {seen}"),
             LossReason::WorkEnded => f.write_str("work ended"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each reason has a code of its own; alerts and hooks of others know these words.
+    #[test]
+    fn each_reason_has_its_code() {
+        let seen = Term::new(7).unwrap();
+        let reasons = [
+            LossReason::Lost { to: HolderId::new("other").ok() },
+            LossReason::Expired,
+            LossReason::RenewalFailed,
+            LossReason::Resigned,
+            LossReason::ResignRequested,
+            LossReason::Unhealthy,
+            LossReason::Fenced { seen },
+            LossReason::WorkEnded,
+        ];
+        assert_eq!(
+            reasons.map(|reason| reason.code()),
+            [
+                "lease_lost",
+                "lease_expired",
+                "renewals_failed",
+                "resigned",
+                "resign_requested",
+                "unhealthy",
+                "fenced",
+                "work_ended"
+            ]
+        );
     }
 }

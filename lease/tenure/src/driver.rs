@@ -15,6 +15,7 @@ use tenure_store::{Answers, LeaseStore, StoreError};
 
 use crate::frontend::Frontend;
 use crate::publisher::Position;
+use crate::release_reasons::ReleaseReasons;
 use crate::waiter::{Obstacle, Outcome};
 use crate::wakes;
 
@@ -34,6 +35,8 @@ pub(crate) struct Driver {
     claims: Vec<(RequestId, LeaseKey)>,
     /// The keys whose last claim failed without saying whether it was granted.
     in_doubt: HashSet<LeaseKey>,
+    /// Why the leases were given back that are being released.
+    releases: ReleaseReasons,
     /// What stood in the way of the one try that somebody waits for.
     obstacle: Obstacle,
     /// Where the candidate for each slot stood when that was last published; empty where there is one.
@@ -54,6 +57,7 @@ impl Driver {
             in_flight: FuturesUnordered::new(),
             claims: Vec::new(),
             in_doubt: HashSet::new(),
+            releases: ReleaseReasons::default(),
             obstacle: Obstacle::default(),
             published: if count == 1 { Vec::new() } else { vec![idle; count] },
             stopping: None,
@@ -174,6 +178,9 @@ impl Driver {
         if !matches!(answer, Answer::Failed(_)) {
             self.frontend.store_answered();
         }
+        if let Some((key, reason)) = self.releases.answered(id, answer) {
+            self.frontend.released(&key, reason);
+        }
         if let Some(index) = self.claims.iter().position(|(claim, _)| *claim == id) {
             let (_, key) = self.claims.swap_remove(index);
             match answer {
@@ -190,8 +197,10 @@ impl Driver {
         match output {
             SlotsOutput::Send(id, request) => {
                 if self.in_flight.len() < MOST_IN_FLIGHT + self.frontend.keys().all().len() {
-                    if let Request::Acquire(claim) = &request {
-                        self.claims.push((id, claim.key.clone()));
+                    match &request {
+                        Request::Acquire(claim) => self.claims.push((id, claim.key.clone())),
+                        Request::Release(held) => self.releases.sent(id, held),
+                        _ => {}
                     }
                     let store = Arc::clone(&self.store);
                     self.in_flight.push(Box::pin(send(store, id, request, self.timing.ttl())));
@@ -202,6 +211,7 @@ impl Driver {
                 }
             }
             SlotsOutput::Event(slot, event) => {
+                self.releases.note(&event);
                 if let Event::StoreFailed { message, .. } = &event {
                     self.obstacle.failed(message);
                 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure_core::{Event, HolderId, LossReason, Observed, Order, SlotKeys, Standing, Time};
+use tenure_core::{Event, HolderId, LeaseKey, LossReason, Observed, Order, SlotKeys, Standing, Time};
 use tokio::sync::{broadcast, watch};
 
 use crate::clock::Clock;
@@ -171,6 +171,12 @@ impl Frontend {
         let slot = slot.filter(|_| !self.slots.is_empty());
         // Nobody listening is no error.
         let _ = self.events.send(SlotEvent { slot, event });
+    }
+
+    /// The store has freed this lease; `reason` is the code of why its tenure had ended.
+    pub(crate) fn released(&self, key: &LeaseKey, reason: &'static str) {
+        let slot = self.keys.all().iter().position(|other| other == key);
+        slot.and_then(|slot| self.slots.get(slot)).unwrap_or(&self.whole).released(reason);
     }
 
     /// The store has answered, whatever it said.

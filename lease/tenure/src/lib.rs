@@ -301,6 +301,7 @@ mod leadership;
 mod mandate;
 mod overrun;
 mod publisher;
+mod release_reasons;
 mod semaphore;
 mod status;
 mod telemetry;

@@ -39,6 +39,11 @@ impl Publisher {
         self.telemetry.tell(event);
     }
 
+    /// Logs that the lease of a tenure was released, and why that tenure had ended.
+    pub(crate) fn released(&self, reason: &'static str) {
+        self.telemetry.released(reason);
+    }
+
     /// Keeps in the status what follows from an event.
     pub(crate) fn note(&self, event: &Event) {
         match event {

@@ -38,19 +38,22 @@ impl Telemetry {
             }
             Event::BecameLeader { term } => {
                 metrics::gauge!("tenure_is_leader", "lease" => label()).set(1.0);
+                tracing::info!("Lease acquired: instance={identity} endpoint={lease}");
                 tracing::info!(lease, identity, term = term.get(), "LeaderElection: Acquired leadership");
             }
             Event::Renewed => {
                 metrics::counter!("tenure_renewals_total", "lease" => label()).increment(1);
-                tracing::trace!(lease, identity, "LeaderElection: Renewed");
+                // Every few seconds: for whoever looks for it.
+                tracing::debug!("Lease renewed: instance={identity} endpoint={lease}");
             }
             Event::LostLeadership { reason, led_for } => {
                 metrics::gauge!("tenure_is_leader", "lease" => label()).set(0.0);
+                let (code, time_as_leader) = (reason.code(), Lasted(*led_for));
                 // Giving up by one's own will is no cause for alarm.
                 if matches!(reason, LossReason::WorkEnded | LossReason::Resigned) {
-                    tracing::info!(lease, identity, %reason, time_as_leader = %Lasted(*led_for), "LeaderElection: Lost leadership");
+                    tracing::info!(lease, identity, reason = %code, %time_as_leader, detail = %reason, "LeaderElection: Lost leadership");
                 } else {
-                    tracing::warn!(lease, identity, %reason, time_as_leader = %Lasted(*led_for), "LeaderElection: Lost leadership");
+                    tracing::warn!(lease, identity, reason = %code, %time_as_leader, detail = %reason, "LeaderElection: Lost leadership");
                 }
             }
             Event::LeaderChanged { leader, term, is_self } => {
@@ -79,6 +82,15 @@ impl Telemetry {
                 tracing::debug!(lease, identity, ?event, "LeaderElection: Not elected")
             }
             _ => {}
+        }
+    }
+
+    /// The store has freed the lease of a tenure that had ended for this reason.
+    pub(crate) fn released(&self, reason: &'static str) {
+        let (lease, identity) = (self.lease.as_str(), self.identity.as_str());
+        match self.silent {
+            true => tracing::debug!(lease, identity, reason, "LeaderElection: lease of a silent election released"),
+            false => tracing::info!("Lease released: instance={identity} endpoint={lease} reason={reason}"),
         }
     }
 }

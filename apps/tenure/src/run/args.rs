@@ -19,7 +19,8 @@ The command gets TENURE_KEY, TENURE_TERM (the fencing token), TENURE_HOLDER and 
 it left running is ended too.
 
 --on-elected gets the same, and TENURE_EVENT=elected. --on-lost gets TENURE_EVENT=lost, the key, the
-term, the holder and TENURE_REASON, but no status file: the tenure is over. A hook that fails is
+term, the holder, TENURE_REASON (a code) and TENURE_DETAIL (a sentence), but no status file: the
+tenure is over. A hook that fails is
 told of on standard error, and nothing waits for it.
 
 With --http, `/leader` answers {key, leader, term, is_self, remaining_ms, advertise}, 200 where this

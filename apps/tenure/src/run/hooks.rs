@@ -6,6 +6,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use tenure::LossReason;
 use tenure_supervise::script::{self, ScriptEnd};
 use tokio::task::JoinSet;
 
@@ -25,8 +26,31 @@ pub(super) struct Hooks {
     store: String,
     /// What the hook is told of the tenure, once it has begun.
     tenure: Option<[(&'static str, String); 3]>,
-    reason: Option<String>,
+    /// Why the tenure ended, where it did not end with its command.
+    reason: Option<Reason>,
     running: JoinSet<()>,
+}
+
+/// Why a tenure has ended: a code that does not change, and a sentence for people.
+#[derive(Debug)]
+struct Reason {
+    code: &'static str,
+    detail: String,
+}
+
+impl Reason {
+    fn of(loss: &LossReason) -> Reason {
+        Reason { code: loss.code(), detail: loss.to_string() }
+    }
+
+    /// The command has ended first, by itself or as it was asked to.
+    fn command_ended() -> Reason {
+        Reason { code: LossReason::WorkEnded.code(), detail: "the command ended".to_owned() }
+    }
+
+    fn watchdog_failed() -> Reason {
+        Reason { code: "watchdog_failed", detail: "the watchdog failed".to_owned() }
+    }
 }
 
 impl Hooks {
@@ -43,15 +67,15 @@ impl Hooks {
                 self.tenure = Some([("TENURE_KEY", key), ("TENURE_TERM", term), ("TENURE_HOLDER", holder.clone())]);
                 self.reason = None;
             }
-            RunEvent::Lost { reason, .. } => self.reason = Some(reason.to_string()),
-            RunEvent::WatchdogFailed => self.reason = Some("the watchdog failed".to_owned()),
+            RunEvent::Lost { reason, .. } => self.reason = Some(Reason::of(reason)),
+            RunEvent::WatchdogFailed => self.reason = Some(Reason::watchdog_failed()),
             RunEvent::Ended => self.start_on_lost(),
             _ => {}
         }
     }
 
     fn start_on_lost(&mut self) {
-        let reason = self.reason.take().unwrap_or_else(|| "the command ended".to_owned());
+        let Reason { code, detail } = self.reason.take().unwrap_or_else(Reason::command_ended);
         let (Some(script), Some(tenure)) = (self.on_lost.clone(), self.tenure.take()) else { return };
         while self.running.try_join_next().is_some() {}
         if self.running.len() >= MOST_AT_A_TIME {
@@ -61,7 +85,8 @@ impl Hooks {
         let [key, term, holder] = tenure;
         let store = (command_store::STORE, self.store.clone());
         let event = ("TENURE_EVENT", "lost".to_owned());
-        let environment = [event, key, term, holder, ("TENURE_REASON", reason), store];
+        let reason = ("TENURE_REASON", code.to_owned());
+        let environment = [event, key, term, holder, reason, ("TENURE_DETAIL", detail), store];
         self.running.spawn(async move {
             let why = match script::run(&script, &environment, Stdio::inherit(), TIMEOUT).await {
                 Ok(ScriptEnd::Exited(status)) if status.success() => return,

@@ -11,7 +11,8 @@ use crate::operators::ran;
 use crate::run::{KEY, LONG, Scene, until};
 
 /// Writes the environment that hooks and commands get to the file in the first argument.
-const TELL: &str = r#"echo "${TENURE_EVENT:-command} $TENURE_KEY $TENURE_TERM ${TENURE_REASON:-}" >> "$BEATS""#;
+const TELL: &str =
+    r#"echo "${TENURE_EVENT:-command} $TENURE_KEY $TENURE_TERM ${TENURE_REASON:-} ${TENURE_DETAIL:-}" >> "$BEATS""#;
 
 /// The lines that were written so far.
 fn told(scene: &Scene) -> Vec<String> {
@@ -56,9 +57,9 @@ fn hooks_tell_when_a_tenure_begins_and_ends() {
     let term = told[0].split(' ').nth(2).unwrap().to_owned();
     assert!(term.parse::<u64>().unwrap() > 0);
     for event in ["command", "elected"] {
-        assert!(told[..2].contains(&format!("{event} {KEY} {term} ")), "{told:?}");
+        assert!(told[..2].contains(&format!("{event} {KEY} {term}  ")), "{told:?}");
     }
-    assert_eq!(told[2], format!("lost {KEY} {term} the command ended"));
+    assert_eq!(told[2], format!("lost {KEY} {term} work_ended the command ended"));
 }
 
 /// Why leadership was lost is told, after the command's end.
@@ -71,7 +72,7 @@ fn the_reason_of_a_loss_is_told() {
     assert_eq!(ended.code, Some(0), "{}", ended.err);
     assert_eq!(run.end().code(), Some(75));
     let told = told(&scene);
-    assert!(told.len() == 2 && told[1].ends_with("asked to resign"), "{told:?}");
+    assert!(told.len() == 2 && told[1].ends_with(" resign_requested asked to resign"), "{told:?}");
 }
 
 /// A hook that fails is told of; the command and its exit code know nothing of it.
