@@ -49,10 +49,25 @@ impl Default for Config {
 /// What the component publishes, each before the callback that belongs to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Observation {
-    LeaderElectionStarted { identity: String, lease_name: String, lease_namespace: String },
-    BecameLeader { identity: String },
-    LostLeadership { identity: String, reason: String, time_as_leader: Duration },
-    NewLeaderObserved { new_leader_identity: String, is_self: bool },
+    LeaderElectionStarted {
+        identity: String,
+        lease_name: String,
+        lease_namespace: String,
+    },
+    BecameLeader {
+        identity: String,
+    },
+    /// `reason` is a code, see [`LossReason::code`]; `detail` the sentence.
+    LostLeadership {
+        identity: String,
+        reason: &'static str,
+        detail: String,
+        time_as_leader: Duration,
+    },
+    NewLeaderObserved {
+        new_leader_identity: String,
+        is_self: bool,
+    },
 }
 
 /// What a program does when leadership changes.
@@ -170,7 +185,8 @@ impl Component {
         let Some(since) = self.leading_since().take() else { return };
         self.publish(Observation::LostLeadership {
             identity: self.identity(),
-            reason: reason.to_string(),
+            reason: reason.code(),
+            detail: reason.to_string(),
             time_as_leader: tenure::now().since(since),
         });
         (self.callbacks.on_stopped_leading)();

@@ -4,11 +4,12 @@
 //! cargo run -p tenure-examples --bin callbacks
 //! ```
 //!
-//! Start it in several terminals; each prints where it answers `/debug/vars` and `/metrics`.
+//! Start it in several terminals; each prints where it answers `/debug/vars` and `/metrics`. Settings come from flags, or
+//! from a file in the shape of `examples/controller.yaml` (`--config`).
 
 mod component;
+mod settings;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,70 +18,26 @@ use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
 use clap::Parser;
-use component::{Callbacks, Component, Config, Observation};
+use component::{Callbacks, Component, Observation};
 use futures_util::FutureExt;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde_json::{Value, json};
+use settings::{Args, Settings};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
-
-/// A controller of which one replica acts.
-#[derive(Debug, Parser)]
-struct Args {
-    /// Store of the lease [default: sqlite: in the temporary folder]
-    #[arg(long, env = "TENURE_STORE")]
-    store: Option<String>,
-    /// This replica's name, such as its pod's
-    #[arg(long, env = "POD_NAME", default_value = "")]
-    identity: String,
-    /// Name of the lease
-    #[arg(long, default_value = "my-app-leader")]
-    lease_name: String,
-    /// Namespace of the lease
-    #[arg(long, env = "POD_NAMESPACE", default_value = "default")]
-    lease_namespace: String,
-    /// How long others wait for a leader that has vanished
-    #[arg(long, default_value = "15s", value_parser = duration)]
-    lease_duration: Duration,
-    /// How long a leader acts without an answered renewal
-    #[arg(long, default_value = "10s", value_parser = duration)]
-    renew_deadline: Duration,
-    /// How often a leader renews, and a candidate tries
-    #[arg(long, default_value = "2s", value_parser = duration)]
-    retry_period: Duration,
-    /// Release the lease once the work has ended, rather than let it run out
-    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
-    release_on_cancel: bool,
-    /// Lead without an election, as the only replica
-    #[arg(long)]
-    no_election: bool,
-    /// Where to answer /debug/vars and /metrics
-    #[arg(long, default_value = "127.0.0.1:0")]
-    http: SocketAddr,
-}
 
 #[tokio::main]
 async fn main() -> Result<()> {
     tracing_subscriber::fmt().with_writer(std::io::stdout).with_target(false).with_ansi(false).without_time().init();
     let metrics = PrometheusBuilder::new().install_recorder()?;
-    let args = Args::parse();
-    let store = tenure_open::open(&args.store.unwrap_or_else(tenure_examples::default_store)).await?;
-    let config = Config {
-        enabled: !args.no_election,
-        identity: args.identity,
-        lease_name: args.lease_name,
-        lease_namespace: args.lease_namespace,
-        lease_duration: args.lease_duration,
-        renew_deadline: args.renew_deadline,
-        retry_period: args.retry_period,
-        release_on_cancel: args.release_on_cancel,
-    };
+    let Settings { store, http, component } = Settings::new(Args::parse())?;
+    let store = tenure_open::open(&store).await?;
 
     let (bus, observed) = broadcast::channel(64);
     tokio::spawn(log(observed));
-    let component = Arc::new(Component::new(config, store, bus, callbacks())?);
+    let component = Arc::new(Component::new(component, store, bus, callbacks())?);
 
-    let listener = tokio::net::TcpListener::bind(args.http).await?;
+    let listener = tokio::net::TcpListener::bind(http).await?;
     tracing::info!("listening on http://{}", listener.local_addr()?);
     let pages = Router::new()
         .route("/debug/vars", get(variables))
@@ -129,15 +86,15 @@ async fn log(mut observed: broadcast::Receiver<Observation>) {
     loop {
         match observed.recv().await {
             Ok(Observation::LeaderElectionStarted { identity, lease_name, lease_namespace }) => {
-                tracing::info!(identity, lease = lease_name, namespace = lease_namespace, "leader election started");
+                tracing::info!(%identity, lease = %lease_name, namespace = %lease_namespace, "leader election started");
             }
-            Ok(Observation::BecameLeader { identity }) => tracing::info!(identity, "became leader"),
-            Ok(Observation::LostLeadership { identity, reason, time_as_leader }) => {
+            Ok(Observation::BecameLeader { identity }) => tracing::info!(%identity, "became leader"),
+            Ok(Observation::LostLeadership { identity, reason, detail, time_as_leader }) => {
                 let time_as_leader = tenure::Lasted(time_as_leader);
-                tracing::warn!(identity, reason, %time_as_leader, "lost leadership");
+                tracing::warn!(%identity, %reason, %time_as_leader, detail, "lost leadership");
             }
             Ok(Observation::NewLeaderObserved { new_leader_identity, is_self }) => {
-                tracing::info!(new_leader = new_leader_identity, is_self, "new leader observed");
+                tracing::info!(new_leader = %new_leader_identity, is_self, "new leader observed");
             }
             Err(broadcast::error::RecvError::Lagged(missed)) => tracing::warn!(missed, "events missed"),
             Err(broadcast::error::RecvError::Closed) => return,
@@ -154,12 +111,4 @@ async fn variables(State((component, _)): State<Site>) -> Json<Value> {
 async fn render(State((component, metrics)): State<Site>) -> String {
     component.refresh_metrics();
     metrics.render()
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let parsed: Result<jiff::SignedDuration, _> = text.parse();
-    parsed
-        .ok()
-        .and_then(|span| Duration::try_from(span).ok())
-        .ok_or_else(|| format!("{text:?}: write it as 15s or 500ms"))
 }

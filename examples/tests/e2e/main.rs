@@ -192,11 +192,43 @@ fn the_component_calls_back_and_shows_itself() {
     }
 
     assert!(one.end(Signal::TERM).success());
-    one.wait_for("lost leadership");
+    one.wait_for("lost leadership identity=pod-1 reason=resigned time_as_leader=");
     one.wait_for("callback: stopped leading");
     one.wait_for("the deployer has ended");
     two.wait_for("callback: started leading");
     two.kill();
+}
+
+/// The component reads its settings from the YAML document that controllers have; what is wrong with one ends it, with a line that
+/// names the file and the key.
+#[test]
+fn the_component_reads_yaml() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let file = folder.path().join("controller.yaml");
+    let yaml = r#"controller:
+  leader_election:
+    enabled: true
+    lease_name: "haproxy-template-ic-leader"
+    lease_duration: "60s"
+    renew_deadline: "15s"
+    retry_period: "5s"
+"#;
+    std::fs::write(&file, yaml).unwrap();
+    let args = ["--store", &store, "--config", file.to_str().unwrap(), "--identity", "pod-abc123"];
+    let mut replica = Terminal::open(CALLBACKS, &args, &[]);
+    replica.wait_for("leader election started identity=pod-abc123 lease=haproxy-template-ic-leader");
+    replica.wait_for("became leader identity=pod-abc123");
+    assert!(replica.end(Signal::TERM).success());
+    replica.wait_for("lost leadership identity=pod-abc123 reason=resigned");
+
+    std::fs::write(&file, yaml.replace("\"15s\"", "15")).unwrap();
+    let output = std::process::Command::new(CALLBACKS).args(args).env("RUST_BACKTRACE", "0").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && said.trim_end().lines().count() == 1, "{said}");
+    for words in ["controller.yaml", "renew_deadline", "\"15\"", "with a unit"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
 }
 
 /// The leader hands out tickets, the others send callers there; tickets never repeat, whoever is killed.
