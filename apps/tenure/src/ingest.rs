@@ -1,5 +1,6 @@
 //! `tenure ingest`: the chat daemon, as a small supervisor and a worker.
 
+mod channels;
 mod config;
 mod http;
 pub(crate) mod settings;
@@ -58,6 +59,10 @@ pub(crate) struct Args {
     /// Whether standbys read: warm or cold [env: TENURE_STANDBY] [default: warm]
     #[arg(long, value_name = "KIND")]
     standby: Option<String>,
+    /// When /readyz says ready: all channels are joined, or all but those that cannot be, as suspended or renamed ones: all
+    /// or possible [env: TENURE_READY] [default: all]
+    #[arg(long, value_name = "WHICH")]
+    ready: Option<String>,
     /// Endpoints for operators: HOST:PORT, or :PORT on loopback [env: TENURE_HTTP]
     #[arg(long, value_name = "ADDR")]
     http: Option<String>,
@@ -145,6 +150,7 @@ impl Args {
             ("lease", &self.lease),
             ("ttl", &self.ttl),
             ("standby", &self.standby),
+            ("ready", &self.ready),
             ("http", &self.http),
             ("instance", &self.instance),
             ("repair_after", &self.repair_after),

@@ -8,6 +8,7 @@ use tenure_twitch::ReaderConfig;
 
 use crate::coverage::CoverageConfig;
 use crate::ring::RingLimits;
+use crate::snapshot::Snapshot;
 
 /// Whether an instance that does not lead reads too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,6 +18,27 @@ pub enum Standby {
     Warm,
     /// It connects only when it leads.
     Cold,
+}
+
+/// Which channels have to be joined before an instance counts as ready.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ready {
+    /// Every one.
+    #[default]
+    All,
+    /// Every one that can be joined: the server has refused the others, or does not answer for them, and no repetition soon
+    /// makes that good. One that is only not asked for yet, as while the budget is spent, is waited for.
+    Possible,
+}
+
+impl Ready {
+    /// Whether the channels are read as far as this asks for.
+    pub fn is_met(self, snapshot: &Snapshot) -> bool {
+        match self {
+            Ready::All => snapshot.covers_all,
+            Ready::Possible => snapshot.covers_possible,
+        }
+    }
 }
 
 /// How the daemon is configured.
@@ -32,6 +54,8 @@ pub struct IngestConfig {
     pub process: Option<u64>,
     /// Whether standbys read.
     pub standby: Standby,
+    /// Which channels have to be joined before this instance counts as ready.
+    pub ready: Ready,
     /// Skips the election: this instance leads from the start, without a term.
     pub development: bool,
     /// The reader; its channels are the channels.

@@ -25,10 +25,11 @@ mod ring;
 mod room_states;
 mod shutdown;
 mod snapshot;
+mod unplaced;
 mod wall_clock;
 
 pub use bus_timeline::BusTimeline;
-pub use config::{DedupeTooShort, Guarantees, IngestConfig, Standby};
+pub use config::{DedupeTooShort, Guarantees, IngestConfig, Ready, Standby};
 pub use coverage::{Counts, Coverage, CoverageConfig, Handout, Role};
 pub use daemon::{Daemon, DaemonError, View};
 pub use fleet::{Fleet, FleetNotes};
@@ -41,3 +42,4 @@ pub use recent_ids::RecentIds;
 pub use ring::{Entry, EntryKind, Inserted, Ring, RingLimits};
 pub use shutdown::Shutdown;
 pub use snapshot::Snapshot;
+pub use unplaced::{Unplaced, UnplacedReason};

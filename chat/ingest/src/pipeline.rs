@@ -38,6 +38,7 @@ use crate::read_spans::ReadSpans;
 use crate::refusal_log::RefusalLog;
 use crate::room_states::RoomStates;
 use crate::snapshot::Snapshot;
+use crate::unplaced::Unplaced;
 use crate::wall_clock::{ClockOffset, ClockSteps};
 use command::StandingBy;
 use publisher::Publisher;
@@ -94,6 +95,7 @@ pub fn start(mut config: PipelineConfig, bus: Arc<dyn Bus>, fleet: Option<Fleet>
     let pipeline = Pipeline {
         coverage: Coverage::new(config.coverage),
         read_spans: ReadSpans::new(config.channels.iter().map(String::as_str)),
+        unplaced: Unplaced::default(),
         gaps: Gaps::new(config.coverage.repair_after, config.ttl.saturating_mul(2) + SILENT_READER),
         bus_timeline: BusTimeline::default(),
         began_ms: 0,
@@ -134,6 +136,7 @@ struct Pipeline {
     fleet: Option<Fleet>,
     coverage: Coverage,
     read_spans: ReadSpans,
+    unplaced: Unplaced,
     gaps: Gaps,
     bus_timeline: BusTimeline,
     /// When this instance joined the last of its channels, and the position of the first line after that.

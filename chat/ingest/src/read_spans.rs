@@ -147,6 +147,12 @@ impl ReadSpans {
         self.channels.values().all(|channel| channel.since_ms.is_some())
     }
 
+    /// Whether a connection is up and every channel is read now but those that `excused` names.
+    pub fn all_but(&self, excused: impl Fn(&str) -> bool) -> bool {
+        let read = |(name, channel): (&String, &Channel)| channel.since_ms.is_some() || excused(name);
+        !self.alive.is_empty() && self.channels.iter().all(read)
+    }
+
     /// Since when the channel is read without interruption; `None` while it is not read.
     pub fn since_ms(&self, channel: &str) -> Option<u64> {
         self.channels.get(channel).and_then(|state| state.since_ms)

@@ -1,5 +1,7 @@
 //! What the pipeline shows of itself: the latest only, for endpoints and metrics.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::lines::Lines;
@@ -42,6 +44,10 @@ pub struct Snapshot {
     pub last_reconnect_at_ms: Option<u64>,
     /// Whether every channel is read.
     pub covers_all: bool,
+    /// Whether every channel is read that can be joined, and a connection is up.
+    pub covers_possible: bool,
+    /// The channels that cannot be joined, and the codes of why.
+    pub unplaced: BTreeMap<String, &'static str>,
     /// Whether at least one channel is read.
     pub covers_any: bool,
     /// Whether this instance is healthy enough to lead.

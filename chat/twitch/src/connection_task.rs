@@ -363,20 +363,15 @@ impl ConnectionTask {
             Event::Joined { channel } => {
                 tracing::info!(connection, channel, "irc channel joined");
                 self.show_joined();
-                self.shared.update(connection, |status| {
-                    status.failed.remove(&channel);
-                });
                 self.emit(ReaderEvent::Joined { connection, channel, at_unix_ms }).await
             }
             Event::JoinFailed { channel, failure } => {
-                tracing::warn!(connection, channel, %failure, "irc channel not joined");
-                self.shared.update(connection, |status| {
-                    status.failed.insert(channel.clone(), failure);
-                });
+                // Repeated for as long as the channel is wanted: whoever takes the event knows whether it is news.
+                tracing::debug!(connection, channel, %failure, "irc channel not joined");
                 self.emit(ReaderEvent::JoinFailed { connection, channel, failure }).await
             }
             Event::PutOut { channel } => {
-                tracing::warn!(connection, channel, "irc channel lost");
+                tracing::info!(connection, channel, "irc channel lost");
                 self.show_joined();
                 let since_unix_ms = self.alive_ms.unwrap_or(at_unix_ms);
                 let reason = LostReason::PutOut;

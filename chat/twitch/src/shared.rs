@@ -103,7 +103,6 @@ impl Shared {
             nick: None,
             local_addr: None,
             channels: Vec::new(),
-            failed: BTreeMap::new(),
             last_alive_unix_ms: None,
         });
         change(connection);

@@ -1,9 +1,6 @@
 //! A reader's state, for pages and health checks.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
-
-use tenure_irc::JoinFailure;
 
 use crate::{Left, LostReason};
 
@@ -41,13 +38,6 @@ impl ReaderStatus {
         channels.dedup();
         channels
     }
-
-    /// The channels that no connection has joined and one at least could not, by name, and why.
-    pub fn failed_channels(&self) -> BTreeMap<&str, JoinFailure> {
-        let failed = self.connections.iter().flat_map(|connection| &connection.failed);
-        let joined = |channel: &str| self.connections.iter().any(|other| other.channels.iter().any(|it| it == channel));
-        failed.filter(|(channel, _)| !joined(channel)).map(|(channel, failure)| (channel.as_str(), *failure)).collect()
-    }
 }
 
 /// One connection, at one moment.
@@ -63,8 +53,6 @@ pub struct ConnectionStatus {
     pub local_addr: Option<SocketAddr>,
     /// The channels that it has joined, by name.
     pub channels: Vec<String>,
-    /// The channels that it could not join when it last tried, and why; each is tried again.
-    pub failed: BTreeMap<String, JoinFailure>,
     /// The last moment that it was seen alive.
     pub last_alive_unix_ms: Option<u64>,
 }

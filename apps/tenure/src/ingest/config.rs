@@ -9,7 +9,7 @@ use tenure::{HolderId, LeaseKey, TimingOptions};
 use tenure_base_net::durations;
 use tenure_base_net::tls::ClientTls;
 use tenure_bus::Subjects;
-use tenure_ingest::{IngestConfig, RingLimits, Standby};
+use tenure_ingest::{IngestConfig, Ready, RingLimits, Standby};
 use tenure_twitch::{Credentials, IrcUrl, ReaderConfig};
 
 use super::settings::Settings;
@@ -67,6 +67,11 @@ impl Config {
                 "warm" => Ok(Standby::Warm),
                 "cold" => Ok(Standby::Cold),
                 other => Err(format!("{other:?} is neither \"warm\" nor \"cold\"")),
+            })?,
+            ready: settings.read("ready", |text| match text {
+                "all" => Ok(Ready::All),
+                "possible" => Ok(Ready::Possible),
+                other => Err(format!("{other:?} is neither \"all\" nor \"possible\"")),
             })?,
             development,
             reader,

@@ -1,6 +1,5 @@
 //! Endpoints for operators: health, readiness, status, metrics. They answer before the rest of the daemon starts.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
@@ -17,6 +16,7 @@ use tenure_ingest::{Standby, View};
 use tenure_store::LeaseStore;
 use tenure_twitch::{ConnectionState, ReaderStatus};
 
+use super::channels;
 use crate::http::{self, Leader, not_ready};
 
 /// The endpoints of a daemon that may not have started yet.
@@ -64,8 +64,9 @@ async fn readyz(State(state): State<EndpointState>) -> Response {
     let (role, leads) = role(view);
     let reads = leads || view.config().standby == Standby::Warm;
     let mut reasons = Vec::new();
-    if reads && !snapshot.covers_all {
-        reasons.push("not every channel is joined".to_owned());
+    let unplaced = channels::unplaced(view, &snapshot);
+    if reads && !view.config().ready.is_met(&snapshot) {
+        reasons.push(channels::missing(view, &unplaced));
     }
     if leads && let Some(error) = snapshot.last_error {
         reasons.push(format!("bus: {error}"));
@@ -78,22 +79,8 @@ async fn readyz(State(state): State<EndpointState>) -> Response {
         true => (StatusCode::OK, "ready"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "not_ready"),
     };
-    let body = json!({ "status": status, "role": role, "reasons": reasons, "channels": channels(view) });
+    let body = json!({ "status": status, "role": role, "reasons": reasons, "channels": channels::shown(&unplaced) });
     (code, Json(body)).into_response()
-}
-
-/// The channels that are not joined, with the reasons; those that wait for the JOIN budget among them.
-fn channels(view: &View) -> Vec<Value> {
-    let Some(reader) = view.reader() else { return Vec::new() };
-    let mut reasons: BTreeMap<&str, &str> = BTreeMap::new();
-    let is_up = reader.connections.iter().any(|connection| connection.state == ConnectionState::Up);
-    if is_up && reader.budgets.iter().any(|budget| budget.bucket == "join" && budget.left == 0) {
-        let joined = reader.joined_channels();
-        let waiting = view.config().reader.channels.iter().filter(|channel| !joined.contains(channel));
-        reasons.extend(waiting.map(|channel| (channel.as_str(), "join_budget")));
-    }
-    reasons.extend(reader.failed_channels().into_iter().map(|(channel, verdict)| (channel, verdict.code())));
-    reasons.iter().map(|(channel, reason)| json!({ "channel": channel, "reason": reason })).collect()
 }
 
 fn role(view: &View) -> (&'static str, bool) {
@@ -143,7 +130,7 @@ async fn debug_twitch(State(state): State<EndpointState>) -> Json<Value> {
         return Json(json!({
             "state": "DISCONNECTED", "userId": null, "displayName": null, "joinedChannels": [], "lastMessageAt": null,
             "lastReconnectAt": null, "lastError": null, "reconnects": 0, "counters": counters, "connections": [],
-            "lines": snapshot.lines, "limits": [], "pipeline": snapshot,
+            "channels": [], "lines": snapshot.lines, "limits": [], "pipeline": snapshot,
         }));
     };
     let connections: Vec<Value> = reader
@@ -170,6 +157,7 @@ async fn debug_twitch(State(state): State<EndpointState>) -> Json<Value> {
         "reconnects": reader.reconnects,
         "counters": counters,
         "connections": connections,
+        "channels": channels::shown(&channels::unplaced(view, &snapshot)),
         "lines": snapshot.lines,
         "limits": limits(&reader),
         "pipeline": snapshot,
@@ -257,6 +245,9 @@ fn publish_metrics(view: &View) {
     if let Some(status) = view.election() {
         let lease = status.key.to_string();
         metrics::counter!("tenure_time_as_leader_seconds", "lease" => lease).absolute(status.led_in_all().as_secs());
+    }
+    for (reason, count) in channels::counts(&channels::unplaced(view, &snapshot)) {
+        metrics::gauge!("tenure_irc_channels_unplaced", "reason" => reason).set(count as f64);
     }
     let reader = view.reader();
     let joined = reader.as_ref().map_or(0, |reader| reader.joined_channels().len());

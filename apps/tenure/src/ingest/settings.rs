@@ -39,6 +39,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting("claim_delay", "TENURE_CLAIM_DELAY", ""),
     setting("instance", "TENURE_INSTANCE", ""),
     setting("standby", "TENURE_STANDBY", "warm"),
+    setting("ready", "TENURE_READY", "all"),
     setting("dev", "TENURE_DEV", "false"),
     setting("http", "TENURE_HTTP", ""),
     setting("irc_url", "TENURE_IRC_URL", "ircs://irc.chat.twitch.tv:6697"),

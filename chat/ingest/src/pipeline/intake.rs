@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tenure_bus::{Followed, Message};
 use tenure_core::Time;
 use tenure_envelope::{Identity, Kind, channel_of};
-use tenure_twitch::{ParseError, ReaderEvent};
+use tenure_twitch::{LostReason, ParseError, ReaderEvent};
 
 use super::Pipeline;
 use super::outflow::tell_published;
@@ -13,18 +13,21 @@ use crate::coverage::CoverageConfig;
 use crate::gaps::{FoundGap, LINE_TOO_LONG};
 use crate::read_spans::ReadSpans;
 use crate::ring::{Entry, EntryKind};
+use crate::unplaced::UnplacedReason;
 use tenure_base_time::unix_millis;
 
 impl Pipeline {
     /// A reader has begun: no channel counts as read yet.
     pub(super) fn reading_began(&mut self, now: Time) {
         self.read_spans = ReadSpans::new(self.config.channels.iter().map(String::as_str));
+        self.unplaced.clear();
         self.uncovered_since = Some(now);
     }
 
     /// The reader has ended. Where nobody stopped it, this instance is without chat from now on, and soon not healthy.
     pub(super) fn reading_ended(&mut self, now: Time) {
         self.read_spans.ended();
+        self.unplaced.clear();
         let stopped = self.standing_by.as_ref().is_some_and(|ends| ends.reading_ends);
         self.uncovered_since = (!stopped).then_some(now);
     }
@@ -108,6 +111,7 @@ impl Pipeline {
                 self.fates.known += lines;
             }
             ReaderEvent::Joined { connection, channel, at_unix_ms } => {
+                self.placed(&channel);
                 let before = self.read_spans.since_ms(&channel);
                 let interruption = self.read_spans.joined(connection, &channel, at_unix_ms);
                 if before.is_none() {
@@ -125,6 +129,9 @@ impl Pipeline {
             }
             ReaderEvent::ChannelLost { connection, channel, since_unix_ms, reason } => {
                 self.read_spans.lost(connection, &channel, since_unix_ms, reason.code());
+                if reason == LostReason::PutOut && self.read_spans.since_ms(&channel).is_none() {
+                    self.not_placed(&channel, UnplacedReason::PutOut, &reason);
+                }
             }
             ReaderEvent::Disconnected { connection, reason, last_alive_unix_ms } => {
                 tracing::warn!(component = "reader", connection, errorCode = reason.code(), %reason, "chat connection ended");
@@ -140,9 +147,30 @@ impl Pipeline {
                 }
             }
             ReaderEvent::JoinFailed { channel, failure, .. } => {
-                tracing::warn!(component = "reader", channel, errorCode = "join_failed", verdict = %failure, "join failed");
+                self.not_placed(&channel, UnplacedReason::Refused(failure), &failure);
             }
             _ => {}
+        }
+    }
+
+    /// A channel cannot be joined, which is told where it is news.
+    fn not_placed(&mut self, channel: &str, reason: UnplacedReason, detail: &dyn std::fmt::Display) {
+        if self.unplaced.note(channel, reason) {
+            let code = reason.code();
+            tracing::warn!(component = "reader", channel, reason = %code, %detail, "channel cannot be joined; asked for again now and then");
+        }
+    }
+
+    /// A channel is joined, which is told where it could not be before.
+    fn placed(&mut self, channel: &str) {
+        if let Some(before) = self.unplaced.joined(channel) {
+            let before = before.code();
+            tracing::info!(
+                component = "reader",
+                channel,
+                before,
+                "channel could not be joined before, and is joined now"
+            );
         }
     }
 

@@ -242,6 +242,10 @@ impl Pipeline {
         self.snapshot.undecided = self.gaps.undecided_channels() + self.awaiting.len();
         self.snapshot.ring_bytes = self.coverage.ring().bytes();
         self.snapshot.covers_all = self.read_spans.all();
+        self.snapshot.covers_possible = self.read_spans.all_but(|channel| self.unplaced.contains(channel));
+        // While two connections overlap, the new one may be refused what the old one still reads.
+        self.snapshot.unplaced = self.unplaced.codes();
+        self.snapshot.unplaced.retain(|channel, _| self.read_spans.since_ms(channel).is_none());
         self.snapshot.covers_any = self.read_spans.any();
         self.snapshot.healthy = self.uncovered_since.is_none_or(|since| now.since(since) <= patience);
         self.snapshot_sender.send_if_modified(|shown| {

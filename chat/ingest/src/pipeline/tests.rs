@@ -4,6 +4,7 @@ mod ends;
 mod fates;
 mod script;
 mod takeovers;
+mod unplaced;
 
 use std::time::Duration;
 

@@ -36,6 +36,18 @@ pub enum JoinFailure {
 }
 
 impl JoinFailure {
+    /// Each of them.
+    pub const ALL: [JoinFailure; 8] = [
+        JoinFailure::Suspended,
+        JoinFailure::Banned,
+        JoinFailure::Blocked,
+        JoinFailure::NotFound,
+        JoinFailure::RoomLimit,
+        JoinFailure::Silent,
+        JoinFailure::BadName,
+        JoinFailure::Full,
+    ];
+
     /// A short name that does not change, for pages and logs.
     pub fn code(self) -> &'static str {
         match self {

@@ -5,6 +5,7 @@ mod faults;
 mod lines;
 mod login;
 mod pacing;
+mod refusals;
 mod secure;
 mod server;
 mod slowness;
