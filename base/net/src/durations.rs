@@ -7,7 +7,15 @@ const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// Reads a duration of at most a hundred years: `250ms`, `15s`, `1m30s`, `2h`, `7d`. The error says what one looks like.
 pub fn parse(text: &str) -> Result<Duration, String> {
-    let hint = || format!("{text:?} is not a duration: write it with a unit, as 250ms, 15s, 1m30s, 2h or 7d");
+    let hint = || {
+        let bare = text.trim();
+        match !bare.is_empty() && bare.bytes().all(|byte| byte.is_ascii_digit()) {
+            true => format!(
+                "{text:?} has no unit: write it with a unit, as {bare}s for seconds, {bare}ms, {bare}m, {bare}h or {bare}d"
+            ),
+            false => format!("{text:?} is not a duration: write it with a unit, as 250ms, 15s, 1m30s, 2h or 7d"),
+        }
+    };
     let text = text.trim();
     let span = text.parse::<jiff::SignedDuration>().or_else(|_| {
         // A span knows days and weeks besides; months and years have no fixed length.
@@ -17,6 +25,15 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     match Duration::try_from(span).map_err(|_| hint())? {
         span if span > LONGEST => Err(format!("{text:?} is longer than a hundred years: leave it out for no limit")),
         span => Ok(span),
+    }
+}
+
+/// Reads a duration for a name that ends in `_ms`: a bare number is of milliseconds, everything else has its unit, as for [`parse`].
+pub fn parse_millis(text: &str) -> Result<Duration, String> {
+    match text.trim().replace('_', "").parse::<u64>() {
+        Ok(millis) if Duration::from_millis(millis) <= LONGEST => Ok(Duration::from_millis(millis)),
+        Ok(_) => Err(format!("{text:?} is longer than a hundred years: leave it out for no limit")),
+        Err(_) => parse(text),
     }
 }
 
@@ -53,9 +70,21 @@ mod tests {
         assert_eq!(parse("1h 30m").unwrap(), Duration::from_secs(5400));
         assert_eq!(parse("7d").unwrap(), Duration::from_secs(7 * 86_400));
         assert!(parse("1mo").is_err() && parse("1y").is_err() && parse("").is_err());
-        assert!(parse("15").unwrap_err().contains("15s"));
+        assert!(
+            parse("15").unwrap_err().contains("has no unit") && parse("15").unwrap_err().contains("15s for seconds")
+        );
+        assert!(parse("15 apples").unwrap_err().contains("is not a duration"));
         assert!(parse("-3s").is_err());
         assert!(parse("9223372036854775807s").unwrap_err().contains("a hundred years"));
+    }
+
+    /// Behind a name in milliseconds a bare number is one of them, and a unit is taken at its word.
+    #[test]
+    fn milliseconds_may_be_bare() {
+        assert_eq!(parse_millis("1000").unwrap(), Duration::from_secs(1));
+        assert_eq!(parse_millis("1_500").unwrap(), Duration::from_millis(1_500));
+        assert_eq!(parse_millis("1s").unwrap(), Duration::from_secs(1));
+        assert!(parse_millis("x").is_err() && parse_millis("99999999999999999").is_err());
     }
 
     /// Tables show two units at most.

@@ -1,9 +1,12 @@
 //! Sizes as people write them: `64KiB`, `500MB`, `2GiB`.
 
+/// What a size looks like, for errors.
+pub const HINT: &str = "write a size, as 64KiB, 500MB, 1GB or 2GiB; a bare number is of bytes";
+
 /// Reads a whole number of bytes, with a unit of ten (`KB MB GB TB`) or of two (`KiB MiB GiB TiB`) or none. `None` where it is no such
 /// text, or more than a signed 64-bit number can count: servers count in those.
 pub fn parse(text: &str) -> Option<u64> {
-    let text = text.trim();
+    let text = text.trim().replace('_', "");
     let (number, unit) = text.split_at(text.bytes().take_while(u8::is_ascii_digit).count());
     let unit: u64 = match unit.trim_start() {
         "" | "B" => 1,
@@ -31,6 +34,7 @@ mod tests {
         assert_eq!(parse("1GB"), Some(1_000_000_000));
         assert_eq!(parse("2 MiB"), Some(2 << 20));
         assert_eq!(parse("17"), Some(17));
+        assert_eq!(parse("300_000"), Some(300_000));
         for text in ["", "MB", "-1", "1.5GB", "1PB", "99999999999999999999", "9223372036854775807KB"] {
             assert_eq!(parse(text), None, "{text}");
         }

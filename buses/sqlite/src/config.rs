@@ -74,10 +74,9 @@ impl SqliteBusConfig {
     fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
         match key {
             "busy_timeout" => self.busy_timeout = durations::parse(value)?,
-            "poll_ms" => {
-                let millis: u64 = value.parse().map_err(|_| "write a number of milliseconds")?;
-                self.poll = Duration::from_millis(millis);
-            }
+            "busy_timeout_ms" => self.busy_timeout = durations::parse_millis(value)?,
+            "poll" => self.poll = durations::parse(value)?,
+            "poll_ms" => self.poll = durations::parse_millis(value)?,
             "sync" => {
                 self.sync = match value {
                     "full" => SyncMode::Full,
@@ -86,7 +85,7 @@ impl SqliteBusConfig {
                 }
             }
             _ => {
-                let unknown = "unknown option, there are max_age, max_bytes, sync, poll_ms and busy_timeout";
+                let unknown = "unknown option, there are max_age, max_bytes, sync, poll and busy_timeout";
                 return self.retention.set(key, value).unwrap_or_else(|| Err(unknown.into()));
             }
         }

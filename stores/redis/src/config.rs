@@ -24,7 +24,7 @@ use crate::error::invalid;
 /// addresses stand in brackets, user and password are percent-decoded. Ports default to 6379, Sentinels' to 26379.
 ///
 /// Options: `ca=FILE` (PEM; trusts these alone, needs TLS), `cert=FILE` and `key=FILE`
-/// (PEM; the client's own certificate, for servers that verify clients), `timeout_ms` (50 to 60000), `db=N`, `durable=true`
+/// (PEM; the client's own certificate, for servers that verify clients), `timeout` (50ms to 60s), `db=N`, `durable=true`
 /// (see [`RedisConfig::durable`]), `eviction=allow` (see [`RedisConfig::eviction_allowed`]).
 #[derive(Clone, Debug)]
 pub struct RedisConfig {

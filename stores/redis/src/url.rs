@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tenure_base_net::secret::SecretString;
 use tenure_base_net::tls::ClientTls;
-use tenure_base_net::{address as net, query};
+use tenure_base_net::{address as net, durations, query};
 use tenure_store::StoreError;
 
 use crate::address::Address;
@@ -143,10 +143,15 @@ impl Options {
                 "ca" => options.ca = Some(value.into()),
                 "cert" => options.cert = Some(value.into()),
                 "key" => options.key = Some(value.into()),
-                "timeout_ms" => {
-                    let millis = value.parse().ok().filter(|millis| (50..=60_000).contains(millis));
-                    let millis = millis.ok_or_else(|| expects("whole milliseconds from 50 to 60000"))?;
-                    options.timeout = Some(Duration::from_millis(millis));
+                "timeout" | "timeout_ms" => {
+                    let bare = name == "timeout_ms";
+                    let read = if bare { durations::parse_millis(&value) } else { durations::parse(&value) };
+                    let within = |span: &Duration| (Duration::from_millis(50)..=Duration::from_secs(60)).contains(span);
+                    let read = read.ok().filter(within);
+                    options.timeout = Some(read.ok_or_else(|| match bare {
+                        true => expects("whole milliseconds from 50 to 60000"),
+                        false => expects("a time with its unit, from 50ms to 60s"),
+                    })?);
                 }
                 "db" => {
                     options.database = Some(database_number(&value).ok_or_else(|| expects("a number from 0"))?);
@@ -159,7 +164,7 @@ impl Options {
                 "eviction" => return Err(expects("the word allow")),
                 _ => {
                     return Err(invalid(format!(
-                        "redis: no option {:?}; there are ca, cert, key, timeout_ms, db, sentinel, cluster, durable, eviction",
+                        "redis: no option {:?}; there are ca, cert, key, timeout, db, sentinel, cluster, durable, eviction",
                         query::shown_name(name)
                     )));
                 }
@@ -282,6 +287,8 @@ mod tests {
         assert!(refused("redis://a?cert=/x&key=/y").contains("rediss://"));
         assert!(refused("rediss://a?cert=/x").contains("belong together"));
         assert!(refused("redis://a?timeout_ms=1").contains("50 to 60000"));
+        assert!(refused("redis://a?timeout=250").contains("with its unit"));
+        assert_eq!(parse("redis://a?timeout=250ms").unwrap().timeout, Duration::from_millis(250));
         assert!(refused("redis://a?colour=red").contains("\"colour\""));
         for url in ["redis://u:hunter2%zz@a", "redis://u:hunter2@a:b", "redis://u:x@a?Hunter2=1", "Hunter2://a"] {
             assert!(!refused(url).to_lowercase().contains("hunter2"), "{url}");

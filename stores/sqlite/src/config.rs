@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use tenure_base_net::durations;
 use tenure_base_net::file_url::FileUrl;
 use tenure_base_sqlite::FileName;
 use tenure_store::{StoreError, StoreErrorKind};
@@ -16,8 +17,8 @@ pub(crate) const DISK_TIMEOUT: Duration = Duration::from_secs(1);
 /// Where the leases are and how patiently they are read. Made by [`SqliteConfig::new`] or from a URL by `parse`.
 ///
 /// URL forms: `sqlite:leases.db`, `sqlite:/var/lib/app/leases.db`, `sqlite:///var/lib/app/leases.db`. The path is taken
-/// literally up to the first `?` (no percent-decoding). Options: `busy_timeout_ms` (10 to 60000), `poll_ms` (1 to
-/// 1000).
+/// literally up to the first `?` (no percent-decoding). Options: `busy_timeout` (10ms to 60s), `poll` (1ms to 1s); the
+/// same in milliseconds as `busy_timeout_ms` and `poll_ms`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SqliteConfig {
     /// The database file. It is created where it is missing; its folder is not.
@@ -66,11 +67,11 @@ impl FromStr for SqliteConfig {
         for option in options.split('&').filter(|option| !option.is_empty()) {
             let (name, value) = option.split_once('=').unwrap_or((option, ""));
             match name {
-                "busy_timeout_ms" => config.busy_timeout = millis(name, value, 10, 60_000)?,
-                "poll_ms" => config.poll = millis(name, value, 1, 1_000)?,
+                "busy_timeout" | "busy_timeout_ms" => config.busy_timeout = span(name, value, 10, 60_000)?,
+                "poll" | "poll_ms" => config.poll = span(name, value, 1, 1_000)?,
                 _ => {
                     return Err(invalid(format!(
-                        "sqlite:{path}: no option {name:?}; there are busy_timeout_ms and poll_ms"
+                        "sqlite:{path}: no option {name:?}; there are busy_timeout and poll, as poll=5ms"
                     )));
                 }
             }
@@ -79,10 +80,13 @@ impl FromStr for SqliteConfig {
     }
 }
 
-fn millis(name: &str, value: &str, least: u64, most: u64) -> Result<Duration, StoreError> {
-    match value.parse() {
-        Ok(millis) if (least..=most).contains(&millis) => Ok(Duration::from_millis(millis)),
-        _ => Err(invalid(format!("{name}={value}: expected whole milliseconds from {least} to {most}"))),
+/// A duration within bounds in milliseconds. Where the name ends in `_ms` a bare number is one of milliseconds.
+fn span(name: &str, value: &str, least: u64, most: u64) -> Result<Duration, StoreError> {
+    let read = if name.ends_with("_ms") { durations::parse_millis(value) } else { durations::parse(value) };
+    let read = read.map_err(|why| invalid(format!("{name}: {why}")))?;
+    match (Duration::from_millis(least)..=Duration::from_millis(most)).contains(&read) {
+        true => Ok(read),
+        false => Err(invalid(format!("{name}={value}: expected a time from {least} to {most} ms"))),
     }
 }
 
@@ -106,6 +110,7 @@ mod tests {
         assert_eq!(parse("sqlite:///a/b.db"), Ok(SqliteConfig::new("/a/b.db")));
         let config = parse("sqlite:x?poll_ms=20&busy_timeout_ms=300").unwrap();
         assert_eq!((config.poll, config.busy_timeout), (Duration::from_millis(20), Duration::from_millis(300)));
+        assert_eq!(parse("sqlite:x?poll=20ms&busy_timeout=300ms"), Ok(SqliteConfig { path: "x".into(), ..config }));
     }
 
     /// Each refusal says what is wrong and what would be right.
@@ -114,7 +119,8 @@ mod tests {
         assert!(parse("sqlite:").unwrap_err().contains("sqlite:PATH"));
         assert!(parse("sqlite::memory:").unwrap_err().contains("use memory:"));
         assert!(parse("sqlite:file:/data/x.db").unwrap_err().contains("file: is no part of a path"));
-        assert!(parse("sqlite:x?polls=1").unwrap_err().contains("poll_ms"));
+        assert!(parse("sqlite:x?polls=1").unwrap_err().contains("poll=5ms"));
+        assert!(parse("sqlite:x?poll=5").unwrap_err().contains("5ms"), "a bare number says no unit");
         assert!(parse("sqlite:x?poll_ms=0").unwrap_err().contains("from 1 to 1000"));
         assert!(parse("postgres:x").unwrap_err().contains("does not begin with sqlite:"));
     }
