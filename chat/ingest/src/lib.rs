@@ -4,6 +4,7 @@
 //! what; [`pipeline`] runs it; [`Daemon`] adds the election and the reader.
 
 mod bus_follower;
+mod bus_outage;
 mod bus_timeline;
 mod channel_names;
 mod config;

@@ -26,6 +26,7 @@ use tenure_twitch::ReaderEvent;
 use tokio::sync::{mpsc, watch};
 
 use crate::bus_follower::BusFollower;
+use crate::bus_outage::{BusOutage, Use};
 use crate::bus_timeline::BusTimeline;
 use crate::channel_names::ChannelNames;
 use crate::coverage::{Coverage, CoverageConfig};
@@ -111,6 +112,7 @@ pub fn start(mut config: PipelineConfig, bus: Arc<dyn Bus>, fleet: Option<Fleet>
         builder: Builder::new(),
         finalizations: VecDeque::new(),
         retries: Retries::default(),
+        outage: BusOutage::default(),
         mandate: None,
         standing_by: None,
         awaiting: BTreeMap::new(),
@@ -154,6 +156,7 @@ struct Pipeline {
     names: ChannelNames,
     builder: Builder,
     retries: Retries,
+    outage: BusOutage,
     /// Messages that the bus has refused for good, on their way to the finalizer; each is still in the ring, in flight.
     /// Nothing new is handed out before they are through: at most one batch's worth.
     finalizations: VecDeque<Finalization>,
@@ -219,10 +222,13 @@ impl Pipeline {
                     }
                 },
                 appeared = bus_follower.next() => match appeared {
-                    Ok(appeared) => for followed in appeared {
-                        self.appeared(&followed);
-                    },
-                    Err(error) => self.bus_failed(&error.to_string()),
+                    Ok(appeared) => {
+                        self.bus_worked(tenure::now(), Use::Follow);
+                        for followed in appeared {
+                            self.appeared(&followed);
+                        }
+                    }
+                    Err(error) => self.bus_failed(tenure::now(), Use::Follow, &error.to_string()),
                 },
                 Some(answer) = conditional(&mut decision) => {
                     decision = None;

@@ -10,6 +10,7 @@ use tenure_envelope::Kind;
 
 use super::Pipeline;
 use super::publisher::{Publisher, Work};
+use crate::bus_outage::Use;
 use crate::coverage::Handout;
 use crate::gaps::{FoundGap, REFUSED};
 use crate::publication::{self, Finalization, Outcome};
@@ -125,10 +126,13 @@ impl Pipeline {
         }
         if unanswered {
             self.retries.failed(now);
-            self.bus_failed("the bus answered fewer messages than it was given");
+            self.bus_failed(now, Use::Publish, "the bus answered fewer messages than it was given");
         }
         if taken {
             self.gaps.bus_works(now);
+        }
+        if taken && !unanswered {
+            self.bus_worked(now, Use::Publish);
         }
     }
 
@@ -201,14 +205,22 @@ impl Pipeline {
 
     fn unreachable(&mut self, now: Time, error: &BusError) {
         self.retries.failed(now);
-        self.bus_failed(&error.to_string());
+        self.bus_failed(now, Use::Publish, &error.to_string());
     }
 
-    pub(super) fn bus_failed(&mut self, error: &str) {
+    pub(super) fn bus_failed(&mut self, now: Time, what: Use, error: &str) {
         self.snapshot.bus_failures += 1;
         if self.snapshot.last_error.as_deref() != Some(error) {
-            tracing::warn!(component = "publisher", errorCode = "bus_unavailable", error, "the bus failed");
             self.snapshot.last_error = Some(error.to_owned());
+        }
+        if let Some(news) = self.outage.failed(now, what) {
+            news.log(error);
+        }
+    }
+
+    pub(super) fn bus_worked(&mut self, now: Time, what: Use) {
+        if let Some(news) = self.outage.worked(now, what) {
+            news.log("");
         }
     }
 }

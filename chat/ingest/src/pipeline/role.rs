@@ -222,6 +222,9 @@ impl Pipeline {
     pub(super) fn tick(&mut self, now: Time) {
         self.check_wall_clock(now);
         self.refusal_log.flush_due(now);
+        if let Some(news) = self.outage.tick(now) {
+            news.log("");
+        }
         if self.is_leader() {
             let (found, ahead) = (self.gaps.take_overflow(now), self.clock_ahead());
             self.add_gaps(now, found.into_iter().map(|found| found.with_clock_ahead(ahead)).collect());
