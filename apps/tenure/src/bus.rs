@@ -5,9 +5,50 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use tenure_bus::{Bus, Subjects};
-use tenure_bus_open::{OpenError, shown};
+use tenure_bus_open::{OpenError, Usual, shown};
 
+use crate::config_file::Source;
 use crate::exit::Exit;
+use crate::host_settings;
+
+/// The variable that names the kind of bus.
+const DRIVER: &str = "MESSAGE_BUS_DRIVER";
+
+/// The URL of the bus that counts, and where it came from: the flag's, that of `TENURE_BUS`, what `MESSAGE_BUS_DRIVER` means, that of the
+/// host's settings, or that of the default bus.
+pub(crate) fn named(flag: Option<&str>) -> Result<(String, Source)> {
+    let named = match host_settings::resolve("bus", flag, "TENURE_BUS")? {
+        Some((url, source @ (Source::Flag | Source::Environment(_)))) => Some((url, source)),
+        of_files => of_driver(|name| std::env::var(name).ok())?.or(of_files),
+    };
+    match named {
+        Some((url, source)) => {
+            if source != Source::Flag {
+                check(&url).map_err(|error| crate::store::from(&source, error))?;
+            }
+            Ok((url, source))
+        }
+        None => Ok((crate::places::default_bus().map_err(Exit::usage)?, Source::Default)),
+    }
+}
+
+/// The usual URL for the bus of the kind that `MESSAGE_BUS_DRIVER` names, and the source that says it; `None` where it is not set.
+pub(crate) fn of_driver(env: impl Fn(&str) -> Option<String>) -> Result<Option<(String, Source)>> {
+    let given = |name: &str| env(name).filter(|value| !value.is_empty());
+    let Some(driver) = given(DRIVER) else { return Ok(None) };
+    let kinds = tenure_bus_open::schemes();
+    let Some(kind) = kinds.iter().find(|kind| kind.name == driver) else {
+        let known = kinds.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ");
+        return Err(Exit::usage(anyhow!("{DRIVER}={driver:?} is not known; known are {known}")));
+    };
+    Ok(Some(match kind.usual {
+        Usual::File => (crate::places::default_bus()?, Source::Environment(DRIVER)),
+        Usual::Only(url) => (url.to_owned(), Source::Environment(DRIVER)),
+        Usual::Server { variable, otherwise } => {
+            (given(variable).unwrap_or_else(|| otherwise.to_owned()), Source::Environment(variable))
+        }
+    }))
+}
 
 /// Opens the bus at `url` for publishing under `subjects`; an instance may hold a message for up to `ring_age` before
 /// it publishes it. A mistake in the URL or in the environment is a usage error, every other failure an unreachable

@@ -15,7 +15,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Show everything at work on this machine: three instances, a simulated Twitch, and their killers
     Demo(crate::demo::Args),
-    /// Run a command while holding a lease: one at a time on all machines, hot standbys for the rest
+    /// Run a command while holding a lease: one at a time on all machines that share the store, hot standbys for the rest
     Run(crate::run::Args),
     /// Ask, in a command that `tenure run` started, whether its lease is still held: exit 0 if it is, 1 if not
     Check(crate::check::Args),

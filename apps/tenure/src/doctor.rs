@@ -6,6 +6,7 @@ mod file;
 mod finding;
 mod machine;
 mod processes;
+mod settings;
 mod store;
 
 use std::process::ExitCode;
@@ -21,7 +22,8 @@ use finding::{Finding, Severity};
 #[command(after_help = "\
 Each line is ok, warn or fail, and says how to mend what is not ok. The exit code is 0 where \
 nothing failed, else 1. The store is tried for real: a probe lease under tenure-doctor/ is \
-claimed, renewed and released, and nothing else is touched. A server that was just started \
+claimed, renewed and released, and nothing else is touched. Which store that is, and where it \
+was named (a flag, the environment, a file), is said first. A server that was just started \
 grants none at first: that is waited for.
 
 With --json one object a line: check, status, text, remedy (null where there is nothing to mend).
@@ -33,8 +35,9 @@ Examples:
 pub(crate) struct Args {
     #[command(flatten)]
     store: StoreArgs,
-    /// Bus to look at too [default: sqlite: in the state folder, where there is one]
-    #[arg(long, value_name = "URL", env = "TENURE_BUS", hide_env_values = true)]
+    /// Bus to look at too [env: TENURE_BUS, MESSAGE_BUS_DRIVER with NATS_URL] [default: that of /etc/tenure/config.toml, else
+    /// sqlite: in the state folder, where there is one]
+    #[arg(long, value_name = "URL")]
     bus: Option<String>,
     /// One JSON object a line
     #[arg(long)]
@@ -54,9 +57,14 @@ pub(crate) fn run(args: Args, command: clap::Command) -> Result<ExitCode> {
     tell(machine::check())?;
     tell(processes::check())?;
     tell(environment::check(std::env::vars_os(), command))?;
-    tell(block_on(async { Ok(store::check(&args.store).await) })?)?;
-    let named = args.bus.filter(|url| !url.is_empty());
-    tell(block_on(async { Ok(bus::check(named).await) })?)?;
+    let settings = settings::check(&args.store, args.bus.as_deref());
+    // Without the settings it is not known which store and which bus are meant.
+    let is_known = settings.iter().all(|finding| finding.severity != Severity::Fail);
+    tell(settings)?;
+    if is_known {
+        tell(block_on(async { Ok(store::check(&args.store).await) })?)?;
+        tell(block_on(async { Ok(bus::check(args.bus.as_deref()).await) })?)?;
+    }
     if failed && !args.json {
         say!("tenure: something failed; each fail above says how to mend it");
     }

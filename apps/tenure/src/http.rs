@@ -7,7 +7,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -27,15 +27,44 @@ pub(crate) fn collect_metrics() -> Result<PrometheusHandle> {
     PrometheusBuilder::new().install_recorder().context("cannot start the metrics")
 }
 
-/// Listens; logs the address, so that port 0 can be used, and warns if other machines can reach it.
-pub(crate) async fn listen(address: SocketAddr) -> Result<tokio::net::TcpListener> {
-    let listener = bind(address).await.with_context(|| format!("http: cannot listen on {address}"))?;
+/// Listens; tells the address where that is not the one that was asked for, and warns if other machines can reach it. The error for a port
+/// that is in use names one that is free.
+pub(crate) async fn listen(asked: SocketAddr) -> Result<tokio::net::TcpListener> {
+    let listener = match bind(asked).await {
+        Ok(listener) => listener,
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            let hint =
+                free_after(asked).map(|free| format!("--http {} is free, or use ", short(free))).unwrap_or_default();
+            let any = short(SocketAddr::new(asked.ip(), 0));
+            bail!("http: port {} is in use: {hint}--http {any} for any free one", asked.port());
+        }
+        Err(error) => return Err(error).with_context(|| format!("http: cannot listen on {asked}")),
+    };
     let address = listener.local_addr()?;
     tracing::info!(component = "http", %address, "listening");
+    // Whoever asked for any port has to learn which. Where logs are JSON the line above tells it.
+    if asked.port() == 0 && !(crate::logs::are_json() && tracing::enabled!(tracing::Level::INFO)) {
+        say!("tenure: endpoints at http://{address}");
+    }
     if !address.ip().is_loopback() {
         tracing::warn!(component = "http", %address, "the endpoints are reachable from other machines and ask no password");
     }
     Ok(listener)
+}
+
+/// The next port that is free now, if one of the next hundred is.
+fn free_after(asked: SocketAddr) -> Option<SocketAddr> {
+    let ports = (1..=100).filter_map(|ahead| asked.port().checked_add(ahead));
+    let mut addresses = ports.map(|port| SocketAddr::new(asked.ip(), port));
+    addresses.find(|address| std::net::TcpListener::bind(address).is_ok())
+}
+
+/// The address as it is written after `--http`.
+fn short(address: SocketAddr) -> String {
+    match address.ip() == std::net::Ipv4Addr::LOCALHOST {
+        true => format!(":{}", address.port()),
+        false => address.to_string(),
+    }
 }
 
 /// Where to listen: HOST:PORT, or :PORT on loopback.

@@ -3,6 +3,7 @@
 mod channels;
 mod config;
 mod http;
+mod print_config;
 pub(crate) mod settings;
 pub(crate) mod supervisor;
 mod worker;
@@ -16,25 +17,28 @@ use anyhow::{Context, Result};
 use config::Config;
 use settings::Settings;
 
+use crate::host_settings::HostSettings;
+
 /// Flags of `tenure ingest`. Each can also be given in the environment or in a TOML file (see --check for names).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Precedence: flag, then environment, then file, then default; `--check` shows each value with its source.
+Precedence: flag, environment, --config, ~/.config/tenure/config.toml, /etc/tenure/config.toml, default;
+`--check` shows each value with its source. Times and sizes have a unit everywhere: 15s, 1d, 64MB.
 
 Examples:
   tenure ingest --channel my_channel --bus stdout:
+  tenure ingest --print-config --channel my_channel > ingest.toml
   tenure ingest --config ingest.toml --http :8080
   TWITCH_CHANNELS=a,b tenure ingest --store sqlite:leases.db --bus sqlite:chat.db
   tenure ingest --config ingest.toml --check")]
 pub(crate) struct Args {
-    /// TOML file with settings; its keys are the flags' names with underscores
+    /// TOML file with settings; its keys are named as the flags are (--print-config writes one)
     #[arg(long, value_name = "FILE")]
     config: Option<String>,
     /// Channel to read, without #; may be repeated [env: TWITCH_CHANNELS, separated by commas]
     #[arg(long = "channel", value_name = "NAME")]
     channels: Vec<String>,
-    // The settings read the environment, not clap, so clap cannot show the variable's name in the help.
-    #[arg(long, value_name = "URL", help = concat!(crate::store::store_help!(), " [env: TENURE_STORE]"))]
+    #[arg(long, value_name = "URL", help = crate::store::store_help!())]
     store: Option<String>,
     /// Bus to publish to: sqlite:PATH, nats://HOST:PORT?stream=NAME or stdout: [env: TENURE_BUS, MESSAGE_BUS_DRIVER with
     /// NATS_URL] [default: sqlite: in the state folder]
@@ -63,7 +67,7 @@ pub(crate) struct Args {
     /// or possible [env: TENURE_READY] [default: all]
     #[arg(long, value_name = "WHICH")]
     ready: Option<String>,
-    /// Endpoints for operators: HOST:PORT, or :PORT on loopback [env: TENURE_HTTP]
+    /// Endpoints for operators: HOST:PORT, or :PORT on loopback; :0 is any free one, which is told [env: TENURE_HTTP]
     #[arg(long, value_name = "ADDR")]
     http: Option<String>,
     /// This instance's name [env: TENURE_INSTANCE] [default: host and a random suffix]
@@ -76,8 +80,8 @@ pub(crate) struct Args {
     /// 5s]
     #[arg(long, value_name = "DURATION")]
     repair_after: Option<String>,
-    /// The most bytes an instance holds for the bus [env: TENURE_RING_BYTES] [default: 67108864]
-    #[arg(long, value_name = "BYTES")]
+    /// The most bytes an instance holds for the bus [env: TENURE_RING_BYTES] [default: 64MiB]
+    #[arg(long, value_name = "SIZE")]
     ring_bytes: Option<String>,
     /// The longest an instance holds a message for the bus [env: TENURE_RING_AGE] [default: 10m]
     #[arg(long, value_name = "DURATION")]
@@ -88,7 +92,7 @@ pub(crate) struct Args {
     /// How long SIGTERM may take to publish what was read [env: TENURE_DRAIN_TIMEOUT] [default: 10s]
     #[arg(long, value_name = "DURATION")]
     drain_timeout: Option<String>,
-    /// What is logged: a level or a filter [env: TENURE_LOG] [default: info]
+    /// What is logged: off, error, warn, info, debug, trace, or TARGET=LEVEL [env: TENURE_LOG] [default: info]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
     /// How: auto, json or text [env: TENURE_LOG_FORMAT] [default: auto]
@@ -100,6 +104,9 @@ pub(crate) struct Args {
     /// Print the effective configuration, without secrets, and exit
     #[arg(long)]
     check: bool,
+    /// Print a complete, commented file for --config with what counts here, without secrets, and exit
+    #[arg(long, conflicts_with = "check")]
+    print_config: bool,
     /// With --check: as JSON
     #[arg(long, requires = "check")]
     json: bool,
@@ -112,7 +119,15 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         Some(text) => Some(u64::from_str_radix(text, 16).context("TENURE_SUPERVISED is not a number")?),
         None => None,
     };
-    let settings = Settings::merge(args.flags()?, |name| std::env::var(name).ok(), args.config.as_deref())?;
+    let host = HostSettings::load()?;
+    let mut settings = Settings::merge(args.flags()?, |name| std::env::var(name).ok(), args.config.as_deref(), host)?;
+    if args.print_config {
+        settings.fill("channels", || Ok(print_config::CHANNEL.to_owned()))?;
+        // What could not be used is told rather than printed.
+        Config::new(settings.clone(), process, None)?.check()?;
+        crate::output::line(print_config::file(&settings).trim_end())?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let config = Config::new(settings, process, std::env::var(worker_environment::INSTANCE).ok())?;
     config.check()?;
     if args.check {
@@ -123,12 +138,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let format = match config.settings.get("log_format") {
-        "json" => crate::logs::Format::Json,
-        "text" => crate::logs::Format::Text,
-        _ => crate::logs::Format::Auto,
-    };
-    crate::logs::start(config.settings.get("log"), format, "tenure-ingest");
+    crate::logs::start(config.settings.get("log"), config.log_format, "tenure-ingest");
     if supervised.is_some() {
         return worker::run(config, true).map(|()| ExitCode::SUCCESS);
     }

@@ -34,6 +34,7 @@ use tenure_supervise::status_file::StatusFile;
 use tenure_supervise::{SignalMask, Terminal, become_subreaper, check_descriptors, check_executable};
 
 use crate::exit::{Exit, LOST};
+use crate::host_settings;
 pub(crate) use args::Args;
 use config::Config;
 use context::RunContext;
@@ -76,9 +77,9 @@ fn not_executed(error: ExecError) -> Result<ExitCode> {
 /// Runs `tenure run`.
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
     SignalMask::unblock_for_renewal().context("cannot unblock signals")?;
-    let filter = args.log.clone().or_else(|| args.verbose.then(|| "info".to_owned()));
-    if let Some(filter) = filter.or_else(|| std::env::var("TENURE_LOG").ok().filter(|filter| !filter.is_empty())) {
-        crate::logs::start(&filter, crate::logs::Format::Auto, "tenure-run");
+    let filter = args.log.as_deref().or(args.verbose.then_some("info"));
+    if let Some(filter) = host_settings::log(filter)? {
+        crate::logs::start(&filter, host_settings::log_format(None)?, "tenure-run");
     } else {
         crate::warnings::start();
     }

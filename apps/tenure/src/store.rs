@@ -10,8 +10,9 @@ use tenure_core::{KeyPrefix, LeaseKey, LeaseRecord};
 use tenure_open::{OpenError, file_of, shown};
 use tenure_store::{LeaseStore, StoreError};
 
-use crate::command_store;
+use crate::config_file::Source;
 use crate::exit::Exit;
+use crate::{command_store, host_settings};
 
 /// How long one call to a store may take, whatever time-out the store has itself.
 pub(crate) const ANSWER: Duration = Duration::from_secs(10);
@@ -19,7 +20,8 @@ pub(crate) const ANSWER: Duration = Duration::from_secs(10);
 /// The help of every flag that names a store, so that all commands describe the same stores.
 macro_rules! store_help {
     () => {
-        "Store of the leases, as `tenure stores` lists them [default: sqlite: in the state folder]"
+        "Store of the leases, as `tenure stores` lists them [env: TENURE_STORE] [default: that of \
+         /etc/tenure/config.toml, else sqlite: in the state folder]"
     };
 }
 pub(crate) use store_help;
@@ -27,16 +29,27 @@ pub(crate) use store_help;
 /// The flag that names the store.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct StoreArgs {
-    #[arg(long, value_name = "URL", env = "TENURE_STORE", hide_env_values = true, help = store_help!())]
+    // The environment is read here and not by clap, so that it is known where the URL came from.
+    #[arg(long, value_name = "URL", help = store_help!())]
     store: Option<String>,
 }
 
 impl StoreArgs {
-    /// Returns the URL that was given, or that of the default store. An empty environment variable counts as not set.
+    /// Returns the URL that counts: the flag's, the environment's, that of the host's settings, or that of the default store.
     pub(crate) fn url(&self) -> Result<String> {
-        match self.store.as_ref().filter(|_| !self.is_default()) {
-            Some(url) => Ok(command_store::with_login(url.clone())),
-            None => crate::places::default_store().map_err(Exit::usage),
+        self.named().map(|(url, _)| url)
+    }
+
+    /// Returns the URL that counts, and where it came from. Fails where another source than the flag names no store.
+    pub(crate) fn named(&self) -> Result<(String, Source)> {
+        match host_settings::resolve("store", self.store.as_deref(), command_store::STORE)? {
+            Some((url, source)) => {
+                if source != Source::Flag {
+                    check(&url).map_err(|error| from(&source, error))?;
+                }
+                Ok((command_store::with_login(url), source))
+            }
+            None => Ok((crate::places::default_store().map_err(Exit::usage)?, Source::Default)),
         }
     }
 
@@ -68,9 +81,9 @@ impl StoreArgs {
         Ok(file_of(&url).filter(|path| is_missing(path)))
     }
 
-    /// Whether no store was named.
+    /// Whether no store was named, by nobody.
     pub(crate) fn is_default(&self) -> bool {
-        self.store.as_ref().is_none_or(|url| url.is_empty())
+        self.named().is_ok_and(|(_, source)| source == Source::Default)
     }
 
     /// The message where [`StoreArgs::open_existing`] returned `None`.
@@ -79,6 +92,11 @@ impl StoreArgs {
         let place = file_of(&url).map_or_else(|| shown(&url), |path| path.display().to_string());
         format!("there is no store at {place} yet: the first lease makes it")
     }
+}
+
+/// The usage error for what this source says.
+pub(crate) fn from(source: &Source, error: anyhow::Error) -> anyhow::Error {
+    Exit::usage(anyhow!("{error:#} (from {source})"))
 }
 
 /// Checks that the URL names a store of this binary, without opening it or asking a server. A failure here is a usage

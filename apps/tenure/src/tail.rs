@@ -17,8 +17,9 @@ Examples:
   tenure tail --bus sqlite:chat.db --from start --json
   tenure tail --from 2026-01-31T12:00:00Z --json | jq .payload.text")]
 pub(crate) struct Args {
-    /// Bus to read: sqlite:PATH or nats://HOST:PORT [default: sqlite: in the state folder]
-    #[arg(long, value_name = "URL", env = "TENURE_BUS", hide_env_values = true)]
+    /// Bus to read: sqlite:PATH or nats://HOST:PORT [env: TENURE_BUS, MESSAGE_BUS_DRIVER with NATS_URL] [default: that of
+    /// /etc/tenure/config.toml, else sqlite: in the state folder]
+    #[arg(long, value_name = "URL")]
     bus: Option<String>,
     /// start, end, a position, or an RFC 3339 time
     #[arg(long, value_name = "WHERE", default_value = "end")]
@@ -44,11 +45,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
 }
 
 async fn tail(args: Args) -> Result<()> {
-    // An empty environment variable counts as not set.
-    let url = match args.bus.as_ref().filter(|url| !url.is_empty()) {
-        Some(url) => url.clone(),
-        None => crate::places::default_bus().map_err(Exit::usage)?,
-    };
+    let (url, _) = crate::bus::named(args.bus.as_deref())?;
     let subjects = Subjects::new(&args.bus_prefix);
     let bus = crate::bus::open_to_read(&url, &subjects).await?;
     if !bus.info().follow {

@@ -70,6 +70,8 @@ impl Instance {
             // A server's URL may hold a password, which an argument list must not.
             .env("TENURE_STORE", &common.places.store)
             .env("TENURE_BUS", &common.places.bus)
+            // What holds for the host must not change what the demo shows.
+            .env(crate::host_settings::CONFIG, "")
             .args(["--ttl", &tenure_base_net::durations::show(common.ttl), "--http", &self.http.to_string()])
             .args([
                 "--join-budget",

@@ -6,22 +6,24 @@ use tenure_bus::Subjects;
 
 use super::file;
 use super::finding::Finding;
+use crate::config_file::Source;
 use tenure_base_net::durations::short;
 
-/// Checks the bus that was named, or the default bus if it exists.
-pub(super) async fn check(named: Option<String>) -> Vec<Finding> {
-    let url = match (&named, crate::places::default_bus()) {
-        (Some(url), _) => url.clone(),
-        (None, Ok(url)) => url,
-        (None, Err(_)) => return Vec::new(),
+/// Checks the bus that was named, by the flag or elsewhere, or the default bus if it exists.
+pub(super) async fn check(flag: Option<&str>) -> Vec<Finding> {
+    let remedy = "name the bus as `tenure stores` shows it, and see that its folder or its server is there";
+    let (url, source) = match crate::bus::named(flag) {
+        Ok(named) => named,
+        // Without a home there is no default bus, and where nobody named one nobody may want one.
+        Err(_) if crate::places::default_bus().is_err() => return Vec::new(),
+        Err(error) => return vec![Finding::failed("bus", &error, remedy)],
     };
     let shown = tenure_bus_open::shown(&url);
-    let remedy = "name the bus as `tenure stores` shows it, and see that its folder or its server is there";
     let missing = match crate::bus::check(&url) {
         Ok(missing) => missing,
         Err(error) => return vec![Finding::failed("bus", &error, remedy)],
     };
-    if missing && named.is_none() {
+    if missing && source == Source::Default {
         return vec![Finding::ok("bus", format!("{shown} is not there yet: `tenure ingest` makes it"))];
     }
     let subjects = Subjects::new(&std::env::var("BUS_PREFIX").unwrap_or_default());

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use anyhow::Result;
 use tenure::{HolderId, LeaseKey, TimingOptions};
-use tenure_base_net::durations;
 use tenure_base_net::tls::ClientTls;
+use tenure_base_net::{durations, sizes};
 use tenure_bus::Subjects;
 use tenure_ingest::{IngestConfig, Ready, RingLimits, Standby};
 use tenure_twitch::{Credentials, IrcUrl, ReaderConfig};
 
 use super::settings::Settings;
-use crate::{exit::Exit, identity, places};
+use crate::{exit::Exit, identity, logs, places};
 
 /// The configuration of the daemon's process.
 #[derive(Clone, Debug)]
@@ -23,6 +23,7 @@ pub(crate) struct Config {
     pub(crate) bus: String,
     pub(crate) http: Option<SocketAddr>,
     pub(crate) ingest: IngestConfig,
+    pub(crate) log_format: logs::Format,
 }
 
 impl Config {
@@ -47,8 +48,8 @@ impl Config {
         reader.credentials = Credentials::Anonymous;
         reader.join_budget = settings.read("join_budget", budget)?;
         reader.auth_budget = settings.read("auth_budget", budget)?;
-        reader.backoff_initial = Duration::from_millis(settings.read("irc_reconnect_initial_ms", number)?);
-        reader.backoff_max = Duration::from_millis(settings.read("irc_reconnect_max_ms", number)?);
+        reader.backoff_initial = settings.read("irc_reconnect_initial_ms", durations::parse_millis)?;
+        reader.backoff_max = settings.read("irc_reconnect_max_ms", durations::parse_millis)?;
         if reader.backoff_initial.is_zero() || reader.backoff_initial > reader.backoff_max {
             return Err(Exit::usage(anyhow::anyhow!(
                 "irc_reconnect_initial_ms must lie between 1 and irc_reconnect_max_ms"
@@ -87,18 +88,15 @@ impl Config {
         let http = settings.read_some("http", crate::http::parse_address)?;
         let store = crate::command_store::with_login(settings.get("store").to_owned());
         let bus = settings.get("bus").to_owned();
-        let config = Config { store, bus, http, ingest, settings };
-        config.settings.read("log_format", |text| match text {
-            "auto" | "json" | "text" => Ok(()),
-            other => Err(format!("{other:?} is not auto, json or text")),
-        })?;
-        Ok(config)
+        settings.read("log", logs::check_filter)?;
+        let log_format = settings.read("log_format", str::parse)?;
+        Ok(Config { store, bus, http, ingest, log_format, settings })
     }
 
     /// Checks what depends on this binary and on this machine.
     pub(crate) fn check(&self) -> Result<()> {
-        crate::store::check(&self.store)?;
-        crate::bus::check(&self.bus)?;
+        self.settings.blame("store", crate::store::check(&self.store))?;
+        self.settings.blame("bus", crate::bus::check(&self.bus))?;
         self.settings.read_some("irc_ca", |path| {
             let tls = ClientTls { ca_file: Some(PathBuf::from(path)), identity: None };
             tls.config().map(drop).map_err(|error| error.to_string())
@@ -132,8 +130,9 @@ fn number(text: &str) -> Result<u64, String> {
 
 /// A ring must hold at least a few of the longest lines.
 fn ring_bytes(text: &str) -> Result<usize, String> {
-    let bytes = usize::try_from(number(text)?).unwrap_or(usize::MAX);
-    if bytes < MIN_RING_BYTES { Err(format!("{bytes} is too little: at least {MIN_RING_BYTES}")) } else { Ok(bytes) }
+    let bytes = sizes::parse(text).ok_or_else(|| format!("{text:?} is not a size: {}", sizes::HINT))?;
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    if bytes < MIN_RING_BYTES { Err(format!("{bytes} bytes are too little: at least 256KiB")) } else { Ok(bytes) }
 }
 
 /// The smallest ring: four lines of 16 KiB, as envelopes.
@@ -166,6 +165,14 @@ mod tests {
         assert_eq!(channels("#One, two,one,").unwrap(), ["one", "two"]);
         assert!(channels(" , ").unwrap_err().contains("--channel"));
         assert!(channels("a b").is_err());
+    }
+
+    /// A ring's size has a unit, or is of bytes.
+    #[test]
+    fn a_ring_has_a_size() {
+        assert_eq!((ring_bytes("64MB"), ring_bytes("300000")), (Ok(64_000_000), Ok(300_000)));
+        assert!(ring_bytes("64X").unwrap_err().contains("a bare number is of bytes"));
+        assert!(ring_bytes("1KB").unwrap_err().contains("at least 256KiB"));
     }
 
     /// Budgets are counts over durations.

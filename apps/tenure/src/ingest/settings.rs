@@ -1,17 +1,18 @@
 //! The table of all settings of `tenure ingest`: key in a file, name in the environment, default.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::path::Path;
 
-use anyhow::{Context, Result, bail};
-use tenure_bus_open::Usual;
+use anyhow::{Context, Result};
 
+use crate::config_file::{self, Source, Values};
 use crate::exit::Exit;
+use crate::host_settings::HostSettings;
 
 /// One setting.
 #[derive(Debug)]
 pub(crate) struct Setting {
-    /// Its key in a TOML file; its flag is the same with hyphens.
+    /// Its key in a TOML file; its flag is the same with hyphens, as it may be written there too.
     pub(crate) key: &'static str,
     /// Its name in the environment.
     pub(crate) env: &'static str,
@@ -51,36 +52,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting("channels_per_connection", "TENURE_CHANNELS_PER_CONNECTION", "90"),
     setting("publish_max_retries", "PUBLISH_MAX_RETRIES", "5"),
     setting("repair_after", "TENURE_REPAIR_AFTER", "5s"),
-    setting("ring_bytes", "TENURE_RING_BYTES", "67108864"),
+    setting("ring_bytes", "TENURE_RING_BYTES", "64MiB"),
     setting("ring_age", "TENURE_RING_AGE", "10m"),
     setting("drain_timeout", "TENURE_DRAIN_TIMEOUT", "10s"),
     setting("log", "TENURE_LOG", "info"),
     setting("log_format", "TENURE_LOG_FORMAT", "auto"),
 ];
-
-/// Where a value came from: the first that gives one wins, in this order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
-    /// The command line.
-    Flag,
-    /// The environment, under this name.
-    Environment(&'static str),
-    /// The configuration file.
-    File(String),
-    /// No source gave a value, so it is the default.
-    Default,
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Source::Flag => f.write_str("flag"),
-            Source::Environment(name) => write!(f, "environment {name}"),
-            Source::File(path) => write!(f, "file {path}"),
-            Source::Default => f.write_str("default"),
-        }
-    }
-}
 
 /// The values of all settings, each with its source.
 #[derive(Clone, Debug)]
@@ -89,16 +66,17 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Merges flags over environment over file over defaults. Unknown keys in the file are refused, with the nearest
-    /// known one.
+    /// Merges flags over environment over file over what holds for the host over defaults. Unknown keys in the file are refused,
+    /// with the nearest known one.
     pub(crate) fn merge(
         flags: BTreeMap<&'static str, String>,
         env: impl Fn(&str) -> Option<String>,
         file: Option<&str>,
+        host: &HostSettings,
     ) -> Result<Settings> {
         let from_file = match file {
-            Some(path) => read_file(path).map_err(Exit::usage)?,
-            None => BTreeMap::new(),
+            Some(path) => config_file::read(Path::new(path), &keys()).map_err(Exit::usage)?,
+            None => Values::new(),
         };
         let mut values = BTreeMap::new();
         for setting in SETTINGS {
@@ -109,8 +87,8 @@ impl Settings {
                 (value, Source::Environment(setting.env))
             } else if let Some(found) = fallback(setting.key, &env)? {
                 found
-            } else if let Some(value) = from_file.get(setting.key) {
-                (value.clone(), Source::File(file.unwrap_or_default().to_owned()))
+            } else if let Some(found) = from_file.get(setting.key).or_else(|| host.get(setting.key)) {
+                found.clone()
             } else {
                 (setting.default.to_owned(), Source::Default)
             };
@@ -122,6 +100,11 @@ impl Settings {
     /// The value of a setting; empty where it has none.
     pub(crate) fn get(&self, key: &str) -> &str {
         self.values.get(key).map_or("", |(value, _)| value)
+    }
+
+    /// The value of a setting as it may be shown: without a password.
+    pub(crate) fn shown(&self, key: &str) -> String {
+        shown(key, self.get(key))
     }
 
     /// Replaces an empty value with a derived one; `derive` runs only where the value is empty.
@@ -144,6 +127,14 @@ impl Settings {
     /// Like [`Settings::read`]; nothing where the value is empty.
     pub(crate) fn read_some<T>(&self, key: &str, read: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>> {
         if self.get(key).is_empty() { Ok(None) } else { self.read(key, read).map(Some) }
+    }
+
+    /// Adds to an error of a setting's value where that came from, unless it is the flag.
+    pub(crate) fn blame<T>(&self, key: &str, checked: Result<T>) -> Result<T> {
+        checked.map_err(|error| match self.values.get(key) {
+            Some((_, Source::Flag)) | None => error,
+            Some((_, source)) => crate::store::from(source, error),
+        })
     }
 
     /// The effective configuration as TOML that reads back, each line with its source.
@@ -170,30 +161,11 @@ impl Settings {
 fn fallback(key: &str, env: &impl Fn(&str) -> Option<String>) -> Result<Option<(String, Source)>> {
     let given = |name: &str| env(name).filter(|value| !value.is_empty());
     Ok(match key {
-        "bus" => given(DRIVER).map(|driver| default_bus_url(&driver, given)).transpose()?,
+        "bus" => crate::bus::of_driver(env)?,
         "dev" => given("NODE_ENV")
             .filter(|value| value == "development")
             .map(|_| ("true".to_owned(), Source::Environment("NODE_ENV"))),
         _ => None,
-    })
-}
-
-/// The variable that names the kind of bus.
-const DRIVER: &str = "MESSAGE_BUS_DRIVER";
-
-/// The usual URL for a bus of this kind, and the source that names the kind.
-fn default_bus_url(driver: &str, given: impl Fn(&str) -> Option<String>) -> Result<(String, Source)> {
-    let kinds = tenure_bus_open::schemes();
-    let Some(kind) = kinds.iter().find(|kind| kind.name == driver) else {
-        let known = kinds.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ");
-        return Err(Exit::usage(anyhow::anyhow!("{DRIVER}={driver:?} is not known; known are {known}")));
-    };
-    Ok(match kind.usual {
-        Usual::File => (crate::places::default_bus()?, Source::Environment(DRIVER)),
-        Usual::Only(url) => (url.to_owned(), Source::Environment(DRIVER)),
-        Usual::Server { variable, otherwise } => {
-            (given(variable).unwrap_or_else(|| otherwise.to_owned()), Source::Environment(variable))
-        }
     })
 }
 
@@ -206,35 +178,13 @@ fn shown(key: &str, value: &str) -> String {
     }
 }
 
-fn read_file(path: &str) -> Result<BTreeMap<String, String>> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the configuration {path}"))?;
-    let table: toml::Table = text.parse().with_context(|| format!("the configuration {path} is not TOML"))?;
-    let mut values = BTreeMap::new();
-    for (key, value) in table {
-        known(&key).with_context(|| format!("the configuration {path}"))?;
-        values.insert(key.clone(), scalar(&value).with_context(|| format!("the configuration {path}, key {key:?}"))?);
-    }
-    Ok(values)
-}
-
-/// The setting of this name; where there is none, the error names the nearest one.
+/// The setting of this name, written as its flag or with underscores; where there is none, the error names the nearest one.
 pub(crate) fn known(key: &str) -> Result<&'static str> {
-    if let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) {
-        return Ok(setting.key);
-    }
-    let distance = |setting: &Setting| (strsim::damerau_levenshtein(setting.key, key), setting.key);
-    let nearest = SETTINGS.iter().map(distance).min().map_or("", |(_, nearest)| nearest);
-    bail!("unknown key {key:?}; the nearest known one is {nearest:?}")
+    config_file::known(key, &keys())
 }
 
-fn scalar(value: &toml::Value) -> Result<String> {
-    Ok(match value {
-        toml::Value::String(text) => text.clone(),
-        toml::Value::Integer(number) => number.to_string(),
-        toml::Value::Boolean(flag) => flag.to_string(),
-        toml::Value::Array(items) => items.iter().map(scalar).collect::<Result<Vec<_>>>()?.join(","),
-        other => bail!("a {} is not expected here: write a string, number, boolean or list", other.type_str()),
-    })
+fn keys() -> Vec<&'static str> {
+    SETTINGS.iter().map(|setting| setting.key).collect()
 }
 
 #[cfg(test)]
@@ -244,7 +194,7 @@ mod tests {
     fn merge(flags: &[(&'static str, &str)], env: &[(&str, &str)], file: Option<&str>) -> Result<Settings> {
         let env: BTreeMap<String, String> = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let flags = flags.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
-        Settings::merge(flags, |name| env.get(name).cloned(), file)
+        Settings::merge(flags, |name| env.get(name).cloned(), file, &HostSettings::default())
     }
 
     fn file(text: &str) -> tempfile::NamedTempFile {
@@ -256,13 +206,14 @@ mod tests {
     /// Flags win over the environment, that over the file, that over the default.
     #[test]
     fn precedence_is_flag_environment_file_default() {
-        let file = file("ttl = \"3s\"\nlease = \"from/file\"\nchannels = [\"a\", \"b\"]");
+        let file = file("ttl = \"3s\"\nlease = \"from/file\"\nchannel = [\"a\", \"b\"]\nrepair-after = \"7s\"");
         let path = file.path().to_str();
         let settings = merge(&[("ttl", "1s")], &[("TENURE_TTL", "2s"), ("BUS_PREFIX", "p.")], path).unwrap();
         assert_eq!(settings.get("ttl"), "1s");
         assert_eq!(settings.get("bus_prefix"), "p.");
         assert_eq!(settings.get("lease"), "from/file");
         assert_eq!(settings.get("channels"), "a,b");
+        assert_eq!(settings.get("repair_after"), "7s");
         assert_eq!(settings.get("publish_max_retries"), "5");
         let settings = merge(&[], &[("TENURE_TTL", "2s")], path).unwrap();
         assert_eq!(settings.get("ttl"), "2s");

@@ -39,10 +39,11 @@ cannot be run or is not there.
 Examples:
   tenure run --lease reports/nightly -- ./make-reports
   tenure run --lease bot --restart --store redis://host -- ./bot   one bot, hot standbys elsewhere
-  tenure run --lease transcode --slots 4 -- ./transcode FILE       four at a time
+  tenure run --lease transcode --slots 4 -- ./transcode FILE       four at a time on this host
 
-  on every host, at the same minute:
-  tenure run --lease cron/backup --no-wait --hold-for 5m -- ./backup
+  once on many hosts, at the same minute: the store must be one that all of them share, named here or
+  for everybody in /etc/tenure/config.toml (store = \"redis://db.internal\"):
+  tenure run --lease cron/backup --store redis://db.internal --no-wait --hold-for 5m -- ./backup
 
   with a health check, and an address for those who look for the leader:
   tenure run --lease api --http :9000 --advertise 10.0.0.5:8080 \\
@@ -53,7 +54,7 @@ pub(crate) struct Args {
     pub(super) lease: LeaseKey,
     #[command(flatten)]
     pub(super) store: StoreArgs,
-    /// How long the lease lasts without renewal [default: 15s]
+    /// How long the lease lasts without renewal [env: TENURE_TTL] [default: 15s]
     #[arg(long, value_name = "DURATION", value_parser = durations::parse)]
     pub(super) ttl: Option<Duration>,
     /// How often it is renewed [default: a third of the ttl]
@@ -91,7 +92,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TEXT", value_parser = parse::note)]
     pub(super) note: Option<Note>,
     /// Serve /leader, /readyz, /healthz, /livez, /metrics and /debug/vars: HOST:PORT, or :PORT on
-    /// loopback
+    /// loopback; :0 is any free one, which is told
     #[arg(long, value_name = "ADDR", value_parser = crate::http::parse_address)]
     pub(super) http: Option<SocketAddr>,
     /// Address of this instance, kept with the lease while it leads: `/leader` and `tenure leases` tell it to whoever routes
@@ -113,7 +114,7 @@ pub(crate) struct Args {
     /// How long one may take; longer means no [default: 5s]
     #[arg(long, value_name = "DURATION", requires = "health_cmd", value_parser = durations::parse)]
     pub(super) health_timeout: Option<Duration>,
-    /// Log to standard error: a level or a filter [env: TENURE_LOG] [default: only what a user must know]
+    /// Log to standard error: a level, or TARGET=LEVEL [env: TENURE_LOG] [default: only what a user must know]
     #[arg(long, value_name = "FILTER")]
     pub(super) log: Option<String>,
     /// Log what happens, as --log info

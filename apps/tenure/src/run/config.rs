@@ -13,8 +13,8 @@ use tenure_supervise::StopPlan;
 
 use super::args::{Args, Restart};
 use super::health_check::HealthCheck;
-use crate::advertise;
 use crate::exit::Exit;
+use crate::{advertise, host_settings};
 
 /// The pause between two health checks, and how long one may take.
 const HEALTH: Duration = Duration::from_secs(5);
@@ -71,7 +71,7 @@ impl Config {
     /// Checks what was asked for.
     pub(super) fn new(args: Args) -> Result<Config> {
         let mut options = TimingOptions::default();
-        (options.ttl, options.renew_interval) = (args.ttl, args.renew);
+        (options.ttl, options.renew_interval) = (host_settings::ttl(args.ttl)?, args.renew);
         (options.margin, options.stop_timeout) = (args.margin, args.stop_timeout);
         let timing = options.resolve().map_err(Exit::usage)?;
         let busy = timing.renew_interval() + timing.stop_timeout() + timing.margin();

@@ -39,13 +39,10 @@ pub(super) struct Endpoints {
 }
 
 impl Endpoints {
-    /// Listens and serves until this process ends. Port 0 is any free one, which is said on standard error.
+    /// Listens and serves until this process ends. Port 0 is any free one, which is told on standard error.
     pub(super) async fn start(address: SocketAddr) -> Result<Endpoints> {
         let metrics = http::collect_metrics()?;
         let listener = http::listen(address).await?;
-        if address.port() == 0 {
-            say!("tenure: endpoints at http://{}", listener.local_addr()?);
-        }
         let endpoints = Endpoints { view: Arc::default(), metrics };
         let routes = Router::new()
             .route("/leader", get(leader))

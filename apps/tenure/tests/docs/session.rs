@@ -183,6 +183,8 @@ impl Session {
             .env("PATH", format!("{}:{path}", tenure.parent().unwrap().display()))
             .env("HOME", self.folder.path())
             .env("XDG_STATE_HOME", self.folder.path().join("state"))
+            // The settings of the host are none of the guide's.
+            .env("TENURE_CONFIG", "")
             .env("LANG", "C.UTF-8")
             .env("COLUMNS", "120")
             // By this the session finds what it has to end.

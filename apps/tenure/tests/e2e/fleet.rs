@@ -29,6 +29,8 @@ pub(crate) fn tenure() -> Command {
             command.env_remove(&name);
         }
     }
+    // Nor may the settings of the host, or of whoever runs the tests.
+    command.env("TENURE_CONFIG", "");
     command.stdin(Stdio::null());
     command
 }
@@ -68,6 +70,8 @@ pub(crate) struct Fleet {
     pub(crate) store: Option<String>,
     /// The NATS server that is the bus, where it is not a file in the folder.
     pub(crate) nats: Option<String>,
+    /// Options of the bus that is a file: what stands behind its path.
+    pub(crate) bus_options: &'static str,
 }
 
 /// One instance of it. Dropping it kills it.
@@ -83,7 +87,18 @@ impl Fleet {
         let sim = Sim::start(sim).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let join_budget = "1000/10s";
-        Fleet { folder, sim, channels, ttl, join_budget, extra: Vec::new(), irc: None, store: None, nats: None }
+        Fleet {
+            folder,
+            sim,
+            channels,
+            ttl,
+            join_budget,
+            extra: Vec::new(),
+            irc: None,
+            store: None,
+            nats: None,
+            bus_options: "",
+        }
     }
 
     pub(crate) fn store_url(&self) -> String {
@@ -92,7 +107,8 @@ impl Fleet {
     }
 
     pub(crate) fn bus_url(&self) -> String {
-        self.nats.clone().unwrap_or_else(|| format!("sqlite:{}", self.bus_file().display()))
+        let file = || format!("sqlite:{}{}", self.bus_file().display(), self.bus_options);
+        self.nats.clone().unwrap_or_else(file)
     }
 
     pub(crate) fn bus_file(&self) -> PathBuf {

@@ -117,6 +117,7 @@ async fn what_cannot_be_written_can_be_looked_at() {
     let mounted = |args: &[&str]| {
         let script = "mount --bind \"$0\" \"$0/ro\" && mount -o remount,bind,ro \"$0/ro\" && exec \"$@\"";
         let mut command = Command::new("unshare");
+        command.env("TENURE_CONFIG", "");
         command.args(["--mount", "sh", "-c", script]).arg(folder).arg(env!("CARGO_BIN_EXE_tenure")).args(args);
         command
     };

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod budgets;
+mod bus_outage;
 mod clocks;
 mod commands;
 mod config;
@@ -9,6 +10,8 @@ mod coverage;
 mod demo;
 mod endpoints;
 mod fleet;
+mod host_settings;
+mod ingest_config;
 mod lines;
 mod log_lines;
 mod looking;
@@ -16,6 +19,7 @@ mod operators;
 mod operators_resign;
 mod operators_run;
 mod operators_watch;
+mod ports;
 mod replay;
 mod restarts;
 mod run;

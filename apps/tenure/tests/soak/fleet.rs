@@ -191,7 +191,7 @@ impl Fleet {
         };
         let ttl = format!("{}ms", TTL.as_millis());
         command.args(["run", "--lease", "soak/leader", "--restart=always", "--stop-timeout", "200ms", "--ttl", &ttl]);
-        command.env("TENURE_STORE", self.store.url(at));
+        command.env("TENURE_STORE", self.store.url(at)).env("TENURE_CONFIG", "");
         command.arg("--");
         if let (Work::OtherRights, Some(user)) = (self.work, &self.user) {
             command.arg(user.program("setuid")).args(["--reuid=0", "--regid=0", "--clear-groups"]);

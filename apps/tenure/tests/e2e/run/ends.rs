@@ -168,6 +168,7 @@ fn the_stop_signal_comes_first_and_then_the_kill() {
 fn an_ignored_hangup_stays_ignored() {
     let scene = Scene::new();
     let mut command = std::process::Command::new("nohup");
+    command.env("TENURE_CONFIG", "");
     command.arg(env!("CARGO_BIN_EXE_tenure")).args(["run", "--lease", KEY, "--store", &scene.store(), "--"]);
     let script = format!("kill -HUP $$; kill -HUP $PPID; echo > {}; exec sleep 1000", scene.file("ready").display());
     let mut run = scene.start(command.args(["sh", "-c", &script]).stdout(std::process::Stdio::null()));
@@ -183,6 +184,7 @@ fn an_ignored_hangup_stays_ignored() {
 fn a_blocked_signal_is_heard() {
     let scene = Scene::new();
     let mut command = std::process::Command::new("env");
+    command.env("TENURE_CONFIG", "");
     command.args(["--block-signal=TERM,USR1", env!("CARGO_BIN_EXE_tenure"), "run", "--lease", KEY]);
     command.args(["--store", &scene.store(), "--ttl", LONG, "--stop-timeout", "300ms", "--"]);
     // A shell would clear its mask with the first command that it waits for.
@@ -205,6 +207,7 @@ fn an_ignored_sigchld_hides_no_end() {
     let scene = Scene::new();
     for (script, expected) in [("sleep 0.05 & exit 3", 3), ("kill -9 $$", 137)] {
         let mut command = std::process::Command::new("env");
+        command.env("TENURE_CONFIG", "");
         command.args(["--ignore-signal=CHLD", env!("CARGO_BIN_EXE_tenure"), "run", "--lease", KEY]);
         command.args(["--store", &scene.store(), "--no-wait", "--health-cmd", "true", "--", "sh", "-c", script]);
         let mut run = scene.start(&mut command);
@@ -262,6 +265,7 @@ fn an_interrupted_script_does_not_go_on() {
         scene.file("went-on").display()
     );
     let mut command = std::process::Command::new("bash");
+    command.env("TENURE_CONFIG", "");
     let mut run = scene.start(command.args(["-c", &script]).process_group(0));
     until("a lease", || scene.leases().len() == 1);
     // As the terminal does: to everybody of the script's group.
@@ -282,6 +286,7 @@ fn the_first_process_of_a_container_answers_with_a_code() {
     let scene = Scene::new();
     // Its process group is the test's, which has no number in there.
     let mut command = std::process::Command::new("unshare");
+    command.env("TENURE_CONFIG", "");
     command.args([
         "--pid",
         "--fork",

@@ -57,6 +57,7 @@ impl Somebody {
 
     fn command(&self) -> Command {
         let mut command = Command::new("setpriv");
+        command.env("TENURE_CONFIG", "");
         let user = self.0.to_string();
         command.args(["--reuid", &user, "--regid", &user, "--clear-groups"]);
         command
@@ -136,6 +137,7 @@ fn a_run_with_few_descriptors_ends() {
     let scene = Scene::new();
     let start = |limit: u32| {
         let mut command = Command::new("prlimit");
+        command.env("TENURE_CONFIG", "");
         command.arg(format!("--nofile={limit}")).arg(env!("CARGO_BIN_EXE_tenure"));
         command.args([
             "run",
@@ -193,6 +195,7 @@ fn a_run_with_little_memory_ends() {
     let scene = Scene::new();
     let start = |mebibytes: u64| {
         let mut command = Command::new("prlimit");
+        command.env("TENURE_CONFIG", "");
         command.arg(format!("--as={}", mebibytes << 20)).arg(env!("CARGO_BIN_EXE_tenure"));
         command.args([
             "run",

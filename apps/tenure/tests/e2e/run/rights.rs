@@ -63,6 +63,7 @@ fn without_handles_signals_arrive_and_nothing_outlives_the_run() {
 fn the_doctor_knows_of_missing_handles() {
     let doctor = env!("CARGO_BIN_EXE_tenure");
     let mut command = std::process::Command::new("perl");
+    command.env("TENURE_CONFIG", "");
     command.args(["-e", WITHOUT_HANDLES, "38", doctor, "doctor", "--store", "memory:", "--bus", "stdout:", "--json"]);
     let output = command.output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -89,6 +90,7 @@ fn what_is_hidden_is_ended_too() {
     let user = somebody.user().to_string();
     let within = |flags: &[&str], script: &str| {
         let mut command = std::process::Command::new("unshare");
+        command.env("TENURE_CONFIG", "");
         command.args(["--mount", "--pid", "--fork", "--kill-child", "sh", "-c"]);
         command.arg("mount -t proc -o hidepid=2 proc /proc && exec \"$@\"").args(["sh", "setpriv", "--reuid", &user]);
         command.args(["--regid", &user, "--clear-groups"]).arg(&program);

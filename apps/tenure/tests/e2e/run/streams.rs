@@ -28,7 +28,7 @@ fn a_closed_input_has_nothing_to_read() {
     let scene = Scene::new();
     let tenure = env!("CARGO_BIN_EXE_tenure");
     let script = format!("{tenure} run --lease {KEY} --store {} -- sh -c 'cat; echo end' <&- ", scene.store());
-    let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+    let output = std::process::Command::new("sh").args(["-c", &script]).env("TENURE_CONFIG", "").output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "end\n", "{output:?}");
 }
 
@@ -60,6 +60,7 @@ fn nothing_strange_is_inherited() {
         let scene = Scene::new();
         let within = |program: &str| {
             let mut command = std::process::Command::new("env");
+            command.env("TENURE_CONFIG", "");
             command.args(caller).arg(program).stdin(Stdio::null());
             command
         };

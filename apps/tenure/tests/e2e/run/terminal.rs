@@ -41,6 +41,7 @@ impl Shell {
             .env("BEATS", scene.file("beats"))
             .env("TMPDIR", scene.folder.path())
             .env_remove("TENURE_STORE")
+            .env("TENURE_CONFIG", "")
             .stdin(Stdio::from(terminal()))
             .stdout(Stdio::from(terminal()))
             .stderr(Stdio::from(terminal()))
