@@ -22,8 +22,8 @@ use crate::host_settings::HostSettings;
 /// Flags of `tenure ingest`. Each can also be given in the environment or in a TOML file (see --check for names).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Precedence: flag, environment, --config, ~/.config/tenure/config.toml, /etc/tenure/config.toml, default;
-`--check` shows each value with its source. Times and sizes have a unit everywhere: 15s, 1d, 64MB.
+Precedence: flag, environment, --config, ~/.config/tenure/config.toml, /etc/tenure/config.toml,
+default; `--check` shows each value with its source. Times and sizes have a unit: 15s, 1d, 64MB.
 
 Examples:
   tenure ingest --channel my_channel --bus stdout:

@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn a_mistyped_filter_is_refused() {
         for filter in
-            ["info", "WARN", "off", "tenure_ingest=debug", "info,tenure::telemetry=trace, rustls=off", "tenure_twitch"]
+            ["info", "WARN", "off", "tenure_ingest=debug", "info,tenure::telemetry=trace,rustls=off", "tenure_twitch"]
         {
             assert_eq!(check_filter(filter), Ok(()), "{filter}");
         }

@@ -41,8 +41,8 @@ Examples:
   tenure run --lease bot --restart --store redis://host -- ./bot   one bot, hot standbys elsewhere
   tenure run --lease transcode --slots 4 -- ./transcode FILE       four at a time on this host
 
-  once on many hosts, at the same minute: the store must be one that all of them share, named here or
-  for everybody in /etc/tenure/config.toml (store = \"redis://db.internal\"):
+  once on many hosts, at the same minute: the store must be one that all of them share, named here
+  or for everybody on a host in /etc/tenure/config.toml (store = \"redis://db.internal\"):
   tenure run --lease cron/backup --store redis://db.internal --no-wait --hold-for 5m -- ./backup
 
   with a health check, and an address for those who look for the leader:

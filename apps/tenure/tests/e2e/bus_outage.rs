@@ -28,8 +28,8 @@ async fn an_outage_of_the_bus_is_told_once() {
     lock.busy_timeout(Duration::from_secs(30)).unwrap();
     lock.execute_batch("BEGIN IMMEDIATE").unwrap();
     until("many tries", async || {
-        let Some((_, vars)) = instance.get("/debug/vars").await else { return false };
-        vars["pipeline"]["busFailures"].as_u64() >= Some(10)
+        let Some((_, twitch)) = instance.get("/_debug/twitch").await else { return false };
+        twitch["pipeline"]["busFailures"].as_u64() >= Some(10)
     })
     .await;
     let away = told(&instance);

@@ -5,7 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::fleet::tenure;
+use rustix::process::Signal;
+
+use crate::fleet::{send, tenure};
 use crate::operators::{Place, Ran, ran};
 use crate::run::until;
 
@@ -64,7 +66,7 @@ fn every_command_takes_the_store_of_the_file() {
     assert!(resigned.code == Some(0) && resigned.out.contains("anna"), "{resigned:?}");
     let checked = host.run(&["ingest", "--channel", "x", "--check"]);
     assert!(checked.out.contains(&format!("store = \"{}\"  # file ", host.place.url)), "{checked:?}");
-    first.kill().unwrap();
+    send(i32::try_from(first.id()).unwrap(), Signal::TERM);
     first.wait().unwrap();
     assert!(!host.place.folder.path().join("state").exists(), "nobody used the default store");
 }
@@ -190,7 +192,7 @@ fn the_doctor_says_where_the_store_was_named() {
     let nobody = said(host.tenure(&doctor).env("TENURE_CONFIG", ""));
     assert!(nobody.ends_with("leases.db (from default)"), "{nobody}");
 
-    host.write("bus = \"nats://me:hunter2@127.0.0.1:9\"");
+    host.write("bus = \"nats://me:hunter2@127.0.0.1:9?timeout=1s\"");
     let warned = |mode| {
         fs::set_permissions(host.file(), fs::Permissions::from_mode(mode)).unwrap();
         let ran = host.run(&doctor);
@@ -227,7 +229,13 @@ fn the_hosts_own_file_is_found() {
         ran(command("644", &[binary, "doctor", "--json"])
             .env("XDG_CONFIG_HOME", host.place.folder.path().join("config")));
     assert!(theirs.out.contains(&format!("store {} (from file ", host.place.url)), "{}", theirs.out);
-    let nobody = ["setpriv", "--reuid=65534", "--clear-groups", binary, "leases"];
+    // Whoever that is may run this file, wherever the binary itself is.
+    let program = host.place.folder.path().join("tenure");
+    fs::copy(binary, &program).unwrap();
+    for path in [host.place.folder.path(), &program] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let nobody = ["setpriv", "--reuid=65534", "--clear-groups", program.to_str().unwrap(), "leases"];
     let refused = ran(&mut command("600", &nobody));
     assert!(refused.code == Some(64) && refused.err.contains("may not be read by this user"), "{refused:?}");
 }
