@@ -2,7 +2,9 @@
 
 use std::net::{SocketAddr, TcpListener};
 
-use crate::fleet::{Fleet, quick, tenure, until};
+use rustix::process::Signal;
+
+use crate::fleet::{Fleet, quick, send, tenure, until};
 use crate::operators::{Place, ran};
 
 /// Two instances that were both told `--http :0` listen at addresses of their own, which their logs tell.
@@ -48,7 +50,7 @@ async fn any_free_port_is_told() {
     let json = std::fs::read_to_string(&children[0].1).unwrap();
     assert!(json.lines().all(|line| line.starts_with('{')), "{json}");
     for (child, ..) in &mut children {
-        child.kill().unwrap();
+        send(i32::try_from(child.id()).unwrap(), Signal::TERM);
         child.wait().unwrap();
     }
 }
