@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Doctor(crate::doctor::Args),
     /// Print a completion script for a shell
     Completions(crate::completions::Args),
+    /// Write manual pages
+    Man(crate::man::Args),
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! `tenure completions`: completion scripts for shells.
 
 use anyhow::Result;
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ValueHint};
 use clap_complete::Shell;
 
 use crate::output;
@@ -21,9 +23,86 @@ pub(crate) struct Args {
     shell: Shell,
 }
 
+/// What the generated script for bash does not do: `--flag=VALUE`, the command behind `--`, URLs that go on behind their scheme.
+const BASH: &str = include_str!("completions.bash");
+
 /// Prints the script for `command`, which is the whole program.
-pub(crate) fn run(args: Args, mut command: clap::Command) -> Result<()> {
+pub(crate) fn run(args: Args, command: clap::Command) -> Result<()> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut command, "tenure", &mut script);
+    clap_complete::generate(args.shell, &mut with_words(command), "tenure", &mut script);
+    if args.shell == Shell::Bash {
+        script.extend_from_slice(BASH.as_bytes());
+    }
     Ok(output::line(String::from_utf8_lossy(&script).trim_end())?)
+}
+
+/// The command with the words that values may be, also where a value is more than one of some words and is parsed as something else.
+fn with_words(command: clap::Command) -> clap::Command {
+    command.mut_args(with_words_of).mut_subcommands(with_words)
+}
+
+fn with_words_of(arg: Arg) -> Arg {
+    let takes_values = arg.get_action().takes_values();
+    let words = arg.get_long().map(words).unwrap_or_default();
+    if takes_values && !words.is_empty() && arg.get_possible_values().is_empty() {
+        return arg.value_parser(PossibleValuesParser::new(words));
+    }
+    let hint = match arg.get_value_names().unwrap_or_default() {
+        [name] if takes_values => match name.as_str() {
+            "FILE" => ValueHint::FilePath,
+            "DIR" => ValueHint::DirPath,
+            "CMD" if arg.is_trailing_var_arg_set() => ValueHint::CommandWithArguments,
+            "CMD" | "LINE" => ValueHint::CommandString,
+            // Names that only the user knows: no file's name is offered in their place.
+            "KEY" | "NAME" | "DURATION" | "N" | "TEXT" | "ADDR" | "PREFIX" => ValueHint::Other,
+            _ => return arg,
+        },
+        _ => return arg,
+    };
+    arg.value_hint(hint)
+}
+
+/// The words that may begin the value of a flag, whichever command has it.
+fn words(flag: &str) -> Vec<&'static str> {
+    match flag {
+        "stop-signal" => crate::run::signal_names().collect(),
+        "store" => {
+            tenure_open::schemes().iter().filter(|scheme| scheme.compiled).map(|s| beginning(s.example)).collect()
+        }
+        "bus" => {
+            tenure_bus_open::schemes().iter().filter(|scheme| scheme.compiled).map(|s| beginning(s.shape)).collect()
+        }
+        "log" => vec!["error", "warn", "info", "debug", "trace", "off"],
+        "log-format" => vec!["auto", "json", "text"],
+        "standby" => vec!["warm", "cold"],
+        "ready" => vec!["all", "possible"],
+        "from" => vec!["start", "end"],
+        "irc-url" => vec!["ircs://", "irc://", "wss://", "ws://"],
+        "type" => vec![
+            "external.chat.message.v1",
+            "external.chat.notice.v1",
+            "external.chat.moderation.v1",
+            "external.chat.room.v1",
+            "external.chat.gap.v1",
+        ],
+        _ => Vec::new(),
+    }
+}
+
+/// What every URL of this form begins with: the rest is the user's to say.
+fn beginning(form: &'static str) -> &'static str {
+    form.split(|c: char| c.is_ascii_uppercase() || c == '[').next().unwrap_or(form)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The fixed beginning of a URL is offered, and nothing that stands for something else.
+    #[test]
+    fn urls_are_offered_up_to_what_only_the_user_knows() {
+        assert_eq!(beginning("redis://HOST:PORT/DB"), "redis://");
+        assert_eq!(beginning("sqlite:PATH"), "sqlite:");
+        assert_eq!(beginning("stdout:"), "stdout:");
+    }
 }

@@ -21,6 +21,7 @@ mod identity;
 mod ingest;
 mod leases;
 mod logs;
+mod man;
 mod places;
 mod resign;
 mod run;
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
         Command::Stores(args) => stores::run(args).map(|()| ExitCode::SUCCESS),
         Command::Doctor(args) => doctor::run(args, Cli::command()),
         Command::Completions(args) => completions::run(args, Cli::command()).map(|()| ExitCode::SUCCESS),
+        Command::Man(args) => man::run(args, Cli::command()).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| exit::report(&error))
 }

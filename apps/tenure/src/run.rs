@@ -36,6 +36,7 @@ use tenure_supervise::{SignalMask, Terminal, become_subreaper, check_descriptors
 use crate::exit::{Exit, LOST};
 use crate::host_settings;
 pub(crate) use args::Args;
+pub(crate) use parse::signal_names;
 use config::Config;
 use context::RunContext;
 use hooks::Hooks;

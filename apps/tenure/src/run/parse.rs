@@ -6,6 +6,11 @@ use tenure::{HolderId, Note};
 /// The most slots. Every waiting instance reads the lease of each of them.
 const MOST_SLOTS: u32 = 1000;
 
+/// The names that [`signal`] knows.
+pub(crate) fn signal_names() -> impl Iterator<Item = &'static str> {
+    SIGNALS.iter().map(|(name, _)| *name)
+}
+
 /// Parses a signal's name or number.
 pub(super) fn signal(text: &str) -> Result<Signal, String> {
     let upper = text.to_ascii_uppercase();

@@ -416,8 +416,16 @@ fn completions_are_written_for_each_shell() {
 /// Each command's help has examples.
 #[test]
 fn every_command_has_examples() {
-    let commands: &[&[&str]] =
-        &[&["leases"], &["watch"], &["resign"], &["fence", "check"], &["doctor"], &["completions"], &["stores"]];
+    let commands: &[&[&str]] = &[
+        &["leases"],
+        &["watch"],
+        &["resign"],
+        &["fence", "check"],
+        &["doctor"],
+        &["completions"],
+        &["man"],
+        &["stores"],
+    ];
     for command in commands {
         let ended = ran(tenure().args(*command).arg("--help"));
         assert!(ended.code == Some(0) && ended.out.contains("Examples:\n  "), "{command:?}: {}", ended.out);

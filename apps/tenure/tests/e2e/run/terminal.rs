@@ -1,16 +1,12 @@
 //! The terminal: a shell with job control on a pseudo-terminal, and somebody who types.
 
-use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::process::Command;
 
-use rustix::fs::{Mode, OFlags};
 use rustix::process::Signal;
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use super::{KEY, LONG, Scene, Tree, send, state, until};
 use crate::fleet::alive;
+use crate::pty::Pty;
 
 const PROMPT: &str = "ready> ";
 const CTRL_C: &str = "\x03";
@@ -18,74 +14,34 @@ const CTRL_Z: &str = "\x1a";
 
 /// A shell on a terminal.
 struct Shell {
-    child: Child,
-    keys: std::fs::File,
-    screen: Arc<Mutex<String>>,
+    terminal: Pty,
     run: String,
 }
 
 impl Shell {
     /// Starts one, with `$RUN` for `tenure run` in this scene.
     fn new(scene: &Scene, flags: &str) -> Shell {
-        let keys = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&keys).unwrap();
-        unlockpt(&keys).unwrap();
-        let name = ptsname(&keys, Vec::new()).unwrap();
-        let terminal = || -> OwnedFd {
-            rustix::fs::open(&name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).unwrap()
-        };
-        let child = Command::new("setsid")
-            .args(["--ctty", "bash", "--norc", "--noprofile", "-i"])
-            .env("PS1", PROMPT)
-            .env("TERM", "dumb")
-            .env("BEATS", scene.file("beats"))
-            .env("TMPDIR", scene.folder.path())
-            .env_remove("TENURE_STORE")
-            .env("TENURE_CONFIG", "")
-            .stdin(Stdio::from(terminal()))
-            .stdout(Stdio::from(terminal()))
-            .stderr(Stdio::from(terminal()))
-            .spawn()
-            .unwrap();
-        let screen = Arc::new(Mutex::new(String::new()));
-        let mut output = std::fs::File::from(rustix::io::fcntl_dupfd_cloexec(&keys, 3).unwrap());
-        let seen = Arc::clone(&screen);
-        std::thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            while let Ok(count @ 1..) = output.read(&mut buffer) {
-                seen.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..count]));
-            }
-        });
+        let mut shell = Command::new("bash");
+        shell.args(["--norc", "--noprofile", "-i"]).env("PS1", PROMPT).env("BEATS", scene.file("beats"));
+        let terminal = Pty::start(shell.env("TMPDIR", scene.folder.path()).env_remove("TENURE_STORE").env("TENURE_CONFIG", ""));
         let tenure = env!("CARGO_BIN_EXE_tenure");
         let run = format!("{tenure} run --lease {KEY} --store {} {flags} --", scene.store());
-        let mut shell = Shell { child, keys: std::fs::File::from(keys), screen, run };
+        let mut shell = Shell { terminal, run };
         shell.sees(PROMPT);
         shell
     }
 
     fn types(&mut self, text: &str) {
-        self.keys.write_all(text.as_bytes()).unwrap();
+        self.terminal.types(text);
     }
 
     fn screen(&self) -> String {
-        self.screen.lock().unwrap().clone()
+        self.terminal.screen()
     }
 
     /// Waits until the screen shows this, and forgets everything up to it.
     fn sees(&mut self, text: &str) {
-        let screen = Arc::clone(&self.screen);
-        let give_up = tokio::time::Instant::now() + crate::fleet::DEADLINE;
-        loop {
-            {
-                let mut screen = screen.lock().unwrap();
-                if let Some(at) = screen.find(text) {
-                    screen.drain(..at + text.len());
-                    return;
-                }
-            }
-            assert!(tokio::time::Instant::now() < give_up, "{text:?} not on the screen: {:?}", self.screen());
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
+        self.terminal.sees(text);
     }
 
     /// The shell has the keyboard again, with this exit code of what it ran last.
@@ -94,13 +50,6 @@ impl Shell {
         self.types("echo \"code=$?\"\n");
         self.sees(&format!("\ncode={code}\r"));
         self.sees(PROMPT);
-    }
-}
-
-impl Drop for Shell {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -240,8 +189,8 @@ fn a_run_under_nohup_outlives_its_terminal() {
     shell.types(&format!("nohup {} {BEATER} > /dev/null 2>&1 &\n", shell.run));
     let tree = scene.next_tree(None);
     // What the shell gets when its window is closed; it tells all of its jobs, and takes the terminal along.
-    send(i32::try_from(shell.child.id()).unwrap(), Signal::HUP);
-    shell.child.wait().unwrap();
+    send(i32::try_from(shell.terminal.child.id()).unwrap(), Signal::HUP);
+    shell.terminal.child.wait().unwrap();
     let deadline = || scene.leases().first().map(|lease| (lease.term, lease.remaining));
     let (term, _) = deadline().unwrap();
     let closed_at = tokio::time::Instant::now();
