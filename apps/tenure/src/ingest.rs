@@ -4,6 +4,7 @@ mod channels;
 mod config;
 mod http;
 mod print_config;
+mod service;
 pub(crate) mod settings;
 pub(crate) mod supervisor;
 mod worker;

@@ -25,6 +25,7 @@ mod man;
 mod places;
 mod resign;
 mod run;
+mod service_manager;
 mod signals;
 mod store;
 mod stores;

@@ -21,6 +21,7 @@ mod notices;
 mod notifier;
 mod parse;
 mod protocol;
+mod service;
 mod tenure_run;
 mod watchdog;
 mod watchdog_process;
@@ -31,17 +32,20 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tenure_supervise::exec_shim::{self, ExecError};
 use tenure_supervise::status_file::StatusFile;
-use tenure_supervise::{SignalMask, Terminal, become_subreaper, check_descriptors, check_executable};
+use tenure_supervise::{
+    SignalMask, Terminal, become_subreaper, check_descriptors, check_executable, service_environment,
+};
 
 use crate::exit::{Exit, LOST};
 use crate::host_settings;
 pub(crate) use args::Args;
-pub(crate) use parse::signal_names;
 use config::Config;
 use context::RunContext;
 use hooks::Hooks;
 use lifecycle::{Finish, Lifecycle};
 use notifier::Notifier;
+pub(crate) use parse::signal_names;
+use service::Service;
 
 /// How many files `tenure run` may have open at a time, with some to spare.
 const DESCRIPTORS: usize = 32;
@@ -84,7 +88,12 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     } else {
         crate::warnings::start();
     }
-    let config = Config::new(args)?;
+    // Before anything else is opened: what is open now came from whoever started this process.
+    let descriptors = service_environment::listening_descriptors().unwrap_or_else(|error| {
+        say!("tenure: {error}: whatever started this process closed it; the command is started without");
+        0..0
+    });
+    let config = Config::new(args, descriptors)?;
     if let Some(shown) = secret_in_arguments(&config.store) {
         say!("tenure: everybody on this machine can read the password in --store {shown}; use TENURE_STORE instead");
     }
@@ -101,8 +110,8 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     check_descriptors(DESCRIPTORS).map_err(Exit::unreachable)?;
     // Opened before other threads start, because it blocks a signal for this thread and threads inherit the mask.
     let terminal = Terminal::open();
-    let mut notifier =
-        Notifier::new(Hooks::new(config.on_lost.clone(), crate::command_store::without_login(&config.store)));
+    let hooks = Hooks::new(config.on_lost.clone(), crate::command_store::without_login(&config.store));
+    let mut notifier = Notifier::new(hooks, Service::of(&config));
     // A thread for blocking calls is kept once it has started: where no other can be started, calls wait for this one.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().thread_keep_alive(FOREVER).build()?;
     let context = runtime.block_on(RunContext::start(config, terminal))?;

@@ -9,8 +9,11 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use rustix::process::{Pid, getpid, getppid};
+
 use crate::children::own_program;
 use crate::executable::CannotRun;
+use crate::service_environment;
 use crate::signal_mask::SignalMask;
 use crate::status_file::{StatusLine, VARIABLE};
 use crate::terminal::Terminal;
@@ -26,17 +29,20 @@ pub enum Role {
     Foreground,
     /// A tenure's work.
     Background,
+    /// Runs beside a tenure's work, by the same deadline: what a service manager handed on is not for it.
+    Beside,
     /// Not part of any tenure: no deadline applies.
     Unleased,
 }
 
 impl Role {
-    const ALL: [Role; 3] = [Role::Foreground, Role::Background, Role::Unleased];
+    const ALL: [Role; 4] = [Role::Foreground, Role::Background, Role::Beside, Role::Unleased];
 
     fn name(self) -> &'static str {
         match self {
             Role::Foreground => "foreground",
             Role::Background => "background",
+            Role::Beside => "beside",
             Role::Unleased => "unleased",
         }
     }
@@ -75,18 +81,26 @@ pub fn command(role: Role, command: &[OsString]) -> io::Result<Command> {
 pub fn exec(mut arguments: impl Iterator<Item = OsString>) -> ExecError {
     let Some((role, parent, mask)) = parse(&mut arguments) else { return ExecError::NotToBeCalled };
     let Some(name) = arguments.next() else { return ExecError::NotToBeCalled };
+    let mut command = Command::new(&name);
+    command.args(arguments);
+    if let Some(parent) = Pid::from_raw(parent.max(0)) {
+        match role {
+            Role::Foreground | Role::Background => service_environment::hand_on(&mut command, parent, getpid()),
+            Role::Beside | Role::Unleased => service_environment::withhold(&mut command, parent),
+        }
+    }
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)) {
         return ExecError::Prepare(error.into());
     }
-    if rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get()) != Some(parent) {
+    if getppid().map(|pid| pid.as_raw_nonzero().get()) != Some(parent) {
         // It died before the kernel knew of the tie.
         return ExecError::ParentDied;
     }
     if role == Role::Foreground
         && let Some(terminal) = Terminal::open()
     {
-        terminal.give_to(rustix::process::getpid());
+        terminal.give_to(getpid());
     }
     if role != Role::Unleased && is_past_deadline() {
         return ExecError::DeadlinePassed;
@@ -94,7 +108,7 @@ pub fn exec(mut arguments: impl Iterator<Item = OsString>) -> ExecError {
     if let Err(error) = mask.restore() {
         return ExecError::Prepare(error);
     }
-    let error = Command::new(&name).args(arguments).exec();
+    let error = command.exec();
     CannotRun::new(&name, &error).into()
 }
 

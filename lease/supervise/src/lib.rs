@@ -77,6 +77,7 @@ mod records;
 mod releases;
 mod respawn_backoff;
 pub mod script;
+pub mod service_environment;
 mod settler;
 mod signal;
 mod signal_mask;

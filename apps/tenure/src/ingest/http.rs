@@ -60,6 +60,18 @@ pub(crate) async fn start(address: SocketAddr, store: String) -> Result<Endpoint
 /// Answers 200 where this instance fulfils its role, else 503 with the reasons.
 async fn readyz(State(state): State<EndpointState>) -> Response {
     let Some((view, store)) = state.shown.get() else { return not_ready(&["starting".to_owned()], "starting") };
+    let (role, reasons) = readiness(view, store).await;
+    let unplaced = channels::unplaced(view, &view.snapshot());
+    let (code, status) = match reasons.is_empty() {
+        true => (StatusCode::OK, "ready"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "not_ready"),
+    };
+    let body = json!({ "status": status, "role": role, "reasons": reasons, "channels": channels::shown(&unplaced) });
+    (code, Json(body)).into_response()
+}
+
+/// The role of this instance, and why it does not fulfil it.
+pub(super) async fn readiness(view: &View, store: &Arc<dyn LeaseStore>) -> (&'static str, Vec<String>) {
     let snapshot = view.snapshot();
     let (role, leads) = role(view);
     let reads = leads || view.config().standby == Standby::Warm;
@@ -75,15 +87,11 @@ async fn readyz(State(state): State<EndpointState>) -> Response {
     if !leads && let Err(why) = record(view, store).await {
         reasons.push(format!("store: {why}"));
     }
-    let (code, status) = match reasons.is_empty() {
-        true => (StatusCode::OK, "ready"),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "not_ready"),
-    };
-    let body = json!({ "status": status, "role": role, "reasons": reasons, "channels": channels::shown(&unplaced) });
-    (code, Json(body)).into_response()
+    (role, reasons)
 }
 
-fn role(view: &View) -> (&'static str, bool) {
+/// The role of this instance, and whether it leads.
+pub(super) fn role(view: &View) -> (&'static str, bool) {
     match view.election() {
         None => ("leader", true),
         Some(status) if status.is_leader() => ("leader", true),

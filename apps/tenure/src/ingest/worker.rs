@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use tenure_ingest::{Daemon, Shutdown};
 
 use super::config::Config;
-use super::http;
+use super::{http, service};
 use crate::exit::Exit;
 use crate::signals::{self, Signals};
 
@@ -32,10 +32,12 @@ async fn serve(config: Config, supervised: bool) -> Result<()> {
         follow_supervisor(shutdown.clone())?;
     }
     let mut signals = Signals::listen()?;
-    let asked = shutdown.clone();
+    let manager = service::manager(supervised);
+    let (asked, ending) = (shutdown.clone(), Arc::clone(&manager));
     tokio::spawn(async move {
         let signal = signals.next().await;
         tracing::info!(component = "ingest", "{}: draining", signals::name(signal));
+        ending.set_stopping();
         asked.drain();
         // The supervisor acts on a second signal: it kills this process, and proves its death.
         loop {
@@ -58,9 +60,13 @@ async fn serve(config: Config, supervised: bool) -> Result<()> {
         other => anyhow::Error::new(other),
     })?;
     if let Some(endpoints) = &endpoints {
-        endpoints.show(daemon.view(), store);
+        endpoints.show(daemon.view(), Arc::clone(&store));
     }
-    daemon.run(shutdown).await.context("the daemon ended")?;
+    let reporting = tokio::spawn(service::report(Arc::clone(&manager), daemon.view(), Arc::clone(&store)));
+    let ended = daemon.run(shutdown).await;
+    reporting.abort();
+    manager.finish().await;
+    ended.context("the daemon ended")?;
     if output.load(Ordering::Acquire) {
         return Err(Exit::output_closed(anyhow::anyhow!("nobody reads standard output any more")));
     }

@@ -31,6 +31,9 @@ SIGTERM, SIGINT and SIGHUP end the command: it gets the signal, and SIGKILL afte
 SIGUSR1, SIGUSR2 and SIGWINCH are passed on, SIGTSTP stops it and SIGCONT continues it, unless the
 lease has run out meanwhile.
 
+Under systemd (Type=notify, NotifyAccess=all) CMD says when it is ready and alive, and gets the
+sockets of LISTEN_FDS; until it runs, a standby asks for more time. docs/services.md has a unit.
+
 Exit codes: the command's own, or 128 and the number of the signal that ended it; 64 called wrongly;
 69 the store cannot be reached, or this machine could not start another process; 75 leadership was
 lost and the command was ended; 76 the lease was not to be had in time; 126 and 127 the command
@@ -114,6 +117,13 @@ pub(crate) struct Args {
     /// How long one may take; longer means no [default: 5s]
     #[arg(long, value_name = "DURATION", requires = "health_cmd", value_parser = durations::parse)]
     pub(super) health_timeout: Option<Duration>,
+    /// Tell systemd that the unit is ready as soon as this instance stands by, rather than when it leads and CMD is ready
+    #[arg(long)]
+    pub(super) ready_as_standby: bool,
+    /// Who tells systemd (Type=notify) that CMD is ready and alive: CMD itself, or tenure for one that does not, as soon as it
+    /// was started
+    #[arg(long, value_name = "WHO", default_value = "command", hide_possible_values = true)]
+    pub(super) sdnotify: Sdnotify,
     /// Log to standard error: a level, or TARGET=LEVEL [env: TENURE_LOG] [default: only what a user must know]
     #[arg(long, value_name = "FILTER")]
     pub(super) log: Option<String>,
@@ -123,6 +133,15 @@ pub(crate) struct Args {
     /// Command to run, and its arguments
     #[arg(value_name = "CMD", required = true, trailing_var_arg = true)]
     pub(super) command: Vec<OsString>,
+}
+
+/// Who tells the service manager that the command is ready, and alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Sdnotify {
+    /// The command
+    Command,
+    /// This program: ready once the command was started
+    Tenure,
 }
 
 /// When to campaign again.

@@ -2,6 +2,8 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::ops::Range;
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use tenure::{Builder, Election, ElectionError, HolderId, LeaseStore, Note, Semap
 use tenure_core::{LeaseKey, NameError, SlotKeys};
 use tenure_supervise::StopPlan;
 
-use super::args::{Args, Restart};
+use super::args::{Args, Restart, Sdnotify};
 use super::health_check::HealthCheck;
 use crate::exit::Exit;
 use crate::{advertise, host_settings};
@@ -46,6 +48,10 @@ pub(super) struct Config {
     pub(super) on_elected: Option<String>,
     pub(super) on_lost: Option<String>,
     pub(super) health: Option<HealthCheck>,
+    pub(super) ready_as_standby: bool,
+    pub(super) sdnotify: Sdnotify,
+    /// Sockets that a service manager handed to this process for the command.
+    pub(super) descriptors: Range<RawFd>,
 }
 
 /// How long to wait for the lease.
@@ -68,8 +74,8 @@ pub(super) fn slot_keys(lease: LeaseKey, slots: Option<u32>) -> Result<SlotKeys,
 }
 
 impl Config {
-    /// Checks what was asked for.
-    pub(super) fn new(args: Args) -> Result<Config> {
+    /// Checks what was asked for; the descriptors are what a service manager handed to this process.
+    pub(super) fn new(args: Args, descriptors: Range<RawFd>) -> Result<Config> {
         let mut options = TimingOptions::default();
         (options.ttl, options.renew_interval) = (host_settings::ttl(args.ttl)?, args.renew);
         (options.margin, options.stop_timeout) = (args.margin, args.stop_timeout);
@@ -118,6 +124,9 @@ impl Config {
                 interval: args.health_interval.unwrap_or(HEALTH),
                 timeout: args.health_timeout.unwrap_or(HEALTH),
             }),
+            ready_as_standby: args.ready_as_standby,
+            sdnotify: args.sdnotify,
+            descriptors,
         })
     }
 

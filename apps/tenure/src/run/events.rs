@@ -7,6 +7,13 @@ use super::not_acquired::NotAcquired;
 /// One thing that happened. Reported in the order in which things happen.
 #[derive(Debug)]
 pub(super) enum RunEvent {
+    /// The run begins: the store is opened next.
+    Begun,
+    /// A campaign begins.
+    Campaigning {
+        /// What is campaigned for.
+        key: LeaseKey,
+    },
     /// Somebody else holds what is waited for.
     Waiting {
         /// What is waited for.
@@ -41,6 +48,8 @@ pub(super) enum RunEvent {
     },
     /// The watchdog died or hangs; everything is killed.
     WatchdogFailed,
+    /// A signal asked for the end: no tenure follows.
+    Ending,
     /// Nothing of the command is left.
     Ended,
     /// The lease lasts on its own until then.

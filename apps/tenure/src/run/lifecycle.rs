@@ -68,6 +68,7 @@ impl Lifecycle<'_> {
     /// Runs until the end of the last tenure, or until a signal ends the wait for one.
     pub(super) async fn run(context: &RunContext, notifier: &mut Notifier) -> Result<Finish> {
         let config = &context.config;
+        notifier.report(&RunEvent::Begun);
         signals::keep_children()?;
         let signals = ForwardedSignals::listen()?;
         // The endpoints are there before the store is open: a start that hangs can be looked at.
@@ -115,6 +116,7 @@ impl Lifecycle<'_> {
     async fn repeat(mut self, candidate: Candidate, mut health: Option<Health>) -> Result<Finish> {
         let config = &self.context.config;
         loop {
+            self.notifier.report(&RunEvent::Campaigning { key: config.keys.lease().clone() });
             let leadership = match self.acquire(&candidate, &mut health).await {
                 Acquired::Leadership(leadership) => leadership,
                 Acquired::Nothing(end) => {

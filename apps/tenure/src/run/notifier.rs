@@ -4,11 +4,13 @@ use tenure::HolderId;
 
 use super::events::RunEvent;
 use super::hooks::Hooks;
+use super::service::Service;
 
-/// Reports to the hooks, and to the user on standard error what only a user can act on; everything else is in the logs.
+/// Reports to the hooks, to the service manager, and to the user on standard error what only a user can act on; everything else is in the logs.
 #[derive(Debug, Default)]
 pub(super) struct Notifier {
     hooks: Hooks,
+    service: Service,
     /// What was said since the last tenure began: nothing is said twice in a row.
     said: Said,
 }
@@ -20,21 +22,24 @@ struct Said {
 }
 
 impl Notifier {
-    /// Reports to these hooks.
-    pub(super) fn new(hooks: Hooks) -> Notifier {
-        Notifier { hooks, ..Notifier::default() }
+    /// Reports to these hooks, and to this service manager.
+    pub(super) fn new(hooks: Hooks, service: Service) -> Notifier {
+        Notifier { hooks, service, ..Notifier::default() }
     }
 
     /// Reports an event.
     pub(super) fn report(&mut self, event: &RunEvent) {
         tracing::debug!(component = "run", ?event);
         self.hooks.handle(event);
+        self.service.handle(event);
         self.said.say(event);
     }
 
-    /// Waits for hooks that still run, each for a bounded time.
+    /// The run ends: waits for hooks that still run, each for a bounded time.
     pub(super) async fn finish(&mut self) {
+        self.service.handle(&RunEvent::Ending);
         self.hooks.finish().await;
+        self.service.finish().await;
     }
 }
 
@@ -61,7 +66,8 @@ impl Said {
                 let left = tenure_base_net::durations::short(until.since(tenure::now()));
                 tracing::info!(component = "run", %key, left, "the lease is kept");
             }
-            RunEvent::Started | RunEvent::Ended => {}
+            RunEvent::Begun | RunEvent::Campaigning { .. } | RunEvent::Started | RunEvent::Ending | RunEvent::Ended => {
+            }
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Nothing of it (the store's URL above all) ever stands in an argument or the environment.
 
 use std::ffi::OsString;
+use std::ops::Range;
+use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -96,6 +98,10 @@ pub(super) struct StartCommand {
     pub(super) on_elected: Option<String>,
     /// Whether the terminal is to be the command's at once.
     pub(super) foreground: bool,
+    /// Whether the command speaks to the service manager that started `tenure run`.
+    pub(super) notifies: bool,
+    /// The descriptors that are the command's alone once it has them.
+    pub(super) close: Range<RawFd>,
 }
 
 impl RunInfo {
@@ -152,5 +158,7 @@ pub(super) fn start_command(deadline: Time) -> StartCommand {
         command: vec!["true".into()],
         on_elected: None,
         foreground: false,
+        notifies: true,
+        close: 3..3,
     }
 }

@@ -7,8 +7,9 @@ use anyhow::Result;
 use futures_util::FutureExt;
 use rustix::process::{Pid, Signal};
 use tenure::{Leadership, LossReason, Time};
-use tenure_supervise::{ExitWatch, Expired, GuardedTree, JobControl, WatchdogTimeouts};
+use tenure_supervise::{ExitWatch, Expired, GuardedTree, JobControl, WatchdogTimeouts, service_environment};
 
+use super::args::Sdnotify;
 use super::context::RunContext;
 use super::events::RunEvent;
 use super::forwarded_signals::ForwardedSignals;
@@ -184,11 +185,13 @@ impl<'a> TenureRun<'a> {
             command: config.command.clone(),
             on_elected: config.on_elected.clone(),
             foreground: state.job.is_foreground(),
+            notifies: config.sdnotify == Sdnotify::Command,
+            close: if config.restart.is_none() { config.descriptors.clone() } else { 0..0 },
         }
     }
 
-    /// Standard input and output are the command's from now on: a pipe should end when the command closes it. They are kept where the
-    /// command may be started again.
+    /// Standard input and output, and sockets that a service manager handed on, are the command's from now on: a pipe should end
+    /// when the command closes it. They are kept where the command may be started again.
     fn close_streams(&self) {
         if self.context.config.restart.is_some() {
             return;
@@ -197,6 +200,7 @@ impl<'a> TenureRun<'a> {
             let _ = rustix::stdio::dup2_stdin(&null);
             let _ = rustix::stdio::dup2_stdout(&null);
         }
+        service_environment::close(self.context.config.descriptors.clone());
     }
 
     fn lose(&mut self, state: &mut RunState<'_>, reason: LossReason) {
@@ -215,7 +219,7 @@ impl<'a> TenureRun<'a> {
     }
 
     /// Handles a signal that this process received in place of the command.
-    fn handle_signal(&self, watchdog: &mut WatchdogProcess, state: &mut RunState<'_>, signal: Signal) {
+    fn handle_signal(&mut self, watchdog: &mut WatchdogProcess, state: &mut RunState<'_>, signal: Signal) {
         match signal {
             // A key at the terminal that the command shares with others: what it means is for the command to say.
             Signal::INT | Signal::QUIT if state.job.has_terminal() => {
@@ -225,6 +229,7 @@ impl<'a> TenureRun<'a> {
             Signal::TERM | Signal::INT | Signal::HUP | Signal::QUIT => {
                 state.asked = true;
                 state.cause.get_or_insert(Cause::Asked);
+                self.notifier.report(&RunEvent::Ending);
                 let signal = if signal == Signal::TERM { self.context.config.stop_signal } else { signal };
                 self.stop(watchdog, state, signal);
             }

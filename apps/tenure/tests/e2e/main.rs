@@ -27,6 +27,7 @@ mod replay;
 mod restarts;
 mod run;
 mod servers;
+mod services;
 mod signals;
 mod stdout;
 mod takeover;

@@ -7,6 +7,7 @@ mod handed;
 mod limits;
 mod pauses;
 mod rights;
+pub(crate) mod service;
 mod slots;
 mod streams;
 mod terminal;

@@ -7,11 +7,11 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rustix::process::Pid;
+use rustix::process::{Pid, getpid, getppid};
 use tenure_core::{Held, LeaseKey, Note, Term, Time};
 use tenure_supervise::exec_shim::{self, Role};
 use tenure_supervise::message_socket::STREAMS;
-use tenure_supervise::{OwedLease, ProcessTree, SupervisedCommand, script};
+use tenure_supervise::{OwedLease, ProcessTree, SupervisedCommand, script, service_environment};
 
 use crate::command_store;
 use crate::run::protocol::StartCommand;
@@ -45,13 +45,17 @@ impl LeasedCommand {
         let hook_errors = stderr.try_clone().context("the hook's stderr")?;
         let role = if start.foreground { Role::Foreground } else { Role::Background };
         tree.reset();
-        let child = shim(role, &start.command, environment)
-            .context("cannot find this program's own file")?
+        let mut command = shim(role, &start.command, environment).context("cannot find this program's own file")?;
+        if !start.notifies {
+            service_environment::without_notification(&mut command);
+        }
+        let child = command
             .stdin(Stdio::from(stdin))
             .stdout(Stdio::from(stdout))
             .stderr(Stdio::from(stderr))
             .spawn()
             .context("cannot start a process")?;
+        service_environment::close(start.close.clone());
         let mut process = SupervisedCommand::new(Pid::from_child(&child), start.plan, start.deadline, notices::say);
         match start.on_elected.as_deref().map(|script| start_hook(script, hook_errors, environment)) {
             Some(Ok(hook)) => process.set_side_process(hook, tenure::now() + hooks::TIMEOUT),
@@ -76,7 +80,7 @@ impl LeasedCommand {
 }
 
 fn start_hook(script: &str, errors: OwnedFd, environment: &[(&str, OsString)]) -> io::Result<Pid> {
-    let child = shim(Role::Background, &script::shell_command(script), environment)?
+    let child = shim(Role::Beside, &script::shell_command(script), environment)?
         .env("TENURE_EVENT", "elected")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -87,6 +91,9 @@ fn start_hook(script: &str, errors: OwnedFd, environment: &[(&str, OsString)]) -
 
 fn shim(role: Role, command: &[OsString], environment: &[(&str, OsString)]) -> io::Result<std::process::Command> {
     let mut shim = exec_shim::command(role, command)?;
+    if let Some(parent) = getppid() {
+        service_environment::hand_on(&mut shim, parent, getpid());
+    }
     shim.env_remove(command_store::SECRET_FILE).envs(environment.iter().map(|(name, value)| (*name, value)));
     Ok(shim)
 }
