@@ -26,14 +26,38 @@ pub(crate) struct Args {
 /// What the generated script for bash does not do: `--flag=VALUE`, the command behind `--`, URLs that go on behind their scheme.
 const BASH: &str = include_str!("completions.bash");
 
+/// What zsh does with URLs: nothing is put behind their scheme but what the user types, or a file's name.
+const ZSH_URLS: &str = "
+_tenure_urls() {
+    compadd -S '' \"$@\" || { compset -P '*:' && _files }
+}
+";
+
 /// Prints the script for `command`, which is the whole program.
 pub(crate) fn run(args: Args, command: clap::Command) -> Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut with_words(command), "tenure", &mut script);
-    if args.shell == Shell::Bash {
-        script.extend_from_slice(BASH.as_bytes());
+    let mut script = String::from_utf8_lossy(&script).into_owned();
+    match args.shell {
+        Shell::Bash => script.push_str(BASH),
+        Shell::Zsh => script = zsh_with_urls(&script),
+        _ => {}
     }
-    Ok(output::line(String::from_utf8_lossy(&script).trim_end())?)
+    Ok(output::line(script.trim_end())?)
+}
+
+/// The script for zsh, where lists of URLs' beginnings are completed by [`ZSH_URLS`].
+fn zsh_with_urls(script: &str) -> String {
+    let mut whole = script.to_owned();
+    for flag in URLS {
+        // As the generator writes them.
+        let words = words(flag).join(" ").replace(':', "\\:");
+        whole = whole.replace(&format!("({words})"), &format!("_tenure_urls {words}"));
+    }
+    match whole.split_once('\n') {
+        Some((first, rest)) => format!("{first}\n{ZSH_URLS}{rest}"),
+        None => whole,
+    }
 }
 
 /// The command with the words that values may be, also where a value is more than one of some words and is parsed as something else.
@@ -61,6 +85,9 @@ fn with_words_of(arg: Arg) -> Arg {
     };
     arg.value_hint(hint)
 }
+
+/// The flags whose words are beginnings of URLs.
+const URLS: [&str; 3] = ["store", "bus", "irc-url"];
 
 /// The words that may begin the value of a flag, whichever command has it.
 fn words(flag: &str) -> Vec<&'static str> {

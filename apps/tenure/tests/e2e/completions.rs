@@ -33,6 +33,12 @@ const LINES: &[(&str, &str)] = &[
     ("tenure man some-f", "tenure man some-folder/"),
 ];
 
+/// The file of a URL.
+const FILES: &[(&str, &str)] = &[
+    ("tenure run --store sqlite:some-f", "tenure run --store sqlite:some-folder/"),
+    ("tenure run --store=sqlite:some-f", "tenure run --store=sqlite:some-folder/"),
+];
+
 fn script(shell: &str) -> String {
     let ended = ran(tenure().args(["completions", shell]));
     assert_eq!(ended.code, Some(0), "{shell}: {}", ended.err);
@@ -71,10 +77,11 @@ fn bash_completes() {
     terminal.sees(PROMPT);
     terminal.types("bind 'set bell-style none'; source ./tenure.bash\n");
     terminal.sees(PROMPT);
-    completes(&mut terminal);
+    completes(&mut terminal, LINES);
+    completes(&mut terminal, FILES);
 }
 
-/// zsh completes the same.
+/// zsh completes the same, and puts `=` behind a flag.
 #[test]
 fn zsh_completes() {
     let Some(zsh) = or_skip("completions", false, find("zsh", "install the Debian package zsh")) else { return };
@@ -89,7 +96,12 @@ fn zsh_completes() {
     );
     terminal.sees("loaded");
     terminal.sees(PROMPT);
-    completes(&mut terminal);
+    let lines = LINES.iter().map(|(typed, completed)| match typed.ends_with("--stop-s") {
+        true => (*typed, "tenure run --stop-signal="),
+        false => (*typed, *completed),
+    });
+    completes(&mut terminal, &lines.collect::<Vec<_>>());
+    completes(&mut terminal, FILES);
 }
 
 /// fish offers the words that are typed above, each for its line.
@@ -108,13 +120,15 @@ fn fish_completes() {
     }
 }
 
-/// Types each line, the tab key and `!`, and waits for what that makes of it.
-fn completes(terminal: &mut Pty) {
-    for (typed, completed) in LINES {
-        terminal.types(&format!("{typed}\t!"));
-        terminal.sees(&format!("{completed}!"));
-        // Ctrl-C gives the line up.
-        terminal.types("\x03");
+/// Types each line and the tab key, and waits for what that makes of it.
+fn completes(terminal: &mut Pty, lines: &[(&str, &str)]) {
+    for (typed, completed) in lines {
+        terminal.types(typed);
+        terminal.sees(typed);
+        terminal.types("\t");
+        terminal.sees(completed.strip_prefix(typed).unwrap());
+        // Ctrl-U gives the line up; what is typed then shows that it is gone.
+        terminal.types("\x15#\n");
         terminal.sees(PROMPT);
     }
 }

@@ -41,7 +41,13 @@ impl Pty {
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(count @ 1..) = output.read(&mut buffer) {
-                seen.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..count]));
+                let mut screen = seen.lock().unwrap();
+                for shown in String::from_utf8_lossy(&buffer[..count]).chars() {
+                    match shown {
+                        '\u{8}' => drop(screen.pop()),
+                        shown => screen.push(shown),
+                    }
+                }
             }
         });
         Pty { child, keys: std::fs::File::from(keys), screen }

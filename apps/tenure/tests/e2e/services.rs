@@ -7,7 +7,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use rustix::process::Signal;
 use tenure_test_servers::{find, or_skip};
 
-use crate::fleet::{alive, tenure};
+use crate::fleet::{Fleet, alive, quick, tenure};
 use crate::run::service::{Manager, start};
 use crate::run::{Run, Scene, until};
 
@@ -221,4 +221,35 @@ fn the_crontab_plays() {
     );
     assert!(ends[1..].iter().all(|(_, errors)| errors.contains("cron/backup is held by ")), "{ends:?}");
     assert_eq!(std::fs::read_to_string(scene.file("ran")).unwrap().lines().count(), 1);
+}
+
+/// `ingest` is ready where its endpoint says so, tells its role, gives signs of life from its worker, and tells its end.
+#[tokio::test(flavor = "multi_thread")]
+async fn ingest_speaks_the_protocol() {
+    let scene = Scene::new();
+    let mut manager = Manager::at_a_path(&scene);
+    let fleet = Fleet::new(quick(2, 50.0), "15s").await;
+    let name = manager.name.clone();
+    let mut a = fleet.instance_under("a", &[], &[("NOTIFY_SOCKET", &name), ("WATCHDOG_USEC", "200000")]);
+    a.ready().await;
+    let worker = a.worker().await;
+    assert_eq!(manager.sender_of("READY=1"), worker);
+    assert_eq!(manager.sender_of("STATUS=leader"), worker);
+    let before = manager.lines.iter().position(|(_, line)| line == "READY=1").unwrap();
+    assert!(
+        manager.lines[..before].iter().any(|(_, line)| line.starts_with("EXTEND_TIMEOUT_USEC=")),
+        "{:?}",
+        manager.lines
+    );
+    manager.lines.clear();
+    until("signs of life", || manager.count("WATCHDOG=1") > 3);
+    let mut other = Manager::named(&scene, "other");
+    let b = fleet.instance_under("b", &[], &[("NOTIFY_SOCKET", &other.name)]);
+    b.ready().await;
+    other.sender_of("READY=1");
+    other.sender_of("STATUS=standby");
+    a.signal(Signal::TERM);
+    assert!(a.end().await.success(), "{}", a.log());
+    assert_eq!(manager.sender_of("STOPPING=1"), worker);
+    other.sender_of("STATUS=leader");
 }
