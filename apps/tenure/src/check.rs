@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 
 use tenure_supervise::StatusLine;
 
 use crate::exit::Exit;
+use crate::lease::DetachedLease;
 
 /// Flags of `tenure check`.
 #[derive(Debug, clap::Args)]
@@ -18,7 +20,7 @@ unless asked for.
 
 The file's one line can be read without this command too: the term, the deadline in nanoseconds \
 of CLOCK_BOOTTIME, and the number of the time namespace that this is counted in \
-(readlink /proc/self/ns/time).
+(readlink /proc/self/ns/time). The file that `tenure lease acquire --out` wrote is understood as well.
 
 Example, in a script under `tenure run`:
   tenure check && ./publish-report")]
@@ -45,6 +47,9 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(ExitCode::FAILURE),
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
     };
+    if line.starts_with('{') {
+        return detached(&line, args.term, args.verbose).with_context(|| file.display().to_string());
+    }
     let status = StatusLine::parse(&line).with_context(|| format!("{}: not a status file", file.display()))?;
     if !status.is_of_this_clock() {
         say!(
@@ -57,7 +62,19 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let StatusLine { term, deadline, .. } = status;
     let left = deadline.since(tenure::now());
     let current = !left.is_zero() && args.term.is_none_or(|expected| expected == term);
-    if args.verbose {
+    answer(term, left, current, args.verbose)
+}
+
+/// The file is that of a detached lease.
+fn detached(line: &str, term: Option<u64>, verbose: bool) -> Result<ExitCode> {
+    let lease = DetachedLease::parse(line)?;
+    let (left, own) = (lease.remaining(), lease.term().get());
+    let current = !left.is_zero() && term.is_none_or(|expected| expected == own);
+    answer(own, left, current, verbose)
+}
+
+fn answer(term: u64, left: Duration, current: bool, verbose: bool) -> Result<ExitCode> {
+    if verbose {
         crate::output::line(format_args!(
             "term {term}, {}",
             if current {

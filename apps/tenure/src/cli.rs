@@ -27,8 +27,14 @@ pub(crate) enum Command {
     TwitchSim(tenure_twitch_sim::Args),
     /// List the leases that are held
     Leases(crate::leases::Args),
+    /// Print who holds a lease: exit 0, or 1 if nobody does
+    Who(crate::who::Args),
+    /// Wait until nobody holds a lease
+    Wait(crate::wait::Args),
     /// Follow who gets and loses which lease
     Watch(crate::watch::Args),
+    /// Hold a lease without a process: acquire it, renew it, release it, from scripts and functions
+    Lease(crate::lease::Args),
     /// Ask the holder of a lease to give it up, or take it away
     Resign(crate::resign::Args),
     /// Ask what a fence would say of a term

@@ -145,7 +145,8 @@ fn judge(term: Term, record: Option<&LeaseRecord>, highest: Option<Term>) -> Fen
     FenceVerdict { code: if admitted { ADMITTED } else { REFUSED }, words }
 }
 
-fn parse_term(text: &str) -> Result<Term, String> {
+/// Parses a term.
+pub(crate) fn parse_term(text: &str) -> Result<Term, String> {
     let term = text.parse().ok().and_then(Term::new);
     term.ok_or_else(|| format!("{text:?} is not a term: terms are whole numbers from 1 to {}", Term::LIMIT - 1))
 }

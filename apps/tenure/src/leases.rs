@@ -2,12 +2,12 @@
 
 use anyhow::Result;
 use serde_json::{Map, Value};
-use tenure_core::{KeyPrefix, LeaseRecord, RecordFormat, Term};
+use tenure_core::{KeyPrefix, LeaseKey, LeaseRecord, RecordFormat, Term};
 
 use crate::exit::Exit;
 use crate::output;
 use crate::store::{self, StoreArgs};
-use crate::table::{Align, Table};
+use crate::table::{Align, Table, visible};
 use tenure_base_net::durations::short;
 
 /// Flags of `tenure leases`.
@@ -20,10 +20,17 @@ anything, stdout stays empty and the exit code is 0.
 
 Examples:
   tenure leases                                          of the default store
+  tenure leases myapp/leader                             of one key
   tenure leases --store redis://db.internal:6379/0 --prefix myapp/
   tenure leases --json | jq -r 'select(.remaining_ms < 5000) | .key'
   watch -n1 tenure leases                                or better: tenure watch")]
 pub(crate) struct Args {
+    /// Only the lease of this key
+    #[arg(value_name = "KEY", value_parser = store::parse_key, conflicts_with_all = ["lease", "prefix"])]
+    key: Option<LeaseKey>,
+    /// Only the lease of this key, in place of the word
+    #[arg(long, short = 'l', value_name = "KEY", value_parser = store::parse_key, conflicts_with = "prefix")]
+    lease: Option<LeaseKey>,
     #[command(flatten)]
     list: ListArgs,
 }
@@ -43,17 +50,24 @@ pub(crate) struct ListArgs {
 
 /// Prints the leases that are held now.
 pub(crate) fn run(args: Args) -> Result<()> {
-    store::block_on(leases(args.list))
+    store::block_on(leases(args.key.or(args.lease), args.list))
 }
 
-async fn leases(args: ListArgs) -> Result<()> {
+async fn leases(key: Option<LeaseKey>, args: ListArgs) -> Result<()> {
     let Some(store) = args.store.open_to_read().await? else {
         say!("tenure: nothing is held: {}", args.store.missing());
         return Ok(());
     };
-    let records = store::answer(store.list(&args.prefix)).await.map_err(Exit::unreachable)?;
+    let records = match &key {
+        Some(key) => store::record(&*store, key).await.map(|record| record.into_iter().collect()),
+        None => store::answer(store.list(&args.prefix)).await,
+    };
+    let records = records.map_err(Exit::unreachable)?;
     if records.is_empty() {
-        say!("tenure: {}", nothing_held(&args.prefix, store.info().shared));
+        match &key {
+            Some(key) => say!("tenure: nobody holds {}", visible(key.as_str())),
+            None => say!("tenure: {}", nothing_held(&args.prefix, store.info().shared)),
+        }
         return Ok(());
     }
     if args.json {
@@ -134,7 +148,7 @@ pub(crate) fn json(record: &LeaseRecord) -> Map<String, Value> {
 pub(crate) mod tests {
     use super::*;
     use std::time::Duration;
-    use tenure_core::{HolderId, LeaseKey, Nonce, Note};
+    use tenure_core::{HolderId, Nonce, Note};
 
     /// A lease for tests.
     pub(crate) fn lease(key: &str, holder: &str, term: u64, remaining_ms: u64) -> LeaseRecord {

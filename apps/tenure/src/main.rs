@@ -16,9 +16,12 @@ mod doctor;
 mod exit;
 mod fence;
 mod host_settings;
+mod hint;
 mod http;
 mod identity;
 mod ingest;
+mod key;
+mod lease;
 mod leases;
 mod logs;
 mod man;
@@ -32,7 +35,9 @@ mod stores;
 mod table;
 mod tail;
 mod warnings;
+mod wait;
 mod watch;
+mod who;
 
 use std::process::ExitCode;
 
@@ -67,7 +72,10 @@ fn main() -> ExitCode {
         Command::Tail(args) => tail::run(args).map(|()| ExitCode::SUCCESS),
         Command::TwitchSim(args) => twitch_sim(args),
         Command::Leases(args) => leases::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Who(args) => who::run(args),
+        Command::Wait(args) => wait::run(args),
         Command::Watch(args) => watch::run(args),
+        Command::Lease(args) => lease::run(args),
         Command::Resign(args) => resign::run(args),
         Command::Fence(args) => fence::run(args),
         Command::Stores(args) => stores::run(args).map(|()| ExitCode::SUCCESS),

@@ -4,13 +4,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
-use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tenure_core::{KeyPrefix, LeaseKey, LeaseRecord, RecordFormat, Term};
 use tenure_store::{LeaseStore, WakeStream, foreign};
 use tokio::time::Instant;
 
 use crate::exit::Exit;
+use crate::hint::wait_for_hint;
 use crate::output;
 use crate::store::{self, StoreArgs};
 use crate::table::visible;
@@ -266,20 +266,6 @@ impl Resign<'_> {
             shown(self.key.as_str()),
             visible(was.holder.as_str())
         )
-    }
-}
-
-/// Waits for a hint, but no later than `until`. A stream that has ended is dropped.
-async fn wait_for_hint(hints: &mut Option<WakeStream>, until: Instant) {
-    let hint = async {
-        match hints {
-            Some(stream) => stream.next().await,
-            None => std::future::pending().await,
-        }
-    };
-    if let Ok(None) = tokio::time::timeout_at(until, hint).await {
-        *hints = None;
-        tokio::time::sleep_until(until).await;
     }
 }
 

@@ -110,7 +110,7 @@ pub use settler::{OpenStore, OwedLease, Settler};
 pub use signal::Delivery;
 pub use signal_mask::SignalMask;
 pub use standby_thread::StandbyThread;
-pub use status_file::{StatusFile, StatusLine};
+pub use status_file::{StatusFile, StatusLine, time_namespace};
 pub use supervised::{StopPlan, SupervisedCommand};
 pub use terminal::Terminal;
 pub use watchdog_timeouts::{Expired, WatchdogTimeouts};

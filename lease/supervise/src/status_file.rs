@@ -85,7 +85,7 @@ impl StatusFile {
             // Between its making and its locking another process may have removed it.
             if std::fs::metadata(folder.path()).is_ok_and(|there| is_same(&lock, &there)) {
                 // A full disk takes folders, but no files: better to learn that now.
-                let namespace = namespace();
+                let namespace = time_namespace();
                 std::fs::write(folder.path().join(NEXT), line(u64::MAX, Time::MAX, Some(u64::MAX)))?;
                 return Ok(StatusFile { folder, namespace, has_failed: false, _lock: lock });
             }
@@ -215,7 +215,7 @@ impl StatusLine {
         let (term, deadline) = (next()?.parse().ok()?, Time::from_nanos(next()?.parse().ok()?));
         let namespace = match next() {
             // An earlier version wrote no namespace.
-            None => namespace(),
+            None => time_namespace(),
             Some(NONE) => None,
             Some(number) => Some(number.parse().ok()?),
         };
@@ -224,7 +224,7 @@ impl StatusLine {
 
     /// Whether this process's clock is the one that the deadline is of: a time namespace may have shifted it.
     pub fn is_of_this_clock(&self) -> bool {
-        self.namespace == namespace()
+        self.namespace == time_namespace()
     }
 }
 
@@ -236,8 +236,8 @@ fn line(term: u64, deadline: Time, namespace: Option<u64>) -> String {
     format!("{term} {} {namespace}\n", deadline.as_nanos())
 }
 
-/// The time namespace of this process, by the number that the kernel gives it.
-fn namespace() -> Option<u64> {
+/// The time namespace of this process, by the number that the kernel gives it; `None` where the kernel has none.
+pub fn time_namespace() -> Option<u64> {
     let link = std::fs::read_link("/proc/self/ns/time").ok()?;
     link.to_str()?.strip_prefix("time:[")?.strip_suffix(']')?.parse().ok()
 }

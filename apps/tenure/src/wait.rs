@@ -1,0 +1,88 @@
+//! `tenure wait`: waits until nobody holds a lease.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+use tenure_base_net::durations;
+use tenure_core::{KeyPrefix, LeaseKey, LeaseRecord};
+use tenure_store::LeaseStore;
+use tokio::time::Instant;
+
+use crate::exit::{End, Exit, NOT_ACQUIRED};
+use crate::hint::wait_for_hint;
+use crate::key::KeyArgs;
+use crate::signals::Signals;
+use crate::store::{self, StoreArgs};
+use crate::table::visible;
+
+/// The longest pause between two looks where the store sends hints, and where it sends none.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(200));
+/// The shortest pause.
+const LEAST_PAUSE: Duration = Duration::from_millis(10);
+
+/// Flags of `tenure wait`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit 0: nobody holds the lease, or nobody did for a moment; another holder may have it by now, so whoever wants it acquires \
+it, as `tenure run` does. Exit 76: it was held all the time. Exit 69: the store cannot be reached. Nothing is printed.
+
+Example:
+  tenure wait deploy --timeout 10m && echo 'the deployment is over'")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    key: KeyArgs,
+    #[command(flatten)]
+    store: StoreArgs,
+    /// Wait so long at most [default: for ever]
+    #[arg(long, value_name = "DURATION", value_parser = durations::parse)]
+    timeout: Option<Duration>,
+}
+
+/// Runs `tenure wait`.
+pub(crate) fn run(args: Args) -> Result<ExitCode> {
+    store::block_on(async {
+        let mut signals = Signals::listen()?;
+        let key = args.key.key().ok_or_else(|| Exit::usage(anyhow!("no key is given")))?;
+        let until = args.timeout.map(|timeout| Instant::now() + timeout);
+        tokio::select! {
+            waited = wait(&args.store, &key, until) => waited,
+            signal = signals.next() => Ok(End::asked(signal).take()),
+        }
+    })
+}
+
+async fn wait(args: &StoreArgs, key: &LeaseKey, until: Option<Instant>) -> Result<ExitCode> {
+    let Some(store) = args.open_to_read().await? else {
+        say!("tenure: nobody holds {}: {}", visible(key.as_str()), args.missing());
+        return Ok(ExitCode::SUCCESS);
+    };
+    // Subscribed before the first look, so that no release is missed. Without hints looking is enough.
+    let mut hints = store::answer(store.watch(&KeyPrefix::from(key))).await.ok();
+    let mut held = look(&*store, key).await.map_err(Exit::unreachable)?;
+    let mut failed = false;
+    loop {
+        let Some(record) = &held else { return Ok(ExitCode::SUCCESS) };
+        if until.is_some_and(|until| Instant::now() >= until) {
+            return Ok(ExitCode::from(NOT_ACQUIRED));
+        }
+        let longest = if hints.is_some() { PAUSES.0 } else { PAUSES.1 };
+        let pause = record.remaining.map_or(longest, |left| left.min(longest)).max(LEAST_PAUSE);
+        let next = Instant::now() + pause;
+        wait_for_hint(&mut hints, until.map_or(next, |until| until.min(next))).await;
+        match look(&*store, key).await {
+            Ok(record) => {
+                held = record;
+                failed = false;
+            }
+            Err(error) if !std::mem::replace(&mut failed, true) => {
+                say!("tenure: {error:#}; trying again until it answers");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+async fn look(store: &dyn LeaseStore, key: &LeaseKey) -> Result<Option<LeaseRecord>> {
+    store::record(store, key).await
+}
