@@ -24,9 +24,10 @@ time, stop by its deadline, and have whatever you write to compare the term. `te
 that it may start.
 
 Example:
-  lease=$(tenure lease acquire reports/nightly) || exit
-  ./first-half && lease=$(tenure lease renew <<< \"$lease\") && ./second-half
-  tenure lease release <<< \"$lease\"")]
+  file=$(mktemp)
+  tenure lease acquire reports/nightly --out \"$file\" > /dev/null || exit
+  ./first-half && tenure lease renew \"$file\" > /dev/null && ./second-half
+  tenure lease release \"$file\"")]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,

@@ -293,7 +293,10 @@ impl Campaign<'_> {
                 self.tell(format_args!("is held by {holder}{}", unless_renewed(record.remaining)));
             }
             (_, Some(message)) => return Err(Exit::unreachable(anyhow!("the store: {message}"))),
-            _ => self.tell(format_args!("was not granted, though nobody is seen to hold it")),
+            _ => match status.leader.filter(|leader| leader != self.election.holder()) {
+                Some(leader) => self.tell(format_args!("was held by {}", visible(leader.as_str()))),
+                None => self.tell(format_args!("was not granted, though nobody is seen to hold it")),
+            },
         }
         Ok(Won::Nothing)
     }

@@ -109,8 +109,8 @@ mod tests {
     /// time has ended it.
     #[test]
     fn a_lease_is_held_lost_or_expired() {
-        let now = tenure::now();
         let (long, over) = (lease(Duration::from_secs(9)), lease(Duration::ZERO));
+        let now = tenure::now();
         let left = Duration::from_secs(10);
         let state = |lease: &DetachedLease, record: Option<&LeaseRecord>| judge(lease.clone(), record, now, now);
         let held = record(&long, left);

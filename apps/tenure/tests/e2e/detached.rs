@@ -35,8 +35,9 @@ impl Detached {
     /// On SQLite, and on Redis where there is one.
     fn everywhere(suite: &str) -> Vec<Detached> {
         let redis = or_skip(suite, true, RedisPrograms::find()).map(|programs| {
-            let redis = programs.start(RedisOptions::default()).unwrap();
-            Detached { folder: tempfile::tempdir().unwrap(), store: redis.url(), _redis: Some(redis) }
+            let redis = programs.start(RedisOptions { durable: true, ..RedisOptions::default() }).unwrap();
+            let store = format!("{}?durable=true", redis.url());
+            Detached { folder: tempfile::tempdir().unwrap(), store, _redis: Some(redis) }
         });
         [Detached::sqlite()].into_iter().chain(redis).collect()
     }
@@ -55,7 +56,7 @@ impl Detached {
         ran(&mut self.command(args))
     }
 
-    /// Acquires the key into a file. A server that was just started grants nothing for a ttl, so this waits.
+    /// Acquires the key into a file.
     fn acquire(&self, file: &str, ttl: &str) -> Value {
         let ran = self.run(&["lease", "acquire", KEY, "--ttl", ttl, "--wait", "20s", "--out", file]);
         assert_eq!(ran.code, Some(0), "{ran:?}");

@@ -34,9 +34,9 @@ async fn who_holds_a_lease() {
         missing.code == Some(1) && missing.out.is_empty() && missing.err.contains("there is no store at"),
         "{missing:?}"
     );
-    place.hold("k", "host \u{1b}1", LONG, "").await;
+    place.hold("k", "host \u{202e}1", LONG, "").await;
     let held = place.run(&["who", "k"]);
-    assert_eq!((held.code, held.out.as_str(), held.err.as_str()), (Some(0), "host \\u{1b}1\n", ""));
+    assert_eq!((held.code, held.out.as_str(), held.err.as_str()), (Some(0), "host \\u{202e}1\n", ""));
     assert_eq!(place.run(&["who", "--lease", "k", "--json"]).lines()[0]["key"], "k");
     let nobody = place.run(&["who", "another"]);
     assert_eq!(
