@@ -1,7 +1,9 @@
 //! The key that a command works on: the first word, or `--lease`.
 
+use anyhow::{Result, anyhow};
 use tenure_core::LeaseKey;
 
+use crate::exit::Exit;
 use crate::store;
 
 /// A key that must be given.
@@ -17,8 +19,9 @@ pub(crate) struct KeyArgs {
 }
 
 impl KeyArgs {
-    /// The key; `None` only where clap was told that it may be left out.
-    pub(crate) fn key(self) -> Option<LeaseKey> {
-        self.word.or(self.lease)
+    /// The key.
+    pub(crate) fn key(&self) -> Result<&LeaseKey> {
+        // The command line is refused where there is none.
+        self.word.as_ref().or(self.lease.as_ref()).ok_or_else(|| Exit::usage(anyhow!("no key is given")))
     }
 }

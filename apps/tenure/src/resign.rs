@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::exit::Exit;
 use crate::hint::wait_for_hint;
+use crate::key::KeyArgs;
 use crate::output;
 use crate::store::{self, StoreArgs};
 use crate::table::visible;
@@ -41,9 +42,8 @@ Examples:
   tenure resign --lease myapp/leader --timeout 5m        for work that takes long to drain
   tenure resign --lease myapp/leader --force             its host is gone: do not wait for the ttl")]
 pub(crate) struct Args {
-    /// Key of the lease
-    #[arg(long, value_name = "KEY", value_parser = store::parse_key)]
-    lease: LeaseKey,
+    #[command(flatten)]
+    key: KeyArgs,
     #[command(flatten)]
     store: StoreArgs,
     /// How long to wait for the end of the tenure [default: 30s]
@@ -60,11 +60,12 @@ pub(crate) struct Args {
 /// Runs `tenure resign`.
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
     store::block_on(async {
+        let key = args.key.key()?;
         let Some(store) = args.store.open_existing().await? else {
-            tell_nothing_done(&args, None)?;
-            return Err(anyhow!("nobody holds {}: {}", args.lease, args.store.missing()));
+            tell_nothing_done(key, &args, None)?;
+            return Err(anyhow!("nobody holds {}: {}", key, args.store.missing()));
         };
-        let resign = Resign { store: &*store, key: &args.lease, args: &args };
+        let resign = Resign { store: &*store, key, args: &args };
         match (args.force, args.timeout) {
             (true, None) => resign.remove().await,
             (true, Some(timeout)) => resign.ask_then_remove(timeout).await,
@@ -99,7 +100,7 @@ impl Resign<'_> {
                 Ok(ExitCode::FAILURE)
             }
             ResignOutcome::Unsupported => {
-                tell_nothing_done(self.args, Some(&was))?;
+                tell_nothing_done(self.key, self.args, Some(&was))?;
                 Err(self.cannot_be_asked(&was))
             }
         }
@@ -252,7 +253,7 @@ impl Resign<'_> {
     }
 
     fn nobody(&self) -> Result<anyhow::Error> {
-        tell_nothing_done(self.args, None)?;
+        tell_nothing_done(self.key, self.args, None)?;
         Ok(anyhow!("nobody holds {}, so there is nobody to ask", shown(self.key.as_str())))
     }
 
@@ -274,12 +275,12 @@ fn is_same(one: &LeaseRecord, other: &LeaseRecord) -> bool {
 }
 
 /// Prints the JSON object of a request that changed nothing: nobody holds the key, or its holder cannot be asked.
-fn tell_nothing_done(args: &Args, held: Option<&LeaseRecord>) -> Result<()> {
+fn tell_nothing_done(key: &LeaseKey, args: &Args, held: Option<&LeaseRecord>) -> Result<()> {
     if !args.json {
         return Ok(());
     }
     let mut object = json!({
-        "key": args.lease.as_str(), "over": false, "was": held.map(who), "now": held.map(who), "after_ms": 0
+        "key": key.as_str(), "over": false, "was": held.map(who), "now": held.map(who), "after_ms": 0
     });
     if args.force {
         object["removed"] = false.into();

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use tenure_base_net::durations;
 use tenure_core::{KeyPrefix, LeaseKey, LeaseRecord};
 use tenure_store::LeaseStore;
@@ -43,10 +43,10 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
     store::block_on(async {
         let mut signals = Signals::listen()?;
-        let key = args.key.key().ok_or_else(|| Exit::usage(anyhow!("no key is given")))?;
+        let key = args.key.key()?;
         let until = args.timeout.map(|timeout| Instant::now() + timeout);
         tokio::select! {
-            waited = wait(&args.store, &key, until) => waited,
+            waited = wait(&args.store, key, until) => waited,
             signal = signals.next() => Ok(End::asked(signal).take()),
         }
     })

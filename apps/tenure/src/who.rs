@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use serde_json::Value;
 
 use crate::exit::Exit;
@@ -33,13 +33,13 @@ pub(crate) struct Args {
 /// Runs `tenure who`.
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
     store::block_on(async {
-        let key = args.key.key().ok_or_else(|| Exit::usage(anyhow!("no key is given")))?;
+        let key = args.key.key()?;
         let shown = visible(key.as_str());
         let Some(store) = args.store.open_to_read().await? else {
             say!("tenure: nobody holds {shown}: {}", args.store.missing());
             return Ok(ExitCode::FAILURE);
         };
-        let Some(record) = store::record(&*store, &key).await.map_err(Exit::unreachable)? else {
+        let Some(record) = store::record(&*store, key).await.map_err(Exit::unreachable)? else {
             say!("tenure: nobody holds {shown}");
             return Ok(ExitCode::FAILURE);
         };

@@ -98,7 +98,7 @@ impl From<ExitCode> for Ended {
 
 async fn acquire(args: Args) -> Result<Ended> {
     let mut signals = Signals::listen()?;
-    let key = args.key.key().ok_or_else(|| Exit::usage(anyhow!("no key is given")))?;
+    let key = args.key.key()?.clone();
     let options = args.ttl.map_or_else(TimingOptions::default, TimingOptions::with_ttl);
     let timing = options.resolve().map_err(Exit::usage)?;
     let url = args.store.url()?;
