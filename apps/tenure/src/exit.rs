@@ -38,6 +38,11 @@ impl Exit {
         anyhow::Error::new(Exit { code: UNREACHABLE, error: error.into() })
     }
 
+    /// What went wrong.
+    pub(crate) fn error(&self) -> &anyhow::Error {
+        &self.error
+    }
+
     /// Whether the program was called wrongly.
     pub(crate) fn is_usage(&self) -> bool {
         self.code == USAGE

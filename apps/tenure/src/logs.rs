@@ -16,7 +16,7 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::output::StderrWriter;
 
 /// How logs are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {
     /// JSON unless stderr is a terminal.
     Auto,
@@ -146,6 +146,16 @@ where
         event.record(&mut fields);
         writeln!(writer, "{}", Value::Object(fields.0))
     }
+}
+
+/// A message for users as one JSON object, with the fields that log lines have.
+pub(crate) fn message(service: &str, message: &str) -> String {
+    let mut fields = Map::new();
+    fields.insert("timestamp".into(), jiff::Timestamp::now().to_string().into());
+    fields.insert("severity".into(), "NOTICE".into());
+    fields.insert("service".into(), service.into());
+    fields.insert("message".into(), message.into());
+    Value::Object(fields).to_string()
 }
 
 fn severity(level: Level) -> &'static str {

@@ -15,8 +15,8 @@ mod demo;
 mod doctor;
 mod exit;
 mod fence;
-mod host_settings;
 mod hint;
+mod host_settings;
 mod http;
 mod identity;
 mod ingest;
@@ -34,8 +34,8 @@ mod store;
 mod stores;
 mod table;
 mod tail;
-mod warnings;
 mod wait;
+mod warnings;
 mod watch;
 mod who;
 
@@ -54,7 +54,11 @@ fn main() -> ExitCode {
     if let Some(outcome) = run::inner() {
         return outcome.unwrap_or_else(|error| exit::report(&error));
     }
-    let cli = match Cli::try_parse() {
+    let arguments = match run::arguments(std::env::args_os().collect(), Cli::command) {
+        Ok(arguments) => arguments,
+        Err(error) => return exit::report(&error),
+    };
+    let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
             // The user asked for help or the version; everything else is a usage error.

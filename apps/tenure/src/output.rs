@@ -8,6 +8,7 @@ macro_rules! say {
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -34,6 +35,27 @@ pub(crate) fn line_if_read(text: impl std::fmt::Display) -> io::Result<bool> {
     }
 }
 
+/// The service that messages are written as JSON for, as its logs are; `None` where they are lines for people.
+static JSON: Mutex<Option<&'static str>> = Mutex::new(None);
+
+/// Has messages from now on written as JSON objects of this service, or again as lines for people.
+pub(crate) fn set_json(service: Option<&'static str>) {
+    *JSON.lock().unwrap_or_else(PoisonError::into_inner) = service;
+}
+
+/// The line that a message is written as.
+fn line_of(text: std::fmt::Arguments<'_>) -> String {
+    let service = *JSON.lock().unwrap_or_else(PoisonError::into_inner);
+    match service {
+        None => format!("{text}\n"),
+        Some(service) => {
+            let text = text.to_string();
+            let message = text.strip_prefix("tenure: ").unwrap_or(&text);
+            format!("{}\n", crate::logs::message(service, message))
+        }
+    }
+}
+
 /// Writes the text to stderr as one line. It never fails or blocks: a line that the reader does not take is dropped,
 /// and the next line that it takes says how many were.
 pub(crate) fn say(text: std::fmt::Arguments<'_>) {
@@ -42,9 +64,9 @@ pub(crate) fn say(text: std::fmt::Arguments<'_>) {
     let left_out = LEFT_OUT.swap(0, Ordering::AcqRel);
     let mut lines = String::new();
     if left_out > 0 {
-        lines = format!("tenure: standard error was not read; messages left out: {left_out}\n");
+        lines = line_of(format_args!("tenure: standard error was not read; messages left out: {left_out}"));
     }
-    lines.push_str(&format!("{text}\n"));
+    lines.push_str(&line_of(text));
     if !offer(stderr, lines.as_bytes()) {
         LEFT_OUT.fetch_add(left_out + 1, Ordering::AcqRel);
     }

@@ -16,16 +16,20 @@ mod health_check;
 mod hooks;
 mod lease_handover;
 mod lifecycle;
+mod nested;
 mod not_acquired;
 mod notices;
 mod notifier;
 mod parse;
+mod positional_key;
 mod protocol;
 mod service;
+mod store_open;
 mod tenure_run;
 mod watchdog;
 mod watchdog_process;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -38,6 +42,7 @@ use tenure_supervise::{
 
 use crate::exit::{Exit, LOST};
 use crate::host_settings;
+use crate::logs::Format;
 pub(crate) use args::Args;
 use config::Config;
 use context::RunContext;
@@ -51,6 +56,19 @@ use service::Service;
 const DESCRIPTORS: usize = 32;
 /// In effect, as long as this process lives.
 const FOREVER: Duration = Duration::from_secs(1 << 32);
+/// The service that logs name.
+const SERVICE: &str = "tenure-run";
+
+/// The arguments of this process, with the key of `tenure run` named by `--lease` where it stands alone.
+pub(crate) fn arguments(mut arguments: Vec<OsString>, cli: impl Fn() -> clap::Command) -> Result<Vec<OsString>> {
+    if arguments.get(1).is_some_and(|name| name == "run")
+        && let Some(definition) = cli().find_subcommand("run")
+    {
+        let behind = arguments.split_off(2);
+        arguments.extend(positional_key::with_key_named(behind, definition)?);
+    }
+    Ok(arguments)
+}
 
 /// Runs the inner process of `tenure run` that this process was started as; `None` where it is none. Called before the
 /// command line is parsed, because inner processes start often and their arguments are those of no command.
@@ -82,9 +100,15 @@ fn not_executed(error: ExecError) -> Result<ExitCode> {
 /// Runs `tenure run`.
 pub(crate) fn run(args: Args) -> Result<ExitCode> {
     SignalMask::unblock_for_renewal().context("cannot unblock signals")?;
+    let format = host_settings::log_format(args.log_format)?;
+    if format == Format::Json {
+        crate::output::set_json(Some(SERVICE));
+    }
     let filter = args.log.as_deref().or(args.verbose.then_some("info"));
     if let Some(filter) = host_settings::log(filter)? {
-        crate::logs::start(&filter, host_settings::log_format(None)?, "tenure-run");
+        crate::logs::start(&filter, format, SERVICE);
+    } else if format == Format::Json {
+        crate::logs::start(crate::warnings::SOURCES, format, SERVICE);
     } else {
         crate::warnings::start();
     }
@@ -93,7 +117,18 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         say!("tenure: {error}: whatever started this process closed it; the command is started without");
         0..0
     });
-    let config = Config::new(args, descriptors)?;
+    let is_default_store = args.store.is_default();
+    let mut config = Config::new(args, descriptors)?;
+    config.json = format == Format::Json;
+    config.is_nested = nested::check(&config)?;
+    if is_default_store && !config.quiet && config.speaks_of_hosts() {
+        say!(
+            "tenure: no store is named, so {} is a lease of this host alone ({}): name the same one on every host, by --store, \
+             TENURE_STORE or `store` in /etc/tenure/config.toml",
+            config.keys.lease(),
+            tenure_open::shown(&config.store)
+        );
+    }
     if let Some(shown) = secret_in_arguments(&config.store) {
         say!("tenure: everybody on this machine can read the password in --store {shown}; use TENURE_STORE instead");
     }
@@ -112,6 +147,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     let terminal = Terminal::open();
     let hooks = Hooks::new(config.on_lost.clone(), crate::command_store::without_login(&config.store));
     let mut notifier = Notifier::new(hooks, Service::of(&config));
+    notifier.set_quiet(config.quiet);
     // A thread for blocking calls is kept once it has started: where no other can be started, calls wait for this one.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().thread_keep_alive(FOREVER).build()?;
     let context = runtime.block_on(RunContext::start(config, terminal))?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use tenure_core::{KeyPrefix, LeaseKey, LeaseRecord};
 use tenure_open::{OpenError, file_of, shown};
-use tenure_store::{LeaseStore, StoreError};
+use tenure_store::{LeaseStore, StoreError, StoreErrorKind};
 
 use crate::config_file::Source;
 use crate::exit::Exit;
@@ -30,7 +30,7 @@ pub(crate) use store_help;
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct StoreArgs {
     // The environment is read here and not by clap, so that it is known where the URL came from.
-    #[arg(long, value_name = "URL", help = store_help!())]
+    #[arg(long, short, value_name = "URL", help = store_help!())]
     store: Option<String>,
 }
 
@@ -127,7 +127,8 @@ async fn opened(
     let opened = match tokio::time::timeout(ANSWER, opening).await {
         Ok(opened) => opened,
         Err(_) => {
-            return Err(Exit::unreachable(anyhow!("the store {}: no answer within {ANSWER:?}", shown(url))));
+            let error = StoreError::new(StoreErrorKind::TimedOut, format!("no answer within {ANSWER:?}"));
+            return Err(Exit::unreachable(anyhow!(error).context(format!("the store {}", shown(url)))));
         }
     };
     opened.map_err(|error| {

@@ -12,7 +12,7 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::output::StderrWriter;
 
 /// Whose warnings concern whoever shares the file, and hold the whole sentence: a table that was dropped, a log that grows.
-const SOURCES: &str = "off,tenure_base_sqlite=warn";
+pub(crate) const SOURCES: &str = "off,tenure_base_sqlite=warn";
 
 /// Says warnings on standard error from now on. Not to be called where a log was started.
 pub(crate) fn start() {

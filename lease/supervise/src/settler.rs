@@ -43,6 +43,9 @@ pub enum OwedLease {
         process: u64,
         /// The ttl of its claims.
         ttl: Duration,
+        /// How long the store is waited for. A claim that lies in front of a store that stands still is granted when that goes on:
+        /// longer than the ttl where one is known to be on its way.
+        patience: Duration,
     },
 }
 
@@ -69,13 +72,13 @@ impl Settler {
         }
     }
 
-    /// Settles this lease; blocks until that is done, or until the lease has run out by itself. Everything that acted under it
-    /// must be dead.
+    /// Settles this lease; blocks until that is done, or until the lease has run out by itself (of claims: until the patience has).
+    /// Everything that acted under it must be dead.
     pub fn settle(&mut self, open: &OpenStore, owed: &OwedLease) {
         let mut pause = RETRY.0;
         let until = match owed {
             OwedLease::Tenure { expired_by, .. } => *expired_by,
-            OwedLease::Claims { ttl, .. } => now() + *ttl,
+            OwedLease::Claims { patience, .. } => now() + *patience,
         };
         loop {
             self.prepare(open);
@@ -111,7 +114,7 @@ async fn within<T>(answer: impl Future<Output = T>) -> Option<T> {
 async fn settle(store: &dyn LeaseStore, owed: &OwedLease) -> Result<(), StoreError> {
     match owed {
         OwedLease::Tenure { held, keep_until, .. } => release_or_keep(store, held, *keep_until).await,
-        OwedLease::Claims { keys, process, ttl } => {
+        OwedLease::Claims { keys, process, ttl, .. } => {
             for pause in LOOKS {
                 tokio::time::sleep(pause).await;
                 let records = records_of(store, keys).await?;

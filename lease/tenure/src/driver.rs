@@ -43,6 +43,8 @@ pub(crate) struct Driver {
     published: Vec<Position>,
     /// Set once the election is stopped: until when a claim that may have been granted is waited for.
     stopping: Option<Time>,
+    /// The store has shown a record since then.
+    looked: bool,
 }
 
 impl Driver {
@@ -61,6 +63,7 @@ impl Driver {
             obstacle: Obstacle::default(),
             published: if count == 1 { Vec::new() } else { vec![idle; count] },
             stopping: None,
+            looked: false,
         }
     }
 
@@ -73,6 +76,7 @@ impl Driver {
                 self.perform(output);
             }
             self.publish();
+            self.frontend.set_unsettled(self.stopping.is_some() && self.is_unsettled());
             let now = self.frontend.now();
             if self.has_ended(now) {
                 return;
@@ -174,6 +178,13 @@ impl Driver {
         matches!(self.slots.standing(), Standing::Idle) && (!doubtful || now >= until)
     }
 
+    /// Whether a claim may have been granted without this election knowing: it is still on its way, or failed without saying so and
+    /// the looks for it are not over, or were not answered.
+    fn is_unsettled(&self) -> bool {
+        let looking = !self.looked || self.slots.poll_timeout().is_some();
+        !self.claims.is_empty() || !self.in_doubt.is_empty() && looking
+    }
+
     fn note_answer(&mut self, id: RequestId, answer: &Answer) {
         if !matches!(answer, Answer::Failed(_)) {
             self.frontend.store_answered();
@@ -181,12 +192,19 @@ impl Driver {
         if let Some((key, reason)) = self.releases.answered(id, answer) {
             self.frontend.released(&key, reason);
         }
+        if matches!(answer, Answer::Observed(_) | Answer::Listed(_)) {
+            self.looked |= self.stopping.is_some();
+        }
         if let Some(index) = self.claims.iter().position(|(claim, _)| *claim == id) {
             let (_, key) = self.claims.swap_remove(index);
-            match answer {
-                Answer::Failed(failure) if failure.outcome_unknown => self.in_doubt.insert(key),
-                _ => self.in_doubt.remove(&key),
-            };
+            // A claim that was not sent says nothing of the one before it.
+            if let Answer::Failed(failure) = answer {
+                if failure.outcome_unknown {
+                    self.in_doubt.insert(key);
+                }
+            } else {
+                self.in_doubt.remove(&key);
+            }
         }
         if let Answer::Claimed(Claimed::Held { by, term, remaining }) = answer {
             self.obstacle.held(by, *term, *remaining);

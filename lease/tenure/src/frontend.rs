@@ -184,6 +184,11 @@ impl Frontend {
         self.all().for_each(Publisher::store_answered);
     }
 
+    /// Whether a claim of the stopped election may have been granted without its knowing.
+    pub(crate) fn set_unsettled(&self, unsettled: bool) {
+        self.whole.set_unsettled(unsettled);
+    }
+
     pub(crate) fn set_healthy(&self, healthy: bool) {
         self.all().for_each(|publisher| publisher.set_healthy(healthy));
     }

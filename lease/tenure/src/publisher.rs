@@ -69,8 +69,14 @@ impl Publisher {
     pub(crate) fn store_answered(&self) {
         self.status.send_if_modified(|status| {
             status.store_failure = None;
-            status.store_failing_since.take().is_some()
+            let first = !std::mem::replace(&mut status.store_answered, true);
+            status.store_failing_since.take().is_some() || first
         });
+    }
+
+    /// Whether a claim of the stopped election may have been granted without its knowing.
+    pub(crate) fn set_unsettled(&self, unsettled: bool) {
+        self.status.send_if_modified(|status| std::mem::replace(&mut status.unsettled, unsettled) != unsettled);
     }
 
     pub(crate) fn set_healthy(&self, healthy: bool) {

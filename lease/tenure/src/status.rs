@@ -34,6 +34,11 @@ pub struct Status {
     pub store_failing_since: Option<Time>,
     /// How it failed last, in the store's own words, without secrets; `None` as soon as it answers.
     pub store_failure: Option<String>,
+    /// Whether the store has ever answered this election, whatever it said.
+    pub store_answered: bool,
+    /// Once the election was stopped: whether a claim of it may have been granted, or may be yet, without its knowing. The store has
+    /// not said so far; what was granted lasts for a ttl unless somebody who knows the nonce releases it.
+    pub unsettled: bool,
     /// False from a definite loss on, while the work is still being cleared away.
     pub(crate) current: bool,
     pub(crate) clock: Clock,
@@ -55,6 +60,8 @@ impl Status {
             led_before: Duration::ZERO,
             store_failing_since: None,
             store_failure: None,
+            store_answered: false,
+            unsettled: false,
             current: false,
             clock,
         }

@@ -2,15 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use tenure::{Election, ElectionError, Event, LeaseStore, LossReason, MemoryStore};
 use tenure_store::{
-    Answers, Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseRecord, Released, Renewed, StoreError, StoreInfo, Term,
-    WakeStream,
+    Answers, Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseRecord, Released, Renewed, StoreError, StoreErrorKind,
+    StoreInfo, Term, WakeStream,
 };
 
 const SOON: Duration = Duration::from_secs(10);
@@ -23,6 +23,11 @@ struct Faulty {
     panics: AtomicU64,
     /// How long the reply to a claim takes, in milliseconds, after it was granted.
     claim_delay_ms: AtomicU64,
+    /// Whether it goes away at the next claim, which is granted without an answer; what follows is not sent.
+    leaves: AtomicBool,
+    /// How many claims were not sent since.
+    unsent: AtomicU64,
+    away: AtomicBool,
     /// How long a subscription takes, in milliseconds; zero gives streams that end at once.
     watch_delay_ms: AtomicU64,
     watches: AtomicU64,
@@ -37,6 +42,15 @@ impl LeaseStore for Faulty {
     }
 
     async fn acquire(&self, claims: &[Claim]) -> Result<Answers<Claimed>, StoreError> {
+        if self.away.load(Ordering::Relaxed) {
+            self.unsent.fetch_add(1, Ordering::Relaxed);
+            return Err(StoreError::new(StoreErrorKind::Unavailable, "away"));
+        }
+        if self.leaves.load(Ordering::Relaxed) {
+            self.inner.acquire(claims).await?;
+            self.away.store(true, Ordering::Relaxed);
+            return Err(StoreError::new(StoreErrorKind::TimedOut, "no answer"));
+        }
         let answers = self.inner.acquire(claims).await;
         tokio::time::sleep(Duration::from_millis(self.claim_delay_ms.load(Ordering::Relaxed))).await;
         answers
@@ -61,7 +75,10 @@ impl LeaseStore for Faulty {
     }
 
     async fn list(&self, prefix: &KeyPrefix) -> Result<Vec<LeaseRecord>, StoreError> {
-        self.inner.list(prefix).await
+        match self.away.load(Ordering::Relaxed) {
+            true => Err(StoreError::new(StoreErrorKind::Unavailable, "away")),
+            false => self.inner.list(prefix).await,
+        }
     }
 
     async fn last_term(&self, key: &LeaseKey) -> Result<Option<Term>, StoreError> {
@@ -107,6 +124,31 @@ async fn a_store_that_panics_is_a_failure_like_any_other() {
         }
     }
     assert!(leadership.is_current());
+}
+
+/// An election that ends while nobody knows whether a claim of it was granted says so: that a repeat was not sent settles nothing. One
+/// whose claims were answered has left nothing behind.
+#[tokio::test]
+async fn an_end_tells_of_a_claim_that_was_never_answered() {
+    let store = Arc::new(Faulty::default());
+    let (a, b) = (candidate(&store, "a", Duration::from_secs(2)), candidate(&store, "b", Duration::from_secs(2)));
+    store.leaves.store(true, Ordering::Relaxed);
+    let tries = async {
+        while store.unsent.load(Ordering::Relaxed) < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        won = a.campaign() => panic!("the store is away: {won:?}"),
+        () = within("two tries", tries) => {}
+    }
+    within("the end", a.stop()).await;
+    assert!(a.status().unsettled && !a.status().store_answered);
+    store.leaves.store(false, Ordering::Relaxed);
+    store.away.store(false, Ordering::Relaxed);
+    assert!(within("the answer", b.try_campaign()).await.unwrap().leadership().is_none(), "it was granted to a");
+    within("the end", b.stop()).await;
+    assert!(!b.status().unsettled && b.status().store_answered);
 }
 
 /// A campaign that is asked for after a resignation does not undo it: the work is told to stop, then it leads again.

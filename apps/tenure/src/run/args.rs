@@ -8,12 +8,19 @@ use rustix::process::Signal;
 use tenure::{HolderId, LeaseKey, Note};
 
 use super::parse;
+use crate::exit::NOT_ACQUIRED;
+use crate::logs::Format;
 use crate::store::{self, StoreArgs};
 use tenure_base_net::durations;
 
-/// Flags of `tenure run`.
+/// How it is called.
+const USAGE: &str = "tenure run [OPTIONS] KEY -- CMD...
+       tenure run [OPTIONS] KEY -c LINE
+       tenure run [OPTIONS] --lease KEY -- CMD...";
+
+/// Flags of `tenure run`. A key that stands first, without `--lease`, is moved there before this is parsed (positional_key.rs).
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(override_usage = USAGE, after_help = "\
 The command gets TENURE_KEY, TENURE_TERM (the fencing token), TENURE_HOLDER and TENURE_STATUS_FILE
 (see `tenure check`), and standard streams and terminal as if it ran alone. When it ends, whatever
 it left running is ended too.
@@ -21,7 +28,13 @@ it left running is ended too.
 --on-elected gets the same, and TENURE_EVENT=elected. --on-lost gets TENURE_EVENT=lost, the key, the
 term, the holder, TENURE_REASON (a code) and TENURE_DETAIL (a sentence), but no status file: the
 tenure is over. A hook that fails is
-told of on standard error, and nothing waits for it.
+told of on standard error and changes no exit code. The lease is released, and with --restart
+campaigned for again, without waiting for a hook; `tenure run` exits when --on-lost has ended, or
+was killed after 30s, or a signal asks for the end.
+
+Without --wait and --restart a store that cannot be reached at the start is exit code 69 at once.
+With them it is waited for as the lease is; once --wait is over that is 69 where the store never
+answered, else 76.
 
 With --http, `/leader` answers {key, leader, term, is_self, remaining_ms, advertise}, 200 where this
 instance leads, else 503; `/debug/vars` answers {leader_election: {is_leader, identity,
@@ -40,25 +53,29 @@ lost and the command was ended; 76 the lease was not to be had in time; 126 and 
 cannot be run or is not there.
 
 Examples:
-  tenure run --lease reports/nightly -- ./make-reports
-  tenure run --lease bot --restart --store redis://host -- ./bot   one bot, hot standbys elsewhere
-  tenure run --lease transcode --slots 4 -- ./transcode FILE       four at a time on this host
+  tenure run reports/nightly -- ./make-reports
+  tenure run reports/nightly -n -c 'make && ./send reports'        a shell line; not waiting
+  tenure run bot --restart --store redis://host -- ./bot           one bot, hot standbys elsewhere
+  tenure run transcode --slots 4 -s redis://host -- ./transcode F  four at a time
 
   once on many hosts, at the same minute: the store must be one that all of them share, named here
   or for everybody on a host in /etc/tenure/config.toml (store = \"redis://db.internal\"):
-  tenure run --lease cron/backup --store redis://db.internal --no-wait --hold-for 5m -- ./backup
+  tenure run cron/backup -s redis://host -n -q -E 0 --hold-for 5m -- ./backup
+
+  a script that runs once at a time begins with:
+  [ \"$TENURE_KEY\" = myscript ] || exec tenure run myscript -- \"$0\" \"$@\"
 
   with a health check, and an address for those who look for the leader:
-  tenure run --lease api --http :9000 --advertise 10.0.0.5:8080 \\
+  tenure run api --http :9000 --advertise 10.0.0.5:8080 \\
       --health-cmd 'curl -fs localhost:8080/up' -- ./api")]
 pub(crate) struct Args {
-    /// Key of the lease to hold
-    #[arg(long, value_name = "KEY", value_parser = store::parse_key)]
+    /// Key of the lease to hold, in place of KEY
+    #[arg(long, short, value_name = "KEY", value_parser = store::parse_key)]
     pub(super) lease: LeaseKey,
     #[command(flatten)]
     pub(super) store: StoreArgs,
     /// How long the lease lasts without renewal [env: TENURE_TTL] [default: 15s]
-    #[arg(long, value_name = "DURATION", value_parser = durations::parse)]
+    #[arg(long, short, value_name = "DURATION", value_parser = durations::parse)]
     pub(super) ttl: Option<Duration>,
     /// How often it is renewed [default: a third of the ttl]
     #[arg(long, value_name = "DURATION", value_parser = durations::parse)]
@@ -66,12 +83,15 @@ pub(crate) struct Args {
     /// How much earlier than the store the command's time is over [default: 2/15 of the ttl, from 200ms to 2s]
     #[arg(long, value_name = "DURATION", value_parser = durations::parse)]
     pub(super) margin: Option<Duration>,
-    /// Wait so long for the lease, then exit 76 [default: for ever]
-    #[arg(long, value_name = "DURATION", value_parser = durations::parse, conflicts_with = "no_wait")]
+    /// Wait so long for the lease and its store, then exit 76 (or 69) [default: for ever]
+    #[arg(long, short, alias = "timeout", value_name = "DURATION", value_parser = durations::parse, conflicts_with = "no_wait")]
     pub(super) wait: Option<Duration>,
     /// Try once; where somebody else holds the lease say who, and exit 76
-    #[arg(long)]
+    #[arg(long, short, aliases = ["nonblock", "nb"])]
     pub(super) no_wait: bool,
+    /// Exit with N in place of 76 where the lease was not to be had
+    #[arg(long, short = 'E', value_name = "N", default_value_t = NOT_ACQUIRED)]
+    pub(super) conflict_exit_code: u8,
     /// Keep the lease at least so long after it was acquired, even if the command ends sooner, or is ended because renewals
     /// fail; it then lasts on its own. `tenure resign` and --health-cmd hand it over all the same
     #[arg(long, value_name = "DURATION", value_parser = durations::parse)]
@@ -124,14 +144,24 @@ pub(crate) struct Args {
     /// was started
     #[arg(long, value_name = "WHO", default_value = "command", hide_possible_values = true)]
     pub(super) sdnotify: Sdnotify,
+    /// Say nothing of waiting, and of who holds the lease: the exit code says it. Errors are told all the same
+    #[arg(long, short, conflicts_with = "verbose")]
+    pub(super) quiet: bool,
     /// Log to standard error: a level, or TARGET=LEVEL [env: TENURE_LOG] [default: only what a user must know]
     #[arg(long, value_name = "FILTER")]
     pub(super) log: Option<String>,
     /// Log what happens, as --log info
     #[arg(long, short)]
     pub(super) verbose: bool,
+    /// How logs are written; json also for what users are told [env: TENURE_LOG_FORMAT] [default: auto]
+    #[arg(long, value_name = "FORMAT")]
+    pub(super) log_format: Option<Format>,
+    /// Line for /bin/sh to run, in place of CMD
+    #[arg(long = "command", short = 'c', value_name = "LINE", conflicts_with = "command",
+        value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(super) line: Option<String>,
     /// Command to run, and its arguments
-    #[arg(value_name = "CMD", required = true, trailing_var_arg = true)]
+    #[arg(value_name = "CMD", required_unless_present = "line", trailing_var_arg = true)]
     pub(super) command: Vec<OsString>,
 }
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use rustix::process::Signal;
 use tenure::{Attempt, Election, ElectionError, Event, Leadership, LeaseStore, Status};
+use tenure_base_net::durations;
 use tenure_core::{LeaseRecord, SlotKeys};
-use tenure_store::StoreError;
+use tenure_store::{StoreError, StoreErrorKind};
 use tenure_supervise::records_of;
 use tokio::sync::watch;
 
@@ -21,6 +22,8 @@ use crate::exit::Exit;
 
 /// How long a store may take to say who holds what was not acquired.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long where it has failed to answer until now.
+const LAST_LOOK_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// The candidate. Its election lives as long as the run, so that no claim is ever made twice.
 #[derive(Debug)]
@@ -37,9 +40,9 @@ pub(super) struct Candidate {
 pub(super) enum Campaign {
     /// With leadership.
     Won(Leadership),
-    /// Somebody else holds the key, or holds all of them, and the time to wait is over.
-    NotInTime,
-    /// The store gave no answer in that time.
+    /// Somebody else holds the key, or holds all of them, and the time to wait is over; or the store does not answer any more.
+    NotInTime(NotAcquired),
+    /// The store has never given an answer, or none to the one claim.
     NoAnswer(String),
     /// A signal asked for an end.
     Asked(Signal),
@@ -74,10 +77,11 @@ impl Candidate {
         RunView { store, keys, slots: self.election.observe_slots().to_vec(), address }
     }
 
-    /// Campaigns until leadership, a signal, or the end of the time to wait.
+    /// Campaigns until leadership, a signal, or the end of the time to wait, of which `rest` is left.
     pub(super) async fn campaign(
         &self,
         wait: Wait,
+        rest: Option<Duration>,
         signals: &mut ForwardedSignals,
         notifier: &mut Notifier,
     ) -> Campaign {
@@ -87,7 +91,7 @@ impl Candidate {
         let campaign = async {
             match wait {
                 Wait::No => self.election.try_campaign().await.map(Attempt::leadership),
-                Wait::AtMost(span) => self.election.campaign_within(span).await,
+                Wait::AtMost(span) => self.election.campaign_within(rest.unwrap_or(span)).await,
                 Wait::Forever => self.election.campaign().await.map(Some),
             }
         };
@@ -97,7 +101,7 @@ impl Candidate {
                 biased;
                 ended = &mut campaign => return match ended {
                     Ok(Some(leadership)) => Campaign::Won(leadership),
-                    Ok(None) => self.not_won().await,
+                    Ok(None) => self.not_won(wait).await,
                     Err(ElectionError::Store(message)) => Campaign::NoAnswer(message),
                     Err(error) => Campaign::NoAnswer(error.to_string()),
                 },
@@ -134,19 +138,24 @@ impl Candidate {
         }
     }
 
-    /// The campaign ended without leadership. The last answer counts: where it was that others hold every key, the store works,
-    /// whatever failed before.
-    async fn not_won(&self) -> Campaign {
-        match self.election.status().store_failure {
-            Some(message) if !self.is_held().await => Campaign::NoAnswer(message),
-            _ => Campaign::NotInTime,
+    /// The campaign ended without leadership: because of others, or of the store, as far as a last look at it tells.
+    async fn not_won(&self, wait: Wait) -> Campaign {
+        let status = self.election.status();
+        let is_failing = !status.store_answered || status.store_failure.is_some();
+        let timeout = if is_failing { LAST_LOOK_TIMEOUT } else { LOOK_TIMEOUT };
+        let look = tokio::time::timeout(timeout, self.held_by_others()).await;
+        let look = look.unwrap_or_else(|_| Err(StoreError::new(StoreErrorKind::TimedOut, "no answer")));
+        let is_held = look.as_ref().is_ok_and(|records| records.len() == self.keys.all().len());
+        let failure = status.store_failure.or_else(|| look.as_ref().err().map(ToString::to_string));
+        if let Some(message) = failure.filter(|_| !status.store_answered && !is_held) {
+            let waited = match wait {
+                Wait::AtMost(span) => format!("; gave up after {}, in which it never answered", durations::show(span)),
+                Wait::No | Wait::Forever => String::new(),
+            };
+            return Campaign::NoAnswer(format!("{message}{waited}"));
         }
-    }
-
-    /// Whether the store says, in time, that others hold every key. A key that looks free is one that could not be claimed.
-    async fn is_held(&self) -> bool {
-        let records = tokio::time::timeout(LOOK_TIMEOUT, self.held_by_others()).await;
-        records.is_ok_and(|records| records.is_ok_and(|records| records.len() == self.keys.all().len()))
+        let seen: Vec<Status> = self.election.observe_slots().iter().map(|slot| slot.borrow().clone()).collect();
+        Campaign::NotInTime(NotAcquired::new(&self.keys, wait, look.ok().as_deref(), &seen))
     }
 
     /// The leases that others hold now: a claim of this candidate that is granted too late is released, and in nobody's way.
@@ -159,16 +168,10 @@ impl Candidate {
         Ok(records)
     }
 
-    /// Why the last campaign was in vain. Waits a moment for the store.
-    pub(super) async fn not_acquired(&self, wait: Wait) -> NotAcquired {
-        let records = tokio::time::timeout(LOOK_TIMEOUT, self.held_by_others()).await;
-        let records = records.ok().and_then(Result::ok);
-        let seen: Vec<Status> = self.election.observe_slots().iter().map(|slot| slot.borrow().clone()).collect();
-        NotAcquired::new(&self.keys, wait, records.as_deref(), &seen)
-    }
-
-    /// Ends the election. A claim that is under way is waited for, so that it leaves no lease behind.
-    pub(super) async fn stop(&self) {
-        self.election.stop().await;
+    /// Ends the election, within this time. A claim that is under way is waited for, so that it leaves no lease behind; answers whether
+    /// none can: every claim was answered, or what the store granted was found and released.
+    pub(super) async fn stop(&self, within: Duration) -> bool {
+        let has_ended = tokio::time::timeout(within, self.election.stop()).await.is_ok();
+        has_ended && !self.election.status().unsettled
     }
 }

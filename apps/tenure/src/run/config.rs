@@ -38,6 +38,14 @@ pub(super) struct Config {
     pub(super) options: TimingOptions,
     pub(super) timing: Timing,
     pub(super) wait: Wait,
+    /// The exit code where the lease was not acquired.
+    pub(super) conflict_exit_code: u8,
+    /// Whether waiting is not told of.
+    pub(super) quiet: bool,
+    /// Whether the run around this one holds the same lease.
+    pub(super) is_nested: bool,
+    /// Whether what users are told is written as JSON.
+    pub(super) json: bool,
     pub(super) hold_for: Duration,
     pub(super) restart: Option<Restart>,
     pub(super) stop_signal: Signal,
@@ -111,10 +119,17 @@ impl Config {
                 (Some(span), _) => Wait::AtMost(span),
                 (None, false) => Wait::Forever,
             },
+            conflict_exit_code: args.conflict_exit_code,
+            quiet: args.quiet,
+            is_nested: false,
+            json: false,
             hold_for: args.hold_for.unwrap_or_default(),
             restart: args.restart,
             stop_signal: args.stop_signal,
-            command: args.command,
+            command: match args.line {
+                Some(line) => vec!["/bin/sh".into(), "-c".into(), line.into()],
+                None => args.command,
+            },
             http: args.http,
             address: args.advertise,
             on_elected: args.on_elected,
@@ -144,6 +159,20 @@ impl Config {
         match &self.holder {
             Some(holder) => builder.holder(holder),
             None => builder,
+        }
+    }
+
+    /// Whether what was asked for is about several hosts: to be the only one, at a time or within a time, or one of a few.
+    pub(super) fn speaks_of_hosts(&self) -> bool {
+        self.wait == Wait::No || !self.hold_for.is_zero() || self.slots.is_some()
+    }
+
+    /// Whether the store is waited for where it cannot be reached at the start.
+    pub(super) fn waits_for_store(&self) -> bool {
+        match self.wait {
+            Wait::No => false,
+            Wait::AtMost(_) => true,
+            Wait::Forever => self.restart.is_some(),
         }
     }
 

@@ -28,6 +28,15 @@ pub(super) enum RunEvent {
         /// The store's own words.
         message: String,
     },
+    /// The store cannot be reached yet, and is waited for.
+    StoreAway {
+        /// Why, in a line that names the store.
+        message: String,
+        /// When the wait began, where it was told of before.
+        since: Option<Time>,
+    },
+    /// The store that was waited for can be reached.
+    StoreReached,
     /// This process leads. The command is about to start.
     Elected {
         /// The key.
@@ -59,4 +68,12 @@ pub(super) enum RunEvent {
         /// Until then.
         until: Time,
     },
+}
+
+impl RunEvent {
+    /// Whether it is about the wait for the lease, and nothing that anybody has to do something about.
+    pub(super) fn is_about_waiting(&self) -> bool {
+        use RunEvent::{NotAcquired, StoreAway, StoreFailed, StoreReached, Waiting};
+        matches!(self, Waiting { .. } | NotAcquired(_) | StoreFailed { .. } | StoreAway { .. } | StoreReached)
+    }
 }

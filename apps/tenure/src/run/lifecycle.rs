@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use rustix::process::Signal;
-use tenure::{Leadership, LossReason, Status, Time};
+use tenure::{Leadership, LeaseStore, LossReason, Status, Time};
 use tenure_base_net::durations;
 use tenure_core::Held;
 use tenure_supervise::{OwedLease, RespawnBackoff, own_group};
@@ -23,13 +23,18 @@ use super::health_check::Health;
 use super::lease_handover::LeaseHandover;
 use super::notifier::Notifier;
 use super::protocol::{RunInfo, ToWatchdog};
+use super::store_open::{self, Opening};
 use super::tenure_run::{Cause, Outcome, TenureRun};
 use super::watchdog_process::WatchdogProcess;
-use crate::exit::{End, Exit, LOST, NOT_ACQUIRED, UNREACHABLE, after};
-use crate::{identity, signals, store};
+use crate::exit::{End, Exit, LOST, UNREACHABLE, after};
+use crate::{identity, signals};
 
 /// How long an end may wait for a store that does not answer.
 const LAST_ANSWER: Duration = Duration::from_secs(5);
+/// How long where there was a time to wait, or none, and it is over.
+const LAST_MOMENT: Duration = Duration::from_millis(500);
+/// How long a claim is looked for that may have been granted to a run which has given up, once the store is back.
+const CLAIM_PATIENCE: Duration = Duration::from_secs(10 * 60);
 /// The pause before a restart, so that a command that exits at once does not spin.
 const RESTART_PAUSE: Duration = Duration::from_millis(500);
 
@@ -62,6 +67,8 @@ pub(super) struct Lifecycle<'a> {
     notifier: &'a mut Notifier,
     /// There is one in every tenure. During a campaign it may have died, and is respawned.
     watchdog: Option<WatchdogProcess>,
+    /// When the wait for the store and the first tenure is over.
+    until: Option<Time>,
 }
 
 impl Lifecycle<'_> {
@@ -82,12 +89,25 @@ impl Lifecycle<'_> {
             slots: config.slots,
             process: identity::random(),
             ttl: config.timing.ttl(),
+            json: config.json,
             group: own_group().map_or(0, |group| group.as_raw_nonzero().get()),
         };
         // It starts while the store is opened, and before the campaign: a claim that is granted while this process dies is released.
         let watchdog = Some(WatchdogProcess::spawn(&info).map_err(Exit::unreachable)?);
-        let run = Lifecycle { context, info, signals, notifier, watchdog };
-        let candidate = match run.open_candidate().await {
+        let until = match config.wait {
+            Wait::AtMost(span) => Some(tenure::now() + span),
+            Wait::No | Wait::Forever => None,
+        };
+        let mut run = Lifecycle { context, info, signals, notifier, watchdog, until };
+        let candidate = match run.open_store().await {
+            Opening::Open(store) => run.candidate(store),
+            Opening::Failed(error) => Err(error),
+            Opening::Asked(signal) => {
+                run.quit_watchdog().await;
+                return Ok(Finish::Done(End::asked(signal)));
+            }
+        };
+        let candidate = match candidate {
             Ok(candidate) => candidate,
             Err(error) => {
                 run.quit_watchdog().await;
@@ -101,9 +121,14 @@ impl Lifecycle<'_> {
         run.repeat(candidate, health).await
     }
 
-    async fn open_candidate(&self) -> Result<Candidate> {
+    /// Opens the store, and respawns a watchdog that dies meanwhile.
+    async fn open_store(&mut self) -> Opening {
+        let opening = store_open::open(&self.context.config, self.until, &mut self.signals, self.notifier);
+        beside(&mut self.watchdog, &self.info, opening).await
+    }
+
+    fn candidate(&self, store: Arc<dyn LeaseStore>) -> Result<Candidate> {
         let config = &self.context.config;
-        let store = store::open(&config.store).await?;
         let most = store.info().max_ttl;
         if config.hold_for > most {
             let (asked, most) = (durations::show(config.hold_for), durations::show(most));
@@ -183,63 +208,27 @@ impl Lifecycle<'_> {
 
     /// Waits for leadership.
     async fn acquire(&mut self, candidate: &Candidate, health: &mut Option<Health>) -> Acquired {
-        let wait = self.context.config.wait;
-        if let (Wait::No, Some(health)) = (wait, health) {
+        let config = &self.context.config;
+        if let (Wait::No, Some(health)) = (config.wait, health) {
             // One claim is all there will be, and none is made while unhealthy.
             tokio::select! {
                 healthy = health.first() => if !healthy {
-                    return Acquired::Nothing(Ok(End::Code(NOT_ACQUIRED)));
+                    return Acquired::Nothing(Ok(End::Code(config.conflict_exit_code)));
                 },
                 signal = self.signals.next_end() => return Acquired::Nothing(Ok(End::asked(signal))),
             }
         }
-        match self.campaign(candidate).await {
+        // Of the first wait some may have been spent on the store.
+        let rest = self.until.take().map(|until| until.since(tenure::now()));
+        let campaign = candidate.campaign(config.wait, rest, &mut self.signals, self.notifier);
+        match beside(&mut self.watchdog, &self.info, campaign).await {
             Campaign::Won(leadership) => Acquired::Leadership(leadership),
             Campaign::Asked(signal) => Acquired::Nothing(Ok(End::asked(signal))),
-            Campaign::NotInTime => {
-                let why = candidate.not_acquired(wait).await;
-                self.notifier.report(&RunEvent::NotAcquired(why));
-                Acquired::Nothing(Ok(End::Code(NOT_ACQUIRED)))
+            Campaign::NotInTime(why) => {
+                self.notifier.report(&RunEvent::NotAcquired(why.nested(config.is_nested)));
+                Acquired::Nothing(Ok(End::Code(config.conflict_exit_code)))
             }
             Campaign::NoAnswer(message) => Acquired::Nothing(Err(Exit::unreachable(anyhow!("the store: {message}")))),
-        }
-    }
-
-    /// Campaigns, and respawns a watchdog that dies meanwhile.
-    async fn campaign(&mut self, candidate: &Candidate) -> Campaign {
-        let campaign = candidate.campaign(self.context.config.wait, &mut self.signals, self.notifier);
-        tokio::pin!(campaign);
-        let mut backoff = RespawnBackoff::new(RESPAWN.0, RESPAWN.1, STEADY, tenure::now());
-        let mut respawn_at = tenure::now();
-        loop {
-            let change = async {
-                match &mut self.watchdog {
-                    Some(watchdog) => watchdog.died().await,
-                    None => tokio::time::sleep(respawn_at.since(tenure::now())).await,
-                }
-            };
-            tokio::select! {
-                biased;
-                campaign = &mut campaign => return campaign,
-                () = change => {}
-            }
-            if let Some(dead) = self.watchdog.take() {
-                dead.reap();
-                respawn_at = tenure::now() + backoff.failed(tenure::now());
-                continue;
-            }
-            match WatchdogProcess::spawn(&self.info) {
-                Ok(spawned) => {
-                    backoff.spawned(tenure::now());
-                    self.watchdog = Some(spawned);
-                }
-                Err(error) => {
-                    if backoff.is_first_report() {
-                        say!("tenure: {}; trying on", crate::exit::told(&error));
-                    }
-                    respawn_at = tenure::now() + backoff.failed(tenure::now());
-                }
-            }
         }
     }
 
@@ -254,10 +243,31 @@ impl Lifecycle<'_> {
         WatchdogProcess::spawn(&self.info)
     }
 
-    /// Ends without leadership. Where the store does not say in time whether a claim was granted, the watchdog looks for it.
-    async fn give_up(self, candidate: Candidate) {
-        if tokio::time::timeout(LAST_ANSWER, candidate.stop()).await.is_ok() {
+    /// Ends without leadership. Where the store does not say in time whether a claim was granted, the watchdog looks for it when the store
+    /// is back, so that nobody has to wait for the ttl of a lease that nobody holds.
+    async fn give_up(mut self, candidate: Candidate) {
+        let config = &self.context.config;
+        let answer = if config.wait == Wait::Forever { LAST_ANSWER } else { LAST_MOMENT };
+        if candidate.stop(answer).await {
             self.quit_watchdog().await;
+            return;
+        }
+        let (lease, ttl) = (config.keys.lease(), durations::show(config.timing.ttl()));
+        match self.take_watchdog() {
+            Ok(mut watchdog) => {
+                let patience = CLAIM_PATIENCE.max(config.timing.ttl());
+                watchdog.send(&ToWatchdog::FindClaims { patience });
+                let (pid, patience) = (watchdog.pid().as_raw_nonzero(), durations::show(patience));
+                say!(
+                    "tenure: the store has not said whether it granted {lease}: process {pid} stays for up to {patience}, to release it as \
+                     soon as the store answers; should it be ended too, {lease} may be held for {ttl} from when the store is back"
+                );
+            }
+            Err(error) => say!(
+                "tenure: the store has not said whether it granted {lease}, which may be held for {ttl} from when the store is back: \
+                 {}",
+                crate::exit::told(&error)
+            ),
         }
     }
 
@@ -265,6 +275,43 @@ impl Lifecycle<'_> {
     async fn quit_watchdog(self) {
         if let Some(watchdog) = self.watchdog {
             watchdog.quit().await;
+        }
+    }
+}
+
+/// Waits for this beside the watchdog, which is respawned where it dies meanwhile.
+async fn beside<T>(watchdog: &mut Option<WatchdogProcess>, info: &RunInfo, work: impl Future<Output = T>) -> T {
+    tokio::pin!(work);
+    let mut backoff = RespawnBackoff::new(RESPAWN.0, RESPAWN.1, STEADY, tenure::now());
+    let mut respawn_at = tenure::now();
+    loop {
+        let change = async {
+            match watchdog {
+                Some(watchdog) => watchdog.died().await,
+                None => tokio::time::sleep(respawn_at.since(tenure::now())).await,
+            }
+        };
+        tokio::select! {
+            biased;
+            done = &mut work => return done,
+            () = change => {}
+        }
+        if let Some(dead) = watchdog.take() {
+            dead.reap();
+            respawn_at = tenure::now() + backoff.failed(tenure::now());
+            continue;
+        }
+        match WatchdogProcess::spawn(info) {
+            Ok(spawned) => {
+                backoff.spawned(tenure::now());
+                *watchdog = Some(spawned);
+            }
+            Err(error) => {
+                if backoff.is_first_report() {
+                    say!("tenure: {}; trying on", crate::exit::told(&error));
+                }
+                respawn_at = tenure::now() + backoff.failed(tenure::now());
+            }
         }
     }
 }

@@ -14,6 +14,10 @@ use tenure_base_net::durations;
 pub(super) struct NotAcquired {
     lease: LeaseKey,
     obstacle: Obstacle,
+    /// How the store has failed since it last answered, and for how long.
+    failure: Option<(String, Duration)>,
+    /// Whether the run around this one is the holder.
+    is_nested: bool,
     wait: Wait,
 }
 
@@ -48,7 +52,19 @@ impl NotAcquired {
             (Some([record, ..]), None) => Obstacle::Held(is_held(record)),
             _ => seen.iter().find(held).map_or(Obstacle::Unknown, |status| Obstacle::Held(was_held(status))),
         };
-        NotAcquired { lease: keys.lease().clone(), obstacle, wait }
+        // Where others hold every key, the store is in nobody's way.
+        let is_held = records.is_some_and(|records| records.len() == keys.all().len());
+        let failing = seen.iter().filter(|_| !is_held).find(|status| status.store_failure.is_some());
+        let failure = failing.and_then(|status| {
+            let since = status.store_failing_since?;
+            Some((status.store_failure.clone()?, tenure::now().since(since)))
+        });
+        NotAcquired { lease: keys.lease().clone(), obstacle, failure, is_nested: false, wait }
+    }
+
+    /// Says as well whether this runs under the lease itself.
+    pub(super) fn nested(self, is_nested: bool) -> NotAcquired {
+        NotAcquired { is_nested, ..self }
     }
 }
 
@@ -84,7 +100,14 @@ impl fmt::Display for NotAcquired {
                 }
             }
             Obstacle::Unhealthy => write!(f, "{lease} was not campaigned for: the health command does not say yes")?,
+            Obstacle::Unknown if self.failure.is_some() => write!(f, "{lease} was not granted")?,
             Obstacle::Unknown => write!(f, "{lease} was not granted, though nobody is seen to hold it")?,
+        }
+        if self.is_nested {
+            f.write_str("; this runs under it already (TENURE_KEY), and would wait for itself")?;
+        }
+        if let Some((message, span)) = &self.failure {
+            write!(f, "; the store has failed for {}: {message}", durations::short(*span))?;
         }
         match self.wait {
             Wait::AtMost(span) => write!(f, "; gave up after {}", durations::show(span)),

@@ -11,6 +11,8 @@ use super::service::Service;
 pub(super) struct Notifier {
     hooks: Hooks,
     service: Service,
+    /// Whether waiting is not told of.
+    quiet: bool,
     /// What was said since the last tenure began: nothing is said twice in a row.
     said: Said,
 }
@@ -27,12 +29,19 @@ impl Notifier {
         Notifier { hooks, service, ..Notifier::default() }
     }
 
+    /// Where `quiet`, users are not told of waiting.
+    pub(super) fn set_quiet(&mut self, quiet: bool) {
+        self.quiet = quiet;
+    }
+
     /// Reports an event.
     pub(super) fn report(&mut self, event: &RunEvent) {
         tracing::debug!(component = "run", ?event);
         self.hooks.handle(event);
         self.service.handle(event);
-        self.said.say(event);
+        if !self.quiet || !event.is_about_waiting() {
+            self.said.say(event);
+        }
     }
 
     /// The run ends: waits for hooks that still run, each for a bounded time.
@@ -59,6 +68,14 @@ impl Said {
             RunEvent::StoreFailed { message } => {
                 say!("tenure: the store does not do what it is asked, trying on: {message}");
             }
+            RunEvent::StoreAway { message, since: None } => {
+                say!("tenure: waiting until the store can be reached: {message}")
+            }
+            RunEvent::StoreAway { message, since: Some(since) } => {
+                let waited = tenure_base_net::durations::short(tenure::now().since(*since));
+                say!("tenure: still waiting until the store can be reached, for {waited}: {message}");
+            }
+            RunEvent::StoreReached => say!("tenure: the store can be reached"),
             RunEvent::Elected { .. } => *self = Said::default(),
             RunEvent::Lost { key, reason } => say!("tenure: lost {key}: {reason}; ending the command"),
             RunEvent::WatchdogFailed => say!("tenure: the watchdog has failed; killing the command"),

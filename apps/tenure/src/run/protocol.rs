@@ -45,6 +45,8 @@ pub(super) enum ToWatchdog {
     Settled,
     /// Nothing is held and nothing is claimed: exit.
     Quit,
+    /// `tenure run` gives up and exits, and the store has not said whether it granted a claim: look for so long, and release it.
+    FindClaims { patience: Duration },
 }
 
 /// What the watchdog tells `tenure run`.
@@ -77,6 +79,8 @@ pub(super) struct RunInfo {
     pub(super) ttl: Duration,
     /// The process group of `tenure run`, which gets the terminal back; 0 where it has none in this PID namespace.
     pub(super) group: i32,
+    /// Whether what users are told is written as JSON.
+    pub(super) json: bool,
 }
 
 /// A tenure, and the command to run in it.
@@ -114,12 +118,12 @@ impl RunInfo {
         })
     }
 
-    /// The leases that `tenure run` may have been granted and never told the watchdog of.
-    pub(super) fn claims(&self) -> OwedLease {
+    /// The leases that `tenure run` may have been granted and never told the watchdog of, for a store that is waited for so long.
+    pub(super) fn claims(&self, patience: Duration) -> OwedLease {
         let keys = LeaseKey::new(&self.lease).and_then(|lease| slot_keys(lease, self.slots));
         // What is no key was not campaigned for.
         let keys = keys.map(|keys| keys.all().to_vec()).unwrap_or_default();
-        OwedLease::Claims { keys, process: self.process, ttl: self.ttl }
+        OwedLease::Claims { keys, process: self.process, ttl: self.ttl, patience }
     }
 }
 

@@ -63,6 +63,13 @@ fn kill_abandoned() {
     }
 }
 
+/// Lets go of standard error.
+fn close_errors() {
+    if let Ok(null) = std::fs::File::options().write(true).open("/dev/null") {
+        let _ = rustix::stdio::dup2_stderr(&null);
+    }
+}
+
 struct Watchdog {
     socket: MessageSocket<UnixStream>,
     /// Messages that were received and not handled yet.
@@ -81,6 +88,8 @@ struct Watchdog {
     settler: Option<StandbyThread<Settler>>,
     /// `tenure run` has died.
     is_orphan: bool,
+    /// It gave up before, and left claims to be found: for so long.
+    patience: Option<Duration>,
 }
 
 impl Watchdog {
@@ -101,6 +110,7 @@ impl Watchdog {
             end_received_by: None,
             settler: Some(settler.context("cannot start a thread")?),
             is_orphan: false,
+            patience: None,
         })
     }
 
@@ -218,8 +228,13 @@ impl Watchdog {
             match message {
                 ToWatchdog::Configure(info) => self.info = Some(info),
                 ToWatchdog::Settled => self.owed_lease = None,
+                ToWatchdog::FindClaims { patience } => self.patience = Some(patience),
                 _ => {}
             }
+        }
+        if self.patience.is_some() {
+            // This takes a while, and whoever reads what `tenure run` printed should not wait for it.
+            close_errors();
         }
         self.end_received_by = None;
         if let Some(command) = &mut self.command {
@@ -229,7 +244,7 @@ impl Watchdog {
         let open = info.open_store();
         drop(settler.run(move |settler| settler.prepare(&open)));
         if self.command.is_none() {
-            let owed = self.owed_lease.take().unwrap_or_else(|| info.claims());
+            let owed = self.owed_lease.take().unwrap_or_else(|| info.claims(self.patience.unwrap_or(info.ttl)));
             self.settle(owed);
         }
     }
@@ -245,7 +260,10 @@ impl Watchdog {
     fn handle(&mut self, message: ToWatchdog) {
         let now = tenure::now();
         match (message, &mut self.command) {
-            (ToWatchdog::Configure(info), _) => self.info = Some(info),
+            (ToWatchdog::Configure(info), _) => {
+                crate::output::set_json(info.json.then_some(super::SERVICE));
+                self.info = Some(info);
+            }
             (ToWatchdog::Start(start), None) => self.start(now, &start),
             (ToWatchdog::Signal { signal }, Some(command)) => command.process.signal(signal, &mut self.tree),
             (ToWatchdog::Suspend, Some(command)) => command.process.suspend(),
@@ -253,6 +271,7 @@ impl Watchdog {
             (ToWatchdog::Stop { signal }, Some(command)) => command.process.stop(now, signal, &mut self.tree),
             (ToWatchdog::Kill, Some(command)) => command.process.kill(now, &mut self.tree),
             (ToWatchdog::Ping, _) => self.send(&FromWatchdog::Pong),
+            (ToWatchdog::FindClaims { patience }, None) => self.patience = Some(patience),
             (ToWatchdog::EndReceived, _) => self.end_received_by = None,
             (ToWatchdog::Settled, _) => {
                 self.owed_lease = None;

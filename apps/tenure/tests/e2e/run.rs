@@ -1,10 +1,13 @@
 //! `tenure run` with real processes: a scene with one store, runs in it, and a checker that reads what their commands wrote.
 
+mod away;
 mod crowds;
 mod deaths;
 mod ends;
+mod flags;
 mod handed;
 mod limits;
+mod nested;
 mod pauses;
 mod rights;
 pub(crate) mod service;

@@ -23,7 +23,8 @@ impl Shell {
     fn new(scene: &Scene, flags: &str) -> Shell {
         let mut shell = Command::new("bash");
         shell.args(["--norc", "--noprofile", "-i"]).env("PS1", PROMPT).env("BEATS", scene.file("beats"));
-        let terminal = Pty::start(shell.env("TMPDIR", scene.folder.path()).env_remove("TENURE_STORE").env("TENURE_CONFIG", ""));
+        let terminal =
+            Pty::start(shell.env("TMPDIR", scene.folder.path()).env_remove("TENURE_STORE").env("TENURE_CONFIG", ""));
         let tenure = env!("CARGO_BIN_EXE_tenure");
         let run = format!("{tenure} run --lease {KEY} --store {} {flags} --", scene.store());
         let mut shell = Shell { terminal, run };
