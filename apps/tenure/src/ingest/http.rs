@@ -1,5 +1,6 @@
 //! Endpoints for operators: health, readiness, status, metrics. They answer before the rest of the daemon starts.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
@@ -60,8 +61,7 @@ pub(crate) async fn start(address: SocketAddr, store: String) -> Result<Endpoint
 /// Answers 200 where this instance fulfils its role, else 503 with the reasons.
 async fn readyz(State(state): State<EndpointState>) -> Response {
     let Some((view, store)) = state.shown.get() else { return not_ready(&["starting".to_owned()], "starting") };
-    let (role, reasons) = readiness(view, store).await;
-    let unplaced = channels::unplaced(view, &view.snapshot());
+    let Readiness { role, reasons, unplaced } = readiness(view, store).await;
     let (code, status) = match reasons.is_empty() {
         true => (StatusCode::OK, "ready"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "not_ready"),
@@ -70,8 +70,16 @@ async fn readyz(State(state): State<EndpointState>) -> Response {
     (code, Json(body)).into_response()
 }
 
-/// The role of this instance, and why it does not fulfil it.
-pub(super) async fn readiness(view: &View, store: &Arc<dyn LeaseStore>) -> (&'static str, Vec<String>) {
+/// Whether this instance fulfils its role.
+pub(super) struct Readiness {
+    pub(super) role: &'static str,
+    /// Why it does not; empty where it does.
+    pub(super) reasons: Vec<String>,
+    unplaced: BTreeMap<String, &'static str>,
+}
+
+/// Looks at this instance, and where it is a standby at the store.
+pub(super) async fn readiness(view: &View, store: &Arc<dyn LeaseStore>) -> Readiness {
     let snapshot = view.snapshot();
     let (role, leads) = role(view);
     let reads = leads || view.config().standby == Standby::Warm;
@@ -87,7 +95,7 @@ pub(super) async fn readiness(view: &View, store: &Arc<dyn LeaseStore>) -> (&'st
     if !leads && let Err(why) = record(view, store).await {
         reasons.push(format!("store: {why}"));
     }
-    (role, reasons)
+    Readiness { role, reasons, unplaced }
 }
 
 /// The role of this instance, and whether it leads.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tenure_ingest::View;
 use tenure_store::LeaseStore;
 
-use super::http;
+use super::http::{self, Readiness};
 use crate::service_manager::ServiceManager;
 
 /// How often the role, and until it is ready readiness, are looked at.
@@ -29,9 +29,11 @@ pub(super) async fn report(manager: Arc<ServiceManager>, view: View, store: Arc<
     let mut is_ready = false;
     let mut said = String::new();
     loop {
-        let (role, reasons) = match is_ready {
-            true => (http::role(&view).0, Vec::new()),
-            false => http::readiness(&view, &store).await,
+        let (role, reasons) = if is_ready {
+            (http::role(&view).0, Vec::new())
+        } else {
+            let Readiness { role, reasons, .. } = http::readiness(&view, &store).await;
+            (role, reasons)
         };
         let status = match reasons.is_empty() {
             true => role.to_owned(),
