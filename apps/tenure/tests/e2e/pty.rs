@@ -44,7 +44,9 @@ impl Pty {
                 let mut screen = seen.lock().unwrap();
                 for shown in String::from_utf8_lossy(&buffer[..count]).chars() {
                     match shown {
-                        '\u{8}' => drop(screen.pop()),
+                        '\u{8}' => {
+                            screen.pop();
+                        }
                         shown => screen.push(shown),
                     }
                 }
