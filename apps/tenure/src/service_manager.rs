@@ -31,7 +31,8 @@ const LONGEST_STATUS: usize = 512;
 /// Reports to the service manager, where there is one. Has to be made on a tokio runtime.
 #[derive(Debug, Default)]
 pub(crate) struct ServiceManager {
-    told: Option<(Arc<Told>, Mutex<Option<JoinHandle<()>>>)>,
+    told: Option<Arc<Told>>,
+    delivery: Mutex<Option<JoinHandle<()>>>,
     /// This process is one of several of a service, whose end is not for this one to say.
     is_part: bool,
 }
@@ -88,7 +89,7 @@ impl ServiceManager {
     fn of(address: SocketAddr, watchdog: Option<Duration>) -> ServiceManager {
         let told = Arc::new(Told::default());
         let deliver = deliver(Arc::clone(&told), address, watchdog);
-        ServiceManager { told: Some((told, Mutex::new(Some(tokio::spawn(deliver))))), is_part: false }
+        ServiceManager { told: Some(told), delivery: Mutex::new(Some(tokio::spawn(deliver))), is_part: false }
     }
 
     /// Says in a line what this process does.
@@ -139,9 +140,8 @@ impl ServiceManager {
 
     /// Delivers what is left to be told; waits for that, but not for long.
     pub(crate) async fn finish(&self) {
-        let Some((told, delivery)) = &self.told else { return };
-        told.update(|state| state.is_last = true);
-        let delivery = delivery.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.tell(|state| state.is_last = true);
+        let delivery = self.delivery.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(delivery) = delivery else { return };
         let stop = delivery.abort_handle();
         let _ = tokio::time::timeout(LAST_REPORT, delivery).await;
@@ -149,7 +149,7 @@ impl ServiceManager {
     }
 
     fn tell(&self, change: impl FnOnce(&mut State)) {
-        if let Some((told, _)) = &self.told {
+        if let Some(told) = &self.told {
             told.update(change);
         }
     }
