@@ -45,6 +45,7 @@ const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 const TARGETS: &[&str] = &[
     "tenure",
     "tenure_base_nats",
+    "tenure_base_sqlite",
     "tenure_bus_nats",
     "tenure_bus_sqlite",
     "tenure_ingest",

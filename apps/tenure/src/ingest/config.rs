@@ -119,7 +119,7 @@ fn channels(text: &str) -> Result<Vec<String>, String> {
         }
     }
     if channels.is_empty() {
-        return Err("no channel is given: use --channel NAME, TWITCH_CHANNELS or channels = [..] in the file".into());
+        return Err("no channel is given: use --channel NAME, TWITCH_CHANNELS or channel = [..] in the file".into());
     }
     Ok(channels)
 }

@@ -314,6 +314,18 @@ impl Drop for Instance {
     }
 }
 
+/// A process of a test. Dropping it ends it, and waits for that.
+pub(crate) struct Started(pub(crate) Child);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if let Ok(pid) = i32::try_from(self.0.id()) {
+            send(pid, Signal::TERM);
+        }
+        let _ = self.0.wait();
+    }
+}
+
 pub(crate) fn send(pid: i32, signal: Signal) {
     let _ = kill_process(Pid::from_raw(pid).unwrap(), signal);
 }

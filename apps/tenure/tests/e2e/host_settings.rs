@@ -5,9 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use rustix::process::Signal;
-
-use crate::fleet::{send, tenure};
+use crate::fleet::{Started, tenure};
 use crate::operators::{Place, Ran, ran};
 use crate::run::until;
 
@@ -51,7 +49,8 @@ impl Host {
 #[test]
 fn every_command_takes_the_store_of_the_file() {
     let host = Host::new();
-    let mut first = host.tenure(&["run", "--lease", "job", "--holder", "anna", "--", "sleep", "600"]).spawn().unwrap();
+    let first = host.tenure(&["run", "--lease", "job", "--holder", "anna", "--", "sleep", "600"]).spawn().unwrap();
+    let first = Started(first);
     until("anna's lease", || host.run(&["leases", "--json"]).out.contains("\"anna\""));
     assert_eq!(host.run(&["run", "--lease", "job", "--no-wait", "--", "true"]).code, Some(76));
     let fence = host.run(&["fence", "check", "--lease", "job", "--term", "1"]);
@@ -66,8 +65,7 @@ fn every_command_takes_the_store_of_the_file() {
     assert!(resigned.code == Some(0) && resigned.out.contains("anna"), "{resigned:?}");
     let checked = host.run(&["ingest", "--channel", "x", "--check"]);
     assert!(checked.out.contains(&format!("store = \"{}\"  # file ", host.place.url)), "{checked:?}");
-    send(i32::try_from(first.id()).unwrap(), Signal::TERM);
-    first.wait().unwrap();
+    drop(first);
     assert!(!host.place.folder.path().join("state").exists(), "nobody used the default store");
 }
 

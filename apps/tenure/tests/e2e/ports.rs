@@ -2,9 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 
-use rustix::process::Signal;
-
-use crate::fleet::{Fleet, quick, send, tenure, until};
+use crate::fleet::{Fleet, Started, quick, tenure, until};
 use crate::operators::{Place, ran};
 
 /// Two instances that were both told `--http :0` listen at addresses of their own, which their logs tell.
@@ -21,7 +19,7 @@ async fn any_free_port_is_told() {
             .stderr(std::fs::File::create(&log).unwrap())
             .spawn()
             .unwrap();
-        children.push((child, log, format));
+        children.push((Started(child), log, format));
     }
     let mut found: Vec<SocketAddr> = Vec::new();
     for (child, log, format) in &mut children {
@@ -40,7 +38,7 @@ async fn any_free_port_is_told() {
         })
         .await;
         found.push(address.unwrap());
-        assert!(child.try_wait().unwrap().is_none());
+        assert!(child.0.try_wait().unwrap().is_none());
     }
     assert!(found.iter().all(|address| address.ip().is_loopback() && address.port() != 0), "{found:?}");
     for address in &found {
@@ -49,10 +47,6 @@ async fn any_free_port_is_told() {
     assert_ne!(found[0], found[1]);
     let json = std::fs::read_to_string(&children[0].1).unwrap();
     assert!(json.lines().all(|line| line.starts_with('{')), "{json}");
-    for (child, ..) in &mut children {
-        send(i32::try_from(child.id()).unwrap(), Signal::TERM);
-        child.wait().unwrap();
-    }
 }
 
 /// A port that is in use ends the start with a line that names a free one, and that one works.
