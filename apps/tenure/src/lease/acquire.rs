@@ -23,6 +23,7 @@ use super::clock::ClockId;
 use super::detached_lease::DetachedLease;
 use super::lease_file::NextLine;
 use crate::exit::{End, Exit, NOT_ACQUIRED};
+use crate::host_settings;
 use crate::key::KeyArgs;
 use crate::signals::Signals;
 use crate::store::{self, StoreArgs};
@@ -58,7 +59,7 @@ pub(super) struct Args {
     key: KeyArgs,
     #[command(flatten)]
     store: StoreArgs,
-    /// How long the lease lasts without renewal [default: 15s]
+    /// How long the lease lasts without renewal [env: TENURE_TTL] [default: 15s]
     #[arg(long, short = 't', value_name = "DURATION", value_parser = durations::parse)]
     ttl: Option<Duration>,
     /// Wait so long for the lease, then exit 76
@@ -99,7 +100,8 @@ impl From<ExitCode> for Ended {
 async fn acquire(args: Args) -> Result<Ended> {
     let mut signals = Signals::listen()?;
     let key = args.key.key()?.clone();
-    let options = args.ttl.map_or_else(TimingOptions::default, TimingOptions::with_ttl);
+    let ttl = host_settings::ttl(args.ttl)?;
+    let options = ttl.map_or_else(TimingOptions::default, TimingOptions::with_ttl);
     let timing = options.resolve().map_err(Exit::usage)?;
     let url = args.store.url()?;
     store::check(&url)?;

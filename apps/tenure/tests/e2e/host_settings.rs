@@ -53,6 +53,9 @@ fn every_command_takes_the_store_of_the_file() {
     let first = Started(first);
     until("anna's lease", || host.run(&["leases", "--json"]).out.contains("\"anna\""));
     assert_eq!(host.run(&["run", "--lease", "job", "--no-wait", "--", "true"]).code, Some(76));
+    let who = host.run(&["who", "job"]);
+    assert!(who.code == Some(0) && who.out.contains("anna"), "{who:?}");
+    assert_eq!(host.run(&["wait", "job", "--timeout", "100ms"]).code, Some(76));
     let fence = host.run(&["fence", "check", "--lease", "job", "--term", "1"]);
     assert!(fence.code == Some(1) && fence.out.contains("refused"), "{fence:?}");
     let mut watch = host.tenure(&["watch", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
@@ -112,7 +115,7 @@ fn nearer_sources_come_first() {
     assert!(named.contains(&ttl("32s", &format!("file {}, line 2", own.display()))), "{named}");
 }
 
-/// `tenure run` takes ttl and logs from there too.
+/// `tenure run` takes ttl and logs from there too, and `tenure lease acquire` its ttl.
 #[test]
 fn a_run_takes_its_ttl_and_logs_from_the_file() {
     let host = Host::new();
@@ -125,6 +128,8 @@ fn a_run_takes_its_ttl_and_logs_from_the_file() {
         "{}",
         held.err
     );
+    let detached = host.run(&["lease", "acquire", "other"]);
+    assert_eq!((detached.code, &detached.lines()[0]["ttl_ms"]), (Some(0), &420_000.into()), "{detached:?}");
     let held = ran(host.tenure(&looked).env("TENURE_TTL", "8m").env("TENURE_LOG", "off"));
     assert_eq!((&held.lines()[0]["ttl_ms"], held.err.as_str()), (&480_000.into(), ""), "{held:?}");
 }
