@@ -38,12 +38,11 @@ pub(super) fn check(store: &StoreArgs, bus: Option<&str>) -> Vec<Finding> {
 
 /// Whether a value of this file is not shown as it stands there.
 fn has_secret(host: &HostSettings, file: &str) -> bool {
-    let shown: [(&str, fn(&str) -> String); 2] = [("store", tenure_open::shown), ("bus", tenure_bus_open::shown)];
-    shown.iter().any(|(key, shown)| {
-        host.get(key).is_some_and(|(url, source)| {
-            matches!(source, Source::File { path, .. } if path == file) && shown(url) != *url
-        })
-    })
+    let hides = |key: &str, shown: fn(&str) -> String| {
+        let of_file = |source: &Source| matches!(source, Source::File { path, .. } if path == file);
+        host.get(key).is_some_and(|(url, source)| of_file(source) && shown(url) != *url)
+    };
+    hides("store", tenure_open::shown) || hides("bus", tenure_bus_open::shown)
 }
 
 /// What is wrong with the rights of a file.
