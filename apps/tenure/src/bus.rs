@@ -64,6 +64,7 @@ pub(crate) async fn open(url: &str, subjects: &Subjects, ring_age: Duration) -> 
 /// Opens a bus for reading. A missing bus is not created, because a mistyped path should be an error, and a bus that is
 /// a file is not changed.
 pub(crate) async fn open_to_read(url: &str, subjects: &Subjects) -> Result<Arc<dyn Bus>> {
+    check(url)?;
     tenure_bus_open::open_to_read(url, subjects).await.map_err(|error| failed(url, error))
 }
 

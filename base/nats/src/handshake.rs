@@ -47,7 +47,15 @@ impl Handshake {
     pub(crate) async fn connect(&self, server: &Address, certified: &str) -> Result<Connection, NatsError> {
         match timeout(TIMEOUT, self.shake_hands_or_tell(server, certified)).await {
             Ok(result) => result.map_err(|error| NatsError::new(error.kind(), format!("{server}: {error}"))),
-            Err(_) => Err(NatsError::unreachable(format!("{server}: has not answered within {TIMEOUT:?}"))),
+            Err(_) => {
+                // A server that takes one connection at a time answers the question only now that the first one is closed.
+                let asked = !self.known.load(Ordering::Relaxed);
+                let other = if asked { spoken(&server.host, server.port).await } else { None };
+                let other = other.and_then(|found| self.other(found));
+                let error =
+                    other.unwrap_or_else(|| NatsError::unreachable(format!("has not answered within {TIMEOUT:?}")));
+                Err(NatsError::new(error.kind(), format!("{server}: {error}")))
+            }
         }
     }
 

@@ -66,10 +66,15 @@ impl Format {
 
     /// What SQLite's failure means for a file of this sort, before anything was committed.
     pub(crate) fn failure(&self, shown: &dyn Display, error: rusqlite::Error) -> FileError {
-        match missing_table(&error).map(str::to_owned) {
+        match self.lacked(&error).map(str::to_owned) {
             Some(table) => self.dropped(shown, &table),
             None => FileError::of(shown, error),
         }
+    }
+
+    /// The table of such a file that a statement did not find. A file that notes its generations has one for that, too.
+    pub(crate) fn lacked<'a>(&self, error: &'a rusqlite::Error) -> Option<&'a str> {
+        missing_table(error).filter(|table| *table == "origin" || self.required.contains(table))
     }
 
     /// That this table is missing. What was in it may be put back, so trying again may help.

@@ -57,6 +57,7 @@ mod name;
 mod node;
 mod open_file;
 mod reader;
+mod rights;
 mod worker;
 mod writer;
 

@@ -11,7 +11,7 @@ use crate::failure::{FileError, FileErrorKind, OpenError, is_transient};
 use crate::format::{Format, Owner};
 use crate::group::{Group, Index, Member};
 use crate::identity::{Birth, Identity, Incarnation};
-use crate::location::{COMPANIONS, Location};
+use crate::location::Location;
 use crate::lock_deadline::LockDeadline;
 use crate::log_growth::LogWatch;
 use crate::name::FileName;
@@ -69,9 +69,7 @@ impl OpenFile {
                 Err(OpenError::Refused(error)) if error.kind() == FileErrorKind::Unavailable => Some(error),
                 Err(OpenError::Refused(error)) => return Err(error),
                 Err(OpenError::Sqlite(error)) if is_transient(&error) => Some(FileError::of(opening.name, error)),
-                Err(OpenError::Sqlite(error)) => {
-                    return Err(not_writable(opening.name).unwrap_or_else(|| FileError::of(opening.name, error)));
-                }
+                Err(OpenError::Sqlite(error)) => return Err(FileError::of(opening.name, error)),
             };
             if deadline.is_over() {
                 return Err(failed.unwrap_or_else(|| FileError::replaced(opening.name)));
@@ -141,6 +139,9 @@ fn try_open(opening: &Opening<'_>, deadline: &LockDeadline) -> Result<Option<Ope
         create(&location)?;
         return Ok(None);
     };
+    if let Some(denied) = location.not_writable() {
+        return Err(denied.into());
+    }
     let member = Group::of(layout.node).open(&location, Index::Writes, || {
         // 1. Before anything is done to it.
         match access::owner(&location, opening.format)? {
@@ -157,8 +158,7 @@ fn try_open(opening: &Opening<'_>, deadline: &LockDeadline) -> Result<Option<Ope
         }
         if connection.is_readonly("main")? {
             let what = "not writable; let this user write the file and its folder";
-            let denied = || location.failure(FileErrorKind::Denied, what);
-            return Err(not_writable(opening.name).unwrap_or_else(denied).into());
+            return Err(location.failure(FileErrorKind::Denied, what).into());
         }
         deadline.install(&mut connection)?;
         // Should it turn out to be somebody else's after all, its log stays as it is.
@@ -183,36 +183,6 @@ fn try_open(opening: &Opening<'_>, deadline: &LockDeadline) -> Result<Option<Ope
         member,
         deadline: deadline.clone(),
     }))
-}
-
-/// Which of the file, its log, the index of that, and their folder this user may not write, and why; `None` where that is
-/// none of them.
-fn not_writable(name: &FileName) -> Option<FileError> {
-    use rustix::fs::{Access, access, stat};
-    use rustix::io::Errno;
-    let location = Location::find(name).ok()?;
-    let folder = location.real().parent()?.to_owned();
-    let [log, index] = COMPANIONS.map(|suffix| location.companion(suffix));
-    [location.real().to_owned(), log, index, folder].into_iter().find_map(|path| match access(&path, Access::WRITE_OK) {
-        Err(Errno::ROFS) => {
-            let what = "the file system is read-only; mount it to be written, or name a file on another one";
-            Some(location.failure(FileErrorKind::Denied, what))
-        }
-        Err(Errno::ACCESS | Errno::PERM) => {
-            let found = stat(&path).ok()?;
-            let what = format_args!(
-                "{} belongs to uid {} and gid {} with mode {:o}, and uid {} may not write it; let it, with `chmod g+rw` (a \
-                 folder: `chmod g+rwxs`) where a group shares it",
-                path.display(),
-                found.st_uid,
-                found.st_gid,
-                found.st_mode & 0o7777,
-                rustix::process::geteuid().as_raw(),
-            );
-            Some(location.failure(FileErrorKind::Denied, what))
-        }
-        _ => None,
-    })
 }
 
 /// Makes an empty file with the rights that the process gives to what it makes (`umask`), where SQLite would give the group no

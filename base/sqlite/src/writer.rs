@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
 
-use crate::failure::{FileError, is_busy, missing_table};
+use crate::failure::{FileError, is_busy};
 use crate::format::Format;
 use crate::generation::{GenerationNotes, Generations};
 use crate::lock_deadline::LockDeadline;
@@ -249,7 +249,7 @@ impl Writer {
 
     /// Whether the next opening makes anew what this failure misses.
     fn makes_anew(&self, error: &rusqlite::Error) -> bool {
-        self.generations.is_some() && missing_table(error).is_some()
+        self.generations.is_some() && self.options.format.lacked(error).is_some()
     }
 }
 

@@ -217,6 +217,10 @@ impl ConnectionTask {
                     Ok(0) if self.awaits_answer() && socket.broke_policy() => {
                         return Err(End::Lost(LostReason::TooFast));
                     }
+                    Ok(0) if self.alive_ms.is_none() && self.shared.tls.is_none() => {
+                        let words = "the server closed the connection without a word; where it wants TLS, write ircs://, or wss://";
+                        return Err(lost(words.to_owned()));
+                    }
                     Ok(0) => return Err(End::Lost(LostReason::ServerClosed)),
                     Ok(length) => self.receive(&buffer[..length]).await?,
                     Err(error) => return Err(lost(format!("reading failed: {error}"))),

@@ -77,7 +77,9 @@ impl Stream {
                 let remedy = if plain { "; it speaks no TLS there: write irc://, or ws://" } else { "" };
                 Err(format!("TLS with {url} failed: {error}{remedy}"))
             }
-            Err(_) => Err(format!("TLS with {url} was not there within {STEP_WITHIN:?}")),
+            Err(_) => Err(format!(
+                "TLS with {url} was not there within {STEP_WITHIN:?}; it may speak no TLS there: then write irc://, or ws://"
+            )),
         }
     }
 

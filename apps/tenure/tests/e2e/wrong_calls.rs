@@ -7,7 +7,7 @@ mod servers;
 mod users;
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use crate::fleet::tenure;
 use crate::operators::{Ran, ran};
@@ -29,6 +29,33 @@ fn refused(command: &mut Command, code: i32, line: &str) {
 fn mended(command: &mut Command) {
     let Ran { code, err, .. } = ran(command);
     assert_eq!((err.as_str(), code), ("", Some(0)), "{command:?}");
+}
+
+/// A command that goes on until the test has ended, however it ends.
+struct Running(Child);
+
+impl Running {
+    fn start(command: &mut Command) -> Running {
+        Running(command.stdout(Stdio::null()).spawn().unwrap())
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.0), signal).unwrap();
+    }
+
+    /// Asks it to end, and waits.
+    fn end(&mut self) {
+        self.signal(rustix::process::Signal::TERM);
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if matches!(self.0.try_wait(), Ok(None)) {
+            self.end();
+        }
+    }
 }
 
 /// The URL of the store in this file.

@@ -1,11 +1,12 @@
 //! Wrong files: of stores, of buses, of certificates; and disks that are full or read-only.
 
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use rusqlite::Connection;
 
-use super::{lock, mended, refused, sqlite};
+use super::{Running, lock, mended, refused, sqlite};
 use crate::fleet::{tenure, until};
 use crate::operators::{Place, ran};
 
@@ -58,7 +59,7 @@ fn garbage_certificates_are_named() {
     };
     let ingest = |ca: &str| {
         let mut command = tenure();
-        command.args(["ingest", "--channel", "c", "--bus", "stdout:", "--irc-ca", ca]);
+        command.args(["ingest", "--channel", "c", "--irc-ca", ca]);
         command.env("XDG_STATE_HOME", folder.path());
         command
     };
@@ -126,13 +127,14 @@ async fn a_dropped_table_is_told_and_made_anew() {
 async fn a_holder_whose_table_is_dropped_says_why_it_ends() {
     let place = Place::new();
     let mut holder = place.tenure(&["run", "--lease", "k", "--ttl", "2s"]);
-    let holder = holder.args(["--", "sleep", "600"]).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut holder = Running::start(holder.args(["--", "sleep", "600"]).stderr(Stdio::piped()));
     until("the lease is held", async || place.run(&["leases"]).out.contains('k')).await;
     let path = place.folder.path().join("leases.db");
     Connection::open(&path).unwrap().execute_batch("DROP TABLE lease").unwrap();
-    let ended = tokio::task::spawn_blocking(move || holder.wait_with_output().unwrap()).await.unwrap();
-    let said = String::from_utf8(ended.stderr).unwrap();
-    assert_eq!(ended.status.code(), Some(75), "{said}");
+    until("the holder has ended", async || holder.0.try_wait().unwrap().is_some()).await;
+    let mut said = String::new();
+    holder.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(holder.0.wait().unwrap().code(), Some(75), "{said}");
     let told: Vec<_> = said.lines().collect();
     assert!(told[0].contains("its table lease was dropped by somebody, and made anew"), "{said}");
     assert!(told[1].starts_with("tenure: lost k:"), "{said}");
@@ -150,7 +152,7 @@ async fn a_bus_without_its_table_is_told() {
         "the bus {url}: its table envelopes is missing: somebody has dropped it; put the file back from a copy, or move it away and \
          start anew to begin another bus"
     );
-    refused(tenure().args(["tail", "--from", "start", "--bus", &url]), 69, &line);
+    refused(tenure().args(["tail", "--from", "start", "--no-follow", "--bus", &url]), 69, &line);
     std::fs::remove_file(&path).unwrap();
     drop(tenure_bus_sqlite::SqliteBus::open(tenure_bus_sqlite::SqliteBusConfig::new(&path)).unwrap());
     let doctor = ran(tenure().args(["doctor", "--json", "--bus", &url]).env("XDG_STATE_HOME", folder.path()));
@@ -163,7 +165,7 @@ async fn a_log_that_grows_is_warned_of() {
     let place = Place::new();
     let path = place.folder.path().join("leases.db");
     let mut holder = place.tenure(&["run", "--lease", "k", "--ttl", "1500ms"]);
-    let mut holder = holder.args(["--", "sleep", "600"]).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut holder = Running::start(holder.args(["--", "sleep", "600"]).stderr(Stdio::piped()));
     until("the lease is held", async || place.run(&["leases"]).out.contains('k')).await;
     let foreign = Connection::open(&path).unwrap();
     foreign.execute_batch("BEGIN; SELECT count(*) FROM lease").unwrap();
@@ -172,8 +174,12 @@ async fn a_log_that_grows_is_warned_of() {
     while std::fs::metadata(path.with_file_name("leases.db-wal")).unwrap().len() <= 40_000_000 {
         writer.execute_batch("INSERT INTO junk VALUES (randomblob(1000000))").unwrap();
     }
-    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(holder.stderr.take().unwrap()));
-    let told = tokio::task::spawn_blocking(move || lines.next().unwrap().unwrap()).await.unwrap();
+    let mut lines = BufReader::new(holder.0.stderr.take().unwrap()).lines();
+    let (tell, mut told) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || tell.send(lines.next()));
+    let mut line = None;
+    until("the log is warned of", async || told.try_recv().is_ok_and(|next| line.replace(next).is_none())).await;
+    let told = line.flatten().unwrap().unwrap();
     let open = format!("process {} (", std::process::id());
     assert!(told.starts_with(&format!("tenure: {}: its log (-wal) has grown to 4", place.url)), "{told}");
     assert!(told.contains(" MB and cannot be put into the file while "), "{told}");
@@ -189,8 +195,7 @@ async fn a_log_that_grows_is_warned_of() {
     assert!(warning["remedy"].as_str().unwrap().contains("end "), "{warning}");
     foreign.execute_batch("COMMIT").unwrap();
     until("the log is small again", async || warned().is_none()).await;
-    rustix::process::kill_process(rustix::process::Pid::from_child(&holder), rustix::process::Signal::TERM).unwrap();
-    holder.wait().unwrap();
+    holder.end();
 }
 
 /// A full disk and a read-only file system are told as what they are; room, or being mounted to be written, mends them.

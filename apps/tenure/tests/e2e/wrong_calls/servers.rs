@@ -213,7 +213,7 @@ fn refused_logins_are_told() {
         command
     };
     let line = format!(
-        "the store {url}: redis 127.0.0.1:{port}: NOAUTH Authentication required.; set TENURE_REDIS_PASSWORD, or \
+        "the store {url}: redis 127.0.0.1:{port}: NOAUTH Authentication required; set TENURE_REDIS_PASSWORD, or \
          TENURE_REDIS_PASSWORD_FILE"
     );
     refused(&mut lock(&url), 69, &line);

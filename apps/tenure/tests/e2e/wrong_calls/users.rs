@@ -1,13 +1,13 @@
 //! A file that two users share through their group, and one that they do not.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
 use super::files::{is_public, is_root};
-use super::sqlite;
+use super::{Running, sqlite};
 use crate::fleet::until;
 use crate::operators::{Ran, ran};
 
@@ -83,7 +83,7 @@ impl Place {
 async fn two_users_share_a_file_in_a_folder_of_their_group() {
     let Some(place) = Place::new("two_users_share_a_file_in_a_folder_of_their_group", 0o2770) else { return };
     let work = ["run", "--lease", "k", "--ttl", "2s", "--", "sleep", "600"];
-    let start = |user| place.tenure(user, &work).stderr(Stdio::null()).spawn().unwrap();
+    let start = |user| Running::start(place.tenure(user, &work).stderr(Stdio::null()));
     let held_by = |leases: &Ran| leases.out.lines().any(|line| line.starts_with("k "));
     let mut anna = start(ANNA);
     until("anna holds it", async || held_by(&ran(&mut place.tenure(BERT, &["leases"])))).await;
@@ -93,22 +93,16 @@ async fn two_users_share_a_file_in_a_folder_of_their_group() {
         assert_eq!(rights, (0o664, ANNA, GROUP), "{suffix}: {:o}", rights.0);
     }
     let mut bert = start(BERT);
-    let owner = |child: &Child| child.id();
-    for (first, second) in [(true, ANNA), (false, BERT)] {
-        let victim = if first { &mut anna } else { &mut bert };
-        let killed = rustix::process::Pid::from_raw(owner(victim).cast_signed()).unwrap();
-        rustix::process::kill_process(killed, rustix::process::Signal::KILL).unwrap();
-        victim.wait().unwrap();
-        let survivor = if first { BERT } else { ANNA };
+    for (victim, survivor) in [(ANNA, BERT), (BERT, ANNA)] {
+        let killed = if victim == ANNA { &mut anna } else { &mut bert };
+        killed.signal(rustix::process::Signal::KILL);
+        killed.0.wait().unwrap();
         until("the other user holds it", async || held_by(&ran(&mut place.tenure(survivor, &["leases"])))).await;
-        *victim = start(second);
+        *killed = start(victim);
     }
     // Also the one who comes when nobody has it open, and made none of the files.
-    for child in [&mut anna, &mut bert] {
-        let ended = rustix::process::Pid::from_raw(child.id().cast_signed()).unwrap();
-        rustix::process::kill_process(ended, rustix::process::Signal::TERM).unwrap();
-        child.wait().unwrap();
-    }
+    anna.end();
+    bert.end();
     for user in [BERT, ANNA, BERT] {
         let ran = place.lock(user);
         assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
@@ -120,23 +114,32 @@ async fn two_users_share_a_file_in_a_folder_of_their_group() {
 fn who_may_not_write_is_told_why() {
     let Some(place) = Place::new("who_may_not_write_is_told_why", 0o755) else { return };
     assert_eq!(place.lock(ANNA).code, Some(0));
-    let line = |path: &Path, mode: &str| {
-        let group = path.metadata().unwrap().gid();
-        format!(
-            "tenure: the store {}: {} belongs to uid {ANNA} and gid {group} with mode {mode}, and uid {BERT} may not write it; let it, \
-             with `chmod g+rw` (a folder: `chmod g+rwxs`) where a group shares it\n",
+    // What the line says is done, for one path after the other, until there is nothing more to say.
+    let mut named = Vec::new();
+    loop {
+        let Ran { code, err, .. } = place.lock(BERT);
+        if code == Some(0) {
+            break;
+        }
+        let path = [place.file(""), place.file("-wal"), place.file("-shm"), place.shared()];
+        let path = path.into_iter().find(|path| err.contains(&format!(": {} belongs to ", path.display()))).unwrap();
+        let found = path.metadata().unwrap();
+        let line = format!(
+            "tenure: the store {}: {} belongs to uid {ANNA} and gid {} with mode {:o}, and uid {BERT} may not write it; let it, with \
+             `chmod g+rw` (a folder: `chmod g+rwxs`) where a group shares it\n",
             sqlite(&place.file("")),
-            path.display()
-        )
-    };
-    let refused = place.lock(BERT);
-    assert_eq!((refused.code, refused.err), (Some(69), line(&place.file(""), "644")));
-    // What it says, one after the other.
-    chown(place.file(""), None, Some(GROUP)).unwrap();
-    std::fs::set_permissions(place.file(""), std::fs::Permissions::from_mode(0o664)).unwrap();
-    let refused = place.lock(BERT);
-    assert_eq!((refused.code, refused.err), (Some(69), line(&place.shared(), "755")));
-    std::fs::set_permissions(place.shared(), std::fs::Permissions::from_mode(0o2775)).unwrap();
+            path.display(),
+            found.gid(),
+            found.mode() & 0o7777
+        );
+        assert_eq!((code, err), (Some(69), line));
+        chown(&path, None, Some(GROUP)).unwrap();
+        let more = if path.is_dir() { 0o2070 } else { 0o060 };
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(found.mode() & 0o7777 | more)).unwrap();
+        assert!(!named.contains(&path), "{path:?} is named twice");
+        named.push(path);
+    }
+    assert_eq!(named.first(), Some(&place.file("")), "{named:?}");
     for user in [BERT, ANNA, BERT] {
         let ran = place.lock(user);
         assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
