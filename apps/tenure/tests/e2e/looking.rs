@@ -157,7 +157,12 @@ async fn what_cannot_be_written_can_be_looked_at() {
     assert!(copies.len() == 6, "{copies:?}");
     look("left", 4);
     let refused = ran(&mut mounted(&["run", "--lease", "other", "--no-wait", "--store", &store, "--", "true"]));
-    assert!(refused.code == Some(69) && refused.err.contains("the file system is read-only"), "{:?}: {}", refused.code, refused.err);
+    assert!(
+        refused.code == Some(69) && refused.err.contains("the file system is read-only"),
+        "{:?}: {}",
+        refused.code,
+        refused.err
+    );
 }
 
 fn open(file: &Path) -> SqliteBus {
