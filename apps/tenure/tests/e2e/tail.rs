@@ -52,8 +52,10 @@ impl Filled {
 
     /// Message `number` of channel `even` or `odd`; every third is a notice. It was sent `12 - number` minutes ago, and a half.
     async fn publish(&self, number: u64) {
-        let (channel, kind) =
-            (if number % 2 == 0 { "even" } else { "odd" }, if number % 3 == 0 { NOTICE } else { MESSAGE });
+        let (channel, kind) = (
+            if number.is_multiple_of(2) { "even" } else { "odd" },
+            if number.is_multiple_of(3) { NOTICE } else { MESSAGE },
+        );
         let age = Duration::from_secs(12_u64.saturating_sub(number) * 60 + 30);
         let at = jiff::Timestamp::now().checked_sub(age).unwrap();
         let body = json!({
@@ -64,7 +66,7 @@ impl Filled {
         id[..8].copy_from_slice(&number.to_be_bytes());
         let message = Message {
             id: EnvelopeId(id),
-            kind: if number % 3 == 0 { NOTICE } else { MESSAGE },
+            kind: if number.is_multiple_of(3) { NOTICE } else { MESSAGE },
             channel: channel.into(),
             body: Bytes::from(body.to_string()),
         };
