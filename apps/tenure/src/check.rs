@@ -68,6 +68,12 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
 /// The file is that of a detached lease.
 fn detached(line: &str, term: Option<u64>, verbose: bool) -> Result<ExitCode> {
     let lease = DetachedLease::parse(line)?;
+    if !lease.is_of_this_clock() {
+        say!(
+            "tenure: the line was written in another boot or time namespace, whose clock is not this one: \
+             `tenure lease status` asks the store"
+        );
+    }
     let (left, own) = (lease.remaining(), lease.term().get());
     let current = !left.is_zero() && term.is_none_or(|expected| expected == own);
     answer(own, left, current, verbose)

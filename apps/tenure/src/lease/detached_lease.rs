@@ -135,6 +135,11 @@ impl DetachedLease {
         }
     }
 
+    /// Whether the deadline is on the clock of this process, and not of another boot or time namespace.
+    pub(crate) fn is_of_this_clock(&self) -> bool {
+        self.own_deadline().is_some()
+    }
+
     /// The term.
     pub(crate) fn term(&self) -> Term {
         self.term
