@@ -252,12 +252,13 @@ impl Channels {
         Some((self.refuse(message, wait, now, awaited)?, failure))
     }
 
-    /// The channel that this PART has removed us from.
+    /// The channel that this PART has removed us from. The server does not say why, so the channel is soon asked for again: the
+    /// answer to that does.
     pub(super) fn put_out(&mut self, message: &Message<'_>, nick: &[u8], timing: &Timing, now: Time) -> Option<String> {
         if message.prefix()?.name != nick {
             return None;
         }
-        self.refuse(message, timing.rejoin_refused, now, |state| state == State::Joined)
+        self.refuse(message, timing.rejoin_silent, now, |state| state == State::Joined)
     }
 
     fn refuse(

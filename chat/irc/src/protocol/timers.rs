@@ -15,10 +15,10 @@ pub struct Timing {
     pub pong_within: Duration,
     /// How long a JOIN may take to be confirmed.
     pub join_within: Duration,
-    /// The bounds of the first and of the longest wait before an unanswered JOIN is repeated.
+    /// The bounds of the first and of the longest wait before an unanswered JOIN is repeated, and before JOIN is sent after a
+    /// removal from the channel.
     pub rejoin_silent: (Duration, Duration),
-    /// The bounds of the wait before a refused JOIN is repeated, and before JOIN is sent after a removal from the
-    /// channel.
+    /// The bounds of the wait before a refused JOIN is repeated.
     pub rejoin_refused: (Duration, Duration),
     /// The bounds of the wait where the account is in as many channels as it may be; half of the first is the shortest
     /// wait.

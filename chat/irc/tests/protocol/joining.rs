@@ -209,7 +209,7 @@ fn silence_is_a_verdict_and_is_tried_again() {
     assert_eq!(client.take_events(), [joined("nobody")]);
 }
 
-/// Being put out of a channel is told, and the channel tried again later.
+/// Being put out of a channel is told, and the channel tried again soon: the answer tells why.
 #[test]
 fn being_put_out_is_told_and_tried_again() {
     let mut client = Client::up(&["ann"]);
@@ -221,11 +221,13 @@ fn being_put_out_is_told_and_tried_again() {
     assert_eq!(client.take_events(), [Event::PutOut { channel: "ann".into() }]);
     assert_eq!(client.connection.joined().count(), 0);
     client.take_sent();
-    for _ in 0..125 {
+    for _ in 0..11 {
         client.pass(seconds(1));
         client.line("PING :x");
     }
     assert!(client.take_sent().contains(&"JOIN #ann".to_owned()));
+    client.line("@msg-id=msg_channel_suspended :tmi.twitch.tv NOTICE #ann :no");
+    assert_eq!(client.take_events(), [failed("ann", JoinFailure::Suspended)]);
 }
 
 /// A channel that is wanted no longer is parted from and not tried again.
