@@ -30,8 +30,9 @@ pub struct Checker {
     verdict: Verdict,
 }
 
+/// What tells one line from every other: its id, or else its bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Key {
+pub(crate) enum Key {
     Id(Bytes),
     Raw(Bytes),
 }
@@ -212,14 +213,16 @@ impl Checker {
     }
 }
 
-fn key(raw: &Bytes) -> Key {
+/// The identity of a line.
+pub(crate) fn key(raw: &Bytes) -> Key {
     match Line::split(raw).id() {
         Some(id) => Key::Id(raw.slice_ref(id)),
         None => Key::Raw(raw.clone()),
     }
 }
 
-fn must_be_published(raw: &[u8]) -> bool {
+/// Whether a line that was written to a socket must be on the bus.
+pub(crate) fn must_be_published(raw: &[u8]) -> bool {
     let line = Line::split(raw);
     matches!(line.command, b"PRIVMSG" | b"USERNOTICE" | b"CLEARCHAT" | b"CLEARMSG")
         && (line.id().is_some() || line.tag(b"tmi-sent-ts").is_some_and(|time| !time.is_empty()))

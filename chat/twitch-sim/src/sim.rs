@@ -16,7 +16,7 @@ use crate::connection::{Connection, TransportKind};
 use crate::error::SimError;
 use crate::fault::{Fault, FaultOutcome};
 use crate::feed::{self, LineSource};
-use crate::ledger::{Ledger, Recorder};
+use crate::ledger::{Ledger, LedgerLine, Recorder};
 use crate::lock;
 use crate::outbox::Close;
 use crate::replay::Replay;
@@ -142,6 +142,11 @@ impl Sim {
     /// The ledger as it is now.
     pub fn ledger(&self) -> Ledger {
         self.shared.recorder.snapshot()
+    }
+
+    /// The lines of the ledger from this number on, without the rest: for who follows the chat while it goes on.
+    pub fn lines_from(&self, index: u32) -> Vec<LedgerLine> {
+        self.shared.recorder.lines_from(index)
     }
 
     /// The counts as they are now.

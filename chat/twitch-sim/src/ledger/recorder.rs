@@ -77,6 +77,11 @@ impl Recorder {
         Ledger::new(lock(&self.lines).clone(), connections)
     }
 
+    /// The lines from this number on.
+    pub(crate) fn lines_from(&self, index: u32) -> Vec<LedgerLine> {
+        lock(&self.lines).get(index as usize..).unwrap_or_default().to_vec()
+    }
+
     /// Lines so far.
     pub(crate) fn line_count(&self) -> usize {
         lock(&self.lines).len()
