@@ -7,7 +7,11 @@ Three real `tenure ingest` processes read a simulated Twitch; one publishes. The
 killed, its host is lost, it is stopped past its lease and continued, all are restarted in turn, \
 its chat connection is reset, and the bus is locked. In the end a checker, which knows only what \
 the simulator sent and what the bus holds, counts what was lost and what was doubled. The files \
-stay, for a look with sqlite3.
+stay for a look with sqlite3, and how to remove them is said with their size.
+
+On a terminal a picture shows what happens and what comes next, elsewhere lines on stderr do. Ctrl-C \
+ends all that was started and removes the files. NO_COLOR, TERM=dumb and a locale without UTF-8 are \
+kept to.
 
 With --store and --bus the same plays over your servers, under names of the demo's own; they may \
 be restarted meanwhile, and are where --restart-store and --restart-bus say how.

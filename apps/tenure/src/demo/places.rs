@@ -82,25 +82,32 @@ impl Places {
         Ok((checker.verdict(), tally))
     }
 
-    /// How to look at what the demo left behind.
-    pub(crate) fn look(&self, folder: &Path) -> String {
+    /// How to count what the demo left behind: lines for a terminal, ready to be pasted into a shell.
+    pub(crate) fn look(&self, published: u64) -> Vec<String> {
         match &self.file {
-            Some(chat) => format!(
-                "sqlite3 {chat} \"SELECT count(*), count(DISTINCT id) FROM envelopes\"\n    \
-                 sqlite3 {chat} \"SELECT term, count(*), min(at), max(at) FROM chat GROUP BY term\"\n    \
-                 ls {folder}   # leases.db, chat.db, a log for each instance",
-                chat = chat.display(),
-                folder = folder.display()
-            ),
-            None => format!(
-                "tenure tail --bus {bus} --bus-prefix {prefix} --from start --no-follow --json | wc -l\n    \
-                 ls {folder}   # a log for each instance",
-                bus = tenure_bus_open::shown(&self.bus),
-                prefix = self.bus_prefix,
-                folder = folder.display()
-            ),
+            Some(chat) => vec![
+                format!("Count for yourself; this prints {published}:"),
+                format!("  sqlite3 {} \\", quoted(chat)),
+                "    \"SELECT count(*) FROM chat".to_owned(),
+                "     WHERE kind NOT LIKE '%.room.v1' AND kind NOT LIKE '%.gap.v1'\"".to_owned(),
+            ],
+            None => vec![
+                format!("Count for yourself; this prints {published}:"),
+                format!("  tenure tail --bus '{}' \\", tenure_bus_open::shown(&self.bus)),
+                format!("    --bus-prefix {} --from start --no-follow --json \\", self.bus_prefix),
+                "    | grep -cv -e chat.room.v1 -e chat.gap.v1".to_owned(),
+            ],
         }
     }
+}
+
+/// The path as one word of a shell.
+pub(crate) fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+,@".contains(&byte)) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 /// Runs a command of the shell that restarts a server; its output goes where the demo's errors go.

@@ -1,25 +1,28 @@
-//! The demo's results in numbers.
+//! The demo's results: one JSON object for programs, a page for people.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tenure_twitch_sim::Verdict;
 
-use super::faults::{CounterSums, Timeline};
+use super::faults::CounterSums;
+use super::files::{bytes, size};
+use super::picture::{faults, inner_width, score};
 use super::places::{Places, Tally};
+use super::plan::{PlanState, StepState};
+use super::score::Score;
+use super::style::{Line, Look, Meaning, grouped};
 
 /// The numbers of one demo.
 #[derive(Debug)]
-pub(crate) struct Summary {
+pub(super) struct Summary {
     verdict: Verdict,
     deduplicated: u64,
     refused: u64,
-    terms: u64,
-    /// How many changed room states are on the bus, besides the lines that have an identity.
-    room_states: u64,
-    timeline: Timeline,
+    tally: Tally,
+    plan: PlanState,
     places: Places,
     folder: PathBuf,
     seconds: f64,
@@ -27,14 +30,14 @@ pub(crate) struct Summary {
 
 impl Summary {
     /// Reads the bus's own counters where the bus is a file; elsewhere takes the counters of the instances.
-    pub(crate) fn new(
+    pub(super) fn new(
         verdict: Verdict,
         tally: Tally,
         counted: CounterSums,
-        timeline: &Mutex<Timeline>,
+        plan: PlanState,
         places: Places,
         folder: &Path,
-        seconds: f64,
+        lasted: Duration,
     ) -> Result<Summary> {
         let (deduplicated, refused) = match &places.file {
             None => (counted.deduplicated, counted.refused),
@@ -50,18 +53,25 @@ impl Summary {
                 (counter("deduplicated")?, counter("refused")?)
             }
         };
-        let timeline = timeline.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let Tally { terms, room_states } = tally;
-        let folder = folder.to_owned();
-        Ok(Summary { verdict, deduplicated, refused, terms, room_states, timeline, places, folder, seconds })
+        let (folder, seconds) = (folder.to_owned(), lasted.as_secs_f64());
+        Ok(Summary { verdict, deduplicated, refused, tally, plan, places, folder, seconds })
     }
 
     /// Whether nothing was lost, doubled, altered or made up.
-    pub(crate) fn is_clean(&self) -> bool {
+    pub(super) fn is_clean(&self) -> bool {
         self.verdict.is_clean()
     }
 
-    pub(crate) fn to_json(&self) -> Value {
+    pub(super) fn to_json(&self) -> Value {
+        let takeovers = self.plan.steps.iter().flat_map(|step| {
+            step.takeovers.iter().map(|takeover| json!({ "cause": step.fault.kind(), "ms": millis(takeover.took) }))
+        });
+        let faults = self.plan.steps.iter().filter_map(|step| match step.state {
+            StepState::Overcome { at, lasted } => {
+                Some(json!({ "kind": step.fault.kind(), "at_ms": millis(at), "lasted_ms": millis(lasted) }))
+            }
+            StepState::Ahead | StepState::Running { .. } => None,
+        });
         json!({
             "sent": self.verdict.sent,
             "published": self.verdict.published,
@@ -69,60 +79,65 @@ impl Summary {
             "lost": self.verdict.lost.count,
             "doubled": self.verdict.doubled.count,
             "refused": self.refused,
-            "takeovers": self.timeline.takeovers,
-            "faults": self.timeline.faults,
+            "takeovers": takeovers.collect::<Vec<_>>(),
+            "faults": faults.collect::<Vec<_>>(),
             "altered": self.verdict.altered.count,
             "unknown": self.verdict.unknown.count,
             "gaps": self.verdict.gaps,
-            "terms": self.terms,
-            "room_states": self.room_states,
+            "terms": self.tally.terms,
+            "room_states": self.tally.room_states,
             "seconds": (self.seconds * 10.0).round() / 10.0,
             "files": self.folder.to_string_lossy(),
         })
     }
 
-    pub(crate) fn to_text(&self) -> String {
+    /// The page, for an output of this width and look.
+    pub(super) fn to_text(&self, look: Look, columns: usize) -> String {
+        let width = inner_width(columns);
+        let plain = |text: String| Line::default().with(Meaning::Plain, format!("  {text}"));
+        let faint = |text: String| Line::default().with(Meaning::Faint, format!("  {text}"));
+        let mut lines = vec![Line::default()];
+        lines.extend(faults(&self.plan, look, width));
+        lines.push(Line::default());
         let verdict = &self.verdict;
-        let mut text = String::from(
-            "\n  fault                                                     at        lasted    takeover\n",
-        );
-        for fault in &self.timeline.faults {
-            let takeover = self.timeline.takeovers.iter().find(|takeover| takeover.cause == fault.kind);
-            let takeover = takeover.map_or_else(|| "-".to_owned(), |takeover| format!("{} ms", takeover.ms));
-            text.push_str(&format!(
-                "  {:<55} {:>6.1} s  {:>8} ms  {takeover:>9}\n",
-                fault.text,
-                fault.at_ms as f64 / 1000.0,
-                fault.lasted_ms
-            ));
-        }
-        text.push_str(&format!(
-            "\n  sent by the simulated Twitch  {:>9}   in {:.0} s, to three readers each\n  on the bus                    {:>9}   \
-             under {} terms\n  room states beside them       {:>9}   which carry no id and no time of sending\n  dropped as second copies      {:>9}\n  refused by the fence          {:>9}\n  gaps reported                 \
-             {:>9}\n  lost                          {:>9}\n  doubled                       {:>9}\n",
-            verdict.sent,
+        let (lost, doubled) = (verdict.lost.count, verdict.doubled.count);
+        lines.extend(score(&Score { sent: verdict.sent, published: verdict.published, lost, doubled }, None, width));
+        lines.push(Line::default());
+        lines.push(faint(format!(
+            "in {:.0} s under {} terms; the bus dropped {} second copies and refused {}",
             self.seconds,
-            verdict.published,
-            self.terms,
-            self.room_states,
-            self.deduplicated,
-            self.refused,
-            verdict.gaps,
-            verdict.lost.count,
-            verdict.doubled.count,
-        ));
+            self.tally.terms,
+            grouped(self.deduplicated),
+            grouped(self.refused),
+        )));
+        lines.push(faint(format!(
+            "gaps reported: {}; room states, which carry no id and no time: {}",
+            verdict.gaps, self.tally.room_states
+        )));
         if verdict.altered.count + verdict.unknown.count > 0 {
-            text.push_str(&format!(
-                "  altered                       {:>9}\n  unknown                       {:>9}   {:?}\n",
-                verdict.altered.count, verdict.unknown.count, verdict.unknown.first
-            ));
+            let (altered, unknown) = (verdict.altered.count, verdict.unknown.count);
+            let text = format!("  altered: {altered}; unknown: {unknown} {:?}", verdict.unknown.first);
+            lines.push(Line::default().with(Meaning::Bad, text));
         }
-        text.push_str(&format!(
-            "\n  The counts of lost and doubled compare the simulator's ledger with the bus, nothing else. See for yourself:\n    \
-             {}\n\n  {}",
-            self.places.look(&self.folder),
-            if self.is_clean() { "Nothing lost, nothing twice." } else { "FAILED: something was lost or doubled." },
-        ));
+        lines.push(Line::default());
+        lines.push(if self.is_clean() {
+            let good = Line::default().with(Meaning::Good, "  Nothing lost, nothing doubled");
+            good.with(Meaning::Plain, ": all that was sent is on the bus, each line once.")
+        } else {
+            Line::default().with(Meaning::Bad, "  FAILED: something was lost, doubled or altered.")
+        });
+        let mut text: String = lines.iter().map(|line| format!("{}\n", look.render(line, columns))).collect();
+        // Commands are for copying: they are neither shortened nor coloured.
+        text.push('\n');
+        for line in self.places.look(verdict.published) {
+            text.push_str(&format!("  {line}\n"));
+        }
+        text.push_str(&look.render(&plain(format!("Remove the files, {}:", size(bytes(&self.folder)))), columns));
+        text.push_str(&format!("\n    rm -r {}", super::places::quoted(&self.folder)));
         text
     }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

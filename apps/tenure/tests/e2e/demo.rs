@@ -105,13 +105,13 @@ async fn a_demo_that_is_broken_off_leaves_nothing_behind() {
     }
 }
 
-fn is_stopped(pid: i32) -> bool {
+pub(crate) fn is_stopped(pid: i32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
 }
 
 /// The processes whose environment holds this, without zombies.
-fn processes_with(name: &str) -> Vec<i32> {
+pub(crate) fn processes_with(name: &str) -> Vec<i32> {
     let numbers = std::fs::read_dir("/proc").unwrap().flatten();
     let numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     let names = |pid: &i32| {

@@ -11,6 +11,7 @@ mod coverage;
 mod demo;
 mod detached;
 mod detached_scripts;
+mod demo_screen;
 mod endpoints;
 mod fleet;
 mod host_settings;
