@@ -1,19 +1,24 @@
 //! Runs one step: a command with its log, a heartbeat and a time limit.
 
 use std::fs::{self, File};
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::{BufRead as _, BufReader, ErrorKind, PipeReader, Write as _};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use crate::clock::{Started, minutes};
-use crate::root;
+use crate::live::Live;
+use crate::progress::Progress;
+use crate::{processes, root};
 
-/// How often a running step says that it is alive.
-const HEARTBEAT: Duration = Duration::from_secs(20);
+/// How long the output of a command that has ended is waited for: processes that it left behind may hold it open.
+const LAST_OUTPUT: Duration = Duration::from_secs(2);
+/// A longer line is read in pieces.
+const LONGEST_LINE: usize = 1 << 20;
 /// How much of a failed step's log is shown.
 const SHOWN_LINES: usize = 60;
 
@@ -53,30 +58,73 @@ impl StepResult {
     }
 }
 
-/// Runs a command to its end or to the limit; both streams go to `target/xtask/NAME.log`.
+/// Runs a command to its end or to the limit; both streams go to `target/xtask/NAME.log`, and its progress to standard error.
 ///
 /// # Errors
 /// Only where the log cannot be written or the program not be started.
 pub(crate) fn run(name: &str, command: &mut Command, limit: Duration) -> Result<StepResult> {
     let log = root::logs()?.join(format!("{name}.log"));
     let file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-    let both = file.try_clone().with_context(|| format!("cannot write {}", log.display()))?;
+    let (output, ours) = std::io::pipe().context("cannot make a pipe")?;
+    let both = ours.try_clone().context("cannot make a pipe")?;
     let started = Started::now();
+    // cargo draws its bar, which counts the crates, even where there is no terminal.
+    command.env("CARGO_TERM_PROGRESS_WHEN", "always").env("CARGO_TERM_PROGRESS_WIDTH", "200");
     let mut child = command
         .stdin(Stdio::null())
-        .stdout(file)
+        .stdout(ours)
         .stderr(both)
         .spawn()
         .with_context(|| format!("cannot start {}", command.get_program().display()))?;
-    let ended = wait(&mut child, started, limit, &log)?;
+    // The command keeps its ends of the pipe open, and the output would not end before it.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let progress = Arc::new(Mutex::new(Progress::default()));
+    let reader = {
+        let progress = Arc::clone(&progress);
+        thread::spawn(move || read(output, file, &progress))
+    };
+    let ended = wait(&mut child, started, limit, &progress)?;
+    let mut waited = Duration::ZERO;
+    while !reader.is_finished() && waited < LAST_OUTPUT {
+        thread::sleep(Duration::from_millis(10));
+        waited += Duration::from_millis(10);
+    }
     let bytes = fs::read(&log).with_context(|| format!("cannot read {}", log.display()))?;
     let output = String::from_utf8_lossy(&bytes).into_owned();
     Ok(StepResult { ok: ended.is_none(), ended: ended.unwrap_or_default(), output, log, took: started.elapsed() })
 }
 
-/// Waits for the child and prints a heartbeat; returns `None` when it ended well, else how it ended.
-fn wait(child: &mut Child, started: Started, limit: Duration, log: &Path) -> Result<Option<String>> {
-    let mut spoken = Duration::ZERO;
+/// Copies the output into the log, without what was to be written over on a terminal, and follows the progress in it.
+fn read(output: PipeReader, mut log: File, progress: &Mutex<Progress>) {
+    let mut output = BufReader::new(output);
+    let mut line = Vec::new();
+    loop {
+        let buffer = match output.fill_buf() {
+            Ok([]) => break,
+            Ok(buffer) => buffer,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(_) => break,
+        };
+        let count = buffer.len();
+        for byte in buffer {
+            line.push(*byte);
+            if matches!(byte, b'\r' | b'\n') || line.len() >= LONGEST_LINE {
+                let was_bar =
+                    progress.lock().unwrap_or_else(PoisonError::into_inner).take(&String::from_utf8_lossy(&line));
+                if *byte != b'\r' || !was_bar {
+                    _ = log.write_all(&line);
+                }
+                line.clear();
+            }
+        }
+        output.consume(count);
+    }
+    _ = log.write_all(&line);
+}
+
+/// Waits for the child and tells its progress; returns `None` when it ended well, else how it ended.
+fn wait(child: &mut Child, started: Started, limit: Duration, progress: &Mutex<Progress>) -> Result<Option<String>> {
+    let mut live = Live::start();
     loop {
         if let Some(status) = child.try_wait().context("cannot wait for the command")? {
             return Ok((!status.success()).then(|| status.to_string()));
@@ -86,10 +134,9 @@ fn wait(child: &mut Child, started: Started, limit: Duration, log: &Path) -> Res
             stop(child);
             return Ok(Some(format!("stopped: not done after {}", minutes(limit))));
         }
-        if elapsed - spoken >= HEARTBEAT {
-            spoken = elapsed;
-            eprintln!("          {} {}", minutes(elapsed), last_line(log));
-            _ = std::io::stderr().flush();
+        if live.is_due(elapsed) {
+            let now = progress.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            live.tell(elapsed, &now.show(&processes::tests_below(child.id())));
         }
         thread::sleep(Duration::from_millis(100));
     }
@@ -107,28 +154,6 @@ fn stop(child: &mut Child) {
     }
     _ = child.kill();
     _ = child.wait();
-}
-
-/// The last line of the log that is not empty, cut to fit a terminal.
-fn last_line(log: &Path) -> String {
-    let read = || -> std::io::Result<String> {
-        let mut file = File::open(log)?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(4096)))?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        let text = String::from_utf8_lossy(&bytes);
-        Ok(text
-            .lines()
-            .rev()
-            .map(str::trim)
-            .find(|line| !line.is_empty())
-            .unwrap_or_default()
-            .chars()
-            .take(90)
-            .collect())
-    };
-    read().unwrap_or_default()
 }
 
 #[cfg(test)]

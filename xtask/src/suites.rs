@@ -311,7 +311,7 @@ impl Run {
     fn simulator(&mut self, seeds: u64) {
         self.announce(&format!("simulator ({seeds} seeds)"));
         let seeds = seeds.to_string();
-        let command = cargo(&["run", "--quiet", "--release", "--locked", "-p", "tenure-sim", "--", "--seeds", &seeds]);
+        let command = cargo(&["run", "--release", "--locked", "-p", "tenure-sim", "--", "--seeds", &seeds]);
         let Some(ran) = self.step("simulator", command, 20 * MINUTE) else { return };
         let outcome = if ran.ok {
             Outcome::passed()
