@@ -54,6 +54,7 @@ mod headers;
 mod incoming;
 mod jetstream;
 mod login;
+mod nkey;
 mod protocol;
 mod pull_consumer;
 mod server_info;

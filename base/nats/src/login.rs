@@ -4,11 +4,11 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use nkeys::KeyPair;
 use serde_json::{Map, Value, json};
 use tenure_base_net::secret::{self, ExposeSecret};
 
 use crate::error::ConfigError;
+use crate::nkey::NKey;
 
 /// How the client says who it is. Never shown, not even in `Debug`.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -130,18 +130,18 @@ impl Login {
 }
 
 fn check_seed(seed: &str) -> Result<(), String> {
-    KeyPair::from_seed(seed).map(|_| ()).map_err(|_| "the seed is none".to_owned())
+    NKey::from_seed(seed).map(|_| ()).ok_or_else(|| "the seed is none".to_owned())
 }
 
 fn sign(seed: &str, nonce: &str) -> Result<(String, String), String> {
-    let wrong = || "the nkey's seed cannot sign".to_owned();
-    let pair = KeyPair::from_seed(seed).map_err(|_| wrong())?;
-    let signature = pair.sign(nonce.as_bytes()).map_err(|_| wrong())?;
-    Ok((pair.public_key(), URL_SAFE_NO_PAD.encode(signature)))
+    let key = NKey::from_seed(seed).ok_or("the nkey's seed cannot sign")?;
+    Ok((key.public_key(), URL_SAFE_NO_PAD.encode(key.sign(nonce.as_bytes()))))
 }
 
 #[cfg(test)]
 mod tests {
+    use nkeys::KeyPair;
+
     use super::*;
 
     fn from(pairs: &[(&str, &str)]) -> Result<Login, ConfigError> {
