@@ -2,9 +2,11 @@
 //! script goes its own way to its answer: one that waits for a server which is down holds up no other.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
+use redis::{Cmd, Value};
 use tenure_store::{Answers, StoreError, StoreErrorKind};
 use tokio::time::Instant;
 
@@ -12,7 +14,7 @@ use crate::address::Address;
 use crate::error::{ErrorReply, unavailable};
 use crate::migrating;
 use crate::names;
-use crate::server::{SendError, Server};
+use crate::server::{SendError, Server, Session};
 use crate::topology::Topology;
 use crate::verb::{Verb, in_order};
 
@@ -127,28 +129,12 @@ async fn finish<T>(
 
 async fn step<T>(topology: &Topology, verb: &Verb<'_, T>, job: &Job, deadline: Instant) -> Step<T> {
     let all = |error: StoreError| Step::Done(job.items.iter().map(|_| Err(error.clone())).collect());
-    let server = match &job.route {
-        Route::Slot => match topology.server(job.slot, deadline).await {
-            Ok(server) => server,
-            Err(error) => return all(error),
-        },
-        Route::Moved(address) | Route::Ask(address) => topology.server_at(address),
+    let command = |uptime: Duration| verb.command(&job.items, job.whole, uptime);
+    let Sent { server, session, answer } = match send(topology, job, verb.grants, &command, deadline).await {
+        Ok(sent) => sent,
+        Err(error) => return all(error),
     };
-    let session = match server.session_for(verb.grants, deadline).await {
-        Ok(session) => session,
-        Err(error) => {
-            if error.kind() == StoreErrorKind::Unavailable {
-                topology.doubt(server.address());
-            }
-            return all(error);
-        }
-    };
-    let command = verb.command(&job.items, job.whole, session.min_uptime());
-    let sent = match job.route {
-        Route::Ask(_) => session.send_asking(command, deadline).await,
-        _ => session.send(&command, deadline).await,
-    };
-    match sent {
+    match answer {
         Ok(value) => {
             let answers = verb.answers(server.address(), &job.items, value);
             // Inside a script a replica refuses each item's write.
@@ -164,6 +150,45 @@ async fn step<T>(topology: &Topology, verb: &Verb<'_, T>, job: &Job, deadline: I
             all(error)
         }
     }
+}
+
+/// A script that was sent, and what came back.
+struct Sent {
+    server: Arc<Server>,
+    session: Arc<Session>,
+    answer: Result<Value, SendError>,
+}
+
+/// Sends a script once; `command` is told for how long the server is known to be running. The future is boxed and does not know
+/// the verb's answers, so that all that it does with connections is compiled once, and not again for each kind of answer.
+fn send<'a>(
+    topology: &'a Topology,
+    job: &'a Job,
+    grants: bool,
+    command: &'a (dyn Fn(Duration) -> Cmd + Send + Sync),
+    deadline: Instant,
+) -> BoxFuture<'a, Result<Sent, StoreError>> {
+    Box::pin(async move {
+        let server = match &job.route {
+            Route::Slot => topology.server(job.slot, deadline).await?,
+            Route::Moved(address) | Route::Ask(address) => topology.server_at(address),
+        };
+        let session = match server.session_for(grants, deadline).await {
+            Ok(session) => session,
+            Err(error) => {
+                if error.kind() == StoreErrorKind::Unavailable {
+                    topology.doubt(server.address());
+                }
+                return Err(error);
+            }
+        };
+        let command = command(session.min_uptime());
+        let answer = match job.route {
+            Route::Ask(_) => session.send_asking(command, deadline).await,
+            _ => session.send(&command, deadline).await,
+        };
+        Ok(Sent { server, session, answer })
+    })
 }
 
 /// What to do after an error reply that says that nothing was done; the error where there is nothing to try.

@@ -13,6 +13,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use redis::{Cmd, Value};
 use tenure_store::StoreError;
 use tokio::time::Instant;
@@ -35,7 +36,9 @@ pub(crate) async fn run<T>(
 ) -> Option<Result<T, StoreError>> {
     let lease = names::lease_name(verb.keys[item]);
     let record = names::record_name(&lease);
-    let source = match topology.server(names::slot(&lease), deadline).await {
+    // Boxed, as all that waits for a server: it is compiled once, and not again for each kind of answer.
+    let source: BoxFuture<'_, _> = Box::pin(topology.server(names::slot(&lease), deadline));
+    let source = match source.await {
         Ok(source) => source,
         Err(error) => return Some(Err(error)),
     };
@@ -114,7 +117,14 @@ impl Migration<'_> {
     /// Sends a command that names one key to the source, and to the target where the source says that it has not got that
     /// key. `None` where the source is not the source any more. `command` is given the session that it is for, and the
     /// source's.
-    async fn send(
+    fn send<'a>(
+        &'a self,
+        command: &'a (dyn Fn(&Session, &Session) -> Cmd + Sync),
+    ) -> BoxFuture<'a, Result<Option<NodeAnswer>, StoreError>> {
+        Box::pin(self.exchange(command))
+    }
+
+    async fn exchange(
         &self,
         command: &(dyn Fn(&Session, &Session) -> Cmd + Sync),
     ) -> Result<Option<NodeAnswer>, StoreError> {
