@@ -8,10 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::output::StderrWriter;
 
@@ -84,7 +86,7 @@ pub(crate) fn check_filter(text: &str) -> Result<(), String> {
             ));
         }
     }
-    EnvFilter::try_new(text).map(drop).map_err(|error| format!("{text:?} is no filter: {error}"))
+    targets(text).map(drop).map_err(|error| format!("{text:?} is no filter: {error}"))
 }
 
 /// Whether this is a crate that logs, or a module of one.
@@ -103,9 +105,9 @@ pub(crate) fn are_json() -> bool {
 
 /// Starts logging to stderr. `filter` is one that [`check_filter`] takes; a wrong one falls back to `info`, and says so.
 pub(crate) fn start(filter: &str, format: Format, service: &str) {
-    let (filter, wrong) = match EnvFilter::try_new(filter) {
+    let (filter, wrong) = match targets(filter) {
         Ok(filter) => (filter, None),
-        Err(error) => (EnvFilter::new("info"), Some(error)),
+        Err(error) => (Targets::new().with_default(LevelFilter::INFO), Some(error)),
     };
     let json = match format {
         Format::Json => true,
@@ -113,12 +115,12 @@ pub(crate) fn start(filter: &str, format: Format, service: &str) {
         Format::Auto => !std::io::stderr().is_terminal(),
     };
     JSON.store(json, Ordering::Release);
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| StderrWriter);
+    let builder = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(|| StderrWriter);
     // A second call is a programming error, but it must not end the program.
     let started = if json {
-        builder.event_format(JsonLines { service: service.to_owned() }).try_init()
+        builder.event_format(JsonLines { service: service.to_owned() }).finish().with(filter).try_init()
     } else {
-        builder.with_target(false).with_ansi(false).try_init()
+        builder.with_target(false).with_ansi(false).finish().with(filter).try_init()
     };
     if let Err(error) = started {
         say!("tenure: logging was started twice: {error}");
@@ -126,6 +128,11 @@ pub(crate) fn start(filter: &str, format: Format, service: &str) {
     if let Some(error) = wrong {
         tracing::warn!(%error, "the log filter is not valid; using info");
     }
+}
+
+/// The filter in this text. `EnvFilter` could filter by fields as well, and would bring a library of regular expressions.
+fn targets(text: &str) -> Result<Targets, ParseError> {
+    text.split(',').map(str::trim).collect::<Vec<_>>().join(",").parse()
 }
 
 /// Writes the fields that log collectors look for: `severity`, `service`, `component`, and what the event brings.

@@ -43,6 +43,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
+use futures_util::FutureExt;
 
 use cli::{Cli, Command};
 
@@ -93,6 +94,6 @@ fn main() -> ExitCode {
 fn twitch_sim(args: tenure_twitch_sim::Args) -> anyhow::Result<ExitCode> {
     logs::start("info", logs::Format::Auto, "tenure-twitch-sim");
     let runtime = tokio::runtime::Runtime::new()?;
-    runtime.block_on(tenure_twitch_sim::run(args))?;
+    runtime.block_on(tenure_twitch_sim::run(args).boxed_local())?;
     Ok(ExitCode::SUCCESS)
 }

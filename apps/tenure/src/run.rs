@@ -34,6 +34,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use futures_util::FutureExt;
 use tenure_supervise::exec_shim::{self, ExecError};
 use tenure_supervise::status_file::StatusFile;
 use tenure_supervise::{
@@ -150,12 +151,14 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     notifier.set_quiet(config.quiet);
     // A thread for blocking calls is kept once it has started: where no other can be started, calls wait for this one.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().thread_keep_alive(FOREVER).build()?;
-    let context = runtime.block_on(RunContext::start(config, terminal))?;
-    let finish = runtime.block_on(async {
+    let context = runtime.block_on(RunContext::start(config, terminal).boxed_local())?;
+    let work = async {
         let finish = Lifecycle::run(&context, &mut notifier).await;
         notifier.finish().await;
         finish
-    });
+    };
+    // Boxed without its type: else the runtime is compiled anew for it, twice.
+    let finish = runtime.block_on(work.boxed_local());
     // A store call that still blocks a thread must not keep this process alive.
     runtime.shutdown_timeout(Duration::from_millis(100));
     let end = match finish? {

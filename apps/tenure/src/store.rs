@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use futures_util::FutureExt;
 use tenure_core::{KeyPrefix, LeaseKey, LeaseRecord};
 use tenure_open::{OpenError, file_of, shown};
 use tenure_store::{LeaseStore, StoreError, StoreErrorKind};
@@ -156,7 +157,8 @@ pub(crate) async fn record(store: &dyn LeaseStore, key: &LeaseKey) -> Result<Opt
 /// Runs an operator's command on a runtime of its own. A store call that still blocks a thread does not delay its end.
 pub(crate) fn block_on<T>(command: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let outcome = runtime.block_on(command);
+    // Boxed without its type: else the runtime is compiled anew for each command, twice.
+    let outcome = runtime.block_on(command.boxed_local());
     runtime.shutdown_background();
     outcome
 }

@@ -7,7 +7,7 @@ use std::io;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use serde_json::Value;
 use tenure_bus::{FollowFrom, FollowStream, Followed, Subjects};
 
@@ -72,12 +72,13 @@ const ENDED: &str = "the bus ended";
 /// Prints envelopes until interrupted; a closed pipe ends it quietly.
 pub(crate) fn run(args: Args) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let work = async {
         tokio::select! {
             outcome = tail(args) => outcome,
             _ = tokio::signal::ctrl_c() => Ok(()),
         }
-    })
+    };
+    runtime.block_on(work.boxed_local())
 }
 
 async fn tail(args: Args) -> Result<()> {

@@ -3,22 +3,27 @@
 use std::fmt;
 
 use tracing::field::{Field, Visit};
-use tracing::{Event, Subscriber};
-use tracing_subscriber::EnvFilter;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::output::StderrWriter;
 
 /// Whose warnings concern whoever shares the file, and hold the whole sentence: a table that was dropped, a log that grows.
+const SOURCE: &str = "tenure_base_sqlite";
+/// The same as a filter of logs.
 pub(crate) const SOURCES: &str = "off,tenure_base_sqlite=warn";
 
 /// Says warnings on standard error from now on. Not to be called where a log was started.
 pub(crate) fn start() {
-    let builder = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(SOURCES)).with_writer(|| StderrWriter);
+    let builder = tracing_subscriber::fmt().with_max_level(LevelFilter::WARN).with_writer(|| StderrWriter);
+    let filter = Targets::new().with_target(SOURCE, Level::WARN);
     // Where a log is kept all the same, it has them.
-    let _ = builder.event_format(Sentence).try_init();
+    let _ = builder.event_format(Sentence).finish().with(filter).try_init();
 }
 
 /// The message alone, behind the program's name.

@@ -10,6 +10,7 @@ use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use futures_util::FutureExt;
 use rustix::process::Signal;
 use tenure_core::{KeyPrefix, Time, Timing};
 use tenure_supervise::{Releases, RespawnBackoff, become_subreaper};
@@ -42,7 +43,7 @@ pub(crate) fn run(config: Config) -> Result<ExitCode> {
     // Orphans of the worker become children of this process, so that none outlives it unseen.
     become_subreaper().context("cannot become a sub-reaper")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let outcome = runtime.block_on(supervise(config));
+    let outcome = runtime.block_on(supervise(config).boxed_local());
     // A store call that still blocks a thread must not keep this process alive.
     runtime.shutdown_timeout(Duration::from_millis(200));
     outcome

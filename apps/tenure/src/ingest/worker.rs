@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
+use futures_util::FutureExt;
 use rustix::event::{PollFd, PollFlags, poll};
 use tenure_ingest::{Daemon, Shutdown};
 
@@ -20,7 +21,7 @@ pub(crate) fn run(config: Config, supervised: bool) -> Result<()> {
         .enable_all()
         .build()
         .context("cannot start the async runtime")?;
-    let outcome = runtime.block_on(serve(config, supervised));
+    let outcome = runtime.block_on(serve(config, supervised).boxed_local());
     // A store call that still blocks a thread must not delay a worker that has released.
     runtime.shutdown_timeout(std::time::Duration::from_millis(200));
     outcome
