@@ -180,7 +180,7 @@ impl FaultInjector {
         let at_most = self.ttl * 4 + Duration::from_secs(15);
         let seen = self.leaders.after(Some(term), at_most).await.context("nobody took over")?;
         let leader = seen.leader.context("nobody took over")?;
-        self.plan.taken_over(step, &leader.name, leader.term, seen.changed_at.since(since), seen.changed_at);
+        self.plan.taken_over(step, &leader.name, seen.changed_at.since(since), seen.changed_at);
         Ok(())
     }
 }

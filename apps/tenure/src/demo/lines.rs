@@ -46,7 +46,7 @@ impl Teller {
                 lines.push(self.line(at, &step.text));
             }
             for takeover in step.takeovers.iter().skip(takeovers) {
-                let text = format!("{} leads, term {}, after {}", takeover.leader, takeover.term, span(takeover.took));
+                let text = format!("{} leads after {}", takeover.leader, span(takeover.took));
                 lines.push(self.line(takeover.at, &text));
             }
             // A takeover that was the end of it has said so.

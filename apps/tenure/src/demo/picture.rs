@@ -220,7 +220,7 @@ fn instances(snapshot: &Snapshot, width: usize) -> Vec<Line> {
         let (role, meaning) = match (&instance.counts, leads) {
             (None, _) if snapshot.plan.phase == Phase::Starting => ("starting".to_owned(), Meaning::Faint),
             (None, _) => ("no answer".to_owned(), Meaning::Bad),
-            (Some(_), Some(leader)) => (format!("leader, term {}", leader.term), Meaning::Strong),
+            (Some(_), Some(_)) => ("leader".to_owned(), Meaning::Strong),
             (Some(_), None) => ("standby".to_owned(), Meaning::Plain),
         };
         let line = indented().left(meaning, &instance.name, 10).left(meaning, &role, 18);

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tenure_core::{Term, Time};
+use tenure_core::Time;
 
 use super::places::Places;
 
@@ -44,7 +44,6 @@ pub(super) enum StepState {
 #[derive(Clone, Debug)]
 pub(super) struct Takeover {
     pub(super) leader: String,
-    pub(super) term: Term,
     pub(super) took: Duration,
     /// After the chat began.
     pub(super) at: Duration,
@@ -186,11 +185,11 @@ impl Plan {
     }
 
     /// In this step another instance took over.
-    pub(super) fn taken_over(&self, number: usize, leader: &str, term: Term, took: Duration, at: Time) {
+    pub(super) fn taken_over(&self, number: usize, leader: &str, took: Duration, at: Time) {
         let mut state = self.lock();
         let at = at.since(state.began);
         if let Some(step) = state.steps.get_mut(number) {
-            step.takeovers.push(Takeover { leader: leader.to_owned(), term, took, at });
+            step.takeovers.push(Takeover { leader: leader.to_owned(), took, at });
         }
     }
 

@@ -122,7 +122,7 @@ impl Summary {
         lines.push(Line::default());
         lines.push(if self.is_clean() {
             let good = Line::default().with(Meaning::Good, "  Nothing lost, nothing doubled");
-            good.with(Meaning::Plain, ": all that was sent is on the bus, each line once.")
+            good.with(Meaning::Plain, ": each line that was sent is on the bus once.")
         } else {
             Line::default().with(Meaning::Bad, "  FAILED: something was lost, doubled or altered.")
         });

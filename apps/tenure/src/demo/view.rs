@@ -134,11 +134,7 @@ impl Sources {
             rate,
             fleet: self.fleet.now(),
             leader: self.leaders.now().leader,
-            files: format!(
-                "{}, {}; Ctrl-C ends all and removes them",
-                self.folder.display(),
-                size(bytes(&self.folder))
-            ),
+            files: format!("{}, {}; Ctrl-C removes them", self.folder.display(), size(bytes(&self.folder))),
             plan,
         }
     }

@@ -250,7 +250,7 @@ fn without_a_terminal_lines_are_in_order_and_the_query_counts_right() {
     assert!(text.is_ascii() && lines.iter().all(|line| line.len() <= 80), "{text}");
     for took_over in ["worker", "host", "stopped"] {
         let begins = lines.iter().position(|line| line.contains(took_over)).unwrap();
-        assert!(lines[begins + 1..].iter().any(|line| line.contains("leads, term")), "{text}");
+        assert!(lines[begins + 1..].iter().any(|line| line.contains("leads after")), "{text}");
     }
     let (_, prints) = text.split_once("this prints ").unwrap();
     let number: i64 = prints.split(':').next().unwrap().parse().unwrap();
