@@ -66,8 +66,8 @@ impl Teller {
             {
                 self.announced = done;
                 let left = step.due.saturating_sub(snapshot.elapsed).as_secs_f64().ceil();
-                let begun = if snapshot.plan.phase == Phase::Starting { " after the start" } else { "" };
-                lines.push(self.line(snapshot.elapsed, &format!("next, in {left:.0} s{begun}: {}", step.text)));
+                let when = if left > 0.0 { format!("next, in {left:.0} s") } else { "next".to_owned() };
+                lines.push(self.line(snapshot.elapsed, &format!("{when}: {}", step.text)));
             }
         }
         if self.numbers.is_none_or(|told| snapshot.elapsed.saturating_sub(told) >= TOLD_EVERY)

@@ -54,11 +54,14 @@ impl Look {
         let whole = line.width() <= width;
         let ellipsis = self.sign("…", "~");
         for (meaning, piece) in &line.pieces {
-            let piece = if whole { piece.clone() } else { cut(piece, left.saturating_sub(1)) };
-            left -= piece.width().min(left);
+            let shown = if whole { piece.clone() } else { cut(piece, left.saturating_sub(1)) };
+            left -= shown.width().min(left);
             match meaning.code().filter(|_| self.colour) {
-                Some(code) => text.extend(["\x1b[", code, "m", &piece, "\x1b[0m"]),
-                None => text.push_str(&piece),
+                Some(code) => text.extend(["\x1b[", code, "m", &shown, "\x1b[0m"]),
+                None => text.push_str(&shown),
+            }
+            if shown.len() < piece.len() {
+                break;
             }
         }
         if !whole {
