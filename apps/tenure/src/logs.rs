@@ -156,16 +156,6 @@ where
     }
 }
 
-/// A message for users as one JSON object, with the fields that log lines have.
-pub(crate) fn message(service: &str, message: &str) -> String {
-    let mut fields = Map::new();
-    fields.insert("timestamp".into(), jiff::Timestamp::now().to_string().into());
-    fields.insert("severity".into(), "NOTICE".into());
-    fields.insert("service".into(), service.into());
-    fields.insert("message".into(), message.into());
-    Value::Object(fields).to_string()
-}
-
 fn severity(level: Level) -> &'static str {
     match level {
         Level::ERROR => "ERROR",

@@ -51,9 +51,15 @@ fn line_of(text: std::fmt::Arguments<'_>) -> String {
         Some(service) => {
             let text = text.to_string();
             let message = text.strip_prefix("tenure: ").unwrap_or(&text);
-            format!("{}\n", crate::logs::message(service, message))
+            format!("{}\n", json_message(service, message))
         }
     }
+}
+
+/// A message for users as one JSON object, with the fields that log lines have.
+fn json_message(service: &str, message: &str) -> serde_json::Value {
+    let timestamp = jiff::Timestamp::now().to_string();
+    serde_json::json!({ "timestamp": timestamp, "severity": "NOTICE", "service": service, "message": message })
 }
 
 /// Writes the text to stderr as one line. It never fails or blocks: a line that the reader does not take is dropped,

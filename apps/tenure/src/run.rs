@@ -51,14 +51,13 @@ use hooks::Hooks;
 use lifecycle::{Finish, Lifecycle};
 use notifier::Notifier;
 pub(crate) use parse::signal_names;
+use protocol::SERVICE;
 use service::Service;
 
 /// How many files `tenure run` may have open at a time, with some to spare.
 const DESCRIPTORS: usize = 32;
 /// In effect, as long as this process lives.
 const FOREVER: Duration = Duration::from_secs(1 << 32);
-/// The service that logs name.
-const SERVICE: &str = "tenure-run";
 
 /// The arguments of this process, with the key of `tenure run` named by `--lease` where it stands alone.
 pub(crate) fn arguments(mut arguments: Vec<OsString>, cli: impl Fn() -> clap::Command) -> Result<Vec<OsString>> {

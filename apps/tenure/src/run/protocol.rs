@@ -15,6 +15,9 @@ use tenure_supervise::{OpenStore, OwedLease, StopPlan};
 
 use super::config::slot_keys;
 
+/// The service that the logs of both name.
+pub(super) const SERVICE: &str = "tenure-run";
+
 /// What `tenure run` tells the watchdog.
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) enum ToWatchdog {

@@ -26,7 +26,7 @@ use tenure_supervise::{
 };
 
 use super::notices;
-use super::protocol::{FromWatchdog, RunInfo, StartCommand, ToWatchdog};
+use super::protocol::{FromWatchdog, RunInfo, SERVICE, StartCommand, ToWatchdog};
 use crate::command_store::{self, CommandStore};
 use command::LeasedCommand;
 
@@ -261,7 +261,7 @@ impl Watchdog {
         let now = tenure::now();
         match (message, &mut self.command) {
             (ToWatchdog::Configure(info), _) => {
-                crate::output::set_json(info.json.then_some(super::SERVICE));
+                crate::output::set_json(info.json.then_some(SERVICE));
                 self.info = Some(info);
             }
             (ToWatchdog::Start(start), None) => self.start(now, &start),
