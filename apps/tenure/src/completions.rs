@@ -33,6 +33,10 @@ _tenure_urls() {
 }
 ";
 
+/// Words without a flag, which the generated script for fish does not have.
+const FISH: &str =
+    "complete -c tenure -n '__fish_tenure_using_subcommand completions' -f -a 'bash elvish fish powershell zsh'\n";
+
 /// Prints the script for `command`, which is the whole program.
 pub(crate) fn run(args: Args, command: clap::Command) -> Result<()> {
     let mut script = Vec::new();
@@ -41,6 +45,7 @@ pub(crate) fn run(args: Args, command: clap::Command) -> Result<()> {
     match args.shell {
         Shell::Bash => script.push_str(BASH),
         Shell::Zsh => script = zsh_with_urls(&script),
+        Shell::Fish => script.push_str(FISH),
         _ => {}
     }
     Ok(output::line(script.trim_end())?)

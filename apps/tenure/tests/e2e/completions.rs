@@ -92,7 +92,7 @@ fn zsh_completes() {
     let mut terminal = Pty::start(&zsh);
     terminal.sees(PROMPT);
     terminal.types(
-        "unsetopt prompt_cr beep; fpath=(. $fpath); autoload -Uz compinit; compinit -u -d ./dump; echo loa''ded\n",
+        "unsetopt prompt_cr beep; fpath=($PWD $fpath); autoload -Uz compinit; compinit -u -d ./dump; echo loa''ded\n",
     );
     terminal.sees("loaded");
     terminal.sees(PROMPT);

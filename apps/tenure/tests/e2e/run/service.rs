@@ -90,8 +90,9 @@ impl Manager {
 pub(crate) fn start(scene: &Scene, command: &Command, variables: &[(&str, &str)], socket: Option<&OwnedFd>) -> Run {
     let mut shell = Command::new("sh");
     let sockets = if socket.is_some() { "exec 3<&0 4<&0 < /dev/null; export LISTEN_PID=$$ LISTEN_FDS=2; " } else { "" };
-    let watchdog = "if [ -n \"$WATCHDOG_USEC\" ]; then export WATCHDOG_PID=$$; fi; exec \"$@\"";
-    shell.args(["-c", &format!("{sockets}{watchdog}"), "sh"]);
+    let numbers =
+        "export SYSTEMD_EXEC_PID=$$; if [ -n \"$WATCHDOG_USEC\" ]; then export WATCHDOG_PID=$$; fi; exec \"$@\"";
+    shell.args(["-c", &format!("{sockets}{numbers}"), "sh"]);
     shell.arg(command.get_program()).args(command.get_args()).envs(variables.iter().copied());
     for (name, value) in command.get_envs() {
         match value {
