@@ -7,7 +7,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 
-use rustix::process::{Signal, getpgrp};
+use rustix::process::Signal;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr};
 
 use super::style::{Line, Look};
@@ -148,7 +148,7 @@ impl Drop for Screen {
 }
 
 fn in_foreground(terminal: &impl AsFd) -> bool {
-    tcgetpgrp(terminal).is_ok_and(|group| group == getpgrp())
+    tcgetpgrp(terminal).is_ok_and(|group| tenure_supervise::own_group() == Some(group))
 }
 
 fn size() -> Size {
