@@ -31,7 +31,7 @@ With --json one object a line: check, status, text, remedy (null where there is 
 Examples:
   tenure doctor
   tenure doctor --store redis://db.internal:6379/0 --bus sqlite:/var/lib/tenure/bus.db
-  tenure doctor --json | jq -r 'select(.severity != \"ok\") | .remedy'")]
+  tenure doctor --json | jq -r 'select(.status != \"ok\") | .remedy'")]
 pub(crate) struct Args {
     #[command(flatten)]
     store: StoreArgs,

@@ -57,7 +57,10 @@ impl HostSettings {
             if !place.must_be_there && !is_there(&place.path) {
                 continue;
             }
-            let values = config_file::read(&place.path, KEYS)?;
+            let values = config_file::read(&place.path, KEYS).map_err(|error| match place.must_be_there {
+                true => anyhow!("{CONFIG}: {error:#}"),
+                false => error,
+            })?;
             values.iter().try_for_each(|(key, (value, source))| check(key, value, source))?;
             settings.files.push(place.path.clone());
             for (key, value) in values {

@@ -114,17 +114,17 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     }
     // Before anything else is opened: what is open now came from whoever started this process.
     let descriptors = service_environment::listening_descriptors().unwrap_or_else(|error| {
-        say!("tenure: {error}: whatever started this process closed it; the command is started without");
+        say!("tenure: {error}: whatever started this process closed it; the command finds the same");
         0..0
     });
     let is_default_store = args.store.is_default();
     let mut config = Config::new(args, descriptors)?;
     config.json = format == Format::Json;
     config.is_nested = nested::check(&config)?;
-    if is_default_store && !config.quiet && config.speaks_of_hosts() {
+    if is_default_store && config.speaks_of_hosts() {
         say!(
             "tenure: no store is named, so {} is a lease of this host alone ({}): name the same one on every host, by --store, \
-             TENURE_STORE or `store` in /etc/tenure/config.toml",
+             TENURE_STORE or `store` in /etc/tenure/config.toml; where there is only this host, name that one",
             config.keys.lease(),
             tenure_open::shown(&config.store)
         );

@@ -93,6 +93,13 @@ impl StoreArgs {
         let place = file_of(&url).map_or_else(|| shown(&url), |path| path.display().to_string());
         format!("there is no store at {place} yet: the first lease makes it")
     }
+
+    /// The message where a lease that was acquired is looked for, and there is no store.
+    pub(crate) fn elsewhere(&self) -> String {
+        let url = self.url().unwrap_or_default();
+        let place = file_of(&url).map_or_else(|| shown(&url), |path| path.display().to_string());
+        format!("there is no store at {place}: name the one that has the lease, with --store or TENURE_STORE")
+    }
 }
 
 /// The usage error for what this source says.
@@ -147,6 +154,21 @@ pub(crate) async fn answer<T>(call: impl Future<Output = Result<T, StoreError>>)
         Ok(answer) => answer.context("the store"),
         Err(_) => Err(anyhow!("the store: no answer within {ANSWER:?}")),
     }
+}
+
+/// Whether the store may be reached later without anybody changing what was asked for.
+pub(crate) fn is_away(error: &anyhow::Error) -> bool {
+    store_error(error).is_some_and(StoreError::is_retryable)
+}
+
+/// Whether what was asked of the store may have been done all the same.
+pub(crate) fn is_outcome_unknown(error: &anyhow::Error) -> bool {
+    store_error(error).is_none_or(StoreError::is_outcome_unknown)
+}
+
+fn store_error(error: &anyhow::Error) -> Option<&StoreError> {
+    let error = error.downcast_ref::<Exit>().map_or(error, Exit::error);
+    error.downcast_ref::<StoreError>()
 }
 
 /// The record of one key; `None` where nobody holds it.

@@ -1,12 +1,13 @@
 //! `tenure wait`: waits until nobody holds a lease.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use tenure_base_net::durations;
 use tenure_core::{KeyPrefix, LeaseKey, LeaseRecord};
-use tenure_store::LeaseStore;
+use tenure_store::{LeaseStore, WakeStream};
 use tokio::time::Instant;
 
 use crate::exit::{End, Exit, NOT_ACQUIRED};
@@ -25,7 +26,7 @@ const LEAST_PAUSE: Duration = Duration::from_millis(10);
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit 0: nobody holds the lease, or nobody did for a moment; another holder may have it by now, so whoever wants it acquires \
-it, as `tenure run` does. Exit 76: it was held all the time. Exit 69: the store cannot be reached. Nothing is printed.
+it, as `tenure run` does. Exit 76: it was held all the time. Exit 69: the store cannot be reached. Nothing is printed on standard output.
 
 Example:
   tenure wait deploy --timeout 10m && echo 'the deployment is over'")]
@@ -53,13 +54,13 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
 }
 
 async fn wait(args: &StoreArgs, key: &LeaseKey, until: Option<Instant>) -> Result<ExitCode> {
-    let Some(store) = args.open_to_read().await? else {
+    let last = until.unwrap_or_else(|| Instant::now() + store::ANSWER);
+    let first = tokio::time::timeout_at(last, look_first(args, key)).await;
+    let no_answer = || Exit::unreachable(anyhow!("the store: no answer in time"));
+    let Some((store, mut hints, mut held)) = first.map_err(|_| no_answer())?? else {
         say!("tenure: nobody holds {}: {}", visible(key.as_str()), args.missing());
         return Ok(ExitCode::SUCCESS);
     };
-    // Subscribed before the first look, so that no release is missed. Without hints looking is enough.
-    let mut hints = store::answer(store.watch(&KeyPrefix::from(key))).await.ok();
-    let mut held = look(&*store, key).await.map_err(Exit::unreachable)?;
     let mut failed = false;
     loop {
         let Some(record) = &held else { return Ok(ExitCode::SUCCESS) };
@@ -70,7 +71,7 @@ async fn wait(args: &StoreArgs, key: &LeaseKey, until: Option<Instant>) -> Resul
         let pause = record.remaining.map_or(longest, |left| left.min(longest)).max(LEAST_PAUSE);
         let next = Instant::now() + pause;
         wait_for_hint(&mut hints, until.map_or(next, |until| until.min(next))).await;
-        match look(&*store, key).await {
+        match look_until(&*store, key, until).await {
             Ok(record) => {
                 held = record;
                 failed = false;
@@ -81,6 +82,26 @@ async fn wait(args: &StoreArgs, key: &LeaseKey, until: Option<Instant>) -> Resul
             Err(_) => {}
         }
     }
+}
+
+/// The store, its hints and what it says; `None` where there is no store yet. Subscribed before the first look, so that no release is
+/// missed; without hints looking is enough.
+async fn look_first(args: &StoreArgs, key: &LeaseKey) -> Result<Option<First>> {
+    let Some(store) = args.open_to_read().await? else { return Ok(None) };
+    let hints = store::answer(store.watch(&KeyPrefix::from(key))).await.ok();
+    let held = look(&*store, key).await.map_err(Exit::unreachable)?;
+    Ok(Some((store, hints, held)))
+}
+
+type First = (Arc<dyn LeaseStore>, Option<WakeStream>, Option<LeaseRecord>);
+
+/// A store that does not answer ends no later than the wait.
+async fn look_until(store: &dyn LeaseStore, key: &LeaseKey, until: Option<Instant>) -> Result<Option<LeaseRecord>> {
+    let last = Instant::now() + store::ANSWER;
+    let until = until.map_or(last, |until| until.min(last));
+    tokio::time::timeout_at(until, look(store, key))
+        .await
+        .unwrap_or_else(|_| Err(anyhow!("the store: no answer in time")))
 }
 
 async fn look(store: &dyn LeaseStore, key: &LeaseKey) -> Result<Option<LeaseRecord>> {

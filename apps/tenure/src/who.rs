@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use serde_json::Value;
+use tenure_core::{KeyPrefix, LeaseKey, LeaseRecord};
+use tenure_store::LeaseStore;
 
 use crate::exit::Exit;
 use crate::key::KeyArgs;
@@ -40,7 +42,13 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
             return Ok(ExitCode::FAILURE);
         };
         let Some(record) = store::record(&*store, key).await.map_err(Exit::unreachable)? else {
-            say!("tenure: nobody holds {shown}");
+            let slots = slots_of(&*store, key).await.unwrap_or(0);
+            match slots {
+                0 => say!("tenure: nobody holds {shown}"),
+                _ => say!(
+                    "tenure: nobody holds {shown} itself; of its slots {slots} are held: `tenure leases --prefix {shown}/` lists them"
+                ),
+            }
             return Ok(ExitCode::FAILURE);
         };
         if args.json {
@@ -50,4 +58,15 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         }
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// How many slots of the key are held, as `tenure run --slots` names them.
+async fn slots_of(store: &dyn LeaseStore, key: &LeaseKey) -> Option<usize> {
+    let prefix = KeyPrefix::new(format!("{}/", key.as_str())).ok()?;
+    let held = store::answer(store.list(&prefix)).await.ok()?;
+    let is_slot = |record: &&LeaseRecord| {
+        let slot = record.key.as_str().strip_prefix(prefix.as_str());
+        slot.is_some_and(|slot| slot.parse::<u32>().is_ok())
+    };
+    Some(held.iter().filter(is_slot).count())
 }

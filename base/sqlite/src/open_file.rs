@@ -185,15 +185,15 @@ fn try_open(opening: &Opening<'_>, deadline: &LockDeadline) -> Result<Option<Ope
     }))
 }
 
-/// Makes an empty file with the rights that the process gives to what it makes (`umask`), where SQLite would give the group no
-/// right to write. A folder that hands its group on to new files, and that the group may write to, is shared by that
+/// Makes an empty file with the rights that the process gives to what it makes (`umask`), for others to read at most; SQLite would give
+/// the group no right to write. A folder that hands its group on to new files, and that the group may write to, is shared by that
 /// group: so is the file then. The log and its index get the file's rights from SQLite.
 fn create(location: &Location) -> Result<(), OpenError> {
-    use rustix::fs::{CWD, FileType, Mode, RawMode};
+    use rustix::fs::{CWD, FileType, Mode};
     let failed = |error: rustix::io::Errno| FileError::making(location, error.into());
     // Not opened: closing a descriptor would give up the locks of those who have come before.
     #[cfg(target_os = "linux")]
-    match rustix::fs::mknodat(CWD, location.real(), FileType::RegularFile, Mode::from_raw_mode(0o666), 0) {
+    match rustix::fs::mknodat(CWD, location.real(), FileType::RegularFile, Mode::from_raw_mode(0o664), 0) {
         Ok(()) => {}
         Err(rustix::io::Errno::EXIST) => return Ok(()),
         // Some file systems know no such call.
@@ -204,14 +204,28 @@ fn create(location: &Location) -> Result<(), OpenError> {
     }
     #[cfg(not(target_os = "linux"))]
     drop(connect(location, OpenFlags::SQLITE_OPEN_CREATE)?);
+    share_with_group(location).map_err(failed)?;
+    Ok(())
+}
+
+/// Lets the group read and write the file where the folder is shared by it.
+fn share_with_group(location: &Location) -> Result<(), rustix::io::Errno> {
+    use rustix::fs::{FileType, Mode, OFlags, fstat, open, stat};
     let Some(folder) = location.real().parent() else { return Ok(()) };
-    let bits = |path| rustix::fs::stat(path).map(|found| RawMode::from(found.st_mode));
-    let shared = (Mode::SGID | Mode::WGRP).bits();
-    if bits(folder).is_ok_and(|mode| mode & shared == shared)
-        && let Ok(mode) = bits(location.real())
+    let shared = Mode::SGID | Mode::WGRP;
+    if !stat(folder).is_ok_and(|found| Mode::from_raw_mode(found.st_mode).contains(shared)) {
+        return Ok(());
+    }
+    // The group may put something else in the file's place, even a link to a file that is not the group's. So what is changed is what was
+    // looked at; a descriptor that only names the file gives up nobody's locks when it is closed.
+    #[cfg(target_os = "linux")]
     {
-        let mode = Mode::from_raw_mode(mode) | Mode::RGRP | Mode::WGRP;
-        rustix::fs::chmodat(CWD, location.real(), mode, rustix::fs::AtFlags::empty()).map_err(failed)?;
+        let file = open(location.real(), OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+        let found = fstat(&file)?;
+        if FileType::from_raw_mode(found.st_mode) == FileType::RegularFile {
+            let named = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
+            rustix::fs::chmod(named, Mode::from_raw_mode(found.st_mode) | Mode::RGRP | Mode::WGRP)?;
+        }
     }
     Ok(())
 }

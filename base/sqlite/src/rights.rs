@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rustix::fs::{Access, access, stat};
+use rustix::fs::{Access, AtFlags, CWD, accessat, stat};
 use rustix::io::Errno;
 
 use crate::failure::{FileError, FileErrorKind};
@@ -20,7 +20,7 @@ impl Location {
     }
 
     fn denied(&self, path: &Path) -> Option<FileError> {
-        match access(path, Access::WRITE_OK) {
+        match accessat(CWD, path, Access::WRITE_OK, AtFlags::EACCESS) {
             Err(Errno::ROFS) => {
                 let what = "the file system is read-only; mount it to be written, or name a file on another one";
                 Some(self.failure(FileErrorKind::Denied, what))

@@ -213,7 +213,7 @@ impl Daemon {
                     break (leadership.deadline().since(tenure::now()), self.config.standby == Standby::Cold);
                 }
                 () = shutdown.asked() => {
-                    tracing::info!(component = "ingest", lease, "Tenure: Stopping IRC subsystem (shutting down)");
+                    tracing::info!(component = "ingest", lease, reason = "work_ended", "Tenure: Stopping IRC subsystem (shutting down)");
                     shutting_down = true;
                     break (self.drain_bound(shutdown), true);
                 }

@@ -101,7 +101,11 @@ impl Connector {
             Some(reply) if reply.is_no_database() && self.database != 0 => self.no_database(address).await,
             Some(reply) => for_read(reply.to_error(address)),
             None if error.kind() == redis::ErrorKind::AuthenticationFailed => {
-                let remedy = "the password was refused; see TENURE_REDIS_USER and TENURE_REDIS_PASSWORD";
+                let remedy = if error.to_string().contains("without any password") {
+                    "this server asks for no password, and refuses one; leave it out"
+                } else {
+                    "the password was refused; see TENURE_REDIS_USER and TENURE_REDIS_PASSWORD"
+                };
                 StoreError::new(StoreErrorKind::Denied, format!("redis {address}: {remedy}"))
             }
             None => {
@@ -139,6 +143,10 @@ impl Connector {
         match error.kind() {
             io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
                 "; check that a server listens there, and that the store's URL is right"
+            }
+            _ if text.contains("not valid for name") => "; name the server as its certificate does",
+            _ if text.contains("CaUsedAsEndEntity") => {
+                "; the server shows an authority's own certificate: give it one that is signed by that, or made with CA:FALSE"
             }
             _ if text.contains("certificate") => "; name the PEM file of its authority with ?ca=FILE",
             _ if text.contains("lookup") => "; check the host's name",

@@ -138,7 +138,7 @@ async fn mistaken_urls_are_told_what_to_write() {
     says(format!("redis-sentinel://{at}/m"), Invalid, &["is no Sentinel", "26379", "redis://HOST:PORT"]).await;
     says(format!("redis-cluster://{at}"), Invalid, &["no node of a cluster", "redis://HOST:PORT"]).await;
     says(format!("redis://{at}/99"), Invalid, &["no database 99", "there are 3, the last is 2", "redis.conf"]).await;
-    says(format!("rediss://{at}?timeout_ms=300"), Unavailable, &["no TLS", "redis://"]).await;
+    says(format!("rediss://{at}?timeout_ms=300"), Invalid, &["no TLS", "redis://"]).await;
     server.cli(["acl", "setuser", "me", "on", ">pw", "~*", "&*", "+@all", "-config"]);
     says(format!("redis://me:pw@{at}/3"), Invalid, &["no database 3", "16 where redis.conf"]).await;
     drop(server);

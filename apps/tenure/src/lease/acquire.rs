@@ -184,13 +184,13 @@ fn hand_over(lease: &DetachedLease, next: Option<NextLine>) -> Result<()> {
     let printed = writeln!(out, "{}", lease.line()).and_then(|()| out.flush());
     match (printed, &file) {
         (Ok(()), _) => Ok(()),
-        // The line is in the file for whoever looks there.
+        // The line is in the file for whoever looks there, and may have been read by now.
         (Err(error), Some(_)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        (Err(error), file) => {
-            // The exit code will say that nothing is held, so the file must not say otherwise.
-            if let Some(file) = file {
-                let _ = std::fs::remove_file(file);
-            }
+        (Err(error), Some(file)) => {
+            say!("tenure: the line could not be printed, and stands in {}: {error}", file.display());
+            Ok(())
+        }
+        (Err(error), None) => {
             Err(Exit::output_closed(anyhow::Error::new(error).context("nobody reads the line: the lease is released")))
         }
     }
@@ -203,11 +203,10 @@ async fn open(url: &str, until: Option<Instant>) -> Result<Arc<dyn LeaseStore>> 
         let error = match within(until, store::open(url)).await {
             Some(Ok(store)) => return Ok(store),
             Some(Err(error)) => error,
-            None => Exit::unreachable(anyhow!("the store {}: no answer in time", tenure_open::shown(url))),
+            None => return Err(Exit::unreachable(anyhow!("the store {}: no answer in time", tenure_open::shown(url)))),
         };
-        let is_usage = error.downcast_ref::<Exit>().is_some_and(Exit::is_usage);
         match until {
-            Some(until) if !is_usage && Instant::now() + REOPEN_PAUSE < until => {
+            Some(until) if store::is_away(&error) && Instant::now() + REOPEN_PAUSE < until => {
                 if !std::mem::replace(&mut told, true) {
                     say!("tenure: {error:#}; waiting for it");
                 }

@@ -65,6 +65,11 @@ pub(super) enum State {
 }
 
 impl DetachedLease {
+    /// Whether both lines are of one tenure.
+    pub(super) fn is_of_tenure_of(&self, other: &DetachedLease) -> bool {
+        self.nonce == other.nonce && self.term == other.term
+    }
+
     /// Reads a line; whatever else it says is passed over.
     pub(crate) fn parse(text: &str) -> Result<DetachedLease> {
         let line: Line = serde_json::from_str(text).map_err(|error| {

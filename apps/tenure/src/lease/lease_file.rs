@@ -75,6 +75,15 @@ impl NextLine {
         Ok(())
     }
 
+    /// Keeps others who ask for a turn from looking at the file and replacing it, until what is returned is dropped. `None` where the
+    /// file system knows no such lock.
+    pub(super) fn turn(&self) -> Option<File> {
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = File::open(folder).ok()?;
+        rustix::fs::flock(&folder, rustix::fs::FlockOperation::LockExclusive).ok()?;
+        Some(folder)
+    }
+
     /// The file's path, with symbolic links followed.
     pub(super) fn path(&self) -> &Path {
         &self.path

@@ -46,18 +46,23 @@ pub(super) fn run(args: Args) -> Result<ExitCode> {
 
 async fn release(args: &StoreArgs, source: Source) -> Result<ExitCode> {
     let lease = source.lease.clone();
+    // Whoever worked until now worked under no lease: that it could still be freed does not change it.
+    let was_over = !lease.released && lease.own_deadline().is_some_and(|deadline| deadline <= tenure::now());
     let Some(store) = args.open_existing().await? else {
-        return Err(Exit::unreachable(anyhow!("{}", args.missing())));
+        return Err(Exit::unreachable(anyhow!("{}", args.elsewhere())));
     };
     // Before the store is told: from that moment on somebody else may hold the lease.
     source.end(&DetachedLease { released: true, ..lease.clone() }.over())?;
     let until = Instant::now() + store::ANSWER;
-    let mut is_first = true;
+    let mut may_be_done = false;
     let released = loop {
         match store::answer(async { one(store.release(&[lease.held()]).await) }).await {
             // What an attempt without an answer has released is not held any more when it is asked for again.
-            Ok(released) => break released == Released::Freed || !is_first,
-            Err(_) if Instant::now() + PAUSE < until => tokio::time::sleep(PAUSE).await,
+            Ok(released) => break released == Released::Freed || may_be_done,
+            Err(error) if Instant::now() + PAUSE < until => {
+                may_be_done |= store::is_outcome_unknown(&error);
+                tokio::time::sleep(PAUSE).await;
+            }
             Err(error) => {
                 return Err(Exit::unreachable(error.context(format!(
                     "the release was not confirmed: at the latest the lease ends by itself, {} after its last renewal",
@@ -65,8 +70,8 @@ async fn release(args: &StoreArgs, source: Source) -> Result<ExitCode> {
                 ))));
             }
         }
-        is_first = false;
     };
+    let released = released && !was_over;
     output::line(json!({ "key": lease.key.as_str(), "released": released }))?;
     Ok(ExitCode::from(if released { 0 } else { LOST }))
 }

@@ -19,12 +19,15 @@ use crate::table::visible;
 
 /// How often an answer that came too late to be of use is asked for again.
 const LATE_ANSWERS: u32 = 3;
+/// Less time is not worth another attempt.
+const LEAST_ATTEMPT: Duration = Duration::from_millis(50);
 
 /// Flags of `tenure lease renew`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Renew in good time: by default every third of the ttl. A store that does not answer is asked again while enough of the \
-lease's time is left to stop (a third of the ttl, at most 10s), so where this command fails it is time to stop. The line \
+lease's time is left to stop (a third of the ttl, at most 10s), so where this command fails it is time to stop; called later \
+than that, it asks once, and ends by the deadline. The line \
 has resign_requested besides: true where `tenure resign` asked for the lease; then finish, and release it.
 
 A FILE is replaced as a whole; where the lease is lost, by a line without time. Lost is final: a lease whose ttl has run \
@@ -61,13 +64,24 @@ async fn renew(store: &StoreArgs, source: Source, note: Option<Note>) -> Result<
     lease.note = note.unwrap_or(lease.note);
     // Fails where the URL is wrong, before anything is tried again and again.
     if store.missing_file()?.is_some() {
-        return Err(Exit::unreachable(anyhow!("{}", store.missing())));
+        return Err(Exit::unreachable(anyhow!("{}", store.elsewhere())));
     }
     match ask(store, &lease).await? {
         Answer::Extended { deadline, resign_requested } => {
             let lease = lease.until(deadline);
-            if let Err(error) = source.replace(&lease) {
-                say!("tenure: the lease is renewed, but its file still has the deadline before: {error:#}");
+            match source.replace(&lease) {
+                Ok(true) => {}
+                Ok(false) => {
+                    // Somebody has released it, or has put another line there, while this was under way.
+                    say!(
+                        "tenure: the lease of {} was released, or its file has another by now",
+                        visible(lease.key.as_str())
+                    );
+                    return Ok(ExitCode::from(LOST));
+                }
+                Err(error) => {
+                    say!("tenure: the lease is renewed, but its file still has the deadline before: {error:#}");
+                }
             }
             output::line(lease.renewed_line(resign_requested))?;
             Ok(ExitCode::SUCCESS)
@@ -98,9 +112,7 @@ async fn ask(store: &StoreArgs, lease: &DetachedLease) -> Result<Answer> {
     let mut opened: Option<Arc<dyn LeaseStore>> = None;
     let mut late = 0;
     loop {
-        // Connecting takes longer than a request, and all of it is bounded by the time that is left.
-        let left = stop_at.map_or(store::ANSWER, |at| at.since(tenure::now())).min(store::ANSWER);
-        let most = left.max(timing.request_timeout());
+        let most = longest(tenure::now(), stop_at, lease.own_deadline(), timing.request_timeout());
         let attempt = async {
             let store = match &opened {
                 Some(store) => Arc::clone(store),
@@ -127,7 +139,9 @@ async fn ask(store: &StoreArgs, lease: &DetachedLease) -> Result<Answer> {
         let is_usage = error.downcast_ref::<Exit>().is_some_and(Exit::is_usage);
         let retry = tenure::now() + timing.retry_interval().min(Duration::from_millis(500));
         match stop_at {
-            Some(stop_at) if !is_usage && retry < stop_at => tokio::time::sleep(retry.since(tenure::now())).await,
+            Some(stop_at) if !is_usage && retry + LEAST_ATTEMPT < stop_at => {
+                tokio::time::sleep(retry.since(tenure::now())).await
+            }
             _ if is_usage => return Err(error),
             _ => {
                 let left = lease.remaining();
@@ -137,6 +151,20 @@ async fn ask(store: &StoreArgs, lease: &DetachedLease) -> Result<Answer> {
             }
         }
     }
+}
+
+/// How long one attempt may take, connecting included: until it is time to stop; where that has come, until the lease is over; where
+/// that has come too, one request's time, for an answer that says so.
+fn longest(now: Time, stop_at: Option<Time>, deadline: Option<Time>, request: Duration) -> Duration {
+    let left = |at: Option<Time>| at.map(|at| at.since(now)).filter(|left| !left.is_zero());
+    let most = match (left(stop_at), left(deadline)) {
+        (Some(left), _) => left,
+        (None, Some(left)) => left.min(request),
+        (None, None) if deadline.is_some() => request,
+        // The deadline is another clock's.
+        (None, None) => store::ANSWER,
+    };
+    most.min(store::ANSWER)
 }
 
 async fn one_renewal(store: &dyn LeaseStore, lease: &DetachedLease) -> Result<Renewed, StoreError> {

@@ -67,16 +67,17 @@ impl SourceArgs {
 }
 
 impl Source {
-    /// Puts a newer line of the same tenure in the file's place. Nothing is done where the line came from no file, or
-    /// where the file is another tenure's by now. An old line promises less than is true, which is safe.
-    pub(super) fn replace(&self, lease: &DetachedLease) -> Result<()> {
-        let Some(file) = &self.file else { return Ok(()) };
+    /// Puts a newer line of the same tenure in the file's place. Nothing is done where the line came from no file. Answers false, and
+    /// does nothing, where the file is another tenure's by now, or was released. An old line promises less than is true,
+    /// which is safe.
+    pub(super) fn replace(&self, lease: &DetachedLease) -> Result<bool> {
+        let Some(file) = &self.file else { return Ok(true) };
         let next = NextLine::prepare(file)?;
+        // A renewal must not put its line over the mark of a release that came between its look and its step.
+        let _turn = next.turn();
         match next.current()? {
-            Some(there) if there.nonce == lease.nonce && there.term == lease.term && !there.released => {
-                next.replace(lease)
-            }
-            _ => Ok(()),
+            Some(there) if there.is_of_tenure_of(lease) && !there.released => next.replace(lease).map(|()| true),
+            _ => Ok(false),
         }
     }
 
@@ -84,10 +85,14 @@ impl Source {
     /// full the file can still be removed.
     pub(super) fn end(&self, lease: &DetachedLease) -> Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
-        self.replace(lease).or_else(|_| {
-            fs::remove_file(file).with_context(|| {
+        let Err(_) = self.replace(lease) else { return Ok(()) };
+        let there = lease_file::read(file).ok().and_then(|text| DetachedLease::parse(&text).ok());
+        match there {
+            Some(there) if there.is_of_tenure_of(lease) => fs::remove_file(file).with_context(|| {
                 format!("cannot mark or remove {}: the lease is left to end by itself", file.display())
-            })
-        })
+            }),
+            // Nobody takes this lease from there any more.
+            _ => Ok(()),
+        }
     }
 }

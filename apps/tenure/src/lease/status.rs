@@ -40,7 +40,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode> {
     store::block_on(async {
         // A mistyped path must not pass for a lease that is lost.
         let Some(store) = args.source.store.open_to_read().await? else {
-            return Err(Exit::unreachable(anyhow!("{}", args.source.store.missing())));
+            return Err(Exit::unreachable(anyhow!("{}", args.source.store.elsewhere())));
         };
         let sent = tenure::now();
         let record = store::record(&*store, &lease.key).await.map_err(Exit::unreachable)?;

@@ -39,7 +39,10 @@ fn key_around(config: &Config) -> Option<String> {
     let is_asked_for = config.keys.all().iter().any(|asked| asked.as_str() == key);
     let store = variable(command_store::STORE)?;
     let is_same = CommandStore::new(&config.store).is_some_and(|asked| asked.url == store);
-    let status = std::fs::read_to_string(variable(status_file::VARIABLE)?).ok()?;
+    // Only what is a file: another thing of that name might never end, or never answer.
+    let file = std::path::PathBuf::from(variable(status_file::VARIABLE)?);
+    let is_file = std::fs::metadata(&file).is_ok_and(|found| found.is_file() && found.len() < 4096);
+    let status = is_file.then(|| std::fs::read_to_string(&file).ok()).flatten()?;
     let status = StatusLine::parse(&status)?;
     // What has left its command, and outlived it, is under no lease any more.
     let is_current = status.is_of_this_clock() && tenure::now() < status.deadline;

@@ -89,8 +89,11 @@ impl fmt::Display for NotAcquired {
         match &self.obstacle {
             Obstacle::Held(text) => write!(f, "{text}")?,
             Obstacle::Slots { held, of, first, .. } if held == of => {
-                let first = first.map(|left| format!(", the first of them{}", unless_renewed(Some(left))));
-                write!(f, "all {of} slots of {lease} are held{}", first.unwrap_or_default())?;
+                match of {
+                    1 => write!(f, "the one slot of {lease} is held")?,
+                    _ => write!(f, "all {of} slots of {lease} are held, the first of them")?,
+                }
+                write!(f, "{}", first.map(|left| unless_renewed(Some(left))).unwrap_or_default())?;
             }
             Obstacle::Slots { held, of, another, .. } => {
                 write!(f, "{held} of {of} slots of {lease} are held")?;

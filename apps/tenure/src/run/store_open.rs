@@ -7,7 +7,6 @@ use anyhow::{Error, anyhow};
 use rustix::process::Signal;
 use tenure::{LeaseStore, Time};
 use tenure_base_net::durations;
-use tenure_store::StoreError;
 
 use super::config::{Config, Wait};
 use super::events::RunEvent;
@@ -58,7 +57,7 @@ pub(super) async fn open(
             },
             () = sleep_until(until) => return Opening::Failed(too_late(config, last)),
         };
-        if !is_away(&error) {
+        if !store::is_away(&error) {
             return Opening::Failed(error);
         }
         if !config.waits_for_store() {
@@ -80,12 +79,6 @@ pub(super) async fn open(
             () = tokio::time::sleep(config.timing.retry_interval()) => {}
         }
     }
-}
-
-/// Whether the same store may be reached later without anybody changing what was asked for.
-fn is_away(error: &Error) -> bool {
-    let store_error = error.downcast_ref::<Exit>().and_then(|exit| exit.error().downcast_ref::<StoreError>());
-    store_error.is_some_and(StoreError::is_retryable)
 }
 
 /// The wait is over, and the store has never answered.

@@ -21,8 +21,8 @@ use tenure_core::Time;
 use tenure_supervise::message_socket::{MessageSocket, Received};
 use tenure_supervise::status_file::{self, StatusFile};
 use tenure_supervise::{
-    ChildEvent, ControlGroup, OwedLease, ProcessTree, ReaperThread, Settler, SignalMask, StandbyThread, Terminal,
-    become_subreaper,
+    ChildEvent, ControlGroup, InheritedDescriptors, OwedLease, ProcessTree, ReaperThread, Settler, SignalMask,
+    StandbyThread, Terminal, become_subreaper,
 };
 
 use super::notices;
@@ -38,6 +38,8 @@ const END_RECEIVED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Runs until `tenure run` says that nothing is left to do, or has died and everything of its command too.
 pub(crate) fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<ExitCode> {
+    // Before anything is opened: what is open now came from whoever started `tenure run`, for its command.
+    let inherited = InheritedDescriptors::of_this_process();
     let usage = "the watchdog is a part of `tenure run` and not to be called";
     let caller = arguments.next().and_then(|mask| SignalMask::from_argument(mask.to_str()?)).context(usage)?;
     SignalMask::block_for_supervision(caller).context("cannot block signals")?;
@@ -45,7 +47,7 @@ pub(crate) fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<ExitC
     #[cfg(target_os = "linux")]
     let _ = rustix::thread::set_name(c"tenure-watchdog");
     let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3).context(usage)?;
-    let mut watchdog = Watchdog::new(UnixStream::from(socket), Terminal::open())?;
+    let mut watchdog = Watchdog::new(UnixStream::from(socket), Terminal::open(), inherited)?;
     StatusFile::remove_abandoned();
     kill_abandoned();
     watchdog.run()?;
@@ -88,13 +90,15 @@ struct Watchdog {
     settler: Option<StandbyThread<Settler>>,
     /// `tenure run` has died.
     is_orphan: bool,
+    /// What a command would get besides its streams.
+    inherited: InheritedDescriptors,
     /// It gave up before, and left claims to be found: for so long.
     patience: Option<Duration>,
 }
 
 impl Watchdog {
     /// A watchdog without a command.
-    fn new(socket: UnixStream, terminal: Option<Terminal>) -> Result<Watchdog> {
+    fn new(socket: UnixStream, terminal: Option<Terminal>, inherited: InheritedDescriptors) -> Result<Watchdog> {
         let settler = StandbyThread::start("settler", Settler::default());
         Ok(Watchdog {
             socket: MessageSocket::new(socket),
@@ -110,6 +114,7 @@ impl Watchdog {
             end_received_by: None,
             settler: Some(settler.context("cannot start a thread")?),
             is_orphan: false,
+            inherited,
             patience: None,
         })
     }
@@ -237,6 +242,10 @@ impl Watchdog {
             close_errors();
         }
         self.end_received_by = None;
+        if self.command.is_none() {
+            // No command can start any more, and whoever waits for a lock or a pipe that was inherited should not wait for a store.
+            self.inherited.close();
+        }
         if let Some(command) = &mut self.command {
             command.process.stop_as_planned(tenure::now(), &mut self.tree);
         }
@@ -244,8 +253,13 @@ impl Watchdog {
         let open = info.open_store();
         drop(settler.run(move |settler| settler.prepare(&open)));
         if self.command.is_none() {
-            let owed = self.owed_lease.take().unwrap_or_else(|| info.claims(self.patience.unwrap_or(info.ttl)));
-            self.settle(owed);
+            let claims = info.claims(self.patience.unwrap_or(info.ttl));
+            let owed = self.owed_lease.take();
+            // Claims are looked for where there may be any: after a campaign that was given up, whatever is owed besides.
+            let are_looked_for = owed.is_none() || self.patience.is_some();
+            for lease in owed.into_iter().chain(are_looked_for.then_some(claims)) {
+                self.settle(lease);
+            }
         }
     }
 
@@ -324,6 +338,7 @@ impl Watchdog {
         }
         let status_folder = file.folder().to_owned();
         let command = LeasedCommand::start(start, streams, &environment, &mut self.tree)?;
+        self.inherited.forget(&start.close);
         let pid = command.process.pid().as_raw_nonzero().get();
         self.command = Some(command);
         self.reaper.expect_children();
@@ -403,7 +418,7 @@ mod tests {
 
     fn watchdog() -> (Watchdog, MessageSocket<UnixStream>) {
         let (here, socket) = UnixStream::pair().unwrap();
-        (Watchdog::new(socket, None).unwrap(), MessageSocket::new(here))
+        (Watchdog::new(socket, None, InheritedDescriptors::default()).unwrap(), MessageSocket::new(here))
     }
 
     /// A start that is read only after its tenure's time starts nothing; `tenure run` learns that the tenure was lost.

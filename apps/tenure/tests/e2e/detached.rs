@@ -274,6 +274,27 @@ fn wrong_calls_are_told() {
     assert_eq!(place.run(&["lease", "acquire"]).code, Some(64));
 }
 
+/// A store that hangs: a renewal fails while there is time left to stop, and one that is called late ends by the deadline.
+#[test]
+fn a_renewal_that_is_not_answered_leaves_time_to_stop() {
+    let Some(programs) = or_skip("detached leases", true, RedisPrograms::find()) else { return };
+    let redis = programs.start(RedisOptions { durable: true, ..RedisOptions::default() }).unwrap();
+    let store = format!("{}?durable=true", redis.url());
+    let place = Detached { folder: tempfile::tempdir().unwrap(), store, _redis: None };
+    let mut line = place.acquire("f", "12s");
+    redis.stop();
+    assert_eq!(place.run(&["lease", "renew", "f"]).code, Some(69));
+    let deadline = line["deadline_boottime_ns"].as_u64().unwrap();
+    // A third of the ttl, less what an end of a process may take.
+    assert!(boottime_ns() < deadline - 3_000_000_000, "the deadline is near or over");
+    let deadline = boottime_ns() + 1_500_000_000;
+    line["deadline_boottime_ns"] = deadline.into();
+    fs::write(place.file("late"), line.to_string()).unwrap();
+    let late = place.run(&["lease", "renew", "late"]);
+    assert!(late.code == Some(69) && boottime_ns() < deadline + 500_000_000, "{late:?}");
+    redis.resume();
+}
+
 /// A store that is away: one claim says so at once; a renewal is tried while there is time, then fails, and the file stays as it is
 /// until the store is back.
 #[test]

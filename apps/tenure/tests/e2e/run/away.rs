@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -201,6 +201,28 @@ fn a_claim_whose_answer_was_lost_leaves_no_lease() {
         until("the end of what stays", || !crate::fleet::alive(stays));
         assert!(!held(), "{}", run.errors());
     }
+}
+
+/// What stays to look for a claim keeps nothing that was inherited: a lock of whoever started the run is free when the run has ended.
+#[test]
+fn what_stays_keeps_no_lock_of_its_caller() {
+    let Some(redis) = redis("run claims") else { return };
+    let store = |port: u16| format!("redis://127.0.0.1:{port}?durable=true");
+    assert_eq!(ran(&store(redis.port()), &[]).code, Some(0));
+    let scene = Scene::new();
+    let way = Swallowing::before(redis.port(), "claimant");
+    let lock = scene.file("lock");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "exec 7> \"$0\" && flock -n 7 && exec \"$@\""]).arg(&lock).arg(tenure().get_program());
+    shell.args(["run", KEY, "--ttl", LONG, "--holder", "claimant", "--no-wait", "--store", &store(way.port)]);
+    let mut run = scene.start(shell.args(["--", "true"]).env("TENURE_CONFIG", "").stdout(Stdio::null()));
+    assert_eq!(run.end().code(), Some(69), "{}", run.errors());
+    let stays = process_that_stays(&run.errors());
+    let is_free = || Command::new("flock").arg("-n").arg(&lock).arg("true").status().unwrap().success();
+    until("the caller's lock is free", is_free);
+    assert!(crate::fleet::alive(stays));
+    way.open();
+    until("the end of what stays", || !crate::fleet::alive(stays));
 }
 
 /// The process that a run left behind, as it says.
