@@ -19,6 +19,8 @@ use crate::table::visible;
 
 /// The longest pause between two looks where the store sends hints, and where it sends none.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(200));
+/// How long the first answer may take, however short the wait.
+const FIRST_ANSWER: Duration = Duration::from_secs(1);
 /// The shortest pause.
 const LEAST_PAUSE: Duration = Duration::from_millis(10);
 
@@ -54,7 +56,9 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
 }
 
 async fn wait(args: &StoreArgs, key: &LeaseKey, until: Option<Instant>) -> Result<ExitCode> {
-    let last = until.unwrap_or_else(|| Instant::now() + store::ANSWER);
+    // A store is not away because nobody waited for it.
+    let least = Instant::now() + FIRST_ANSWER;
+    let last = until.map_or_else(|| Instant::now() + store::ANSWER, |until| until.max(least));
     let first = tokio::time::timeout_at(last, look_first(args, key)).await;
     let no_answer = || Exit::unreachable(anyhow!("the store: no answer in time"));
     let Some((store, mut hints, mut held)) = first.map_err(|_| no_answer())?? else {
@@ -76,6 +80,8 @@ async fn wait(args: &StoreArgs, key: &LeaseKey, until: Option<Instant>) -> Resul
                 held = record;
                 failed = false;
             }
+            // The wait was over before the answer came.
+            Err(_) if until.is_some_and(|until| Instant::now() >= until) => {}
             Err(error) if !std::mem::replace(&mut failed, true) => {
                 say!("tenure: {error:#}; trying again until it answers");
             }

@@ -19,7 +19,7 @@ use crate::run::until;
 
 /// The lease in the scripts, and its ttl there and here.
 const KEY: &str = "reports/nightly";
-const TTL: (&str, &str) = ("15s", "3s");
+const TTL: (&str, &str) = ("15s", "5s");
 /// How many scenes are played at a time.
 const AT_A_TIME: usize = 4;
 
