@@ -14,7 +14,7 @@ use crate::component::Config;
 /// A controller of which one replica acts.
 #[derive(Debug, Parser)]
 pub(crate) struct Args {
-    /// YAML file with the section controller.leader_election, such as examples/controller.yaml; flags go before it
+    /// YAML file with the section controller.leader_election, such as examples/controller.yaml; flags take precedence
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Store of the lease [default: sqlite: in the temporary folder]

@@ -5,7 +5,11 @@ use clap::{Parser, Subcommand};
 /// One owner for every piece of work, and proof of it.
 #[derive(Debug, Parser)]
 #[command(name = "tenure", version, arg_required_else_help = true, propagate_version = true)]
-#[command(after_help = "Start with `tenure demo`: the whole of it on this machine in a minute.")]
+#[command(after_help = "\
+Start with `tenure demo`: the whole of it on this machine in a minute.
+
+What holds for everybody on a host (store, bus, ttl, log, log_format) stands in /etc/tenure/config.toml, or for one user in \
+~/.config/tenure/config.toml; TENURE_CONFIG=FILE stands for both, and TENURE_CONFIG= for none. `tenure doctor` says what is used.")]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -83,18 +87,18 @@ mod tests {
         assert!(told.len() == 1 && told.values().all(|names| names.len() > 5), "{told:#?}");
     }
 
-    /// No help has a line of more than 100 columns. Lines are filled where a paragraph was written as one line, and where it
+    /// No help has a line of more than 80 columns on a terminal that has as many. Lines are filled where a paragraph was written as one line, and where it
     /// was written as several, each is short enough to stay: a line that is broken again looks ragged.
     #[test]
     fn help_fits_the_terminal() {
         let mut wide = Vec::new();
-        for (name, mut command) in commands(&Cli::command(), "tenure") {
-            let help = command.render_long_help().to_string();
-            wide.extend(help.lines().filter(|line| line.chars().count() > 100).map(|line| format!("{name}: {line}")));
+        for (name, command) in commands(&Cli::command(), "tenure") {
+            let help = command.clone().term_width(80).render_long_help().to_string();
+            wide.extend(help.lines().filter(|line| line.chars().count() > 80).map(|line| format!("{name}: {line}")));
             let written = [command.get_after_help(), command.get_after_long_help(), command.get_before_help()];
             for text in written.into_iter().flatten().map(ToString::to_string) {
                 let paragraphs = text.split("\n\n").filter(|paragraph| paragraph.contains('\n'));
-                let lines = paragraphs.flat_map(str::lines).filter(|line| line.chars().count() > 100);
+                let lines = paragraphs.flat_map(str::lines).filter(|line| line.chars().count() > 80);
                 wide.extend(lines.map(|line| format!("{name}, as written: {line}")));
             }
         }

@@ -16,7 +16,7 @@ Examples:
   tenure completions fish > ~/.config/fish/completions/tenure.fish
   tenure completions elvish >> ~/.config/elvish/rc.elv
   tenure completions powershell >> $PROFILE
-  source <(tenure completions bash)                      for this shell only")]
+  source <(tenure completions bash)        # for this shell only")]
 pub(crate) struct Args {
     /// Shell to write for
     #[arg(value_name = "SHELL")]

@@ -61,7 +61,7 @@ pub(crate) fn read(path: &Path, keys: &[&'static str]) -> Result<Values> {
         let value =
             scalar(value.get_ref(), known == LIST).map_err(|why| anyhow!("{place}: {}: {why}", key.get_ref()))?;
         if let Some((_, Source::File { line: other, .. })) = values.get(known) {
-            bail!("{place}: {known} is there twice, also in line {other}: remove one of them");
+            bail!("{place}: {} is there twice, also in line {other}: remove one of them", key.get_ref());
         }
         values.insert(known, (value, Source::File { path: name.clone(), line }));
     }
@@ -82,9 +82,17 @@ pub(crate) fn known(name: &str, keys: &[&'static str]) -> Result<&'static str> {
     let distance = |key: &&'static str| (strsim::damerau_levenshtein(key, &canonical), *key);
     let nearest = keys.iter().map(distance).min().map_or("", |(_, nearest)| nearest);
     if keys.len() > 8 {
-        bail!("unknown key {name:?}; the nearest known one is {nearest:?}");
+        bail!("unknown key {name:?}; the nearest known one is {:?}", as_flag(nearest));
     }
     bail!("unknown key {name:?}; the nearest known one is {nearest:?}, and there are {}", keys.join(", "))
+}
+
+/// A key as its flag is named, which is how users are told of it.
+pub(crate) fn as_flag(key: &str) -> String {
+    match key {
+        LIST => "channel".to_owned(),
+        _ => key.replace('_', "-"),
+    }
 }
 
 /// The file's text, if it is one that can be read.

@@ -30,7 +30,7 @@ With --json one object a line: check, status, text, remedy (null where there is 
 
 Examples:
   tenure doctor
-  tenure doctor --store redis://db.internal:6379/0 --bus sqlite:/var/lib/tenure/bus.db
+  tenure doctor -s redis://db.internal:6379 --bus sqlite:/var/lib/tenure/bus.db
   tenure doctor --json | jq -r 'select(.status != \"ok\") | .remedy'")]
 pub(crate) struct Args {
     #[command(flatten)]

@@ -43,7 +43,10 @@ With --json one object: key, term, admitted, highest (null where no tenure is kn
 A command that `tenure run` started asks the store of its own lease (TENURE_STORE, which it was handed).
 
 Examples:
-  tenure fence check && ./publish-report                 in a command that `tenure run` started
+  in a command that `tenure run` started:
+  tenure fence check && ./publish-report
+
+  from elsewhere:
   tenure fence check myapp/leader 1763744400000000 --json")]
 struct CheckArgs {
     /// Key of the lease, in place of --lease
@@ -53,7 +56,7 @@ struct CheckArgs {
     #[arg(value_name = "TERM", value_parser = parse_term)]
     number: Option<Term>,
     /// Key of the lease
-    #[arg(long, value_name = "KEY", env = "TENURE_KEY", value_parser = store::parse_key)]
+    #[arg(long, short, value_name = "KEY", env = "TENURE_KEY", value_parser = store::parse_key)]
     lease: Option<LeaseKey>,
     /// Term to ask for
     #[arg(long, value_name = "N", env = "TENURE_TERM", value_parser = parse_term)]

@@ -23,14 +23,14 @@ use crate::host_settings::HostSettings;
 /// Flags of `tenure ingest`. Each can also be given in the environment or in a TOML file (see --check for names).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Precedence: flag, environment, --config, ~/.config/tenure/config.toml, /etc/tenure/config.toml,
-default; `--check` shows each value with its source. Times and sizes have a unit: 15s, 1d, 64MB.
+Precedence: flag, environment, --config, ~/.config/tenure/config.toml, /etc/tenure/config.toml, default; `--check` shows \
+each value with its source. Times and sizes have a unit: 15s, 1d, 64MB.
 
 Examples:
   tenure ingest --channel my_channel --bus stdout:
   tenure ingest --print-config --channel my_channel > ingest.toml
   tenure ingest --config ingest.toml --http :8080
-  TWITCH_CHANNELS=a,b tenure ingest --store sqlite:leases.db --bus sqlite:chat.db
+  TWITCH_CHANNELS=a,b tenure ingest -s sqlite:leases.db --bus sqlite:chat.db
   tenure ingest --config ingest.toml --check")]
 pub(crate) struct Args {
     /// TOML file with settings; its keys are named as the flags are (--print-config writes one)
@@ -39,7 +39,7 @@ pub(crate) struct Args {
     /// Channel to read, without #; may be repeated [env: TWITCH_CHANNELS, separated by commas]
     #[arg(long = "channel", value_name = "NAME")]
     channels: Vec<String>,
-    #[arg(long, value_name = "URL", help = crate::store::store_help!())]
+    #[arg(long, short, value_name = "URL", help = crate::store::store_help!())]
     store: Option<String>,
     /// Bus to publish to: sqlite:PATH, nats://HOST:PORT?stream=NAME or stdout: [env: TENURE_BUS, MESSAGE_BUS_DRIVER with
     /// NATS_URL] [default: sqlite: in the state folder]
@@ -56,10 +56,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     irc_ca: Option<String>,
     /// Lease to contend for [env: TENURE_LEASE] [default: system/ircLeader]
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, short, value_name = "KEY")]
     lease: Option<String>,
     /// How long the lease lasts without renewal [env: TENURE_TTL] [default: 15s]
-    #[arg(long, value_name = "DURATION")]
+    #[arg(long, short, value_name = "DURATION")]
     ttl: Option<String>,
     /// Whether standbys read: warm or cold [env: TENURE_STANDBY] [default: warm]
     #[arg(long, value_name = "KIND")]

@@ -19,11 +19,11 @@ looks like its holder's name is shown. Where nobody holds \
 anything, stdout stays empty and the exit code is 0.
 
 Examples:
-  tenure leases                                          of the default store
-  tenure leases myapp/leader                             of one key
+  tenure leases
+  tenure leases myapp/leader
   tenure leases --store redis://db.internal:6379/0 --prefix myapp/
   tenure leases --json | jq -r 'select(.remaining_ms < 5000) | .key'
-  watch -n1 tenure leases                                or better: tenure watch")]
+  watch -n1 tenure leases        # or better: tenure watch")]
 pub(crate) struct Args {
     /// Only the lease of this key
     #[arg(value_name = "KEY", value_parser = store::parse_key, conflicts_with_all = ["lease", "prefix"])]

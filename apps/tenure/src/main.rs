@@ -34,6 +34,7 @@ mod store;
 mod stores;
 mod table;
 mod tail;
+mod timing;
 mod wait;
 mod warnings;
 mod watch;

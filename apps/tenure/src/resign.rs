@@ -38,9 +38,14 @@ With --json one object: key, over, was {holder, term}, now {holder, term} or nul
 may_act_ms and may_act_until. Where nobody holds the key, was is null and over false.
 
 Examples:
-  tenure resign myapp/leader                     hand over, without killing anything
-  tenure resign myapp/leader --timeout 5m        for work that takes long to drain
-  tenure resign myapp/leader --force             its host is gone: do not wait for the ttl")]
+  hand over, without killing anything:
+  tenure resign myapp/leader
+
+  for work that takes long to drain:
+  tenure resign myapp/leader --timeout 5m
+
+  its host is gone: do not wait for the ttl:
+  tenure resign myapp/leader --force")]
 pub(crate) struct Args {
     #[command(flatten)]
     key: KeyArgs,

@@ -22,9 +22,16 @@ With -n the last N of what is on the bus are printed, of those that are selected
 what comes then as well.
 
 Examples:
-  tenure tail                                    follow the default bus from now on
+  follow the default bus from now on:
+  tenure tail
+
+  the last 20 messages of one channel, and what comes then:
   tenure tail -n 20 --follow --channel my_channel --type message
-  tenure tail --from -10m --no-follow            the last ten minutes
+
+  the last ten minutes:
+  tenure tail --from -10m --no-follow
+
+  for programs:
   tenure tail --bus sqlite:chat.db --from start --json
   tenure tail --from 2026-01-31T12:00:00Z --json | jq .payload.text")]
 pub(crate) struct Args {

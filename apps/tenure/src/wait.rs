@@ -38,7 +38,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     store: StoreArgs,
     /// Wait so long at most [default: for ever]
-    #[arg(long, value_name = "DURATION", value_parser = durations::parse)]
+    #[arg(long, short = 'w', alias = "wait", value_name = "DURATION", value_parser = durations::parse)]
     timeout: Option<Duration>,
 }
 

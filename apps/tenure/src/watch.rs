@@ -23,7 +23,7 @@ use crate::leases::{self, ListArgs};
 use crate::output;
 use crate::signals::Signals;
 use crate::store::{self, StoreArgs};
-use crate::table::{Align, Table};
+use crate::table::{Align, Table, visible};
 use changes::{Event, Leases};
 
 /// The longest time between two polls where the store sends hints, because hints can be lost.
@@ -52,10 +52,17 @@ with 0, and so does a reader that has gone.
 With --json one object a line: event (acquired, renewed, released, expired), at, and what `tenure leases --json` has.
 
 Examples:
+  tenure watch myapp/leader
   tenure watch --prefix myapp/
   tenure watch --json | jq -c 'select(.event != \"renewed\")'
-  tenure watch --json --prefix myapp/leader | while read -r line; do notify \"$line\"; done")]
+  tenure watch myapp/leader --json | while read -r line; do notify \"$line\"; done")]
 pub(crate) struct Args {
+    /// Only the lease of this key
+    #[arg(value_name = "KEY", value_parser = store::parse_key, conflicts_with_all = ["lease", "prefix"])]
+    key: Option<LeaseKey>,
+    /// Only the lease of this key, in place of the word
+    #[arg(long, short = 'l', value_name = "KEY", value_parser = store::parse_key, conflicts_with = "prefix")]
+    lease: Option<LeaseKey>,
     #[command(flatten)]
     list: ListArgs,
 }
@@ -67,7 +74,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         let closed = Arc::new(Notify::new());
         notice_closed_output(Arc::clone(&closed))?;
         tokio::select! {
-            outcome = watch(args.list) => outcome.map(|()| ExitCode::SUCCESS),
+            outcome = watch(args.key.or(args.lease), args.list) => outcome.map(|()| ExitCode::SUCCESS),
             () = closed.notified() => Ok(ExitCode::SUCCESS),
             signal = signals.next() => Ok(match signal {
                 Signal::INT => ExitCode::SUCCESS,
@@ -77,7 +84,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
     })
 }
 
-async fn watch(args: ListArgs) -> Result<()> {
+async fn watch(only: Option<LeaseKey>, args: ListArgs) -> Result<()> {
     let store = match args.store.open_to_read().await? {
         Some(store) => store,
         None => {
@@ -86,7 +93,8 @@ async fn watch(args: ListArgs) -> Result<()> {
         }
     };
     let mut watcher = Watcher {
-        prefix: args.prefix,
+        prefix: only.as_ref().map_or(args.prefix, KeyPrefix::from),
+        only,
         leases: Leases::default(),
         lines: if args.json { Lines::Json } else { Lines::Table { table: Table::new(COLUMNS), headed: false } },
         hints: Hints::None,
@@ -98,7 +106,10 @@ async fn watch(args: ListArgs) -> Result<()> {
     // If the first read fails, the store counts as unreachable at the start; later failures are retried.
     let first = watcher.look(&*store).await.map_err(|error| Exit::unreachable(anyhow::Error::new(error)))?;
     if first.is_empty() {
-        say!("tenure: {}; waiting", leases::nothing_held(&watcher.prefix, store.info().shared));
+        match &watcher.only {
+            Some(key) => say!("tenure: nobody holds {}; waiting", visible(key.as_str())),
+            None => say!("tenure: {}; waiting", leases::nothing_held(&watcher.prefix, store.info().shared)),
+        }
     }
     let mut changes = first;
     loop {
@@ -143,7 +154,10 @@ async fn wait_for(args: &StoreArgs) -> Result<Arc<dyn LeaseStore>> {
 }
 
 struct Watcher {
+    /// What the store is asked for hints of.
     prefix: KeyPrefix,
+    /// The one key that is watched; others may begin like it.
+    only: Option<LeaseKey>,
     leases: Leases,
     lines: Lines,
     hints: Hints,
@@ -171,6 +185,13 @@ impl Wanted {
         match key {
             Some(key) if self.keys.len() < MAX_SINGLE_READS => drop(self.keys.insert(key)),
             _ => self.all = true,
+        }
+    }
+
+    /// Adds what a hint is of, unless `only` another key is watched.
+    fn add_hint(&mut self, only: Option<&LeaseKey>, key: Option<LeaseKey>) {
+        if only.is_none() || key.is_none() || only == key.as_ref() {
+            self.add(key);
         }
     }
 }
@@ -203,11 +224,11 @@ impl Hints {
     }
 
     /// Takes the hints that have arrived already.
-    fn gather(&mut self, wanted: &mut Wanted) {
+    fn gather(&mut self, only: Option<&LeaseKey>, wanted: &mut Wanted) {
         // Bounded, because a store that sends hints without end must still be polled.
         for _ in 0..10_000 {
             match self.next().now_or_never() {
-                Some(wake) => wanted.add(wake.key),
+                Some(wake) => wanted.add_hint(only, wake.key),
                 None => return,
             }
         }
@@ -233,7 +254,10 @@ impl Watcher {
         let changes = match std::mem::take(&mut self.wanted) {
             Wanted { all: true, .. } => {
                 let sent = tenure::now();
-                let records = answered(store.list(&self.prefix)).await?;
+                let records = match &self.only {
+                    Some(key) => answered(store.record(key)).await?.into_iter().collect(),
+                    None => answered(store.list(&self.prefix)).await?,
+                };
                 self.looked_at_all = Instant::now();
                 self.leases.look(sent, tenure::now(), records)
             }
@@ -262,9 +286,9 @@ impl Watcher {
             let until = all.min(Instant::now() + self.leases.next_look(tenure::now(), most));
             tokio::select! {
                 wake = self.hints.next() => {
-                    self.wanted.add(wake.key);
+                    self.wanted.add_hint(self.only.as_ref(), wake.key);
                     tokio::time::sleep_until(self.looked + HINT_DEBOUNCE).await;
-                    self.hints.gather(&mut self.wanted);
+                    self.hints.gather(self.only.as_ref(), &mut self.wanted);
                 }
                 () = tokio::time::sleep_until(until) => {}
             }

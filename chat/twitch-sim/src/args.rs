@@ -17,20 +17,23 @@ use crate::sim::Sim;
 
 const EXAMPLES: &str = "\
 Examples:
-  2,000 lines a second in 20 rooms, beginning when three readers are in all of them:
-      tenure twitch-sim --listen 127.0.0.1:6667 --channels 20 --rate 2000 --wait-for 3
+  2,000 lines a second in 20 rooms, beginning when three readers are in all:
+      tenure twitch-sim --listen 127.0.0.1:6667 --channels 20 --rate 2000 \\
+        --wait-for 3
   The lines of a file, once, in order:
-      tenure twitch-sim --replay lines.txt --rate 200 --wait-for 1 --ledger ledger.jsonl
+      tenure twitch-sim --replay lines.txt --rate 200 --wait-for 1 \\
+        --ledger ledger.jsonl
   Every reader misses other lines, and 5 s into the chat all are cut:
       tenure twitch-sim --rate 100 --fault '{\"fault\":\"drop\",\"every\":10}' \\
         --fault '5:{\"fault\":\"cut\"}'
   While it runs:
-      curl -d '{\"fault\":\"half_open\",\"select\":{\"nick\":\"justinfan1\"}}' http://HOST:PORT/fault
+      curl http://HOST:PORT/fault \\
+        -d '{\"fault\":\"half_open\",\"select\":{\"nick\":\"justinfan1\"}}'
       curl http://HOST:PORT/stats
 
-Faults: cut half_open stall mute_pongs reconnect split duplicate reorder drop partial_join part odd
-refuse tls_stall expire_login clock_skew close_room (\"how\": \"suspended\", \"renamed\" or \"banned\")
-open_room heal.
+Faults: cut half_open stall mute_pongs reconnect split duplicate reorder drop partial_join part odd refuse tls_stall \
+expire_login clock_skew close_room (\"how\": \"suspended\", \"renamed\" or \"banned\") open_room heal.
+
 Selections: \"all\" {\"id\":1} {\"nick\":\"n\"} {\"port\":1} {\"peer\":\"host:port\"}.";
 
 /// Runs a simulated Twitch: chat over IRC and WebSocket, made up from a seed or replayed, with faults on request.

@@ -41,7 +41,9 @@ impl Config {
         timing.retry_interval = settings.read_some("retry_interval", durations::parse)?;
         timing.grace_period = settings.read_some("grace_period", durations::parse)?;
         timing.claim_delay = settings.read_some("claim_delay", durations::parse)?;
-        timing.resolve().map_err(Exit::usage)?;
+        timing
+            .resolve()
+            .map_err(|error| crate::timing::told(error, ["ttl", "renew-interval", "stop-timeout", "margin"]))?;
         let url: IrcUrl = settings.read("irc_url", |text| text.parse().map_err(|why| format!("{why}")))?;
         let mut reader = ReaderConfig { url, channels, seed: identity::random(), ..ReaderConfig::default() };
         reader.ca_file = settings.read_some("irc_ca", |text| Ok(PathBuf::from(text)))?;
@@ -52,7 +54,7 @@ impl Config {
         reader.backoff_max = settings.read("irc_reconnect_max_ms", durations::parse_millis)?;
         if reader.backoff_initial.is_zero() || reader.backoff_initial > reader.backoff_max {
             return Err(Exit::usage(anyhow::anyhow!(
-                "irc_reconnect_initial_ms must lie between 1 and irc_reconnect_max_ms"
+                "irc-reconnect-initial-ms must lie between 1 and irc-reconnect-max-ms"
             )));
         }
         reader.channels_per_connection = settings.read("channels_per_connection", |text| match number(text)? {

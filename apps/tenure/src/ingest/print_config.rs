@@ -2,6 +2,7 @@
 //! with `--config` it means the same.
 
 use super::settings::{SETTINGS, Settings};
+use crate::config_file::as_flag;
 
 /// What each setting is for, and what to write where it has no value. In the order of [`SETTINGS`].
 const COMMENTS: &[(&str, &str, &str)] = &[
@@ -76,7 +77,7 @@ pub(super) fn file(settings: &Settings) -> String {
             .iter()
             .find(|(key, ..)| *key == setting.key)
             .map_or(("", "\"\""), |(_, comment, example)| (*comment, *example));
-        let name = if setting.key == "channels" { "channel".to_owned() } else { setting.key.replace('_', "-") };
+        let name = as_flag(setting.key);
         let value = settings.get(setting.key);
         file.push_str(&format!("\n# {comment} [env: {}]\n", setting.env));
         file.push_str(&match settings.shown(setting.key) {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::config_file::{self, Source, Values};
+use crate::config_file::{self, Source, Values, as_flag};
 use crate::exit::Exit;
 use crate::host_settings::HostSettings;
 
@@ -112,16 +112,23 @@ impl Settings {
         if let Some(entry) = self.values.get_mut(key)
             && entry.0.is_empty()
         {
-            entry.0 = derive().with_context(|| key.to_owned()).map_err(Exit::usage)?;
+            entry.0 = derive().with_context(|| as_flag(key)).map_err(Exit::usage)?;
         }
         Ok(())
     }
 
-    /// Reads a setting with `read`; an error names the setting, its value and where that came from.
+    /// Reads a setting with `read`; an error names the setting as its flag is named, and where its value came from.
     pub(crate) fn read<T>(&self, key: &str, read: impl Fn(&str) -> Result<T, String>) -> Result<T> {
         let (value, source) =
             self.values.get(key).map_or(("", &Source::Default), |(value, source)| (value.as_str(), source));
-        read(value).map_err(|why| Exit::usage(anyhow::anyhow!("{key}: {why} (from {source})")))
+        read(value).map_err(|why| {
+            let from = match source {
+                // Nothing was given, so nothing of it has to be found.
+                Source::Default => String::new(),
+                source => format!(" (from {source})"),
+            };
+            Exit::usage(anyhow::anyhow!("{}: {why}{from}", as_flag(key)))
+        })
     }
 
     /// Like [`Settings::read`]; nothing where the value is empty.
@@ -137,17 +144,17 @@ impl Settings {
         })
     }
 
-    /// The effective configuration as TOML that reads back, each line with its source.
+    /// The effective configuration as TOML that reads back, each line with its source, keys named as flags are.
     pub(crate) fn to_toml(&self) -> String {
         let mut text = String::new();
         for (key, (value, source)) in &self.values {
             let shown = toml::Value::String(shown(key, value)).to_string();
-            text.push_str(&format!("{key} = {shown}  # {source}\n"));
+            text.push_str(&format!("{} = {shown}  # {source}\n", as_flag(key)));
         }
         text
     }
 
-    /// The effective configuration as JSON: `{key: {value, source}}`.
+    /// The effective configuration as JSON: `{key: {value, source}}`, its members with underscores as all others are.
     pub(crate) fn to_json(&self) -> serde_json::Value {
         let entry = |(key, (value, source)): (&&str, &(String, Source))| {
             let entry = serde_json::json!({ "value": shown(key, value), "source": source.to_string() });
@@ -225,7 +232,7 @@ mod tests {
         let file = file("chanels = [\"a\"]");
         let error = merge(&[], &[], file.path().to_str()).unwrap_err();
         let error = format!("{error:#}");
-        assert!(error.contains("\"chanels\"") && error.contains("\"channels\""), "{error}");
+        assert!(error.contains("\"chanels\"") && error.contains("\"channel\""), "{error}");
     }
 
     /// The names that bots' environments have already work.

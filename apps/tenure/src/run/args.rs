@@ -21,45 +21,47 @@ const USAGE: &str = "tenure run [OPTIONS] KEY -- CMD...
 /// Flags of `tenure run`. A key that stands first, without `--lease`, is moved there before this is parsed (positional_key.rs).
 #[derive(Debug, clap::Args)]
 #[command(override_usage = USAGE, after_help = "\
-The command gets TENURE_KEY, TENURE_TERM (the fencing token), TENURE_HOLDER and TENURE_STATUS_FILE
-(see `tenure check`), and standard streams and terminal as if it ran alone. When it ends, whatever
-it left running is ended too.
+The command gets TENURE_KEY, TENURE_TERM (the fencing token), TENURE_HOLDER and TENURE_STATUS_FILE (see `tenure check`), \
+and standard streams and terminal as if it ran alone. When it ends, whatever it left running is ended too.
 
---on-elected gets the same, and TENURE_EVENT=elected. --on-lost gets TENURE_EVENT=lost, the key, the
-term, the holder, TENURE_REASON (a code) and TENURE_DETAIL (a sentence), but no status file: the
-tenure is over. A hook that fails is
-told of on standard error and changes no exit code. The lease is released, and with --restart
-campaigned for again, without waiting for a hook; `tenure run` exits when --on-lost has ended, or
-was killed after 30s, or a signal asks for the end.
+--on-elected gets the same, and TENURE_EVENT=elected. --on-lost gets TENURE_EVENT=lost, the key, the term, the holder, \
+TENURE_REASON (a code) and TENURE_DETAIL (a sentence), but no status file: the tenure is over. A hook's standard output \
+goes nowhere; write to standard error. A hook that fails is told of there and changes no exit code. The lease is \
+released, and with --restart campaigned for again, without waiting for a hook; `tenure run` exits when --on-lost has \
+ended, or was killed after 30s, or a signal asks for the end.
 
-Without --wait and --restart a store that cannot be reached at the start is exit code 69 at once.
-With them it is waited for as the lease is; once --wait is over that is 69 where the store never
-answered, else 76.
+Without --wait and --restart a store that cannot be reached at the start is exit code 69 at once. With them it is waited \
+for as the lease is; once --wait is over that is 69 where the store never answered, else 76.
 
-With --http, `/leader` answers {key, leader, term, is_self, remaining_ms, advertise}, 200 where this
-instance leads, else 503; `/debug/vars` answers {leader_election: {is_leader, identity,
-lease_holder, time_as_leader, transitions, ...}}.
+With --http, `/leader` answers {key, leader, term, is_self, remaining_ms, advertise}, 200 where this instance leads, \
+else 503; `/debug/vars` answers {leader_election: {is_leader, identity, lease_holder, time_as_leader, transitions, \
+...}}.
 
-SIGTERM, SIGINT and SIGHUP end the command: it gets the signal, and SIGKILL after the stop timeout.
-SIGUSR1, SIGUSR2 and SIGWINCH are passed on, SIGTSTP stops it and SIGCONT continues it, unless the
-lease has run out meanwhile.
+SIGTERM, SIGINT and SIGHUP end the command: it gets the signal, and SIGKILL after the stop timeout. SIGUSR1, SIGUSR2 and \
+SIGWINCH are passed on, SIGTSTP stops it and SIGCONT continues it, unless the lease has run out meanwhile.
 
-Under systemd (Type=notify, NotifyAccess=all) CMD says when it is ready and alive, and gets the
-sockets of LISTEN_FDS; until it runs, a standby asks for more time. docs/services.md has a unit.
+Under systemd (Type=notify, NotifyAccess=all) CMD says when it is ready and alive, and gets the sockets of LISTEN_FDS; \
+until it runs, a standby asks for more time. docs/services.md has a unit.
 
-Exit codes: the command's own, or 128 and the number of the signal that ended it; 64 called wrongly;
-69 the store cannot be reached, or this machine could not start another process; 75 leadership was
-lost and the command was ended; 76 the lease was not to be had in time; 126 and 127 the command
-cannot be run or is not there.
+Exit codes: the command's own, or 128 and the number of the signal that ended it; 64 called wrongly; 69 the store cannot \
+be reached, or this machine could not start another process; 75 leadership was lost and the command was ended; 76 the \
+lease was not to be had in time; 126 and 127 the command cannot be run or is not there.
 
 Examples:
   tenure run reports/nightly -- ./make-reports
-  tenure run reports/nightly -n -c 'make && ./send reports'        a shell line; not waiting
-  tenure run bot --restart --store redis://host -- ./bot           one bot, hot standbys elsewhere
-  tenure run transcode --slots 4 -s redis://host -- ./transcode F  four at a time
 
-  once on many hosts, at the same minute: the store must be one that all of them share, named here
-  or for everybody on a host in /etc/tenure/config.toml (store = \"redis://db.internal\"):
+  a shell line; without waiting:
+  tenure run reports/nightly -n -c 'make && ./send reports'
+
+  one bot, hot standbys elsewhere:
+  tenure run bot --restart --store redis://host -- ./bot
+
+  four at a time:
+  tenure run transcode --slots 4 -s redis://host -- ./transcode F
+
+  once on many hosts, at the same minute: the store must be one that all of
+  them share, named here or for everybody on a host in
+  /etc/tenure/config.toml (store = \"redis://db.internal\"):
   tenure run cron/backup -s redis://host -n -q -E 0 --hold-for 5m -- ./backup
 
   a script that runs once at a time begins with:

@@ -16,7 +16,7 @@ use tenure_supervise::StopPlan;
 use super::args::{Args, Restart, Sdnotify};
 use super::health_check::HealthCheck;
 use crate::exit::Exit;
-use crate::{advertise, host_settings};
+use crate::{advertise, host_settings, timing as timing_rules};
 
 /// The pause between two health checks, and how long one may take.
 const HEALTH: Duration = Duration::from_secs(5);
@@ -87,13 +87,15 @@ impl Config {
         let mut options = TimingOptions::default();
         (options.ttl, options.renew_interval) = (host_settings::ttl(args.ttl)?, args.renew);
         (options.margin, options.stop_timeout) = (args.margin, args.stop_timeout);
-        let timing = options.resolve().map_err(Exit::usage)?;
+        let timing = options
+            .resolve()
+            .map_err(|error| timing_rules::told(error, ["--ttl", "--renew", "--stop-timeout", "--margin"]))?;
         let busy = timing.renew_interval() + timing.stop_timeout() + timing.margin();
         let answer = timing.ttl().saturating_sub(busy);
         if answer < LEAST_ANSWER {
             return Err(Exit::usage(anyhow!(
-                "ttl >= renew_interval + stop_timeout + margin + {LEAST_ANSWER:?} does not hold: a renewal would have only \
-                 {answer:?} to be answered before the command is told to end; raise the ttl or lower one of the others"
+                "--ttl >= --renew + --stop-timeout + --margin + {LEAST_ANSWER:?} does not hold: a renewal would have only \
+                 {answer:?} to be answered before the command is told to end; raise --ttl or lower one of the others"
             )));
         }
         let store = args.store.url()?;

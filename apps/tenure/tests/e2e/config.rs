@@ -15,7 +15,7 @@ fn check_shows_the_effective_configuration() {
     let (code, out, err) = run(&["ingest", "--check", "--ttl", "3s"], &env);
     assert_eq!(code, Some(0), "{err}");
     assert!(out.contains("ttl = \"3s\"  # flag"), "{out}");
-    assert!(out.contains("publish_max_retries = \"7\"  # environment PUBLISH_MAX_RETRIES"), "{out}");
+    assert!(out.contains("publish-max-retries = \"7\"  # environment PUBLISH_MAX_RETRIES"), "{out}");
     assert!(!out.contains("hunter2") && !err.contains("hunter2"));
 }
 
@@ -26,11 +26,11 @@ fn mistakes_are_named() {
         (&["ingest"][..], "no channel is given"),
         (&["ingest", "--channel", "x", "--ttl", "15"], "ttl"),
         (&["ingest", "--channel", "x", "--ttl", "15"], "15s"),
-        (&["ingest", "--channel", "x", "--set", "stop_timout=3s"], "\"stop_timeout\""),
-        (&["ingest", "--channel", "x", "--set", "stop_timeout=14s"], "ttl > renew_interval + stop_timeout + margin"),
+        (&["ingest", "--channel", "x", "--set", "stop_timout=3s"], "\"stop-timeout\""),
+        (&["ingest", "--channel", "x", "--set", "stop_timeout=14s"], "ttl > renew-interval + stop-timeout + margin"),
         (&["ingest", "--channel", "x", "--standby", "tepid"], "tepid"),
-        (&["ingest", "--channel", "x", "--ring-bytes", "0"], "ring_bytes"),
-        (&["ingest", "--channel", "x", "--irc-url", "http://x"], "irc_url"),
+        (&["ingest", "--channel", "x", "--ring-bytes", "0"], "ring-bytes: "),
+        (&["ingest", "--channel", "x", "--irc-url", "http://x"], "irc-url: "),
         (&["ingest", "--channel", "x", "--http", "8080"], ":PORT"),
         (&["ingest", "--channel", "x", "--bus", "kafka:x"], "\"kafka\""),
         (&["ingest", "--channel", "x", "--bus", "pubsub://me:hunter2@h", "--check"], "not built in"),

@@ -102,7 +102,7 @@ fn nearer_sources_come_first() {
     let ttl = |text: &str, source: &str| format!("ttl = \"{text}\"  # {source}\n");
     let bare = checked(&[], &[]);
     assert!(bare.contains(&ttl("31s", &format!("file {file}, line 1"))), "{bare}");
-    assert!(bare.contains(&format!("log_format = \"json\"  # file {file}, line 2")), "{bare}");
+    assert!(bare.contains(&format!("log-format = \"json\"  # file {file}, line 2")), "{bare}");
     assert!(bare.contains("standby = \"warm\"  # default"), "{bare}");
     let with_config = checked(&own_args, &[]);
     assert!(with_config.contains(&ttl("32s", &format!("file {}, line 2", own.display()))), "{with_config}");

@@ -44,12 +44,12 @@ fn the_printed_file_means_the_defaults() {
     for line in hidden {
         let own = folder.path().join("one.toml");
         fs::write(&own, format!("{line}\n")).unwrap();
-        let key = line.split_once(" = ").unwrap().0.replace('-', "_");
+        let key = line.split_once(" = ").unwrap().0;
         let args = ["--channel", "x", "--config", own.to_str().unwrap(), "--check"];
         let taken = ingest(&args);
         let text = format!("{}{}", taken.out, taken.err);
         assert!(
-            text.contains(&format!("# file {}, line 1", own.display())) || taken.err.contains(&key),
+            text.contains(&format!("# file {}, line 1", own.display())) || taken.err.contains(key),
             "{line}: {text}"
         );
         assert!(!text.contains("unknown key"), "{line}: {text}");
@@ -106,7 +106,7 @@ fn keys_are_named_as_flags_are() {
     );
     assert_eq!((&values["channels"], &values["ring_bytes"]), (&"a,b".into(), &"64MB".into()));
     for (text, words) in [
-        ("channel = \"a\"\nrepair-aftr = \"7s\"", &["line 2", "\"repair-aftr\"", "\"repair_after\""][..]),
+        ("channel = \"a\"\nrepair-aftr = \"7s\"", &["line 2", "\"repair-aftr\"", "\"repair-after\""][..]),
         ("channel = \"a\"\nring_bytes = 1\nring-bytes = 2", &["line 3", "twice", "line 2"]),
         ("channel = \"a\"\n\nttl = 15", &["ttl", "15s for seconds", "line 3"]),
     ] {
@@ -115,6 +115,30 @@ fn keys_are_named_as_flags_are() {
     }
     let set = checked_but_for_the_name(&["--set", "channel=x", "--set", "repair-after=9s"]);
     assert_eq!((&set["channels"], &set["repair_after"]), (&"x".into(), &"9s".into()));
+}
+
+/// What is printed and what is refused names keys as flags are named, and says where a value came from only where there is one.
+#[test]
+fn keys_are_told_as_flags_are() {
+    let printed = ingest(&["-s", "memory:", "-t", "20s", "-l", "app/chat", "--channel", "x", "--check"]);
+    for line in ["channel = \"x\"  # flag", "ring-bytes = \"64MiB\"  # default", "lease = \"app/chat\"  # flag"] {
+        assert!(printed.out.lines().any(|printed| printed == line), "{line}: {}", printed.out);
+    }
+    assert!(printed.out.lines().all(|line| !line.split(' ').next().unwrap().contains('_')), "{}", printed.out);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ingest.toml");
+    fs::write(&file, &printed.out).unwrap();
+    assert_eq!(ingest(&["--config", file.to_str().unwrap(), "--check"]).code, Some(0), "it reads back");
+    for (args, line) in [
+        (
+            &[][..],
+            "tenure: channel: no channel is given: use --channel NAME, TWITCH_CHANNELS or channel = [..] in the file\n",
+        ),
+        (&["--set", "chanel=x"], "tenure: unknown key \"chanel\"; the nearest known one is \"channel\"\n"),
+    ] {
+        let ended = ingest(args);
+        assert_eq!((ended.code, ended.err.as_str()), (Some(64), line));
+    }
 }
 
 /// Times and sizes have a unit in flags, the environment, files and URLs alike; a bare number is told what it lacks.
@@ -134,8 +158,8 @@ fn units_are_alike_everywhere() {
     ]));
     assert_eq!(environment.code, Some(0), "{}", environment.err);
     for (args, words) in [
-        (&["--ring-age", "10"][..], &["ring_age", "10s for seconds"][..]),
-        (&["--ring-bytes", "64X"], &["ring_bytes", "500MB", "a bare number is of bytes"]),
+        (&["--ring-age", "10"][..], &["ring-age: ", "10s for seconds"][..]),
+        (&["--ring-bytes", "64X"], &["ring-bytes: ", "500MB", "a bare number is of bytes"]),
         (&["--store", "sqlite:x?busy_timeout=1000"], &["busy_timeout", "1000ms"]),
         (&["--bus", "sqlite:x?max_age=7"], &["max_age", "7d"]),
     ] {

@@ -57,7 +57,7 @@ async fn wait_until_a_lease_is_free() {
     let mut places = vec![Place::new()];
     places.extend(redis.as_ref().map(|redis| Place { url: format!("{}?durable=true", redis.url()), ..Place::new() }));
     for place in places {
-        assert_eq!(place.run(&["wait", "k"]).code, Some(0), "nobody holds it");
+        assert_eq!(place.run(&["wait", "k", "-w", "10s"]).code, Some(0), "nobody holds it");
         let held = place.hold("k", "one", LONG, "").await;
         let in_vain = place.run(&["wait", "k", "--timeout", "100ms"]);
         assert_eq!((in_vain.code, in_vain.out.as_str(), in_vain.err.as_str()), (Some(76), "", ""));

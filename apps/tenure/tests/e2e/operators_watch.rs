@@ -115,6 +115,30 @@ async fn each_change_is_told_with_its_word() {
     assert_eq!(watching.end().await, Some(0));
 }
 
+/// With a key, as a word or a flag, only that key is told of, held or not, and not those that begin like it; with a prefix as well
+/// the call is refused.
+#[tokio::test]
+async fn one_key_is_watched_alone() {
+    let place = Place::new();
+    place.hold("app/ab", "longer", LONG, "").await;
+    for args in [&["app/a", "--json"][..], &["-l", "app/a", "--json"]] {
+        let mut watching = Watching::start(&place, args);
+        watching.says("nobody holds app/a; waiting");
+        let other = place.hold("app/abc", "unseen", LONG, "").await;
+        let held = place.hold("app/a", "seen", LONG, "").await;
+        assert_eq!(watching.event("acquired")["key"], "app/a");
+        let store = place.store().await;
+        store.release(&[other]).await.unwrap().remove(0).unwrap();
+        store.release(&[held]).await.unwrap().remove(0).unwrap();
+        assert_eq!(watching.event("released")["key"], "app/a");
+        send(i32::try_from(watching.child.id()).unwrap(), Signal::INT);
+        assert_eq!(watching.end().await, Some(0));
+        assert!(watching.lines.try_recv().is_err(), "nothing of other keys");
+    }
+    assert_eq!(place.run(&["watch", "app/a", "--prefix", "app/"]).code, Some(64));
+    assert_eq!(place.run(&["watch", "app/a", "-l", "app/a"]).code, Some(64));
+}
+
 /// Renewals that change nothing but the time are seen though no hint tells of them.
 #[tokio::test]
 async fn renewals_are_seen_without_hints() {

@@ -94,11 +94,15 @@ fn wrong_calls_and_lost_stores_have_their_codes() {
     for (flags, code, says) in [
         (&["--store", "memory:"][..], 64, "use sqlite:PATH"),
         (&["--store", "mongodb://me:hunter2@host/"], 64, "unknown scheme"),
-        (&["--ttl", "5s", "--stop-timeout", "5s"], 64, "ttl > renew_interval + stop_timeout + margin"),
+        (
+            &["--ttl", "5s", "--stop-timeout", "5s"],
+            64,
+            "--ttl > --renew + --stop-timeout + --margin does not hold: 5s <= 1.667s + 5s + 667ms",
+        ),
         (
             &["--ttl", "2s", "--renew", "1s", "--stop-timeout", "700ms", "--margin", "260ms"],
             64,
-            "ttl >= renew_interval + stop_timeout + margin + 50ms",
+            "--ttl >= --renew + --stop-timeout + --margin + 50ms",
         ),
         (&["--ttl", "5"], 64, "write it with a unit"),
         (&["--stop-signal", "GO"], 64, "TERM, INT"),

@@ -79,7 +79,7 @@ fn garbage_certificates_are_named() {
             "it holds no certificate (-----BEGIN CERTIFICATE-----); name the PEM file with the certificate",
         ),
     ] {
-        let line = format!("irc_ca: {ca} is not usable: {why} (from flag)");
+        let line = format!("irc-ca: {ca} is not usable: {why} (from flag)");
         refused(ingest(&ca).arg("--check"), 64, &line);
         refused(&mut ingest(&ca), 64, &line);
         let store = format!("rediss://127.0.0.1:1?ca={ca}");
