@@ -110,7 +110,8 @@ impl Screen {
     pub(super) fn stop_process(&mut self) {
         self.restore();
         self.painted.clear();
-        let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::STOP);
+        // Sent to this thread: where another one took it, this one could paint once more before all of them stand still.
+        let _ = signal_hook::low_level::raise(Signal::STOP.as_raw());
     }
 
     fn begin(&mut self) {
