@@ -142,7 +142,8 @@ async fn mistaken_urls_are_told_what_to_write() {
     server.cli(["acl", "setuser", "me", "on", ">pw", "~*", "&*", "+@all", "-config"]);
     says(format!("redis://me:pw@{at}/3"), Invalid, &["no database 3", "16 where redis.conf"]).await;
     drop(server);
-    says(format!("redis://{at}"), Unavailable, &["refused", "a server listens there", "the store's URL is right"]).await;
+    says(format!("redis://{at}"), Unavailable, &["refused", "a server listens there", "the store's URL is right"])
+        .await;
     says(format!("redis-sentinel://{at}/m"), Unavailable, &["refused", "a server listens there"]).await;
     says(format!("redis-cluster://{at}"), Unavailable, &["refused", "a server listens there"]).await;
 }
