@@ -108,8 +108,9 @@ pub(crate) fn not_ready(reasons: &[String], role: &str) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
 }
 
-/// The metrics as Prometheus reads them.
-pub(crate) fn render(metrics: &PrometheusHandle) -> Response {
+/// The metrics as Prometheus reads them; among them whether `/readyz` would answer 200 now.
+pub(crate) fn render(metrics: &PrometheusHandle, ready: bool) -> Response {
+    metrics::gauge!("tenure_ready").set(if ready { 1.0 } else { 0.0 });
     // The version names the text format; scrapers choose their parser by it.
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render()).into_response()
 }

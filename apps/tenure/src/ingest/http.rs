@@ -226,10 +226,12 @@ async fn debug_vars(State(state): State<EndpointState>) -> Json<Value> {
 
 /// Prometheus text: every counter under `tenure_`.
 async fn render_metrics(State(state): State<EndpointState>) -> Response {
-    if let Some((view, _)) = state.shown.get() {
+    let mut ready = false;
+    if let Some((view, store)) = state.shown.get() {
         publish_metrics(view);
+        ready = readiness(view, store).await.reasons.is_empty();
     }
-    http::render(&state.metrics)
+    http::render(&state.metrics, ready)
 }
 
 fn publish_metrics(view: &View) {

@@ -293,7 +293,10 @@ impl Campaign<'_> {
                 let holder = visible(record.holder.as_str());
                 self.tell(format_args!("is held by {holder}{}", unless_renewed(record.remaining)));
             }
-            (_, Some(message)) => return Err(Exit::unreachable(anyhow!("the store: {message}"))),
+            (_, Some(message)) => {
+                let waited = self.wait.map(|span| format!("; gave up after {}", durations::show(span)));
+                return Err(Exit::unreachable(anyhow!("the store: {message}{}", waited.unwrap_or_default())));
+            }
             _ => match status.leader.filter(|leader| leader != self.election.holder()) {
                 Some(leader) => self.tell(format_args!("was held by {}", visible(leader.as_str()))),
                 None => self.tell(format_args!("was not granted, though nobody is seen to hold it")),

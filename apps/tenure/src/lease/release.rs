@@ -22,7 +22,8 @@ const PAUSE: Duration = Duration::from_millis(250);
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Release the lease after the work has ended, never before: somebody else has it at once. In a FILE the line is marked first, \
-and nothing renews it any more, whatever becomes of the release; a release may be repeated.
+and nothing renews it any more, whatever becomes of the release; a release may be repeated. A line from standard input cannot \
+be marked: throw it away yourself.
 
 Prints one JSON object: key, released. Exit codes: 0 released; 64 called wrongly; 69 the store cannot be reached, and the \
 lease ends with its ttl; 75 it was over already.

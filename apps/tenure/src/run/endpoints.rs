@@ -103,6 +103,15 @@ async fn leader(State(state): State<Endpoints>) -> Response {
 /// 200 where this instance leads, or could: healthy, and in touch with the store; else 503 with the reasons.
 async fn readyz(State(state): State<Endpoints>) -> Response {
     let Some(view) = state.view.get() else { return not_ready(&["starting".to_owned()], "starting") };
+    let (role, reasons) = readiness(view).await;
+    if !reasons.is_empty() {
+        return not_ready(&reasons, role);
+    }
+    Json(json!({ "status": "ready", "role": role })).into_response()
+}
+
+/// The role of this instance, and why it does not fulfil it: nothing where it does.
+async fn readiness(view: &RunView) -> (&'static str, Vec<String>) {
     let role = if view.statuses().any(|status| status.is_leader()) { "leader" } else { "standby" };
     let mut reasons = Vec::new();
     if view.statuses().any(|status| !status.healthy) {
@@ -114,10 +123,7 @@ async fn readyz(State(state): State<Endpoints>) -> Response {
     {
         reasons.push(format!("store: {why}"));
     }
-    if !reasons.is_empty() {
-        return not_ready(&reasons, role);
-    }
-    Json(json!({ "status": "ready", "role": role })).into_response()
+    (role, reasons)
 }
 
 /// The election; of several slots the one that this instance leads, or else one whose leader it has seen.
@@ -128,7 +134,9 @@ async fn debug_vars(State(state): State<Endpoints>) -> Json<Value> {
 }
 
 async fn render_metrics(State(state): State<Endpoints>) -> Response {
+    let mut ready = false;
     if let Some(view) = state.view.get() {
+        ready = readiness(view).await.1.is_empty();
         for status in view.statuses() {
             let lease = status.key.to_string();
             metrics::counter!("tenure_time_as_leader_seconds", "lease" => lease.clone())
@@ -137,5 +145,5 @@ async fn render_metrics(State(state): State<Endpoints>) -> Response {
             metrics::gauge!("tenure_healthy", "lease" => lease).set(if status.healthy { 1.0 } else { 0.0 });
         }
     }
-    http::render(&state.metrics)
+    http::render(&state.metrics, ready)
 }

@@ -170,12 +170,14 @@ fn an_unhealthy_instance_does_not_campaign() {
     let address = endpoints(&run);
     until("the first verdict", || run.errors().contains("unhealthy: the health command ended with exit status: 1"));
     assert_eq!(get(address, "/readyz").unwrap().0, 503);
+    assert!(get(address, "/metrics").unwrap().2.contains("tenure_ready 0\n"));
     assert!(scene.leases().is_empty() && told(&scene).is_empty());
     let (code, _, errors) = scene.output(&["--ttl", "2s", "--no-wait", "--health-cmd", "exit 1"], "echo must not run");
     assert_eq!(code, Some(76), "{errors}");
     std::fs::write(scene.file("fit"), "").unwrap();
     until("the command", || told(&scene).len() == 1);
     assert_eq!(get(address, "/readyz").unwrap().0, 200);
+    assert!(get(address, "/metrics").unwrap().2.contains("tenure_ready 1\n"));
 }
 
 /// A leader that falls ill hands over to a healthy standby, and takes part again once it is well; a check that hangs is

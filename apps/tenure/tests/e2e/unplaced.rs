@@ -44,6 +44,10 @@ async fn what_cannot_be_joined_is_named_and_not_waited_for() {
     assert_eq!(ready["reasons"], json!([why]));
     let (_, ready) = possible.get("/readyz").await.unwrap();
     assert_eq!((&ready["status"], &ready["reasons"]), (&"ready".into(), &json!([])));
+    for (instance, line) in [(&possible, "tenure_ready 1\n"), (&all, "tenure_ready 0\n")] {
+        let (_, metrics) = instance.get_answer("/metrics").await.unwrap();
+        assert!(metrics.contains(line), "no {line} in\n{metrics}");
+    }
     let metric = async |reason: &str, count: u32| {
         let expected = format!("tenure_irc_channels_unplaced{{reason=\"{reason}\"}} {count}\n");
         let (_, metrics) = possible.get_answer("/metrics").await.unwrap();
