@@ -1,0 +1,301 @@
+//! One verb on one key, as a machine without a socket and a clock: it says what to read or write next, is told what came
+//! of it, and knows what was seen before.
+//!
+//! The first way is short where this process knows what stands there: one conditional write, which the server refuses if
+//! that is not so any more. Otherwise the record is read, the step of all stores is taken on it, and what that has changed
+//! is written back where the record is still the one that was read.
+
+use tenure_store::{
+    Change, Claim, ClaimTime, Claimed, Held, LeaseKey, LeaseRecord, Released, Renewed, Slot, StoreError,
+    StoreErrorKind, Term, Time,
+};
+
+use crate::content::{Content, Occupancy, Record};
+use crate::observations::{Observations, Observed};
+use crate::records::{Place, Seen, Swap, Write};
+use crate::slot;
+
+/// What a caller of the store asks of one key.
+#[derive(Clone, Debug)]
+pub enum Ask {
+    /// See [`tenure_store::LeaseStore::acquire`].
+    Acquire(Claim),
+    /// See [`tenure_store::LeaseStore::renew`].
+    Renew(Held),
+    /// See [`tenure_store::LeaseStore::release`].
+    Release(Held),
+    /// See [`tenure_store::LeaseStore::request_resign`].
+    RequestResign(LeaseKey),
+    /// See [`tenure_store::LeaseStore::remove`].
+    Remove(LeaseKey),
+    /// See [`tenure_store::LeaseStore::record`] and [`tenure_store::LeaseStore::last_term`].
+    Look(LeaseKey),
+}
+
+/// The answer to an [`Ask`] of the same name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// To a claim.
+    Claimed(Claimed),
+    /// To a renewal.
+    Renewed(Renewed),
+    /// To a release.
+    Released(Released),
+    /// To a request to resign.
+    ResignRequested(bool),
+    /// To a removal.
+    Removed(Option<LeaseRecord>),
+    /// To a look: the lease that is held, and the term record.
+    Looked(Option<LeaseRecord>, Option<Term>),
+}
+
+/// What is to be done next.
+#[derive(Clone, Debug)]
+pub enum Next {
+    /// Read the place, then call [`Step::seen`].
+    Read(Place),
+    /// Do this write, then call [`Step::swapped`].
+    Write(Write),
+    /// Nothing: this is the answer.
+    Done(Result<Told, StoreError>),
+}
+
+/// The clocks of one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// A clock that counts through sleep, of the process that asks.
+    pub now: Time,
+    /// Its wall clock in microseconds since 1970: seeds terms where the server tells no time.
+    pub wall_micros: u64,
+}
+
+/// What the steps of one process know together: bounded, and forgotten with the process.
+#[derive(Debug)]
+pub struct Memory {
+    pub(crate) observations: Observations,
+    /// The next [`Record::beat`].
+    beat: u64,
+    /// The server's wall clock in microseconds since 1970, and when that was told.
+    server_clock: Option<(u64, Time)>,
+}
+
+impl Memory {
+    /// Nothing is known yet. `seed` is random: records that two processes write have different beats.
+    pub fn new(seed: u64) -> Memory {
+        Memory { observations: Observations::new(Observations::LIMIT), beat: seed, server_clock: None }
+    }
+
+    fn beat(&mut self) -> u64 {
+        self.beat = self.beat.wrapping_add(1);
+        self.beat
+    }
+
+    /// A read was answered that no step has asked for.
+    pub(crate) fn saw(&mut self, now: Time, key: &LeaseKey, seen: Seen) -> Observed {
+        if let Some(micros) = seen.server_micros {
+            self.server_clock = Some((micros, now));
+        }
+        let record = slot::record_of(seen.content);
+        self.observations.read(now, key, seen.version, seen.age, record)
+    }
+
+    /// What seeds a term: the server's clock where it tells one, else that of whoever claims.
+    fn clock_micros(&self, at: Moment) -> u64 {
+        self.server_clock.map_or(at.wall_micros, |(micros, told)| {
+            micros.saturating_add(u64::try_from(at.now.since(told).as_micros()).unwrap_or(u64::MAX))
+        })
+    }
+}
+
+/// One verb under way.
+#[derive(Debug)]
+pub struct Step {
+    ask: Ask,
+    conflicts: u8,
+    /// What was sent and not answered yet.
+    pending: Option<Pending>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    sent: Time,
+    record: Record,
+    told: Told,
+}
+
+/// How often a record may change between the read and the write.
+const CONFLICTS: u8 = 3;
+
+impl Step {
+    /// Begins; says what to do first.
+    pub fn begin(ask: Ask, at: Moment, memory: &mut Memory) -> (Step, Next) {
+        let mut step = Step { ask, conflicts: 0, pending: None };
+        let next = match step.short_way(at, memory) {
+            Some(next) => next,
+            None => Next::Read(step.place()),
+        };
+        (step, next)
+    }
+
+    /// The read was answered.
+    pub fn seen(&mut self, at: Moment, seen: Result<Seen, StoreError>, memory: &mut Memory) -> Next {
+        match seen {
+            Ok(seen) => {
+                let observed = memory.saw(at.now, self.key(), seen);
+                self.take(at, &observed, memory)
+            }
+            // Nothing was written: whatever the error says of itself, the outcome is not in doubt.
+            Err(error) if error.is_outcome_unknown() => {
+                Next::Done(Err(StoreError::new(StoreErrorKind::Unavailable, error.to_string())))
+            }
+            Err(error) => Next::Done(Err(error)),
+        }
+    }
+
+    /// The write was answered.
+    pub fn swapped(&mut self, at: Moment, swap: Result<Swap, StoreError>, memory: &mut Memory) -> Next {
+        let key = self.key().clone();
+        let Some(Pending { sent, record, told }) = self.pending.take() else {
+            let error = StoreError::new(StoreErrorKind::Corrupt, "an answer to a write that was not sent");
+            return Next::Done(Err(error));
+        };
+        match swap {
+            Ok(Swap::Done(version)) => {
+                memory.observations.wrote(at.now, &key, sent, version, Some(record));
+                Next::Done(Ok(told))
+            }
+            Ok(Swap::Conflict(found)) => {
+                self.conflicts += 1;
+                if self.conflicts > CONFLICTS {
+                    memory.observations.forget(&key);
+                    let message = format!("the record of {key} was changed by others {CONFLICTS} times meanwhile");
+                    return Next::Done(Err(StoreError::new(StoreErrorKind::Unavailable, message)));
+                }
+                match found {
+                    Some(seen) => self.seen(at, Ok(seen), memory),
+                    None => Next::Read(self.place()),
+                }
+            }
+            Err(error) => {
+                // It may have been done, or be done later: nothing that was known holds for certain, and the write is not
+                // repeated. Whoever asks again begins with a read.
+                if error.is_outcome_unknown() {
+                    memory.observations.forget(&key);
+                }
+                Next::Done(Err(error))
+            }
+        }
+    }
+
+    /// One write without a read, where it is known what stands there and what is to come of it. A refusal is never believed
+    /// from memory alone.
+    fn short_way(&mut self, at: Moment, memory: &mut Memory) -> Option<Next> {
+        let known = memory.observations.get(self.key())?.clone();
+        known.version.as_ref()?;
+        match &self.ask {
+            Ask::Acquire(_) => {}
+            Ask::Renew(held) | Ask::Release(held) => {
+                if !is_of(&known, held) {
+                    return None;
+                }
+                // Past this moment somebody may have been granted the key already.
+                let in_time = known.sent.is_some_and(|sent| at.now < sent + ttl_of(&known));
+                if matches!(self.ask, Ask::Renew(_)) && !in_time {
+                    return None;
+                }
+            }
+            Ask::RequestResign(_) | Ask::Remove(_) | Ask::Look(_) => return None,
+        }
+        match self.take(at, &known, memory) {
+            next @ Next::Write(_) => Some(next),
+            _ => {
+                self.pending = None;
+                None
+            }
+        }
+    }
+
+    /// Takes the step on what stands there.
+    fn take(&mut self, at: Moment, observed: &Observed, memory: &mut Memory) -> Next {
+        let mut slot = slot::slot(observed, at.now);
+        let (told, change, claim) = match &self.ask {
+            Ask::Acquire(claim) => {
+                let clock_micros = memory.clock_micros(at);
+                let moment = ClaimTime { now: at.now, clock_micros, complete_since: None };
+                match slot.acquire(moment, claim) {
+                    Ok((claimed, change)) => (Told::Claimed(claimed), change, Some(claim)),
+                    Err(error) => return Next::Done(Err(error)),
+                }
+            }
+            Ask::Renew(held) => {
+                let (renewed, change) = slot.renew(at.now, held);
+                (Told::Renewed(renewed), change, None)
+            }
+            Ask::Release(held) => {
+                let (released, change) = slot.release(held);
+                (Told::Released(released), change, None)
+            }
+            Ask::RequestResign(_) => (slot_asked(&mut slot, at.now), slot_change(observed, &slot), None),
+            Ask::Remove(key) => {
+                let stood = slot.remove(at.now, key);
+                (Told::Removed(stood), slot_change(observed, &slot), None)
+            }
+            Ask::Look(key) => (Told::Looked(slot.record(at.now, key), slot.term), Change::Nothing, None),
+        };
+        if change == Change::Nothing {
+            return Next::Done(Ok(told));
+        }
+        let record = slot::record(slot, observed.record.as_ref(), claim, memory.beat());
+        let write =
+            Write { place: self.place(), expected: observed.version.clone(), to: Some(Content::Lease(record.clone())) };
+        self.pending = Some(Pending { sent: at.now, record, told });
+        Next::Write(write)
+    }
+
+    fn key(&self) -> &LeaseKey {
+        match &self.ask {
+            Ask::Acquire(claim) => &claim.key,
+            Ask::Renew(held) | Ask::Release(held) => &held.key,
+            Ask::RequestResign(key) | Ask::Remove(key) | Ask::Look(key) => key,
+        }
+    }
+
+    fn place(&self) -> Place {
+        Place::lease(self.key())
+    }
+}
+
+fn slot_asked(slot: &mut Slot, now: Time) -> Told {
+    Told::ResignRequested(slot.request_resign(now))
+}
+
+/// Whether the record differs from what the slot says now. A second request to resign changes nothing, and so does not
+/// make the record of a dead holder look alive.
+fn slot_change(observed: &Observed, slot: &Slot) -> Change {
+    use tenure_store::Occupant as InSlot;
+    let Some(record) = &observed.record else { return Change::Nothing };
+    match (&record.occupancy, &slot.tenure) {
+        (Occupancy::Tenure(before), InSlot::Tenure(after)) if before.resign_requested == after.resign_requested => {
+            Change::Nothing
+        }
+        (Occupancy::Tenure(_), InSlot::Tenure(_)) => Change::Extended,
+        (Occupancy::Nobody, InSlot::Nobody) => Change::Nothing,
+        (Occupancy::Foreign { .. }, InSlot::Foreign { .. }) => Change::Nothing,
+        _ => Change::ChangedHands,
+    }
+}
+
+/// Whether the record is that of this tenure.
+fn is_of(known: &Observed, held: &Held) -> bool {
+    known.record.as_ref().is_some_and(|record| {
+        record.term == Some(held.term)
+            && matches!(&record.occupancy, Occupancy::Tenure(occupant) if occupant.nonce == held.nonce)
+    })
+}
+
+fn ttl_of(known: &Observed) -> std::time::Duration {
+    match known.record.as_ref().map(|record| &record.occupancy) {
+        Some(Occupancy::Tenure(occupant)) => occupant.ttl,
+        _ => std::time::Duration::ZERO,
+    }
+}

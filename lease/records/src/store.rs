@@ -1,0 +1,228 @@
+//! The store: every verb of leases over records with compare-and-swap.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use tenure_store::{
+    Answers, Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseRecord, LeaseStore, Released, Renewed, StoreError,
+    StoreErrorKind, StoreInfo, Term, WakeHub, WakeStream, check_batch, check_ttl,
+};
+
+use crate::calls::Calls;
+use crate::feed::Feed;
+use crate::records::{Kind, Records};
+use crate::slot;
+use crate::step::{Ask, Memory, Moment, Next, Step, Told};
+
+/// A lease store over a server that has [`Records`].
+///
+/// What the server cannot do stands here once for all: the steps, their short way, expiry by age or by silence, and the
+/// hints. It keeps in mind what it has seen, for at most 65,536 keys; a process that begins knows nothing, and on a server
+/// without a clock waits one ttl before it takes a key that somebody left without a release.
+#[derive(Debug)]
+pub struct RecordStore<R> {
+    calls: Arc<Calls<R>>,
+    memory: Arc<Mutex<Memory>>,
+    feed: Feed,
+    overflowed: Arc<AtomicU64>,
+}
+
+impl<R: Records> RecordStore<R> {
+    /// The store over this server.
+    pub fn new(records: R) -> RecordStore<R> {
+        let calls = Arc::new(Calls::new(records));
+        let hub = WakeHub::new(calls.info.store.scheme);
+        // Without a random source the beats begin with the clock; they need to differ, not to be secret.
+        let seed = getrandom::u64().unwrap_or_else(|_| tenure_base_time::now().as_nanos());
+        let memory = Arc::new(Mutex::new(Memory::new(seed)));
+        RecordStore { calls, memory, feed: Feed::new(hub), overflowed: Arc::default() }
+    }
+
+    /// The server.
+    pub fn records(&self) -> &R {
+        &self.calls.records
+    }
+
+    fn info_ref(&self) -> &StoreInfo {
+        &self.calls.info.store
+    }
+
+    /// Takes all steps to their ends, each on its own, and asks the server for what they need at the same time together.
+    async fn run(&self, asks: Vec<Result<Ask, StoreError>>) -> Vec<Result<Told, StoreError>> {
+        let (mut steps, mut next): (Vec<_>, Vec<_>) = (Vec::with_capacity(asks.len()), Vec::with_capacity(asks.len()));
+        {
+            let (mut memory, at) = (self.memory(), now());
+            for ask in asks {
+                let (step, todo) = match ask {
+                    Ok(ask) => {
+                        let (step, todo) = Step::begin(ask, at, &mut memory);
+                        (Some(step), todo)
+                    }
+                    Err(error) => (None, Next::Done(Err(error))),
+                };
+                steps.push(step);
+                next.push(todo);
+            }
+        }
+        loop {
+            let mut reads = (Vec::new(), Vec::new());
+            let mut writes = (Vec::new(), Vec::new());
+            for (place, todo) in next.iter().enumerate() {
+                match todo {
+                    Next::Read(read) => {
+                        reads.0.push(place);
+                        reads.1.push(read.clone());
+                    }
+                    Next::Write(write) => {
+                        writes.0.push(place);
+                        writes.1.push(write.clone());
+                    }
+                    Next::Done(_) => {}
+                }
+            }
+            if reads.0.is_empty() && writes.0.is_empty() {
+                break;
+            }
+            let (seen, swapped) = tokio::join!(
+                async { if reads.1.is_empty() { Vec::new() } else { self.calls.read(&reads.1).await } },
+                async { if writes.1.is_empty() { Vec::new() } else { self.calls.write(&writes.1).await } },
+            );
+            let (mut memory, at) = (self.memory(), now());
+            for (place, seen) in reads.0.into_iter().zip(seen) {
+                if let Some(step) = &mut steps[place] {
+                    next[place] = step.seen(at, seen, &mut memory);
+                }
+            }
+            for (place, swap) in writes.0.into_iter().zip(swapped) {
+                if let Some(step) = &mut steps[place] {
+                    next[place] = step.swapped(at, swap, &mut memory);
+                }
+            }
+        }
+        let answers = next.into_iter().map(|todo| match todo {
+            Next::Done(answer) => answer,
+            Next::Read(_) | Next::Write(_) => Err(unfit()),
+        });
+        answers.collect()
+    }
+
+    async fn run_one(&self, ask: Ask) -> Result<Told, StoreError> {
+        self.run(vec![Ok(ask)]).await.pop().unwrap_or_else(|| Err(unfit()))
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        // Every step leaves it whole.
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl<R: Records> LeaseStore for RecordStore<R> {
+    fn info(&self) -> StoreInfo {
+        self.info_ref().clone()
+    }
+
+    async fn acquire(&self, claims: &[Claim]) -> Result<Answers<Claimed>, StoreError> {
+        let info = self.info_ref();
+        check_batch(info, claims.iter().map(|claim| &claim.key))?;
+        let ask = |claim: &Claim| {
+            check_ttl(info, &claim.key, claim.ttl)?;
+            Ok(Ask::Acquire(claim.clone()))
+        };
+        let told = self.run(claims.iter().map(ask).collect()).await;
+        Ok(told.into_iter().map(|told| told.and_then(Told::claimed)).collect())
+    }
+
+    async fn renew(&self, held: &[Held]) -> Result<Answers<Renewed>, StoreError> {
+        let info = self.info_ref();
+        check_batch(info, held.iter().map(|held| &held.key))?;
+        let ask = |held: &Held| {
+            check_ttl(info, &held.key, held.ttl)?;
+            Ok(Ask::Renew(held.clone()))
+        };
+        let told = self.run(held.iter().map(ask).collect()).await;
+        Ok(told.into_iter().map(|told| told.and_then(Told::renewed)).collect())
+    }
+
+    async fn release(&self, held: &[Held]) -> Result<Answers<Released>, StoreError> {
+        check_batch(self.info_ref(), held.iter().map(|held| &held.key))?;
+        let told = self.run(held.iter().map(|held| Ok(Ask::Release(held.clone()))).collect()).await;
+        Ok(told.into_iter().map(|told| told.and_then(Told::released)).collect())
+    }
+
+    async fn request_resign(&self, key: &LeaseKey) -> Result<bool, StoreError> {
+        match self.run_one(Ask::RequestResign(key.clone())).await? {
+            Told::ResignRequested(asked) => Ok(asked),
+            _ => Err(unfit()),
+        }
+    }
+
+    async fn remove(&self, key: &LeaseKey) -> Result<Option<LeaseRecord>, StoreError> {
+        match self.run_one(Ask::Remove(key.clone())).await? {
+            Told::Removed(stood) => Ok(stood),
+            _ => Err(unfit()),
+        }
+    }
+
+    async fn list(&self, prefix: &KeyPrefix) -> Result<Vec<LeaseRecord>, StoreError> {
+        let scan = self.calls.records.scan(Kind::Lease, prefix);
+        let seen = self.calls.in_time(StoreErrorKind::Unavailable, scan).await??;
+        let (mut memory, now) = (self.memory(), tenure_base_time::now());
+        let matching = seen.into_iter().filter(|(key, _)| prefix.matches(key));
+        let mut records: Vec<LeaseRecord> = matching
+            .filter_map(|(key, seen)| slot::slot(&memory.saw(now, &key, seen), now).record(now, &key))
+            .collect();
+        records.sort_by(|one, other| one.key.cmp(&other.key));
+        Ok(records)
+    }
+
+    async fn record(&self, key: &LeaseKey) -> Result<Option<LeaseRecord>, StoreError> {
+        match self.run_one(Ask::Look(key.clone())).await? {
+            Told::Looked(record, _) => Ok(record),
+            _ => Err(unfit()),
+        }
+    }
+
+    async fn last_term(&self, key: &LeaseKey) -> Result<Option<Term>, StoreError> {
+        match self.run_one(Ask::Look(key.clone())).await? {
+            Told::Looked(_, term) => Ok(term),
+            _ => Err(unfit()),
+        }
+    }
+
+    async fn watch(&self, prefix: &KeyPrefix) -> Result<WakeStream, StoreError> {
+        self.feed.watch(&self.calls, &self.memory, prefix, &self.overflowed).await
+    }
+}
+
+impl Told {
+    fn claimed(self) -> Result<Claimed, StoreError> {
+        match self {
+            Told::Claimed(claimed) => Ok(claimed),
+            _ => Err(unfit()),
+        }
+    }
+
+    fn renewed(self) -> Result<Renewed, StoreError> {
+        match self {
+            Told::Renewed(renewed) => Ok(renewed),
+            _ => Err(unfit()),
+        }
+    }
+
+    fn released(self) -> Result<Released, StoreError> {
+        match self {
+            Told::Released(released) => Ok(released),
+            _ => Err(unfit()),
+        }
+    }
+}
+
+fn now() -> Moment {
+    Moment { now: tenure_base_time::now(), wall_micros: tenure_base_time::unix_micros() }
+}
+
+fn unfit() -> StoreError {
+    StoreError::new(StoreErrorKind::Corrupt, "an answer to another question")
+}
