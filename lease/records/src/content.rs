@@ -62,6 +62,17 @@ pub struct Occupant {
     pub hold: Duration,
     /// Somebody asked the holder to resign.
     pub resign_requested: bool,
+    /// The tenure that this one lasts as long as, where it has no end of its own.
+    pub bound: Option<Bound>,
+}
+
+/// The tenure of a member, which another lease is bound to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// The key of the member's own lease.
+    pub member: LeaseKey,
+    /// The term of its tenure there.
+    pub term: Term,
 }
 
 /// How long another program's record counts.

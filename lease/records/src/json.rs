@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tenure_store::{HolderId, LeaseKey, Note, RecordFormat, Slot, Term, foreign};
 
-use crate::content::{Lasts, Occupancy, Occupant, Record};
+use crate::content::{Bound, Lasts, Occupancy, Occupant, Record};
 
 /// The members, by the names that others read.
 #[derive(Serialize, Deserialize)]
@@ -23,6 +23,10 @@ struct Members {
     ttl_ms: u64,
     #[serde(default)]
     hold_ms: u64,
+    #[serde(default)]
+    bound_to: Option<String>,
+    #[serde(default)]
+    bound_term: Option<u64>,
     #[serde(default)]
     resign_requested: bool,
     beat: u64,
@@ -50,6 +54,8 @@ pub(crate) fn write(key: &LeaseKey, record: &Record) -> String {
         previous_note: text(&record.previous_note),
         ttl_ms: 0,
         hold_ms: 0,
+        bound_to: None,
+        bound_term: None,
         resign_requested: false,
         beat: record.beat,
     };
@@ -58,6 +64,8 @@ pub(crate) fn write(key: &LeaseKey, record: &Record) -> String {
         members.nonce = Some(occupant.nonce.to_string());
         members.ttl_ms = millis(occupant.ttl);
         members.hold_ms = millis(occupant.hold);
+        members.bound_to = occupant.bound.as_ref().map(|bound| bound.member.as_str().to_owned());
+        members.bound_term = occupant.bound.as_ref().map(|bound| bound.term.get());
         members.resign_requested = occupant.resign_requested;
     }
     // Texts and numbers: nothing of it can fail to be written.
@@ -90,6 +98,13 @@ fn record(members: Members) -> Option<Record> {
             ttl: Duration::from_millis(members.ttl_ms),
             hold: Duration::from_millis(members.hold_ms),
             resign_requested: members.resign_requested,
+            bound: match (members.bound_to, members.bound_term) {
+                (None, None) => None,
+                (Some(member), Some(term)) => {
+                    Some(Bound { member: LeaseKey::new(member).ok()?, term: Term::new(term)? })
+                }
+                _ => return None,
+            },
         }),
         _ => return None,
     };
@@ -126,6 +141,7 @@ mod tests {
                 ttl: Duration::from_micros(1_500),
                 hold: Duration::from_secs(60),
                 resign_requested: true,
+                bound: Some(Bound { member: LeaseKey::new("members/a").unwrap(), term: Term::new(3).unwrap() }),
             }),
             term: Term::new(7),
             note: Some(Note::new("a \"note\"\n").unwrap()),
@@ -162,6 +178,7 @@ mod tests {
             ours.replace(r#""term":7"#, r#""term":null"#),
             ours.replace(r#""term":7"#, r#""term":0"#),
             ours.replace(r#""host-1""#, "null"),
+            ours.replace(r#""bound_term":3"#, r#""bound_term":null"#),
             ours[..ours.len() / 2].to_owned(),
             "Instance-12345".to_owned(),
             String::new(),

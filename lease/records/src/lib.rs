@@ -104,7 +104,7 @@ mod slot;
 mod step;
 mod store;
 
-pub use content::{Content, Lasts, Occupancy, Occupant, Record};
+pub use content::{Bound, Content, Lasts, Occupancy, Occupant, Record};
 pub use memory_records::MemoryRecords;
 pub use records::{Changes, Kind, Place, Records, RecordsInfo, Seen, Swap, Version, Write};
 pub use step::{Ask, Memory, Moment, Next, Step, Told};

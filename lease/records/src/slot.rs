@@ -24,6 +24,10 @@ pub(crate) fn slot(observed: &Observed, now: Time) -> Slot {
     let until = |lasts: Duration| now + lasts.saturating_sub(observed.age(now));
     let tenure = match &record.occupancy {
         Occupancy::Nobody => InSlot::Nobody,
+        // It has no end of its own, and no step of a lease with a ttl may touch it.
+        Occupancy::Tenure(Occupant { holder, bound: Some(_), .. }) => {
+            InSlot::Foreign { holder: holder.clone(), format: RecordFormat::Tenure(Slot::FORMAT) }
+        }
         Occupancy::Tenure(Occupant { holder, nonce, ttl, resign_requested, .. }) => InSlot::Tenure(Tenure {
             holder: holder.clone(),
             nonce: *nonce,
@@ -62,6 +66,7 @@ pub(crate) fn record(slot: Slot, before: Option<&Record>, claim: Option<&Claim>,
             nonce: tenure.nonce,
             ttl: tenure.ttl,
             resign_requested: tenure.resign_requested,
+            bound: None,
         }),
         // No step that changes anything leaves one.
         InSlot::Foreign { holder, format } => Occupancy::Foreign { holder, format, lasts: Lasts::ForEver },
