@@ -48,63 +48,59 @@ impl<R: Records> RecordStore<R> {
         &self.calls.info.store
     }
 
-    /// Takes all steps to their ends, each on its own, and asks the server for what they need at the same time together.
+    /// Takes all steps to their ends, each on its own; what they need of the server at the same time is asked for together.
     async fn run(&self, asks: Vec<Result<Ask, StoreError>>) -> Vec<Result<Told, StoreError>> {
-        let (mut steps, mut next): (Vec<_>, Vec<_>) = (Vec::with_capacity(asks.len()), Vec::with_capacity(asks.len()));
-        {
-            let (mut memory, at) = (self.memory(), now());
-            for ask in asks {
-                let (step, todo) = match ask {
-                    Ok(ask) => {
-                        let (step, todo) = Step::begin(ask, at, &mut memory);
-                        (Some(step), todo)
-                    }
-                    Err(error) => (None, Next::Done(Err(error))),
-                };
-                steps.push(step);
-                next.push(todo);
-            }
-        }
-        loop {
-            let mut reads = (Vec::new(), Vec::new());
-            let mut writes = (Vec::new(), Vec::new());
-            for (place, todo) in next.iter().enumerate() {
-                match todo {
-                    Next::Read(read) => {
-                        reads.0.push(place);
-                        reads.1.push(read.clone());
-                    }
-                    Next::Write(write) => {
-                        writes.0.push(place);
-                        writes.1.push(write.clone());
-                    }
-                    Next::Done(_) => {}
-                }
-            }
-            if reads.0.is_empty() && writes.0.is_empty() {
-                break;
-            }
-            let (seen, swapped) = tokio::join!(
-                async { if reads.1.is_empty() { Vec::new() } else { self.calls.read(&reads.1).await } },
-                async { if writes.1.is_empty() { Vec::new() } else { self.calls.write(&writes.1).await } },
-            );
-            let (mut memory, at) = (self.memory(), now());
-            for (place, seen) in reads.0.into_iter().zip(seen) {
-                if let Some(step) = &mut steps[place] {
-                    next[place] = step.seen(at, seen, &mut memory);
-                }
-            }
-            for (place, swap) in writes.0.into_iter().zip(swapped) {
-                if let Some(step) = &mut steps[place] {
-                    next[place] = step.swapped(at, swap, &mut memory);
-                }
-            }
-        }
-        let answers = next.into_iter().map(|todo| match todo {
+        let mut steps = self.begin(asks);
+        while self.round(&mut steps).await {}
+        let answer = |(_, next)| match next {
             Next::Done(answer) => answer,
             Next::Read(_) | Next::Write(_) => Err(unfit()),
-        });
-        answers.collect()
+        };
+        steps.into_iter().map(answer).collect()
+    }
+
+    /// What was asked wrongly has its answer at once, and no step.
+    fn begin(&self, asks: Vec<Result<Ask, StoreError>>) -> Vec<(Option<Step>, Next)> {
+        let (mut memory, at) = (self.memory(), now());
+        let begin = |ask| match ask {
+            Ok(ask) => {
+                let (step, next) = Step::begin(ask, at, &mut memory);
+                (Some(step), next)
+            }
+            Err(error) => (None, Next::Done(Err(error))),
+        };
+        asks.into_iter().map(begin).collect()
+    }
+
+    /// Does what the steps want done; `false` where that is nothing more.
+    async fn round(&self, steps: &mut [(Option<Step>, Next)]) -> bool {
+        let (mut reading, mut places) = (Vec::new(), Vec::new());
+        let (mut writing, mut writes) = (Vec::new(), Vec::new());
+        for (step, next) in steps.iter_mut() {
+            match (step, &*next) {
+                (Some(step), Next::Read(place)) => {
+                    places.push(place.clone());
+                    reading.push((step, next));
+                }
+                (Some(step), Next::Write(write)) => {
+                    writes.push(write.clone());
+                    writing.push((step, next));
+                }
+                _ => {}
+            }
+        }
+        if reading.is_empty() && writing.is_empty() {
+            return false;
+        }
+        let (seen, swapped) = tokio::join!(self.calls.read(&places), self.calls.write(&writes));
+        let (mut memory, at) = (self.memory(), now());
+        for ((step, next), seen) in reading.into_iter().zip(seen) {
+            *next = step.seen(at, seen, &mut memory);
+        }
+        for ((step, next), swap) in writing.into_iter().zip(swapped) {
+            *next = step.swapped(at, swap, &mut memory);
+        }
+        true
     }
 
     async fn run_one(&self, ask: Ask) -> Result<Told, StoreError> {
