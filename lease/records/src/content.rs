@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use tenure_store::{HolderId, LeaseKey, Nonce, Note, RecordFormat, Term};
 
-use crate::json;
-
 /// What a place holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
@@ -84,21 +82,6 @@ pub enum Lasts {
     Unchanged(Duration),
     /// For so long from the read, by the server's own clock.
     Left(Duration),
-}
-
-impl Content {
-    /// The bytes that a server keeps where it keeps one value for each place: JSON of a lease, a document as it is.
-    pub fn to_bytes(&self, key: &LeaseKey) -> Vec<u8> {
-        match self {
-            Content::Lease(record) => json::write(key, record).into_bytes(),
-            Content::Document(bytes) => bytes.clone(),
-        }
-    }
-
-    /// A lease from the bytes under this key. What this code did not write is a foreign record, which counts as held.
-    pub fn lease(key: &LeaseKey, bytes: &[u8]) -> Content {
-        Content::Lease(json::read(key, bytes))
-    }
 }
 
 impl Record {

@@ -5,7 +5,22 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tenure_store::{HolderId, LeaseKey, Note, RecordFormat, Slot, Term, foreign};
 
-use crate::content::{Bound, Lasts, Occupancy, Occupant, Record};
+use crate::content::{Bound, Content, Lasts, Occupancy, Occupant, Record};
+
+impl Content {
+    /// The bytes that a server keeps where it keeps one value for each place: JSON of a lease, a document as it is.
+    pub fn to_bytes(&self, key: &LeaseKey) -> Vec<u8> {
+        match self {
+            Content::Lease(record) => write(key, record).into_bytes(),
+            Content::Document(bytes) => bytes.clone(),
+        }
+    }
+
+    /// A lease from the bytes under this key. What this code did not write is a foreign record, which counts as held.
+    pub fn lease(key: &LeaseKey, bytes: &[u8]) -> Content {
+        Content::Lease(read(key, bytes))
+    }
+}
 
 /// The members, by the names that others read.
 #[derive(Serialize, Deserialize)]
@@ -42,7 +57,7 @@ struct Head {
 }
 
 /// The record as one line of JSON.
-pub(crate) fn write(key: &LeaseKey, record: &Record) -> String {
+fn write(key: &LeaseKey, record: &Record) -> String {
     let text = |note: &Option<Note>| note.as_ref().map(|note| note.as_str().to_owned());
     let mut members = Members {
         format: Slot::FORMAT,
@@ -73,7 +88,7 @@ pub(crate) fn write(key: &LeaseKey, record: &Record) -> String {
 }
 
 /// The record in these bytes; a foreign one where this code cannot have written them.
-pub(crate) fn read(key: &LeaseKey, bytes: &[u8]) -> Record {
+fn read(key: &LeaseKey, bytes: &[u8]) -> Record {
     let head = serde_json::from_slice::<Head>(bytes).ok();
     let ours = head.as_ref().filter(|head| head.key.as_deref() == Some(key.as_str()));
     match ours.and_then(|head| head.format) {
@@ -120,7 +135,7 @@ fn record(members: Members) -> Option<Record> {
 }
 
 /// Whole milliseconds, rounded up: a lease never lasts shorter than was asked for.
-pub(crate) fn millis(span: Duration) -> u64 {
+fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 
