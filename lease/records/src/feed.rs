@@ -16,7 +16,6 @@ use tokio::task::AbortHandle;
 
 use crate::calls::Calls;
 use crate::records::{Changes, Kind, Place, Records, Seen};
-use crate::slot;
 use crate::step::Memory;
 
 /// The pauses between two attempts to subscribe: the first, and the longest.
@@ -206,8 +205,7 @@ impl<R: Records> Teller<R> {
     /// Keeps in mind what stands there, and tells whoever watches if the key has changed hands.
     fn learn(&mut self, key: LeaseKey, seen: Seen, heard: Heard) {
         let now = tenure_base_time::now();
-        let observed = self.memory.lock().unwrap_or_else(PoisonError::into_inner).saw(now, &key, seen);
-        let tenure = slot::tenure_of(observed.record.as_ref()).map(|(holder, nonce)| (holder.clone(), nonce));
+        let tenure = self.memory.lock().unwrap_or_else(PoisonError::into_inner).heard(now, &key, seen);
         if self.known.len() >= KEYS && !self.known.contains_key(&key) {
             self.known.clear();
             self.hub.wake(&Wake::unknown());

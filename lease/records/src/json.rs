@@ -127,7 +127,8 @@ fn record(members: Members) -> Option<Record> {
         Some(term) => Some(Term::new(term)?),
         None => None,
     };
-    if term.is_none() && occupancy != Occupancy::Nobody {
+    // A tenure without a term or without a duration is half a record; by the latter it would be over at once.
+    if occupancy != Occupancy::Nobody && (term.is_none() || members.ttl_ms == 0) {
         return None;
     }
     let (note, previous_note) = (note(members.note)?, note(members.previous_note)?);
@@ -194,6 +195,7 @@ mod tests {
             ours.replace(r#""term":7"#, r#""term":0"#),
             ours.replace(r#""host-1""#, "null"),
             ours.replace(r#""bound_term":3"#, r#""bound_term":null"#),
+            ours.replace(r#""ttl_ms":2,"#, ""),
             ours[..ours.len() / 2].to_owned(),
             "Instance-12345".to_owned(),
             String::new(),

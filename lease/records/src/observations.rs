@@ -23,14 +23,25 @@ pub(crate) struct Observed {
     pub(crate) read_at: Time,
     /// When the write of this version was sent, where this process wrote it.
     pub(crate) sent: Option<Time>,
-    /// The last time that anybody used it, as a count.
-    used: u64,
+    /// A write was sent since, and nobody knows what became of it: what stands there has to be looked at first.
+    pub(crate) in_doubt: bool,
+    /// Whether this process ever claimed it, and the last time that it was asked for or heard of, as a count.
+    used: (bool, u64),
+}
+
+/// What led to an observation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum By {
+    /// A claim of this key.
+    Claim,
+    /// Another verb, a list, or what the server tells of changes.
+    Other,
 }
 
 impl Observed {
     /// For how long the version has stood at least.
     pub(crate) fn age(&self, now: Time) -> Duration {
-        self.age + now.since(self.at)
+        self.age.saturating_add(now.since(self.at))
     }
 }
 
@@ -57,6 +68,7 @@ impl Observations {
         &mut self,
         now: Time,
         key: &LeaseKey,
+        by: By,
         version: Option<Version>,
         age: Option<Duration>,
         record: Option<Record>,
@@ -68,41 +80,62 @@ impl Observations {
             Some(known) => (now, told, known.sent),
             None => (now, told, None),
         };
-        let observed = Observed { record, version, at, age, read_at: now, sent, used: 0 };
+        let used = self.next_use(key, by);
+        let observed = Observed { record, version, at, age, read_at: now, sent, in_doubt: false, used };
         self.note(key, observed.clone());
         observed
     }
 
     /// This process's own write was sent at `sent` and answered at `now`.
-    pub(crate) fn wrote(&mut self, now: Time, key: &LeaseKey, sent: Time, version: Version, record: Option<Record>) {
+    pub(crate) fn wrote(
+        &mut self,
+        now: Time,
+        key: &LeaseKey,
+        by: By,
+        sent: Time,
+        version: Version,
+        record: Option<Record>,
+    ) {
         let version = Some(version);
         let age = Duration::ZERO;
-        self.note(key, Observed { record, version, at: now, age, read_at: now, sent: Some(sent), used: 0 });
+        let used = self.next_use(key, by);
+        let sent = Some(sent);
+        self.note(key, Observed { record, version, at: now, age, read_at: now, sent, in_doubt: false, used });
     }
 
-    /// What stands there is not known any more.
-    pub(crate) fn forget(&mut self, key: &LeaseKey) {
-        self.keys.remove(key);
+    /// What stands there now is not known any more. Since when the version had stood that was seen last stays known, and
+    /// counts on if that version is seen again: as none repeats, it has stood all the time.
+    pub(crate) fn doubt(&mut self, key: &LeaseKey) {
+        if let Some(known) = self.keys.get_mut(key) {
+            known.in_doubt = true;
+        }
     }
 
-    pub(crate) fn get(&mut self, key: &LeaseKey) -> Option<&Observed> {
-        self.uses += 1;
+    /// For a step that asks for this key.
+    pub(crate) fn get(&mut self, key: &LeaseKey, by: By) -> Option<&Observed> {
+        let used = self.next_use(key, by);
         let known = self.keys.get_mut(key)?;
-        known.used = self.uses;
+        known.used = used;
         Some(known)
     }
 
-    fn note(&mut self, key: &LeaseKey, observed: Observed) {
+    fn next_use(&mut self, key: &LeaseKey, by: By) -> (bool, u64) {
         self.uses += 1;
+        let claimed = by == By::Claim || self.keys.get(key).is_some_and(|known| known.used.0);
+        (claimed, self.uses)
+    }
+
+    fn note(&mut self, key: &LeaseKey, observed: Observed) {
         if self.keys.len() >= self.limit && !self.keys.contains_key(key) {
             self.make_room();
         }
-        self.keys.insert(key.clone(), Observed { used: self.uses, ..observed });
+        self.keys.insert(key.clone(), observed);
     }
 
-    /// Lets go of the half that was used longest ago; whoever campaigns for a key asks for it again and again.
+    /// Lets go of half: of what was never claimed, then of what was claimed longest ago. A campaign asks for its key again
+    /// and again, and a list of more keys than fit must not take from it for how long it has looked on.
     fn make_room(&mut self) {
-        let mut uses: Vec<u64> = self.keys.values().map(|known| known.used).collect();
+        let mut uses: Vec<(bool, u64)> = self.keys.values().map(|known| known.used).collect();
         let middle = uses.len() / 2;
         let (_, least, _) = uses.select_nth_unstable(middle);
         let least = *least;
@@ -119,7 +152,7 @@ mod tests {
     }
 
     fn read(known: &mut Observations, now: u64, key: &LeaseKey, version: &str, age: Option<u64>) -> Observed {
-        known.read(at(now), key, Some(Version::new(version)), age.map(Duration::from_millis), None)
+        known.read(at(now), key, By::Claim, Some(Version::new(version)), age.map(Duration::from_millis), None)
     }
 
     fn at(millis: u64) -> Time {
@@ -153,18 +186,47 @@ mod tests {
     #[test]
     fn what_has_no_version_has_no_age() {
         let (mut known, key) = (Observations::new(9), key("k"));
-        known.read(at(0), &key, None, None, None);
-        assert_eq!(known.read(at(900), &key, None, None, None).age(at(900)), Duration::ZERO);
+        known.read(at(0), &key, By::Claim, None, None, None);
+        assert_eq!(known.read(at(900), &key, By::Claim, None, None, None).age(at(900)), Duration::ZERO);
     }
 
-    /// However many keys are looked at, only so many are kept; those that are asked for stay.
+    /// However many keys are claimed, only so many are kept; those that are asked for stay.
     #[test]
     fn what_is_used_stays() {
         let mut known = Observations::new(100);
         for number in 0..1_000 {
             read(&mut known, number, &key(&number.to_string()), "1", None);
-            assert!(known.get(&key("0")).is_some(), "{number}");
+            assert!(known.get(&key("0"), By::Other).is_some(), "{number}");
             assert!(known.keys.len() <= 100);
         }
+    }
+    /// A list of more keys than fit takes none of those away that are claimed, however long ago that was.
+    #[test]
+    fn a_long_list_leaves_what_is_claimed() {
+        let mut known = Observations::new(100);
+        read(&mut known, 0, &key("campaign"), "1", None);
+        for number in 0..1_000u64 {
+            let version = Some(Version::new("1"));
+            known.read(at(number), &key(&number.to_string()), By::Other, version, None, None);
+        }
+        known.read(at(1_000), &key("campaign"), By::Other, Some(Version::new("1")), None, None);
+        assert_eq!(
+            known.get(&key("campaign"), By::Other).map(|known| known.age(at(1_000))),
+            Some(Duration::from_secs(1))
+        );
+        assert!(known.keys.len() <= 100);
+    }
+
+    /// A write whose outcome is unknown does not undo what was seen before it: the version that still stands has stood.
+    #[test]
+    fn silence_outlasts_an_unknown_outcome() {
+        let (mut known, key) = (Observations::new(9), key("k"));
+        read(&mut known, 100, &key, "1", None);
+        known.doubt(&key);
+        assert!(known.get(&key, By::Other).is_some_and(|known| known.in_doubt));
+        let seen = read(&mut known, 900, &key, "1", None);
+        assert_eq!((seen.in_doubt, seen.age(at(900))), (false, Duration::from_millis(800)));
+        known.doubt(&key);
+        assert_eq!(read(&mut known, 950, &key, "2", None).age(at(950)), Duration::ZERO);
     }
 }

@@ -6,12 +6,12 @@
 //! is written back where the record is still the one that was read.
 
 use tenure_store::{
-    Change, Claim, ClaimTime, Claimed, Held, LeaseKey, LeaseRecord, Released, Renewed, Slot, StoreError,
-    StoreErrorKind, Term, Time,
+    Change, Claim, ClaimTime, Claimed, Held, HolderId, LeaseKey, LeaseRecord, Nonce, Released, Renewed, Slot,
+    StoreError, StoreErrorKind, Term, Time,
 };
 
 use crate::content::{Content, Occupancy, Record};
-use crate::observations::{Observations, Observed};
+use crate::observations::{By, Observations, Observed};
 use crate::records::{Place, Seen, Swap, Write};
 use crate::slot;
 
@@ -90,13 +90,24 @@ impl Memory {
         self.beat
     }
 
-    /// A read was answered that no step has asked for.
-    pub(crate) fn saw(&mut self, now: Time, key: &LeaseKey, seen: Seen) -> Observed {
+    /// A list showed this. Answers the lease, where somebody holds it as far as can be proven from here.
+    pub fn listed(&mut self, now: Time, key: &LeaseKey, seen: Seen) -> Option<LeaseRecord> {
+        slot::slot(&self.saw(now, key, By::Other, seen), now).record(now, key)
+    }
+
+    /// The server told of this change. Answers who is in the record, expired or not, and under which nonce: what tells one
+    /// tenure from the next.
+    pub fn heard(&mut self, now: Time, key: &LeaseKey, seen: Seen) -> Option<(HolderId, Option<Nonce>)> {
+        let observed = self.saw(now, key, By::Other, seen);
+        slot::tenure_of(observed.record.as_ref()).map(|(holder, nonce)| (holder.clone(), nonce))
+    }
+
+    fn saw(&mut self, now: Time, key: &LeaseKey, by: By, seen: Seen) -> Observed {
         if let Some(micros) = seen.server_micros {
             self.server_clock = Some((micros, now));
         }
         let record = slot::record_of(seen.content);
-        self.observations.read(now, key, seen.version, seen.age, record)
+        self.observations.read(now, key, by, seen.version, seen.age, record)
     }
 
     /// What seeds a term: the server's clock where it tells one, else that of whoever claims.
@@ -141,7 +152,7 @@ impl Step {
     pub fn seen(&mut self, at: Moment, seen: Result<Seen, StoreError>, memory: &mut Memory) -> Next {
         match seen {
             Ok(seen) => {
-                let observed = memory.saw(at.now, self.key(), seen);
+                let observed = memory.saw(at.now, self.key(), self.by(), seen);
                 self.take(at, &observed, memory)
             }
             // Nothing was written: whatever the error says of itself, the outcome is not in doubt.
@@ -161,13 +172,13 @@ impl Step {
         };
         match swap {
             Ok(Swap::Done(version)) => {
-                memory.observations.wrote(at.now, &key, sent, version, Some(record));
+                memory.observations.wrote(at.now, &key, self.by(), sent, version, Some(record));
                 Next::Done(Ok(told))
             }
             Ok(Swap::Conflict(found)) => {
                 self.conflicts += 1;
                 if self.conflicts > CONFLICTS {
-                    memory.observations.forget(&key);
+                    memory.observations.doubt(&key);
                     let message = format!("the record of {key} was changed by others {CONFLICTS} times meanwhile");
                     return Next::Done(Err(StoreError::new(StoreErrorKind::Unavailable, message)));
                 }
@@ -177,10 +188,10 @@ impl Step {
                 }
             }
             Err(error) => {
-                // It may have been done, or be done later: nothing that was known holds for certain, and the write is not
+                // It may have been done, or be done later: what was known need not stand there any more, and the write is not
                 // repeated. Whoever asks again begins with a read.
                 if error.is_outcome_unknown() {
-                    memory.observations.forget(&key);
+                    memory.observations.doubt(&key);
                 }
                 Next::Done(Err(error))
             }
@@ -190,8 +201,10 @@ impl Step {
     /// One write without a read, where it is known what stands there and what is to come of it. A refusal is never believed
     /// from memory alone.
     fn short_way(&mut self, at: Moment, memory: &mut Memory) -> Option<Next> {
-        let known = memory.observations.get(self.key())?.clone();
-        known.version.as_ref()?;
+        let known = memory.observations.get(self.key(), self.by())?.clone();
+        if known.version.is_none() || known.in_doubt {
+            return None;
+        }
         match &self.ask {
             Ask::Acquire(_) => {}
             Ask::Renew(held) | Ask::Release(held) => {
@@ -235,10 +248,13 @@ impl Step {
                 let (released, change) = slot.release(held);
                 (Told::Released(released), change, None)
             }
-            Ask::RequestResign(_) => (slot_asked(&mut slot, at.now), slot_change(observed, &slot), None),
+            Ask::RequestResign(_) => {
+                let (asked, change) = request_resign(&mut slot, at.now);
+                (Told::ResignRequested(asked), change, None)
+            }
             Ask::Remove(key) => {
                 let stood = slot.remove(at.now, key);
-                (Told::Removed(stood), slot_change(observed, &slot), None)
+                (Told::Removed(stood), removal(observed), None)
             }
             Ask::Look(key) => (Told::Looked(slot.record(at.now, key), slot.term), Change::Nothing, None),
         };
@@ -260,28 +276,29 @@ impl Step {
         }
     }
 
+    fn by(&self) -> By {
+        if matches!(self.ask, Ask::Acquire(_)) { By::Claim } else { By::Other }
+    }
+
     fn place(&self) -> Place {
         Place::lease(self.key())
     }
 }
 
-fn slot_asked(slot: &mut Slot, now: Time) -> Told {
-    Told::ResignRequested(slot.request_resign(now))
+/// Whether somebody holds the key, and whether that changes the record. A second request changes nothing, and so does not
+/// make the record of a dead holder look alive; one to a record that is over, of whoever it was, changes nothing either.
+fn request_resign(slot: &mut Slot, now: Time) -> (bool, Change) {
+    let before = slot.tenure.clone();
+    let asked = slot.request_resign(now);
+    (asked, if slot.tenure == before { Change::Nothing } else { Change::Extended })
 }
 
-/// Whether the record differs from what the slot says now. A second request to resign changes nothing, and so does not
-/// make the record of a dead holder look alive.
-fn slot_change(observed: &Observed, slot: &Slot) -> Change {
-    use tenure_store::Occupant as InSlot;
-    let Some(record) = &observed.record else { return Change::Nothing };
-    match (&record.occupancy, &slot.tenure) {
-        (Occupancy::Tenure(before), InSlot::Tenure(after)) if before.resign_requested == after.resign_requested => {
-            Change::Nothing
-        }
-        (Occupancy::Tenure(_), InSlot::Tenure(_)) => Change::Extended,
-        (Occupancy::Nobody, InSlot::Nobody) => Change::Nothing,
-        (Occupancy::Foreign { .. }, InSlot::Foreign { .. }) => Change::Nothing,
-        _ => Change::ChangedHands,
+/// Whether anything was in the record to be removed.
+fn removal(observed: &Observed) -> Change {
+    match &observed.record {
+        None => Change::Nothing,
+        Some(record) if record.occupancy == Occupancy::Nobody => Change::Nothing,
+        Some(_) => Change::ChangedHands,
     }
 }
 

@@ -12,7 +12,6 @@ use tenure_store::{
 use crate::calls::Calls;
 use crate::feed::Feed;
 use crate::records::{Kind, Records};
-use crate::slot;
 use crate::step::{Ask, Memory, Moment, Next, Step, Told};
 
 /// A lease store over a server that has [`Records`].
@@ -166,9 +165,7 @@ impl<R: Records> LeaseStore for RecordStore<R> {
         let seen = self.calls.in_time(StoreErrorKind::Unavailable, scan).await??;
         let (mut memory, now) = (self.memory(), tenure_base_time::now());
         let matching = seen.into_iter().filter(|(key, _)| prefix.matches(key));
-        let mut records: Vec<LeaseRecord> = matching
-            .filter_map(|(key, seen)| slot::slot(&memory.saw(now, &key, seen), now).record(now, &key))
-            .collect();
+        let mut records: Vec<LeaseRecord> = matching.filter_map(|(key, seen)| memory.listed(now, &key, seen)).collect();
         records.sort_by(|one, other| one.key.cmp(&other.key));
         Ok(records)
     }
