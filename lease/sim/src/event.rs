@@ -1,8 +1,12 @@
 //! The events of a simulation: what can happen at a moment, and to whom.
 
-use tenure_core::{Answer, Input, RequestId, Term};
+use std::rc::Rc;
+
+use tenure_core::{Answer, Input, LeaseKey, RequestId, Term};
+use tenure_records::Seen;
 
 use crate::faults::Way;
+use crate::shell::{Call, Reply, Wanted};
 use crate::store::{Op, State};
 use crate::tenure::Tenure;
 use crate::true_time::Nanos;
@@ -36,6 +40,26 @@ pub enum Event {
         id: RequestId,
         /// What to do.
         op: Op,
+    },
+    /// A call reaches the server of records.
+    AtServer {
+        /// Of this process, or of one that asks on behalf of others.
+        process: u64,
+        /// From this host.
+        host: usize,
+        /// Under this number.
+        number: u64,
+        /// Of whoever wanted this.
+        wanted: Rc<Wanted>,
+        /// What to do.
+        call: Box<Call>,
+    },
+    /// Something reaches a process that asks the server of records.
+    AtClient {
+        /// Which; another one ignores it.
+        process: u64,
+        /// What.
+        what: ForClient,
     },
     /// A write reaches the sink.
     AtSink {
@@ -75,6 +99,17 @@ pub enum ForMachine {
     },
     /// Anything else.
     Tell(Input),
+}
+
+/// What can reach a process that asks the server of records.
+#[derive(Clone, Debug)]
+pub enum ForClient {
+    /// The answer to the call of this number.
+    Reply(u64, Box<Reply>),
+    /// The call of this number has not been answered in time.
+    IsLate(u64),
+    /// A record has changed, and this stands there now.
+    Change(Box<(LeaseKey, Seen)>),
 }
 
 /// What can happen to work.

@@ -7,16 +7,17 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use tenure_sim::kind::Kind;
 use tenure_sim::mode::Mode;
+use tenure_sim::model::Model;
 use tenure_sim::mutant::Mutant;
 use tenure_sim::mutants;
-use tenure_sim::report::Counts;
+use tenure_sim::report::{Counts, Story};
 use tenure_sim::run::{BOTH, Run, run_mutant, trace};
 
 /// Plays elections under faults, deterministically: a seed always tells the same story.
 #[derive(Debug, Parser)]
 #[command(name = "tenure-sim", version)]
 struct Options {
-    /// How many seeds to play.
+    /// How many seeds to play. Where no store is named, the first twelfth of them is played on each of records.
     #[arg(long, default_value_t = 1_000)]
     seeds: u64,
     /// The first seed.
@@ -37,6 +38,9 @@ struct Options {
     /// Which state machine candidates run; with a mutant that one which it is a bug of.
     #[arg(long, value_enum)]
     machine: Option<Machine>,
+    /// Which model of the store candidates ask; with a mutant that one which it is a bug of.
+    #[arg(long, value_enum)]
+    store: Option<StoreModel>,
     /// Put this known bug in; "list" prints them.
     #[arg(long)]
     mutant: Option<String>,
@@ -60,7 +64,32 @@ enum Machine {
     Slots,
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum StoreModel {
+    /// A store that takes each step itself.
+    Scripted,
+    /// Records on a server that tells how old they are.
+    Age,
+    /// Records on a server without a clock.
+    Silence,
+    /// One after the other, all seeds on each.
+    All,
+}
+
 impl Options {
+    /// The models of the store to play on, and how many seeds on each.
+    fn models(&self, mutant: &Mutant) -> Vec<(Model, u64)> {
+        let few = self.seeds.div_ceil(12);
+        match self.store {
+            Some(StoreModel::Scripted) => vec![(Model::Scripted, self.seeds)],
+            Some(StoreModel::Age) => vec![(Model::Age, self.seeds)],
+            Some(StoreModel::Silence) => vec![(Model::Silence, self.seeds)],
+            Some(StoreModel::All) => Model::ALL.map(|model| (model, self.seeds)).to_vec(),
+            None if self.mutant.is_some() => vec![(mutant.model, self.seeds)],
+            None => Model::ALL.map(|model| (model, if model.has_records() { few } else { self.seeds })).to_vec(),
+        }
+    }
+
     /// The kinds of machine to play, one after the other.
     fn kinds(&self) -> &'static [Kind] {
         let of_slots = mutants::SLOTS.iter().any(|mutant| self.mutant.as_deref() == Some(mutant.name));
@@ -94,12 +123,12 @@ fn show(options: &Options, out: &mut impl Write) -> io::Result<ExitCode> {
     let mutant = match options.mutant.as_deref() {
         None => &Mutant::HONEST,
         Some("list") => {
-            for mutant in mutants::ALL.iter().chain(mutants::SLOTS) {
+            for mutant in mutants::every() {
                 writeln!(out, "{:<28} {}", mutant.name, mutant.bug)?;
             }
             return Ok(ExitCode::SUCCESS);
         }
-        Some(name) => match mutants::ALL.iter().chain(mutants::SLOTS).find(|mutant| mutant.name == name) {
+        Some(name) => match mutants::every().find(|mutant| mutant.name == name) {
             Some(mutant) => mutant,
             None => {
                 eprintln!("no mutant is called {name:?}; --mutant list prints them");
@@ -107,22 +136,31 @@ fn show(options: &Options, out: &mut impl Write) -> io::Result<ExitCode> {
             }
         },
     };
-    for kind in options.kinds() {
-        let passed = match options.seed {
-            Some(seed) if options.trace => print_trace(seed, *kind, options.mode, mutant, out)?,
-            seed => play(options, seed, *kind, mutant, out)?,
-        };
-        if !passed {
-            return Ok(ExitCode::FAILURE);
+    for (model, seeds) in options.models(mutant) {
+        for kind in options.kinds() {
+            let passed = match options.seed {
+                Some(seed) if options.trace => print_trace(seed, *kind, model, options.mode, mutant, out)?,
+                seed => play(options, seed, seeds, *kind, model, mutant, out)?,
+            };
+            if !passed {
+                return Ok(ExitCode::FAILURE);
+            }
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Whether nothing was broken.
-fn print_trace(seed: u64, kind: Kind, modes: Modes, mutant: &Mutant, out: &mut impl Write) -> io::Result<bool> {
+fn print_trace(
+    seed: u64,
+    kind: Kind,
+    model: Model,
+    modes: Modes,
+    mutant: &Mutant,
+    out: &mut impl Write,
+) -> io::Result<bool> {
     for mode in modes.modes() {
-        match trace(seed, kind, *mode, mutant) {
+        match trace(Story { seed, kind, model, mode: *mode }, mutant) {
             (_, Some(failure)) => {
                 writeln!(out, "{failure}")?;
                 return Ok(false);
@@ -138,33 +176,50 @@ fn print_trace(seed: u64, kind: Kind, modes: Modes, mutant: &Mutant, out: &mut i
 }
 
 /// Whether nothing was broken.
-fn play(options: &Options, seed: Option<u64>, kind: Kind, mutant: &Mutant, out: &mut impl Write) -> io::Result<bool> {
+fn play(
+    options: &Options,
+    seed: Option<u64>,
+    seeds: u64,
+    kind: Kind,
+    model: Model,
+    mutant: &Mutant,
+    out: &mut impl Write,
+) -> io::Result<bool> {
     let threads = options.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get()));
     let run = Run {
         kind,
+        model,
         start: seed.unwrap_or(options.start),
-        seeds: if seed.is_some() { 1 } else { options.seeds },
+        seeds: if seed.is_some() { 1 } else { seeds },
         modes: options.mode.modes(),
         threads,
     };
     let began = tokio::time::Instant::now();
     let (counts, failure) = run_mutant(run, mutant, |done| {
-        eprintln!("{kind}: {done} of {} seeds, {:.0} seeds/s", run.seeds, done as f64 / began.elapsed().as_secs_f64());
+        eprintln!(
+            "{kind}, {model}: {done} of {} seeds, {:.0} seeds/s",
+            run.seeds,
+            done as f64 / began.elapsed().as_secs_f64()
+        );
     });
     print_counts(&run, &counts, began.elapsed(), out)?;
     match failure {
         None => {
-            writeln!(out, "{kind}: no failure")?;
+            writeln!(out, "{kind}, {model}: no failure")?;
             Ok(true)
         }
         Some(failure) => {
             writeln!(out, "{failure}")?;
-            let mode = if failure.mode == Mode::Inside { "inside" } else { "outside" };
+            let mode = if failure.story.mode == Mode::Inside { "inside" } else { "outside" };
             let which = match options.mutant.as_deref() {
                 Some(name) => format!(" --mutant {name}"),
                 None => String::new(),
             };
-            writeln!(out, "again: tenure-sim --machine {kind} --seed {} --mode {mode}{which} --trace", failure.seed)?;
+            let seed = failure.story.seed;
+            writeln!(
+                out,
+                "again: tenure-sim --store {model} --machine {kind} --seed {seed} --mode {mode}{which} --trace"
+            )?;
             Ok(false)
         }
     }
@@ -172,6 +227,7 @@ fn play(options: &Options, seed: Option<u64>, kind: Kind, mutant: &Mutant, out: 
 
 fn print_counts(run: &Run, counts: &Counts, took: Duration, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "machine          {:>12}", run.kind.to_string())?;
+    writeln!(out, "store            {:>12}", run.model.to_string())?;
     writeln!(out, "seeds            {:>12} from {}", run.seeds, run.start)?;
     writeln!(out, "{counts}")?;
     writeln!(

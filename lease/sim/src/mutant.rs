@@ -4,6 +4,10 @@ use tenure_core::{Slots, SlotsConfig};
 
 use crate::clock::Clock;
 use crate::machine::{ElectorFace, SlotsFace};
+use crate::model::Model;
+use crate::server::Server;
+use crate::server_model::ServerModel;
+use crate::shell::{RecordShell, Shell};
 use crate::store::Store;
 use crate::store_model::StoreModel;
 
@@ -19,8 +23,16 @@ pub struct Mutant {
     pub elector: fn(Box<dyn ElectorFace>) -> Box<dyn ElectorFace>,
     /// Makes slots from what they are configured with, or something that takes their place.
     pub slots: fn(SlotsConfig) -> Box<dyn SlotsFace>,
+    /// Of which model of the store it is a bug.
+    pub model: Model,
+    /// The invariants that may catch it, where its reason is known that well; otherwise any.
+    pub caught_by: &'static [&'static str],
     /// Makes the store.
     pub store: fn() -> Box<dyn Store>,
+    /// Makes the server of records, with a clock or without.
+    pub server: fn(has_clock: bool) -> Box<dyn Server>,
+    /// Makes what stands between a process and that server, given a number that was drawn for it.
+    pub shell: fn(random: u64) -> Box<dyn Shell>,
     /// Takes a host's clock; returns it, or a wrong one.
     pub clock: fn(Clock) -> Clock,
     /// The first half of all nonces of a process that starts on `host`, given a number that was drawn for it.
@@ -36,7 +48,11 @@ impl Mutant {
         bug: "none",
         elector: |elector| elector,
         slots: |config| Box::new(Slots::new(config)),
+        model: Model::Scripted,
+        caught_by: &[],
         store: || Box::new(StoreModel::default()),
+        server: |has_clock| Box::new(ServerModel::new(has_clock)),
+        shell: |random| Box::new(RecordShell::new(random)),
         clock: |clock| clock,
         process: |_, random| random,
         has_watchdog: true,

@@ -1,4 +1,4 @@
-//! The mutants: known bugs, put around elector, slots, store model, clock or worker, one file each.
+//! The mutants: known bugs, put around elector, slots, store model, server of records, those who ask it, clock or worker, one file each.
 //!
 //! The core holds no switch for them. Each is a bug that somebody shipped, or one that this design must not have; each
 //! must be caught by some invariant, or the invariants prove nothing. A file holds what is replaced, and names whose bug it is.
@@ -20,6 +20,7 @@ mod keeps_an_unused_grant;
 mod no_watchdog;
 mod nonce_per_host;
 mod phantom_leadership;
+mod records;
 mod refused_claim_leaves_a_lease;
 mod release_before_the_end;
 mod release_lifts_the_wait;
@@ -71,8 +72,19 @@ pub const ALL: &[Mutant] = &[
 /// Bugs of slots.
 pub const SLOTS: &[Mutant] = slots::ALL;
 
+/// Bugs of stores over records.
+pub const RECORDS: &[Mutant] = records::ALL;
+
+/// All of them.
+pub fn every() -> impl Iterator<Item = &'static Mutant> {
+    ALL.iter().chain(SLOTS).chain(RECORDS)
+}
+
 /// The parts that mutants are made of, without any bug; nothing may catch it.
 pub const INNOCENT: Mutant = innocent::MUTANT;
 
 /// The frame that mutants of slots are put in, without any bug; nothing may catch it.
 pub const INNOCENT_SLOTS: Mutant = slots::INNOCENT;
+
+/// The frames that mutants of records are put in, without any bug; nothing may catch it.
+pub const INNOCENT_RECORDS: Mutant = records::INNOCENT;

@@ -2,4 +2,6 @@
 
 pub(crate) mod machine_frame;
 pub(crate) mod plain_store;
+pub(crate) mod server_frame;
+pub(crate) mod shell_frame;
 pub(crate) mod store_frame;

@@ -7,6 +7,7 @@ use tenure_core::{Timing, TimingOptions};
 use crate::faults::{Aftermath, Fault, Target, Way};
 use crate::kind::Kind;
 use crate::mode::Mode;
+use crate::model::Model;
 use crate::network::Network;
 use crate::rng::Rng;
 use crate::store::State;
@@ -21,6 +22,8 @@ pub struct CandidatePlan {
     pub drift_ppm: i64,
     /// Where its clock starts.
     pub origin: i64,
+    /// By how many microseconds its wall clock is ahead.
+    pub wall_micros: i64,
     /// Whether it leaves a lease to run out once its work has ended.
     pub leaves: bool,
 }
@@ -34,6 +37,8 @@ pub struct Plan {
     pub mode: Mode,
     /// Which machine candidates run.
     pub kind: Kind,
+    /// Which model of the store they ask.
+    pub model: Model,
     /// How many keys there are: one for electors.
     pub slots: u32,
     /// The candidates, at least three.
@@ -46,6 +51,8 @@ pub struct Plan {
     pub store_drift_ppm: i64,
     /// How the network treats messages.
     pub network: Network,
+    /// How long a process waits for one answer of a server of records.
+    pub call_timeout: Nanos,
     /// How many of a thousand requests the store fails.
     pub store_fails: u64,
     /// How often a worker acts.
@@ -66,8 +73,9 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan of `seed`: for slots what it is for electors, with several keys.
-    pub fn new(seed: u64, mode: Mode, kind: Kind) -> Plan {
+    /// The plan of `seed`: for slots what it is for electors, with several keys; on every model of the store the same, but
+    /// for the faults that it covers.
+    pub fn new(seed: u64, mode: Mode, kind: Kind, model: Model) -> Plan {
         let mut rng = Rng::new(seed, if mode == Mode::Inside { 1 } else { 2 });
         let count = rng.range(3, 6) as usize;
         let same = timing(&mut rng);
@@ -102,19 +110,23 @@ impl Plan {
             Kind::Elector => 1,
             Kind::Slots => Rng::new(seed, 7).range(2, count as u64 + 1).min(4) as u32,
         };
+        let mut walls = Rng::new(seed, 8);
+        let walls_apart = walls.chance(600);
         let candidates = timings
             .into_iter()
             .map(|timing| CandidatePlan {
                 timing,
                 drift_ppm: drift(&mut rng),
                 origin: rng.below(100 * SECOND) as i64,
+                wall_micros: if walls_apart { walls.below(7_200_000_000) as i64 - 3_600_000_000 } else { 0 },
                 leaves: some_leave && leaving.chance(600),
             })
             .collect();
 
         // A network whose ordinary round trip outlasts the request timeout elects nobody, and rightly so.
         let slowest = if rng.chance(700) { rng.range(MS / 2, 5 * MS) } else { rng.range(5 * MS, 100 * MS) };
-        let slowest = slowest.min(answer_within / 3);
+        // On records one request is up to three calls, one after the other.
+        let slowest = slowest.min(answer_within / if model.has_records() { 8 } else { 3 });
         let network = Network {
             fastest: slowest / 5,
             slowest,
@@ -131,7 +143,7 @@ impl Plan {
         let end = (60 * SECOND).max(35 * SECOND + patience + 3 * ttl);
         let leads_by = end - 3 * ttl;
         let calm_from = leads_by - patience;
-        let mut faults = faults(&mut rng, mode, count, ttl, calm_from);
+        let mut faults = faults(&mut rng, mode, model, count, ttl, calm_from);
         let watchdog = rng.chance(800);
         if !watchdog {
             faults.retain(|(_, fault)| !matches!(fault, Fault::Stall { .. }));
@@ -140,11 +152,13 @@ impl Plan {
             seed,
             mode,
             kind,
+            model,
             slots,
             candidates,
             hold,
             store_drift_ppm,
             network,
+            call_timeout: Rng::new(seed, 9).range(ttl / 6, ttl * 3 / 2),
             store_fails: rng.below(3) / 2 * rng.below(60),
             // So many writes are enough, however many write.
             act_every: rng.range(ttl / 20, ttl / 5) * Nanos::from(slots),
@@ -187,7 +201,7 @@ fn timing(rng: &mut Rng) -> Timing {
     options.resolve().or_else(|_| derived.resolve()).unwrap_or_else(|_| unreachable!("derived values never conflict"))
 }
 
-fn faults(rng: &mut Rng, mode: Mode, hosts: usize, ttl: Nanos, calm_from: Nanos) -> Vec<(Nanos, Fault)> {
+fn faults(rng: &mut Rng, mode: Mode, model: Model, hosts: usize, ttl: Nanos, calm_from: Nanos) -> Vec<(Nanos, Fault)> {
     let kinds = if mode == Mode::Outside { 21 } else { 17 };
     // A few kinds per seed, so that each is also seen without the others.
     let enabled: Vec<u64> = (0..kinds).filter(|_| rng.chance(400)).collect();
@@ -247,6 +261,14 @@ fn faults(rng: &mut Rng, mode: Mode, hosts: usize, ttl: Nanos, calm_from: Nanos)
             }
         };
         planned.push((at, fault));
+    }
+    // Whoever keeps records does not notice an older state: inside the model it comes back with all that it acknowledged.
+    if mode == Mode::Inside && model.has_records() {
+        for (_, fault) in &mut planned {
+            if let Fault::StoreComesBack { lasts, .. } = fault {
+                *fault = Fault::StoreRestart { lasts: *lasts };
+            }
+        }
     }
     // A store that has forgotten and whose clock went back cannot mint higher terms: that is outside the model.
     if mode == Mode::Inside && planned.iter().any(|(_, fault)| matches!(fault, Fault::StoreComesBack { .. })) {

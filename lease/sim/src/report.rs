@@ -5,6 +5,7 @@ use std::fmt;
 use crate::faults::KINDS;
 use crate::kind::Kind;
 use crate::mode::Mode;
+use crate::model::Model;
 use crate::true_time::{Nanos, SECOND};
 
 /// What happened, counted.
@@ -114,15 +115,24 @@ pub struct Outcome {
     pub trace: Vec<String>,
 }
 
+/// What a seed tells a story of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Story {
+    /// The seed.
+    pub seed: u64,
+    /// Which machine candidates run.
+    pub kind: Kind,
+    /// Which model of the store they ask.
+    pub model: Model,
+    /// Which faults may happen.
+    pub mode: Mode,
+}
+
 /// A seed that broke a promise, and how to see it again.
 #[derive(Clone, Debug)]
 pub struct Failure {
-    /// The seed.
-    pub seed: u64,
-    /// Which machine was simulated.
-    pub kind: Kind,
-    /// The mode in which it did.
-    pub mode: Mode,
+    /// Which.
+    pub story: Story,
     /// What it broke.
     pub violation: Violation,
     /// What happened until then.
@@ -134,6 +144,7 @@ impl fmt::Display for Failure {
         for line in &self.trace {
             writeln!(f, "{line}")?;
         }
-        write!(f, "FAILED: {}, seed {}, {}: {}", self.kind, self.seed, self.mode, self.violation)
+        let Story { seed, kind, model, mode } = self.story;
+        write!(f, "FAILED: {kind}, {model}, seed {seed}, {mode}: {}", self.violation)
     }
 }

@@ -8,9 +8,10 @@ use std::thread;
 use crate::invariants::wakes_are_hints;
 use crate::kind::Kind;
 use crate::mode::Mode;
+use crate::model::Model;
 use crate::mutant::Mutant;
 use crate::plan::Plan;
-use crate::report::{Counts, Failure, Outcome, Violation};
+use crate::report::{Counts, Failure, Outcome, Story, Violation};
 use crate::world::play;
 
 /// Which seeds to play, and how.
@@ -18,6 +19,8 @@ use crate::world::play;
 pub struct Run {
     /// Which machine candidates run.
     pub kind: Kind,
+    /// Which model of the store they ask.
+    pub model: Model,
     /// The first seed.
     pub start: u64,
     /// How many.
@@ -54,7 +57,8 @@ pub fn run_mutant(run: Run, mutant: &Mutant, progress: impl Fn(u64) + Sync) -> (
                         break;
                     }
                     for mode in run.modes {
-                        let (outcomes, violation) = explore(seed, run.kind, *mode, mutant, false);
+                        let (outcomes, violation) =
+                            explore(Story { seed, kind: run.kind, model: run.model, mode: *mode }, mutant, false);
                         outcomes.iter().for_each(|outcome| counts.add(&outcome.counts));
                         if violation.is_some() && failed.is_none() {
                             failed = Some((seed, *mode));
@@ -76,23 +80,24 @@ pub fn run_mutant(run: Run, mutant: &Mutant, progress: impl Fn(u64) + Sync) -> (
         }
     });
     let (counts, failed) = total.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let failure = failed.and_then(|(seed, mode)| trace(seed, run.kind, mode, mutant).1);
+    let failure =
+        failed.and_then(|(seed, mode)| trace(Story { seed, kind: run.kind, model: run.model, mode }, mutant).1);
     (counts, failure)
 }
 
 /// Plays one seed for a reader: the trace of the run that failed, or of the one with wake-ups where none did.
-pub fn trace(seed: u64, kind: Kind, mode: Mode, mutant: &Mutant) -> (Vec<String>, Option<Failure>) {
-    let (mut outcomes, violation) = explore(seed, kind, mode, mutant, true);
+pub fn trace(story: Story, mutant: &Mutant) -> (Vec<String>, Option<Failure>) {
+    let (mut outcomes, violation) = explore(story, mutant, true);
     let Some(violation) = violation else {
         return (outcomes.swap_remove(0).trace, None);
     };
     let trace = outcomes.pop().map(|outcome| outcome.trace).unwrap_or_default();
-    (trace.clone(), Some(Failure { seed, kind, mode, violation, trace }))
+    (trace.clone(), Some(Failure { story, violation, trace }))
 }
 
 /// Plays one seed with wake-ups and, where that goes well, without.
-fn explore(seed: u64, kind: Kind, mode: Mode, mutant: &Mutant, trace: bool) -> (Vec<Outcome>, Option<Violation>) {
-    let plan = Plan::new(seed, mode, kind);
+fn explore(story: Story, mutant: &Mutant, trace: bool) -> (Vec<Outcome>, Option<Violation>) {
+    let plan = Plan::new(story.seed, story.mode, story.kind, story.model);
     let with = play(&plan, mutant, true, trace);
     if let Some(violation) = with.violation.clone() {
         return (vec![with], Some(violation));

@@ -1,10 +1,13 @@
 //! The world: hosts, network, store and sink, played event by event.
 //!
 //! What is there is in `state.rs`. What happens to hosts is in `hosts.rs`, to work in `work.rs`, to the store in
-//! `service.rs`; `strikes.rs` begins and ends faults.
+//! `service.rs`, and where that is a server of records, asked by `clients.rs`, in `records.rs`; `strikes.rs` begins and ends
+//! faults.
 
+mod clients;
 mod hosts;
 mod lease;
+mod records;
 mod service;
 mod state;
 mod strikes;
@@ -45,6 +48,10 @@ impl World<'_> {
             Event::Machine { host, process, what } => self.reach_machine(host, process, what),
             Event::Work { worker, what } => self.reach_work(worker, what),
             Event::AtStore { host, process, id, op } => self.reach_store(host, process, id, op),
+            Event::AtServer { process, host, number, wanted, call } => {
+                self.reach_server(process, host, number, &wanted, &call);
+            }
+            Event::AtClient { process, what } => self.reach_client(process, what),
             Event::AtSink { worker, term } => self.reach_sink(worker, term),
             Event::Strikes(place) => self.strike(place),
             Event::Ends(ending) => self.end(ending),

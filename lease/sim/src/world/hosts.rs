@@ -15,6 +15,7 @@ use crate::invariants::{
 };
 use crate::kind::Kind;
 use crate::machine::one_slot;
+use crate::shell::Wanted;
 use crate::store::Op;
 use crate::tenure::Tenure;
 use crate::true_time::nanos;
@@ -55,6 +56,7 @@ impl World<'_> {
             requests: RequestsAreBounded::new(self.leases.len()),
             keys: self.leases.iter().map(|_| Candidacy::default()).collect(),
         });
+        self.begin_client(host, id, false);
         self.trace.line(self.now, Name(host), format_args!("process {id} starts"));
         self.tell(host, 0, Input::Campaign);
     }
@@ -62,6 +64,7 @@ impl World<'_> {
     /// The process dies with all its work; whoever proves that may do something about its lease.
     pub(super) fn crash(&mut self, host: usize, then: Aftermath) {
         let Some(process) = self.hosts[host].process.take() else { return };
+        self.end_client(process.id);
         for worker in self.alive.clone() {
             if self.workers[worker].process == process.id {
                 self.mark_dead(worker);
@@ -123,7 +126,7 @@ impl World<'_> {
     fn plan_held_back(&mut self, waiting: Vec<Event>) {
         let mut loops = self.now;
         for event in waiting {
-            let at = if matches!(event, Event::Machine { .. }) {
+            let at = if matches!(event, Event::Machine { .. } | Event::AtClient { .. }) {
                 loops = loops.max(self.now + self.rng.below(WAKING));
                 loops
             } else {
@@ -394,6 +397,9 @@ impl World<'_> {
     pub(super) fn send(&mut self, host: usize, process: u64, id: RequestId, request: Request) {
         if let Request::Release(held) = &request {
             self.check_release(held);
+        }
+        if self.records.is_some() {
+            return self.ask_records(host, process, id, Wanted::Request(request));
         }
         if self.hosts[host].cut_out > 0 {
             return;

@@ -1,6 +1,6 @@
 //! The store's side of the world: requests that reach it, answers and hints that leave it.
 
-use tenure_core::{Answer, Claimed, Failure, Released, Renewed, Request, RequestId};
+use tenure_core::{Answer, Claimed, Failure, Released, Renewed, Request, RequestId, Time};
 
 use super::state::World;
 use crate::event::{Event, ForMachine};
@@ -9,8 +9,8 @@ use crate::store::{Op, Step, StoreTime};
 use crate::tenure::Tenure;
 use crate::true_time::{MS, Nanos};
 
-/// The store's wall clock at the start of a simulation, in microseconds since 1970.
-const EPOCH_MICROS: u64 = 1_700_000_000_000_000;
+/// Wall clocks at the start of a simulation, in microseconds since 1970.
+pub(super) const EPOCH_MICROS: u64 = 1_700_000_000_000_000;
 
 impl World<'_> {
     pub(super) fn reach_store(&mut self, host: usize, process: u64, id: RequestId, op: Op) {
@@ -35,7 +35,7 @@ impl World<'_> {
             Step::Later(after, op) => self.queue.push(self.now + after, Event::AtStore { host, process, id, op }),
             Step::Answer(answer) => {
                 if let Some(slot) = self.asked_for(&request) {
-                    self.note_step(slot, at, &request, &answer);
+                    self.note_step(host, slot, at, &request, &answer);
                 }
                 if matches!(answer, Answer::Released(Released::Freed)) {
                     self.hint_all();
@@ -51,15 +51,19 @@ impl World<'_> {
         }
     }
 
-    /// What the invariants ask of a step that the store has taken for one key.
-    fn note_step(&mut self, slot: usize, at: StoreTime, request: &Request, answer: &Answer) {
+    /// What the invariants ask of a step that the store has taken for one key, as this host wanted.
+    pub(super) fn note_step(&mut self, host: usize, slot: usize, at: StoreTime, request: &Request, answer: &Answer) {
         match (request, answer) {
             (Request::Acquire(_), Answer::Claimed(Claimed::Granted { term, .. })) => {
-                let grant = self.store.last_grant();
+                let grant = match &self.records {
+                    Some(records) => records.server.last_grant(),
+                    None => self.store.last_grant(),
+                };
+                let excused = self.terms_are_excused();
                 let lease = &mut self.leases[slot];
                 // A store that came back with an older state answers of earlier tenures again; what was granted was granted.
                 lease.granted = lease.granted.max(grant);
-                if !(self.store_forgot && self.store_went_back) {
+                if !excused {
                     let verdict = lease.terms.granted(grant, *term);
                     self.judge(terms_grow::NAME, verdict);
                 }
@@ -76,9 +80,21 @@ impl World<'_> {
             _ => {}
         }
         if self.inside() {
-            let verdict = self.leases[slot].promises.answered(at.now, request, answer);
+            let (now, fast_ppm) = self.promise_clock(host, at);
+            let verdict = self.leases[slot].promises.answered(now, fast_ppm, request, answer);
             self.judge(leases_last::NAME, verdict);
         }
+    }
+
+    /// The clock that the store's promises are held against, and by how much a clock is fast that may end them: the store's
+    /// own where the store takes the steps. Whoever takes them on records counts by a clock of its own, or by that of the
+    /// server and then by its own.
+    fn promise_clock(&self, host: usize, at: StoreTime) -> (Time, u64) {
+        if self.records.is_none() {
+            return (at.now, 0);
+        }
+        let fast = self.plan.candidates[host].drift_ppm.max(self.plan.store_drift_ppm);
+        (Time::from_nanos(self.now), u64::try_from(fast).unwrap_or(0))
     }
 
     /// Now, by the store's clocks.
@@ -92,19 +108,23 @@ impl World<'_> {
         if self.hosts[host].cut_in > 0 {
             return;
         }
-        let slot = self.asked_for(request);
-        let tenure = match (request, &answer) {
-            (Request::Renew(held), _) => Some(self.tenure(held)),
-            (Request::Acquire(claim), Answer::Claimed(Claimed::Granted { term, .. })) => {
-                Some(Tenure { slot: self.slot(&claim.key), nonce: claim.nonce, term: *term })
-            }
-            _ => None,
-        };
+        let (slot, tenure) = (self.asked_for(request), self.told_tenure(request, &answer));
         let faulty = self.faulty();
         let arrivals = self.plan.network.arrivals(&mut self.rng, faulty, &mut self.counts);
         for after in arrivals.into_iter().flatten() {
             let what = ForMachine::Answer { id, answer: answer.clone(), slot, tenure };
             self.queue.push(self.now + after, Event::Machine { host, process, what });
+        }
+    }
+
+    /// The tenure that an answer tells of, where it grants a claim or answers a renewal.
+    pub(super) fn told_tenure(&self, request: &Request, answer: &Answer) -> Option<Tenure> {
+        match (request, answer) {
+            (Request::Renew(held), _) => Some(self.tenure(held)),
+            (Request::Acquire(claim), Answer::Claimed(Claimed::Granted { term, .. })) => {
+                Some(Tenure { slot: self.slot(&claim.key), nonce: claim.nonce, term: *term })
+            }
+            _ => None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use tenure_core::{Held, LeaseKey, Request, SlotKeys, SlotsOutput};
 
+use super::clients::Records;
 use super::lease::Lease;
 use crate::candidate::Host;
 use crate::clock::Clock;
@@ -10,6 +11,7 @@ use crate::faults::DRIFT;
 use crate::invariants::leads_after_faults_stop::LeadsAfterFaultsStop;
 use crate::invariants::verdict::Verdict;
 use crate::mode::Mode;
+use crate::model::Model;
 use crate::mutant::Mutant;
 use crate::plan::Plan;
 use crate::queue::Queue;
@@ -37,8 +39,13 @@ pub(super) struct World<'a> {
     pub(super) workers: Vec<Worker>,
     pub(super) alive: Vec<usize>,
     pub(super) store: Box<dyn Store>,
+    /// What stands in the store's place where candidates take the steps.
+    pub(super) records: Option<Records>,
     pub(super) store_clock: Clock,
+    /// By how many microseconds the store's wall clock has stepped.
     pub(super) wall_shift: i64,
+    /// By how many those of the hosts have.
+    pub(super) wall_shifts: Vec<i64>,
     pub(super) store_down: u32,
     pub(super) store_forgot: bool,
     pub(super) store_went_back: bool,
@@ -54,8 +61,9 @@ impl<'a> World<'a> {
         let mut trace = Trace::new(trace);
         if trace.wanted() {
             trace.heading(format_args!(
-                "seed {}, {}{}{}",
+                "seed {}, {}, {}{}{}",
                 plan.seed,
+                plan.model,
                 plan.mode,
                 if plan.slots > 1 { format!(", {} slots", plan.slots) } else { String::new() },
                 if wakes { "" } else { ", no wake-ups" }
@@ -90,7 +98,9 @@ impl<'a> World<'a> {
             alive: Vec::with_capacity(4),
             store: (mutant.store)(),
             store_clock: Clock::new(0, plan.store_drift_ppm),
+            records: plan.model.has_records().then(|| Records::new(mutant, plan.model == Model::Age)),
             wall_shift: 0,
+            wall_shifts: vec![0; plan.candidates.len()],
             store_down: 0,
             store_forgot: false,
             store_went_back: false,
@@ -154,6 +164,12 @@ impl<'a> World<'a> {
     /// Whether faults may still strike messages.
     pub(super) fn faulty(&self) -> bool {
         self.now < self.plan.calm_from
+    }
+
+    /// Whether the store cannot know how high terms were: it has lost some, and the clock that seeds them went back. On
+    /// records that is the clock of whoever claims, and everybody's is another.
+    pub(super) fn terms_are_excused(&self) -> bool {
+        self.store_forgot && (self.store_went_back || self.records.is_some())
     }
 
     pub(super) fn inside(&self) -> bool {

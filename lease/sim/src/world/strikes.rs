@@ -1,10 +1,11 @@
 //! The faults' side of the world: what a fault does when it strikes, and when it ends.
 
-use tenure_core::Input;
+use tenure_core::{Input, RequestId};
 
 use super::state::{Name, World};
 use crate::event::{Ending, Event};
 use crate::faults::{Fault, Target};
+use crate::shell::Wanted;
 use crate::store::State;
 use crate::true_time::{MS, Nanos};
 
@@ -47,13 +48,19 @@ impl World<'_> {
                 self.queue.push(ends(lasts), Event::Ends(Ending::StoreRestart));
                 self.store_down += 1;
             }
-            Fault::StoreSaves => self.store.save(),
+            Fault::StoreSaves => match &mut self.records {
+                Some(records) => records.server.save(),
+                None => self.store.save(),
+            },
             Fault::StoreComesBack { lasts, with } => {
                 self.queue.push(ends(lasts), Event::Ends(Ending::StoreComesBack(*with)));
                 self.store_down += 1;
             }
             Fault::StoreForgets => {
-                self.store.forget();
+                match &mut self.records {
+                    Some(records) => records.server.forget(),
+                    None => self.store.forget(),
+                }
                 self.store_forgot = true;
             }
             Fault::StoreClockSteps { by } => {
@@ -62,6 +69,8 @@ impl World<'_> {
             }
             Fault::WallClockSteps { by } => {
                 self.wall_shift += by;
+                let host = place % self.hosts.len();
+                self.wall_shifts[host] += by;
                 self.store_went_back |= *by < 0;
             }
             Fault::Resign { .. } => {
@@ -72,7 +81,13 @@ impl World<'_> {
             Fault::ResignRequest => {
                 let at = self.store_time();
                 let slot = struck.map_or(0, |worker| self.workers[worker].slot);
-                self.store.request_resign(at, &self.leases[slot].key);
+                let key = self.leases[slot].key.clone();
+                if self.records.is_some() {
+                    // An operator on one of the hosts, whose process has seen nothing.
+                    self.ask_records(place % self.hosts.len(), 0, RequestId(0), Wanted::Resign(key));
+                } else {
+                    self.store.request_resign(at, &key);
+                }
             }
             Fault::Unhealthy { lasts, .. } => {
                 self.queue.push(ends(lasts), Event::Ends(Ending::Unhealthy(host)));
@@ -105,7 +120,7 @@ impl World<'_> {
 
     /// A store that has lost terms and whose clock went back cannot know how high they were.
     fn excuse_the_store(&mut self) {
-        if self.store_forgot && self.store_went_back {
+        if self.terms_are_excused() {
             for lease in &mut self.leases {
                 lease.terms.excuse_the_store();
             }
@@ -129,8 +144,17 @@ impl World<'_> {
                 self.trace.line(self.now, "store", "is up again");
                 self.store_down -= 1;
                 let at = self.store_time();
-                self.store.come_back(at, with);
-                if with == State::TakenForAll {
+                let notices = match &mut self.records {
+                    Some(records) => {
+                        records.server.come_back(with);
+                        false
+                    }
+                    None => {
+                        self.store.come_back(at, with);
+                        with != State::TakenForAll
+                    }
+                };
+                if !notices {
                     for lease in &mut self.leases {
                         lease.overlap.store_went_back();
                     }
