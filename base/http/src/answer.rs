@@ -1,0 +1,57 @@
+//! What a server has answered.
+
+use std::fmt;
+
+use bytes::Bytes;
+use reqwest::header::HeaderMap;
+use serde::de::DeserializeOwned;
+
+use crate::error::CallError;
+
+/// What a server has answered, with any status. Shows no body: an answer may hold a secret.
+#[derive(Clone)]
+pub struct Answer {
+    pub(crate) place: String,
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    /// The status.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Whether the status is one of 200 to 299.
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// The value of a header, where it is there and a text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The body.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// The body as a value. What is not such JSON leaves unknown what the server has done; the error shows nothing of the body.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, CallError> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            let (place, status) = (&self.place, self.status);
+            let (line, column) = (error.line(), error.column());
+            CallError::Unknown(format!(
+                "{place}: the answer ({status}) is not as expected at line {line}, column {column}"
+            ))
+        })
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Answer({} from {}, {} bytes)", self.status, self.place, self.body.len())
+    }
+}
