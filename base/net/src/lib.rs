@@ -1,6 +1,6 @@
 //! What everything that speaks to a server needs, and nothing of what it speaks about.
 //!
-//! Stores and buses read their URLs with [`address`] and [`query`], take secrets from the environment with [`secret`], trust
+//! Stores and buses read their URLs with [`server_url`], or [`address`] and [`query`], take secrets from the environment with [`secret`], trust
 //! servers as [`tls`] says, name what answers in another protocol with [`spoken`], and show URLs to people through [`disclosure`].
 //!
 //! ```
@@ -30,6 +30,8 @@ pub mod durations;
 pub mod file_url;
 pub mod query;
 pub mod secret;
+#[cfg(feature = "tls")]
+pub mod server_url;
 pub mod sizes;
 #[cfg(feature = "spoken")]
 pub mod spoken;
