@@ -4,6 +4,7 @@
 //! Nothing here is for production. Calls block for milliseconds to seconds; from async code they may be made directly,
 //! because a test has nothing else to do meanwhile.
 
+mod etcd;
 mod find;
 mod nats;
 mod ports;
@@ -11,9 +12,10 @@ mod proxy;
 mod redis;
 mod server;
 
+pub use etcd::{Etcd, EtcdNode, EtcdOptions, EtcdPrograms, EtcdTls};
 pub use find::{Missing, find, or_skip};
 pub use nats::{Nats, NatsCluster, NatsLogin, NatsOptions, NatsTls, nats_program};
 pub use ports::{free_port, free_port_below};
-pub use proxy::{Cut, CutOff};
+pub use proxy::{Cut, CutOff, Proxy};
 pub use redis::{Redis, RedisCluster, RedisClusterOptions, RedisOptions, RedisPrograms, RedisSentinels, RedisTls};
 pub use server::{Server, StartError};

@@ -23,7 +23,7 @@ pub struct CutOff(Vec<Arc<Shared>>);
 
 /// A proxy to a port: a client that connects to the proxy's own port talks with that one.
 #[derive(Debug)]
-pub(crate) struct Proxy {
+pub struct Proxy {
     port: u16,
     shared: Arc<Shared>,
 }
@@ -46,7 +46,7 @@ struct State {
 
 impl Proxy {
     /// A proxy to `target`, where nobody needs to listen yet.
-    pub(crate) fn to(target: u16) -> io::Result<Proxy> {
+    pub fn to(target: u16) -> io::Result<Proxy> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let port = listener.local_addr()?.port();
         let shared = Arc::new(Shared { target, state: Mutex::default(), changed: Condvar::new() });
@@ -56,8 +56,13 @@ impl Proxy {
     }
 
     /// The port that clients connect to.
-    pub(crate) fn port(&self) -> u16 {
+    pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Cuts it, until the value is dropped.
+    pub fn cut(&self, how: Cut) -> CutOff {
+        CutOff::cut(std::iter::once(self), how)
     }
 }
 

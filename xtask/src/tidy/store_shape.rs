@@ -7,11 +7,14 @@ use crate::tree::Tree;
 
 pub(super) const RULE: Rule = Rule {
     name: "store shape",
-    what: "every store has lib.rs, config.rs, store.rs, watch.rs and a tests/conformance.rs that is one test",
+    what: "every store has lib.rs, config.rs, store.rs and watch.rs or records.rs, and a tests/conformance.rs that is one test",
     check,
 };
 
-const FILES: &[&str] = &["src/lib.rs", "src/config.rs", "src/store.rs", "src/watch.rs", "tests/conformance.rs"];
+const FILES: &[&str] = &["src/lib.rs", "src/config.rs", "tests/conformance.rs"];
+/// What a store has besides: one that does the steps inside its server, and one that stands on records.
+const SCRIPTED: &[&str] = &["src/store.rs", "src/watch.rs"];
+const RECORDS: &[&str] = &["src/records.rs"];
 /// The size of a conformance test, which is a builder, the faults that it can cause, and one call.
 const CONFORMANCE_LINES: usize = 120;
 
@@ -24,7 +27,8 @@ fn check(tree: &Tree) -> Verdict {
         .collect();
     let mut findings = Vec::new();
     for store in stores {
-        for name in FILES {
+        let own = if tree.has(&format!("stores/{store}/{}", RECORDS[0])) { RECORDS } else { SCRIPTED };
+        for name in FILES.iter().chain(own) {
             let path = format!("stores/{store}/{name}");
             if !tree.has(&path) {
                 findings.push(Finding::new(&path, 0, "is missing: every store has it"));
@@ -54,15 +58,18 @@ mod tests {
     /// A store without its watch is found, and so is a suite of its own.
     #[test]
     fn a_store_of_another_shape_is_found() {
-        let paths: Vec<String> = FILES.iter().map(|name| format!("stores/x/{name}")).collect();
+        let paths: Vec<String> = FILES.iter().chain(SCRIPTED).map(|name| format!("stores/x/{name}")).collect();
         let files: Vec<(&str, &str)> = paths.iter().map(|path| (path.as_str(), "")).collect();
         assert_eq!(check(&Tree::of(&files)), Verdict::Kept);
         assert!(matches!(check(&Tree::of(&files[1..])), Verdict::Broken(_)));
+        assert!(matches!(check(&Tree::of(&files[..4])), Verdict::Broken(_)));
+        let records = [files[0], files[1], files[2], ("stores/x/src/records.rs", "")];
+        assert_eq!(check(&Tree::of(&records)), Verdict::Kept);
         let long = "x\n".repeat(CONFORMANCE_LINES + 1);
         let mut files = files;
         for text in [long.as_str(), "#[test]\nfn a() {}\n#[tokio::test(flavor = \"multi_thread\")]\nasync fn b() {}\n"]
         {
-            files[4].1 = text;
+            files[2].1 = text;
             assert!(matches!(check(&Tree::of(&files)), Verdict::Broken(_)));
         }
     }
