@@ -66,6 +66,14 @@ const TOOLS: &[Tool] = &[
         by_hand: "install Redis, such as the packages redis-server, redis-tools and redis-sentinel",
     },
     Tool {
+        wanted_by: "the tests of the etcd store",
+        probe: ("etcd", &["--version"]),
+        packages: &["etcd-server", "etcd-client"],
+        component: None,
+        wheel: None,
+        by_hand: "install etcd with etcdctl, such as the packages etcd-server and etcd-client",
+    },
+    Tool {
         wanted_by: "the tests of the NATS bus",
         probe: ("nats-server", &["--version"]),
         packages: &["nats-server"],

@@ -6,7 +6,7 @@ mod terminal;
 use std::path::Path;
 
 use rustix::process::Signal;
-use tenure_test_servers::{RedisOptions, RedisPrograms, or_skip};
+use tenure_test_servers::{EtcdOptions, EtcdPrograms, RedisOptions, RedisPrograms, or_skip};
 use terminal::{Terminal, until};
 
 const LEADER_ELECTION: &str = env!("CARGO_BIN_EXE_leader-election");
@@ -109,6 +109,40 @@ fn the_sample_elects_in_redis() {
     bert.wait_for("Leading: batch 1");
     assert!(bert.end(Signal::INT).success());
     assert_eq!(redis.cli(["EXISTS", "myapp:leader"]).trim(), "0");
+}
+
+/// The URL of etcd is all that sample and component need to elect there: one leads, and a killed leader is followed.
+#[test]
+fn sample_and_component_elect_in_etcd() {
+    let Some(programs) = or_skip("examples etcd", true, EtcdPrograms::find()) else { return };
+    let mut etcd = programs.start(1, &EtcdOptions::default()).unwrap();
+    let url = etcd.url();
+    let sample = |name: &str| {
+        let args = ["--store", &url, "--instance-id", name, "--lease-duration-seconds", "3"];
+        Terminal::open(LEADER_ELECTION, &args, &["--checks", "1", "--check-interval-seconds", "0.1"])
+    };
+    let mut anna = sample("anna");
+    anna.wait_for("Leading: batch 1");
+    let holder = |etcd: &mut tenure_test_servers::Etcd| etcd.nodes()[0].ctl(["get", "tenure/myapp:leader"]);
+    assert!(holder(&mut etcd).contains(r#""holder":"anna""#));
+    let mut bert = sample("bert");
+    bert.wait_for("Following: anna leads");
+    anna.kill();
+    bert.wait_for("Leading: batch 1");
+    assert!(bert.end(Signal::TERM).success());
+    assert!(holder(&mut etcd).contains(r#""holder":null"#));
+
+    let replica = |name: &str| {
+        let args = ["--store", &url, "--identity", name, "--lease-duration", "3s"];
+        Terminal::open(CALLBACKS, &args, &["--renew-deadline", "2s", "--retry-period", "500ms"])
+    };
+    let mut one = replica("pod-1");
+    one.wait_for("callback: started leading");
+    let mut two = replica("pod-2");
+    two.wait_for("callback: new leader pod-1");
+    one.kill();
+    two.wait_for("callback: started leading");
+    assert!(two.end(Signal::TERM).success());
 }
 
 /// Without a Redis behind the connection string the sample ends, and says how to start one.

@@ -215,7 +215,11 @@ impl Cluster {
     fn learn(&self, before: &Standing, member: usize, header: &Value) {
         let found = (number(&header["cluster_id"]), number(&header["revision"]));
         self.standing.send_if_modified(|standing| {
-            let moved = std::mem::replace(&mut standing.member, member) != member;
+            // Another call may have seen meanwhile that this member has failed since.
+            let moved = standing.member == before.member && member != before.member;
+            if moved {
+                standing.member = member;
+            }
             if standing.epoch != before.epoch {
                 return moved;
             }

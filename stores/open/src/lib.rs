@@ -54,6 +54,11 @@ async fn open_for(url: &str, purpose: Purpose) -> Result<Arc<dyn LeaseStore>, Op
     let (scheme, rest) = split_scheme(url)?;
     match scheme.name {
         scheme::MEMORY => Ok(named::memory(rest)),
+        #[cfg(feature = "etcd")]
+        scheme::ETCD => {
+            let config = url.parse::<tenure_etcd::EtcdConfig>()?.with_environment()?;
+            Ok(Arc::new(tenure_etcd::open(config).await?))
+        }
         #[cfg(feature = "redis")]
         scheme::REDIS => {
             let config = url.parse::<tenure_redis::RedisConfig>()?.with_environment()?;
@@ -73,6 +78,8 @@ async fn open_for(url: &str, purpose: Purpose) -> Result<Arc<dyn LeaseStore>, Op
 pub fn check(url: &str) -> Result<(), OpenError> {
     let (scheme, _) = split_scheme(url)?;
     match scheme.name {
+        #[cfg(feature = "etcd")]
+        scheme::ETCD => drop(url.parse::<tenure_etcd::EtcdConfig>()?.with_environment()?.client()?),
         #[cfg(feature = "redis")]
         scheme::REDIS => {
             let config = url.parse::<tenure_redis::RedisConfig>()?.with_environment()?;
@@ -205,6 +212,18 @@ mod tests {
         let wrong = refused("redis-sentinel://:hunter2@127.0.0.1:1").await;
         assert!(wrong.contains("redis-sentinel://HOST,.../MASTER") && !wrong.contains("hunter2"), "{wrong}");
         assert!(refused("redis+unix:///no/such/redis.sock").await.contains("/no/such/redis.sock"));
+    }
+
+    /// Both schemes of etcd reach its store, which says what is wrong without the password.
+    #[cfg(feature = "etcd")]
+    #[tokio::test]
+    async fn etcd_schemes_open_the_etcd_store() {
+        for scheme in ["etcd", "etcds"] {
+            // Nobody listens on port 1.
+            let unreachable = refused(&format!("{scheme}://me:hunter2@127.0.0.1:1")).await;
+            assert!(unreachable.contains("127.0.0.1:1") && !unreachable.contains("hunter2"), "{unreachable}");
+            assert!(check(&format!("{scheme}://me:hunter2@h?ca=/no/such.pem")).is_err());
+        }
     }
 
     /// Every store of the plan is listed, and says whether it is there.

@@ -30,6 +30,9 @@ pub fn schemes() -> &'static [Scheme] {
 pub(crate) const MEMORY: &str = "memory";
 /// The scheme of stores that are files.
 pub(crate) const FILE: &str = "sqlite";
+/// The scheme of etcd.
+#[cfg(feature = "etcd")]
+pub(crate) const ETCD: &str = "etcd";
 /// The scheme of Redis and its relatives, under all their names.
 #[cfg(feature = "redis")]
 pub(crate) const REDIS: &str = "redis";
@@ -47,7 +50,7 @@ const SCHEMES: &[Scheme] = &[
     scheme("sqlserver", false, "sqlserver://USER@HOST/DATABASE"),
     scheme("kubernetes", false, "kubernetes:NAMESPACE"),
     scheme("consul", false, "consul://HOST:PORT"),
-    scheme("etcd", false, "etcd://HOST:PORT"),
+    scheme("etcd", cfg!(feature = "etcd"), "etcd://HOST:PORT"),
     scheme("nats", false, "nats://HOST:PORT"),
     scheme("firestore", false, "firestore://PROJECT"),
     scheme("zookeeper", false, "zookeeper://HOST:PORT"),
@@ -58,6 +61,7 @@ const SCHEMES: &[Scheme] = &[
 ];
 
 const ALIASES: &[(&str, &str)] = &[
+    ("etcds", "etcd"),
     ("rediss", "redis"),
     ("redis+unix", "redis"),
     ("redis-sentinel", "redis"),

@@ -8,21 +8,10 @@ use crate::operators::ran;
 /// it.
 #[test]
 fn what_is_not_built_in_is_said_with_what_is() {
-    let stores = "this binary has memory:, sqlite: and redis:; `tenure stores` lists all";
-    for name in [
-        "postgres",
-        "mysql",
-        "sqlserver",
-        "consul",
-        "etcd",
-        "nats",
-        "firestore",
-        "zookeeper",
-        "s3",
-        "gs",
-        "az",
-        "dynamodb",
-    ] {
+    let stores = "this binary has memory:, sqlite:, redis: and etcd:; `tenure stores` lists all";
+    for name in
+        ["postgres", "mysql", "sqlserver", "consul", "nats", "firestore", "zookeeper", "s3", "gs", "az", "dynamodb"]
+    {
         refused(
             &mut lock(&format!("{name}://host/x")),
             64,
@@ -52,7 +41,7 @@ fn what_is_not_built_in_is_said_with_what_is() {
     let unknown = format!("the bus's URL: no bus has the scheme \"kafka\"; {buses}");
     refused(tenure().args(["tail", "--bus", "kafka://h"]), 64, &unknown);
     let listed = ran(tenure().arg("stores")).out;
-    for scheme in ["etcd", "dynamodb", "pubsub"] {
+    for scheme in ["consul", "dynamodb", "pubsub"] {
         assert!(listed.lines().any(|line| line.contains(scheme) && line.contains(" no ")), "{listed}");
     }
 }
