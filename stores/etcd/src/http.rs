@@ -201,9 +201,6 @@ impl Cluster {
             }
             // What had become too old to be read, or too many at a time.
             400 if message.contains("compacted") => (StoreErrorKind::Unavailable, message),
-            400 if message.contains("HTTPS server") => {
-                (StoreErrorKind::Invalid, "speaks TLS; write etcds://, or name its authority with ?ca=FILE".to_owned())
-            }
             429 if !message.contains("received message larger") => (StoreErrorKind::Unavailable, message),
             400 | 412 => (StoreErrorKind::Invalid, message),
             status => return Failure::Unknown(format!("{name}: {status}: {message}")),

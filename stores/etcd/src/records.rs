@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use tenure_base_net::spoken::{Spoken, spoken};
 use tenure_records::{Changes, Content, Kind, Place, Records, RecordsInfo, Seen, Swap, Version, Write};
 use tenure_store::{KeyPrefix, LeaseKey, StoreError, StoreErrorKind, StoreInfo, Timing};
 
@@ -49,8 +50,16 @@ impl EtcdRecords {
         let records = EtcdRecords { cluster, prefix: config.prefix, call_timeout };
         let (first, end) = records.range(Kind::Lease, "");
         let probe = json!({ "key": encoded(&first), "range_end": end, "limit": 1, "keys_only": true });
-        records.cluster.ask("v3/kv/range", &probe, Asked::Read).await?;
-        Ok(records)
+        let Err(failed) = records.cluster.ask("v3/kv/range", &probe, Asked::Read).await else { return Ok(records) };
+        // etcd closes a connection without TLS and says nothing.
+        let plain = config.servers.first().filter(|_| config.tls.is_none() && failed.is_retryable());
+        if let Some(first) = plain
+            && spoken(&first.host, first.port).await == Some(Spoken::Tls)
+        {
+            let how = "write etcds://, or name its authority with ?ca=FILE";
+            return Err(error(StoreErrorKind::Invalid, format!("{first} speaks TLS; {how}")));
+        }
+        Err(failed)
     }
 
     fn key(&self, place: &Place) -> String {

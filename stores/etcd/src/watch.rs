@@ -10,7 +10,7 @@ use tenure_records::{Changes, Kind, Place, Seen};
 use tenure_store::{StoreError, StoreErrorKind};
 use tokio::sync::watch;
 
-use crate::http::{Cluster, Standing, error};
+use crate::http::{Asked, Cluster, Standing, error};
 use crate::records::EtcdRecords;
 
 /// One watch that is open.
@@ -37,6 +37,11 @@ pub(crate) async fn changes(
     let mut watch = Watch { records, kind, lines, standing, epoch, told: VecDeque::new() };
     // The first line says that it is there; what changes from then on is told.
     if !watch.next_line().await.is_some_and(|line| line["created"] == true && line["canceled"] != true) {
+        // A read says why it was refused, and renews a token that has run out: a watch tells neither in its status.
+        let mut probe = range;
+        probe["limit"] = 1.into();
+        probe["keys_only"] = true.into();
+        cluster.ask("v3/kv/range", &probe, Asked::Read).await?;
         return Err(error(StoreErrorKind::Unavailable, "a watch was refused or has ended at once"));
     }
     let changes = stream::unfold(watch, |mut watch| async move {
