@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::{ClientConfig, RootCertStore};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls_platform_verifier::BuilderVerifierExt;
 
 /// What a client is told of TLS. The default trusts the authorities of the system, and has no certificate of its own.
@@ -36,13 +38,27 @@ pub enum TlsError {
 impl ClientTls {
     /// Reads the files and makes the configuration: TLS 1.2 and 1.3, the server's name always verified.
     pub fn config(&self) -> Result<Arc<ClientConfig>, TlsError> {
-        // The provider is named here, so that no other crate's choice of a process-wide one matters.
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-        let builder = match &self.ca_file {
+        let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+        self.complete(match &self.ca_file {
             Some(path) => builder.with_root_certificates(authorities(path)?),
             None => builder.with_platform_verifier()?,
-        };
+        })
+    }
+
+    /// As [`ClientTls::config`], for protocols whose habit it is to encrypt where the server happens to offer it, to whoever
+    /// answers: verified where `ca_file` says whom to trust, else not at all. It keeps out who listens, not who stands between.
+    pub fn opportunistic(&self) -> Result<Arc<ClientConfig>, TlsError> {
+        if self.ca_file.is_some() {
+            return self.config();
+        }
+        let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+        self.complete(builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider()))))
+    }
+
+    fn complete(
+        &self,
+        builder: rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>,
+    ) -> Result<Arc<ClientConfig>, TlsError> {
         Ok(Arc::new(match &self.identity {
             Some((certificate, key)) => {
                 let private = PrivateKeyDer::from_pem_file(key).map_err(|error| unusable(key, error))?;
@@ -50,6 +66,50 @@ impl ClientTls {
             }
             None => builder.with_no_client_auth(),
         }))
+    }
+}
+
+/// Named here, so that no other crate's choice of a process-wide one matters.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// Takes every server for the right one, as long as it has the key of the certificate that it shows.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
 

@@ -1,0 +1,30 @@
+//! Leases in PostgreSQL: `postgres://USER@HOST/DATABASE`; see [`PostgresConfig`] for every form.
+//!
+//! A lease is a row of the table `tenure_leases`, for anybody to read. Its age by the server's clock tells when it is over,
+//! each write names the version that it replaces, and the writer draws the next one at random. Every statement stands
+//! alone, without a transaction around it, without a prepared statement and without a setting of the session, so that a
+//! pooler may hand each to another connection.
+
+mod config;
+mod connections;
+mod failure;
+mod pgpass;
+mod records;
+mod table;
+mod watch;
+
+pub use config::{PostgresConfig, Server, Ssl};
+pub use records::PostgresRecords;
+pub use tenure_base_net::tls::ClientTls;
+
+use tenure_store::StoreError;
+
+/// A lease store in PostgreSQL.
+pub type PostgresStore = tenure_records::RecordStore<PostgresRecords>;
+
+/// Connects, makes the tables where they are missing and that is allowed, and looks whether the server's notifications
+/// arrive. Fails where no host can be reached that takes writes, where it refuses the login, or where the tables are missing
+/// or may not be read.
+pub async fn open(config: PostgresConfig) -> Result<PostgresStore, StoreError> {
+    Ok(PostgresStore::new(PostgresRecords::open(config).await?))
+}
