@@ -74,6 +74,15 @@ const TOOLS: &[Tool] = &[
         by_hand: "install etcd with etcdctl, such as the packages etcd-server and etcd-client",
     },
     Tool {
+        wanted_by: "the tests of the PostgreSQL store",
+        // Debian puts the server's own programs elsewhere, and this one on the path.
+        probe: ("pg_lsclusters", &["--no-header"]),
+        packages: &["postgresql"],
+        component: None,
+        wheel: None,
+        by_hand: "install PostgreSQL, such as the package postgresql, or put its programs on the path",
+    },
+    Tool {
         wanted_by: "the tests of the NATS bus",
         probe: ("nats-server", &["--version"]),
         packages: &["nats-server"],

@@ -6,7 +6,9 @@ mod terminal;
 use std::path::Path;
 
 use rustix::process::Signal;
-use tenure_test_servers::{EtcdOptions, EtcdPrograms, RedisOptions, RedisPrograms, or_skip};
+use tenure_test_servers::{
+    EtcdOptions, EtcdPrograms, PostgresOptions, PostgresPrograms, RedisOptions, RedisPrograms, or_skip,
+};
 use terminal::{Terminal, until};
 
 const LEADER_ELECTION: &str = env!("CARGO_BIN_EXE_leader-election");
@@ -116,24 +118,40 @@ fn the_sample_elects_in_redis() {
 fn sample_and_component_elect_in_etcd() {
     let Some(programs) = or_skip("examples etcd", true, EtcdPrograms::find()) else { return };
     let mut etcd = programs.start(1, &EtcdOptions::default()).unwrap();
-    let url = etcd.url();
+    sample_and_component_elect(&etcd.url(), |holder| {
+        let expected = holder.map_or(r#""holder":null"#.to_owned(), |holder| format!(r#""holder":"{holder}""#));
+        etcd.nodes()[0].ctl(["get", "tenure/myapp:leader"]).contains(&expected)
+    });
+}
+
+/// The URL of a PostgreSQL database is all that they need there.
+#[test]
+fn sample_and_component_elect_in_postgres() {
+    let Some(programs) = or_skip("examples postgres", true, PostgresPrograms::find()) else { return };
+    let server = programs.start(PostgresOptions::default()).unwrap();
+    sample_and_component_elect(&server.url(), |holder| {
+        server.psql("select holder from tenure_leases where key = 'myapp:leader'").trim() == holder.unwrap_or("")
+    });
+}
+
+/// One leads, a killed leader is followed, and the record of the sample's lease is that of `is_held_by`.
+fn sample_and_component_elect(url: &str, mut is_held_by: impl FnMut(Option<&str>) -> bool) {
     let sample = |name: &str| {
-        let args = ["--store", &url, "--instance-id", name, "--lease-duration-seconds", "3"];
+        let args = ["--store", url, "--instance-id", name, "--lease-duration-seconds", "3"];
         Terminal::open(LEADER_ELECTION, &args, &["--checks", "1", "--check-interval-seconds", "0.1"])
     };
     let mut anna = sample("anna");
     anna.wait_for("Leading: batch 1");
-    let holder = |etcd: &mut tenure_test_servers::Etcd| etcd.nodes()[0].ctl(["get", "tenure/myapp:leader"]);
-    assert!(holder(&mut etcd).contains(r#""holder":"anna""#));
+    assert!(is_held_by(Some("anna")));
     let mut bert = sample("bert");
     bert.wait_for("Following: anna leads");
     anna.kill();
     bert.wait_for("Leading: batch 1");
     assert!(bert.end(Signal::TERM).success());
-    assert!(holder(&mut etcd).contains(r#""holder":null"#));
+    assert!(is_held_by(None));
 
     let replica = |name: &str| {
-        let args = ["--store", &url, "--identity", name, "--lease-duration", "3s"];
+        let args = ["--store", url, "--identity", name, "--lease-duration", "3s"];
         Terminal::open(CALLBACKS, &args, &["--renew-deadline", "2s", "--retry-period", "500ms"])
     };
     let mut one = replica("pod-1");

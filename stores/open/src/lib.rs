@@ -59,6 +59,11 @@ async fn open_for(url: &str, purpose: Purpose) -> Result<Arc<dyn LeaseStore>, Op
             let config = url.parse::<tenure_etcd::EtcdConfig>()?.with_environment()?;
             Ok(Arc::new(tenure_etcd::open(config).await?))
         }
+        #[cfg(feature = "postgres")]
+        scheme::POSTGRES => {
+            let config = url.parse::<tenure_postgres::PostgresConfig>()?.with_environment()?;
+            Ok(Arc::new(tenure_postgres::open(config).await?))
+        }
         #[cfg(feature = "redis")]
         scheme::REDIS => {
             let config = url.parse::<tenure_redis::RedisConfig>()?.with_environment()?;
@@ -80,6 +85,8 @@ pub fn check(url: &str) -> Result<(), OpenError> {
     match scheme.name {
         #[cfg(feature = "etcd")]
         scheme::ETCD => drop(url.parse::<tenure_etcd::EtcdConfig>()?.with_environment()?.client()?),
+        #[cfg(feature = "postgres")]
+        scheme::POSTGRES => url.parse::<tenure_postgres::PostgresConfig>()?.with_environment()?.check_files()?,
         #[cfg(feature = "redis")]
         scheme::REDIS => {
             let config = url.parse::<tenure_redis::RedisConfig>()?.with_environment()?;
@@ -151,7 +158,7 @@ mod tests {
         ] {
             check(right).unwrap();
         }
-        for wrong in ["x.db", "mongodb://h", "postgres://h", "sqlite:", "sqlite:x?foo=1", "redis:", "redis://h/x"] {
+        for wrong in ["x.db", "mongodb://h", "mysql://h", "sqlite:", "sqlite:x?foo=1", "redis:", "redis://h/x"] {
             assert!(check(wrong).is_err(), "{wrong}");
         }
     }
@@ -192,9 +199,9 @@ mod tests {
             unknown.contains("\"mongodb\"") && unknown.contains("sqlite:") && !unknown.contains("hunter2"),
             "{unknown}"
         );
-        let missing = refused("postgresql://:hunter2@host/").await;
+        let missing = refused("mysql://:hunter2@host/").await;
         assert!(
-            missing.starts_with("postgres: not built in; this binary has") && !missing.contains("hunter2"),
+            missing.starts_with("mysql: not built in; this binary has") && !missing.contains("hunter2"),
             "{missing}"
         );
         assert!(refused("hunter2 and more: x").await.contains("unknown scheme"));
@@ -223,6 +230,18 @@ mod tests {
             let unreachable = refused(&format!("{scheme}://me:hunter2@127.0.0.1:1")).await;
             assert!(unreachable.contains("127.0.0.1:1") && !unreachable.contains("hunter2"), "{unreachable}");
             assert!(check(&format!("{scheme}://me:hunter2@h?ca=/no/such.pem")).is_err());
+        }
+    }
+
+    /// Both names of PostgreSQL reach its store, which says what is wrong without the password.
+    #[cfg(feature = "postgres")]
+    #[tokio::test]
+    async fn postgres_schemes_open_the_postgres_store() {
+        for scheme in ["postgres", "postgresql"] {
+            // Nobody listens on port 1.
+            let unreachable = refused(&format!("{scheme}://me:hunter2@127.0.0.1:1/db")).await;
+            assert!(unreachable.contains("127.0.0.1:1") && !unreachable.contains("hunter2"), "{unreachable}");
+            assert!(check(&format!("{scheme}://me:hunter2@h/db?sslrootcert=/no/such.pem")).is_err());
         }
     }
 

@@ -33,6 +33,9 @@ pub(crate) const FILE: &str = "sqlite";
 /// The scheme of etcd.
 #[cfg(feature = "etcd")]
 pub(crate) const ETCD: &str = "etcd";
+/// The scheme of PostgreSQL.
+#[cfg(feature = "postgres")]
+pub(crate) const POSTGRES: &str = "postgres";
 /// The scheme of Redis and its relatives, under all their names.
 #[cfg(feature = "redis")]
 pub(crate) const REDIS: &str = "redis";
@@ -45,7 +48,7 @@ const SCHEMES: &[Scheme] = &[
     scheme(MEMORY, true, "memory:NAME"),
     scheme(FILE, cfg!(feature = "sqlite"), "sqlite:PATH"),
     scheme("redis", cfg!(feature = "redis"), "redis://HOST:PORT/DB"),
-    scheme("postgres", false, "postgres://USER@HOST/DATABASE"),
+    scheme("postgres", cfg!(feature = "postgres"), "postgres://USER@HOST/DATABASE"),
     scheme("mysql", false, "mysql://USER@HOST/DATABASE"),
     scheme("sqlserver", false, "sqlserver://USER@HOST/DATABASE"),
     scheme("kubernetes", false, "kubernetes:NAMESPACE"),

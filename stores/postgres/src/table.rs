@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use tenure_records::{Content, Kind, Lasts, Occupancy, Occupant, Record, Seen, Version, Write};
-use tenure_store::{HolderId, Note, RecordFormat, Slot, StoreError, StoreErrorKind, Term, foreign};
+use tenure_records::{Bound, Content, Kind, Lasts, Occupancy, Occupant, Record, Seen, Version, Write};
+use tenure_store::{HolderId, LeaseKey, Note, RecordFormat, Slot, StoreError, StoreErrorKind, Term, foreign};
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
@@ -143,7 +143,12 @@ impl Table {
                     rows.iter().map(|row| row.and_then(|(_, occupant)| occupant.map(|it| millis(take(it)))).unwrap_or(0)).collect()
                 };
                 let terms: Vec<Option<i64>> =
-                    rows.iter().map(|row| row.and_then(|(record, _)| i64::try_from(record.term?.get()).ok())).collect();
+                    rows.iter().map(|row| row.and_then(|(record, _)| record.term.map(number_of))).collect();
+                let bound = |row: &Option<(&Record, Option<&Occupant>)>| row.and_then(|(_, it)| it.and_then(|it| it.bound.clone()));
+                let (members, member_terms): (Vec<Option<String>>, Vec<Option<i64>>) = rows
+                    .iter()
+                    .map(|row| bound(row).map(|bound| (bound.member.as_str().to_owned(), number_of(bound.term))).unzip())
+                    .unzip();
                 let asked: Vec<bool> =
                     rows.iter().map(|row| row.is_some_and(|(_, it)| it.is_some_and(|it| it.resign_requested))).collect();
                 let format = i32::try_from(Slot::FORMAT).unwrap_or(i32::MAX);
@@ -155,8 +160,8 @@ impl Table {
                     (Box::new(of(&|record| record.previous_note.as_ref().map(escaped))), Type::TEXT_ARRAY),
                     (Box::new(spans(&|it| it.ttl)), Type::INT8_ARRAY),
                     (Box::new(spans(&|it| it.hold)), Type::INT8_ARRAY),
-                    (Box::new(vec![None::<String>; writes.len()]), Type::TEXT_ARRAY),
-                    (Box::new(vec![None::<i64>; writes.len()]), Type::INT8_ARRAY),
+                    (Box::new(members), Type::TEXT_ARRAY),
+                    (Box::new(member_terms), Type::INT8_ARRAY),
                     (Box::new(asked), Type::BOOL_ARRAY),
                     (Box::new(vec![format; writes.len()]), Type::INT4_ARRAY),
                 ])
@@ -207,7 +212,7 @@ pub(crate) fn is_replica(row: &Row) -> bool {
 fn record(row: &Row) -> Result<Record, tokio_postgres::Error> {
     let text = |at: usize| row.try_get::<_, Option<String>>(CONTENT + at);
     let number = |at: usize| row.try_get::<_, Option<i64>>(CONTENT + at);
-    let (holder, nonce, bound_to) = (text(0)?, text(2)?, text(7)?);
+    let (holder, nonce, bound_to, bound_term) = (text(0)?, text(2)?, text(7)?, number(8)?);
     let (ttl, hold) = (span(number(5)?), span(number(6)?));
     let (resign_requested, format): (bool, i32) = (row.try_get(CONTENT + 9)?, row.try_get(CONTENT + 10)?);
     let (term, note, previous_note) = (number(1)?, text(3)?, text(4)?);
@@ -216,11 +221,16 @@ fn record(row: &Row) -> Result<Record, tokio_postgres::Error> {
             (None, None) => Occupancy::Nobody,
             (Some(holder), Some(nonce)) => {
                 let (holder, nonce) = (HolderId::new(holder).ok()?, nonce.parse().ok()?);
-                Occupancy::Tenure(Occupant { holder, nonce, ttl, hold, resign_requested })
+                let bound = match (&bound_to, bound_term) {
+                    (None, None) => None,
+                    (Some(member), Some(term)) => Some(Bound { member: LeaseKey::new(member).ok()?, term: term_of(term)? }),
+                    _ => return None,
+                };
+                Occupancy::Tenure(Occupant { holder, nonce, ttl, hold, resign_requested, bound })
             }
             _ => return None,
         };
-        let term = term.map(|term| u64::try_from(term).ok().and_then(Term::new).ok_or(())).transpose().ok()?;
+        let term = term.map(|term| term_of(term).ok_or(())).transpose().ok()?;
         if term.is_none() && occupancy != Occupancy::Nobody {
             return None;
         }
@@ -228,7 +238,7 @@ fn record(row: &Row) -> Result<Record, tokio_postgres::Error> {
         Some(Record { occupancy, term, note, previous_note, beat: 0 })
     };
     let format = u32::try_from(format).unwrap_or(0);
-    let known = if format == Slot::FORMAT && bound_to.is_none() { ours() } else { None };
+    let known = if format == Slot::FORMAT { ours() } else { None };
     Ok(known.unwrap_or_else(|| {
         // A later version of this program, or another one: its holder is named, and nothing else is believed.
         let format = if nonce.is_some() && format != Slot::FORMAT { RecordFormat::Tenure(format) } else { RecordFormat::Foreign };
@@ -251,6 +261,15 @@ fn unfit() -> StoreError {
 /// Whole milliseconds, rounded up: a lease never lasts shorter than was asked for.
 fn millis(span: Duration) -> i64 {
     i64::try_from(span.as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX)
+}
+
+fn term_of(number: i64) -> Option<Term> {
+    u64::try_from(number).ok().and_then(Term::new)
+}
+
+fn number_of(term: Term) -> i64 {
+    // Terms are below 2^52.
+    i64::try_from(term.get()).unwrap_or(i64::MAX)
 }
 
 fn span(millis: Option<i64>) -> Duration {

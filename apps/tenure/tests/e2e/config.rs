@@ -34,7 +34,7 @@ fn mistakes_are_named() {
         (&["ingest", "--channel", "x", "--http", "8080"], ":PORT"),
         (&["ingest", "--channel", "x", "--bus", "kafka:x"], "\"kafka\""),
         (&["ingest", "--channel", "x", "--bus", "pubsub://me:hunter2@h", "--check"], "not built in"),
-        (&["ingest", "--channel", "x", "--store", "postgres://me:hunter2@h", "--bus", "stdout:"], "not built in"),
+        (&["ingest", "--channel", "x", "--store", "mysql://me:hunter2@h", "--bus", "stdout:"], "not built in"),
         (&["ingest", "--channel", "x", "--store", "hunter2", "--bus", "stdout:"], "sqlite:PATH"),
         (&["tail", "--bus", "hunter2"], "sqlite:PATH"),
         (&["tail", "--bus", "stdout:"], "cannot be followed"),

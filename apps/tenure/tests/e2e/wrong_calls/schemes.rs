@@ -8,10 +8,8 @@ use crate::operators::ran;
 /// it.
 #[test]
 fn what_is_not_built_in_is_said_with_what_is() {
-    let stores = "this binary has memory:, sqlite:, redis: and etcd:; `tenure stores` lists all";
-    for name in
-        ["postgres", "mysql", "sqlserver", "consul", "nats", "firestore", "zookeeper", "s3", "gs", "az", "dynamodb"]
-    {
+    let stores = "this binary has memory:, sqlite:, redis:, postgres: and etcd:; `tenure stores` lists all";
+    for name in ["mysql", "sqlserver", "consul", "nats", "firestore", "zookeeper", "s3", "gs", "az", "dynamodb"] {
         refused(
             &mut lock(&format!("{name}://host/x")),
             64,
