@@ -93,7 +93,8 @@ impl FromStr for PostgresConfig {
         };
         let (mut certificate, mut key) = (None, None);
         for (name, value) in query::pairs(options) {
-            let value = value.ok_or_else(|| invalid(&format!("the option {} is not percent-encoded UTF-8", shown(name))))?;
+            let value =
+                value.ok_or_else(|| invalid(&format!("the option {} is not percent-encoded UTF-8", shown(name))))?;
             match name {
                 "sslmode" => config.ssl = ssl(&value)?,
                 "sslrootcert" => config.tls.ca_file = Some(PathBuf::from(&*value)),
@@ -228,7 +229,9 @@ mod tests {
     #[test]
     fn urls_go_before_the_environment() {
         let both = [("PGHOST", "e"), ("PGPORT", "6"), ("PGUSER", "u"), ("PGDATABASE", "d"), ("PGSSLMODE", "require")];
-        let config = with("postgres://me:p%40ss@one:7,[::1]/db?sslmode=disable&schema=ops&table=t&timeout=1s", &both[..4]).unwrap();
+        let config =
+            with("postgres://me:p%40ss@one:7,[::1]/db?sslmode=disable&schema=ops&table=t&timeout=1s", &both[..4])
+                .unwrap();
         assert_eq!(config.shown(), "one:7,::1:6");
         assert_eq!((config.user.as_deref(), config.database.as_deref()), (Some("me"), Some("db")));
         assert_eq!(config.secret_for(&config.servers[0]).as_deref(), Some("p@ss"));

@@ -44,7 +44,8 @@ pub(crate) struct Using<'a> {
 }
 
 /// A connection that nobody carries yet.
-pub(crate) type Open = (Client, Connection<Socket, <MakeRustlsConnect as tokio_postgres::tls::MakeTlsConnect<Socket>>::Stream>);
+pub(crate) type Open =
+    (Client, Connection<Socket, <MakeRustlsConnect as tokio_postgres::tls::MakeTlsConnect<Socket>>::Stream>);
 
 impl std::fmt::Debug for Connections {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -59,7 +60,13 @@ impl Connections {
             Ssl::IfOffered | Ssl::Never => config.tls.opportunistic(),
         };
         let tls = MakeRustlsConnect::new((*tls.map_err(|error| invalid(&error.to_string()))?).clone());
-        Ok(Connections { config, tls, permits: Semaphore::new(CONNECTIONS), idle: Mutex::default(), good: AtomicUsize::new(0) })
+        Ok(Connections {
+            config,
+            tls,
+            permits: Semaphore::new(CONNECTIONS),
+            idle: Mutex::default(),
+            good: AtomicUsize::new(0),
+        })
     }
 
     /// One that is idle, or a new one.
@@ -124,7 +131,10 @@ impl Connections {
             Ssl::Verified => SslMode::Require,
         });
         // Whoever listens sends nothing, and would never learn that the other end is gone.
-        options.keepalives_idle(Duration::from_secs(10)).keepalives_interval(Duration::from_secs(5)).keepalives_retries(3);
+        options
+            .keepalives_idle(Duration::from_secs(10))
+            .keepalives_interval(Duration::from_secs(5))
+            .keepalives_retries(3);
         self.config.user.as_ref().map(|user| options.user(user));
         self.config.database.as_ref().map(|database| options.dbname(database));
         self.config.secret_for(server).map(|secret| options.password(secret));

@@ -34,7 +34,8 @@ impl Failure {
             None => {
                 // The text of the error itself says only which part failed; its source says why.
                 let why = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
-                let hint = if why.contains("certificate") { "; name the authority's file with ?sslrootcert=FILE" } else { "" };
+                let hint =
+                    if why.contains("certificate") { "; name the authority's file with ?sslrootcert=FILE" } else { "" };
                 Failure::Connection(lost(call, format!("postgres {at}: {error}{why}{hint}")))
             }
         }
@@ -46,10 +47,11 @@ impl Failure {
         let with = |kind, hint| StoreError::new(kind, says(hint));
         match (code, &code.code()[..2]) {
             (&SqlState::T_R_SERIALIZATION_FAILURE, _) => Failure::Conflict,
-            (&SqlState::UNDEFINED_TABLE, _) => Failure::NoTable(with(StoreErrorKind::Unsupported, "")),
-            (&SqlState::READ_ONLY_SQL_TRANSACTION, _) => {
-                Failure::Connection(with(StoreErrorKind::Unavailable, ": name every host in the URL, the one that takes writes is used"))
-            }
+            (&SqlState::UNDEFINED_TABLE | &SqlState::UNDEFINED_OBJECT, _) => Failure::NoTable(with(StoreErrorKind::Unsupported, "")),
+            (&SqlState::READ_ONLY_SQL_TRANSACTION, _) => Failure::Connection(with(
+                StoreErrorKind::Unavailable,
+                ": name every host in the URL, the one that takes writes is used",
+            )),
             (&SqlState::INSUFFICIENT_PRIVILEGE, _) => Failure::Other(with(
                 StoreErrorKind::Denied,
                 ": the user needs SELECT, INSERT, UPDATE and DELETE on both tables, and CREATE on the schema where they are missing",
@@ -59,7 +61,9 @@ impl Failure {
                 Failure::Other(with(StoreErrorKind::Denied, hint))
             }
             // Whoever ends a session may do so while its commit waits for a replica; it may stand then.
-            _ if matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic)) => Failure::Connection(lost(call, says(""))),
+            _ if matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic)) => {
+                Failure::Connection(lost(call, says("")))
+            }
             (_, "08" | "57") if *code != SqlState::QUERY_CANCELED => Failure::Connection(lost(call, says(""))),
             (_, "40" | "53" | "55" | "57") => Failure::Other(with(StoreErrorKind::Unavailable, "")),
             (_, "58" | "XX") => Failure::Other(lost(call, says(""))),
@@ -70,7 +74,9 @@ impl Failure {
 
     pub(crate) fn into_error(self) -> StoreError {
         match self {
-            Failure::Conflict => StoreError::new(StoreErrorKind::Unavailable, "postgres: others were first, again and again"),
+            Failure::Conflict => {
+                StoreError::new(StoreErrorKind::Unavailable, "postgres: others were first, again and again")
+            }
             Failure::NoTable(error) | Failure::Connection(error) | Failure::Other(error) => error,
         }
     }

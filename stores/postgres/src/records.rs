@@ -54,7 +54,8 @@ impl PostgresRecords {
             let nothing: &[String] = &[];
             let values: [(&(dyn ToSql + Sync), Type); 1] = [(&nothing, Type::TEXT_ARRAY)];
             let asked = tokio::time::timeout(timeout, records.ask(table, &table.read, &values, Call::Read)).await;
-            let late = |_| StoreError::new(StoreErrorKind::Unavailable, format!("postgres: no answer within {timeout:?}"));
+            let late =
+                |_| StoreError::new(StoreErrorKind::Unavailable, format!("postgres: no answer within {timeout:?}"));
             asked.map_err(late)?.map_err(Failure::into_error)?;
         }
         records.opened.store(true, Ordering::Relaxed);
@@ -147,26 +148,24 @@ impl PostgresRecords {
         rows.iter().map(|row| table.seen(row).map(|(_, seen)| seen)).collect()
     }
 
-    async fn write_same(&self, writes: &[&Write]) -> Result<Vec<Swap>, Failure> {
+    async fn write_same(&self, writes: &[Write]) -> Result<Vec<Swap>, Failure> {
         let Some(first) = writes.first() else { return Ok(Vec::new()) };
         let table = self.table(first.place.kind);
-        let mut expected: Vec<Option<i64>> = Vec::with_capacity(writes.len());
-        let mut versions: Vec<i64> = Vec::with_capacity(writes.len());
+        let (mut expected, mut versions) = (Vec::with_capacity(writes.len()), Vec::with_capacity(writes.len()));
         for write in writes {
-            let old = write.expected.as_ref().map(|version| version.as_str().parse().map_err(|_| invalid("a version is a number")));
-            expected.push(old.transpose().map_err(Failure::Other)?);
+            let old = write.expected.as_ref().map(|version| version.as_str().parse::<i64>());
+            expected.push(old.transpose().map_err(|_| Failure::Other(invalid("a version is a number")))?);
             versions.push(random().map_err(Failure::Other)?);
         }
         let keys: Vec<&str> = writes.iter().map(|write| write.place.key.as_str()).collect();
-        let gone: Vec<bool> = writes.iter().map(|write| write.to.is_none()).collect();
-        let content = table.content(writes).map_err(Failure::Other)?;
-        let mut values: Vec<(&(dyn ToSql + Sync), Type)> = vec![
+        let content = |write: &Write| write.to.as_ref().map(|content| table.bytes(&write.place.key, content));
+        let contents: Vec<Option<Vec<u8>>> = writes.iter().map(content).collect();
+        let values: [(&(dyn ToSql + Sync), Type); 4] = [
             (&keys, Type::TEXT_ARRAY),
             (&expected, Type::INT8_ARRAY),
             (&versions, Type::INT8_ARRAY),
-            (&gone, Type::BOOL_ARRAY),
+            (&contents, Type::BYTEA_ARRAY),
         ];
-        values.extend(content.iter().map(|(column, sort)| (&**column as &(dyn ToSql + Sync), sort.clone())));
         let rows = self.ask(table, &table.write, &values, Call::Write).await?;
         let done: HashSet<&str> = rows.iter().filter_map(|row| row.try_get(0).ok()).collect();
         let swap = |(key, version): (&&str, &i64)| match done.contains(key) {
@@ -190,7 +189,7 @@ impl Records for PostgresRecords {
     }
 
     async fn write(&self, write: &Write) -> Result<Swap, StoreError> {
-        match self.write_same(&[write]).await {
+        match self.write_same(std::slice::from_ref(write)).await {
             Ok(mut swaps) => Ok(swaps.pop().unwrap_or(Swap::Conflict(None))),
             Err(Failure::Conflict) => Ok(Swap::Conflict(None)),
             Err(failure) => Err(failure.into_error()),
@@ -202,13 +201,8 @@ impl Records for PostgresRecords {
         let (from, to) = (prefix.as_str(), behind(prefix.as_str()));
         let values: [(&(dyn ToSql + Sync), Type); 2] = [(&from, Type::TEXT), (&to, Type::TEXT)];
         let rows = self.ask(table, &table.scan, &values, Call::Read).await.map_err(Failure::into_error)?;
-        let mut found = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let (key, seen) = table.seen(row)?;
-            // What is no key was written by hand, and is nobody's lease.
-            found.extend(key.and_then(|key| LeaseKey::new(key).ok()).map(|key| (key, seen)));
-        }
-        Ok(found)
+        let seen = rows.iter().map(|row| table.seen(row).map(|(key, seen)| key.map(|key| (key, seen))));
+        seen.filter_map(Result::transpose).collect()
     }
 
     async fn changes(&self, kind: Kind, prefix: &KeyPrefix) -> Result<Changes, StoreError> {
@@ -234,15 +228,9 @@ impl Records for PostgresRecords {
     async fn write_many(&self, writes: &[Write]) -> Vec<Result<Swap, StoreError>> {
         let mut answers = Vec::with_capacity(writes.len());
         for same in writes.chunk_by(|one, next| one.place.kind == next.place.kind) {
-            match self.write_same(&same.iter().collect::<Vec<_>>()).await {
+            match self.write_same(same).await {
                 Ok(swaps) => answers.extend(swaps.into_iter().map(Ok)),
                 Err(Failure::Conflict) => answers.extend(same.iter().map(|_| Ok(Swap::Conflict(None)))),
-                // One of them cannot be written, and nothing was done: each is asked alone.
-                Err(Failure::Other(error)) if error.kind() == StoreErrorKind::Invalid && same.len() > 1 => {
-                    for write in same {
-                        answers.push(self.write(write).await);
-                    }
-                }
                 Err(failure) => {
                     let error = failure.into_error();
                     answers.extend(same.iter().map(|_| Err(error.clone())));

@@ -1,13 +1,15 @@
-//! The two tables: how they are made, asked and written, and what their columns hold.
+//! The two tables: how they are made, asked and written.
+//!
+//! A record goes to the server and comes back as the JSON that other servers keep as it is; the server itself takes it
+//! apart into columns and puts it together.
 
 use std::time::Duration;
 
-use tenure_records::{Bound, Content, Kind, Lasts, Occupancy, Occupant, Record, Seen, Version, Write};
-use tenure_store::{HolderId, LeaseKey, Note, RecordFormat, Slot, StoreError, StoreErrorKind, Term, foreign};
+use tenure_records::{Content, Kind, Seen, Version};
+use tenure_store::{LeaseKey, StoreError, StoreErrorKind};
 use tokio_postgres::Row;
-use tokio_postgres::types::{ToSql, Type};
 
-use crate::config::{PostgresConfig, invalid};
+use crate::config::PostgresConfig;
 
 /// One of the tables, with its statements.
 #[derive(Debug)]
@@ -15,37 +17,15 @@ pub(crate) struct Table {
     /// Its name as statements have it.
     pub(crate) name: String,
     pub(crate) create: String,
-    /// By keys: one row for each, in their order.
+    /// By keys ($1): one row for each, in their order.
     pub(crate) read: String,
-    /// From a key on, up to another one.
+    /// From a key on ($1), up to another one ($2).
     pub(crate) scan: String,
-    /// Each row where its version is the one that is expected; tells the keys that were written.
+    /// The keys ($1) whose version is the one that is expected ($2) get a new one ($3) and content ($4), or go where that is
+    /// null; tells which did.
     pub(crate) write: String,
     kind: Kind,
 }
-
-/// A value for each of several rows, column by column.
-pub(crate) type Columns = Vec<(Box<dyn ToSql + Sync + Send>, Type)>;
-
-/// Columns besides key and version, with the types of their values.
-const LEASE: [(&str, &str); 11] = [
-    ("holder", "text"),
-    ("term", "bigint"),
-    ("nonce", "text"),
-    ("note", "text"),
-    ("previous_note", "text"),
-    ("ttl_ms", "bigint"),
-    ("hold_ms", "bigint"),
-    ("bound_to", "text"),
-    ("bound_term", "bigint"),
-    ("resign_requested", "boolean"),
-    ("format", "integer"),
-];
-const DOCUMENT: [(&str, &str); 1] = [("value", "bytea")];
-
-/// Where the columns of content begin in what [`Table::read`] and [`Table::scan`] answer, behind key, version, age, the
-/// server's time, and whether it only replays another's log.
-const CONTENT: usize = 5;
 
 impl Table {
     pub(crate) fn new(config: &PostgresConfig, kind: Kind) -> Table {
@@ -57,33 +37,43 @@ impl Table {
             Some(schema) => format!("\"{schema}\".\"{table}\""),
             None => format!("\"{table}\""),
         };
-        let columns: &[(&str, &str)] = if kind == Kind::Lease { &LEASE } else { &DOCUMENT };
-        let each = |write: &dyn Fn(usize, &str, &str) -> String, between: &str| {
-            let written: Vec<_> = columns.iter().enumerate().map(|(at, (name, sort))| write(at, name, sort)).collect();
-            written.join(between)
-        };
-        let names = each(&|_, name, _| name.to_owned(), ", ");
-        let (definitions, touched, age, before, told) = match kind {
-            Kind::Lease => (
-                "holder text, term bigint, nonce text, note text, previous_note text, ttl_ms bigint not null, \
-                 hold_ms bigint not null, bound_to text, bound_term bigint, resign_requested boolean not null, \
-                 touched_at timestamptz not null, format integer not null",
-                [", touched_at", ", clock_timestamp()", ", touched_at = clock_timestamp()"],
-                "greatest(0, (extract(epoch from (c.now - t.touched_at)) * 1000000)::bigint)",
-                ", t.nonce as before",
+        let shape = match kind {
+            Kind::Lease => Shape {
+                columns: "holder text, term bigint, nonce text, note text, previous_note text, ttl_ms bigint not null, \
+                          hold_ms bigint not null, bound_to text, bound_term bigint, resign_requested boolean not null, \
+                          touched_at timestamptz not null, format integer not null",
+                fields: "holder, term, nonce, note, previous_note, ttl_ms, hold_ms, bound_to, bound_term, \
+                         resign_requested, format",
+                content: "convert_to((select row_to_json(r) from (select t.*, 0 as beat) r)::text, 'UTF8')",
+                given: format!("json_populate_record(null::{name}, convert_from(given.content, 'UTF8')::json)"),
+                age: "greatest(0, (extract(epoch from (c.now - t.touched_at)) * 1000000)::bigint)",
+                touched: ["touched_at, ", "clock_timestamp(), ", "touched_at = clock_timestamp(), "],
+                before: ", t.nonce as before",
                 // A renewal is no news: tenures are told apart by their nonces.
-                format!(", case when locked.before is distinct from u.nonce then pg_notify('{table}', u.key)::text end"),
-            ),
-            Kind::Document => ("value bytea not null", ["", "", ""], "null::bigint", "", String::new()),
+                told: format!(
+                    ", case when locked.before is distinct from u.nonce then pg_notify('{table}', u.key)::text end"
+                ),
+            },
+            Kind::Document => Shape {
+                columns: "value bytea not null",
+                fields: "value",
+                content: "t.value",
+                given: "(select given.content as value)".to_owned(),
+                age: "null::bigint",
+                touched: [""; 3],
+                before: "",
+                told: String::new(),
+            },
         };
+        let Shape { columns, fields, content, given, age, touched, before, told } = shape;
+        let each = |field: &dyn Fn(&str) -> String| fields.split(", ").map(field).collect::<Vec<_>>().join(", ");
         let answer = format!(
-            "t.key, t.version, {age}, (extract(epoch from c.now) * 1000000)::bigint, pg_is_in_recovery(), {}",
-            each(&|_, name, _| format!("t.{name}"), ", ")
+            "t.key, t.version, {age}, (extract(epoch from c.now) * 1000000)::bigint, pg_is_in_recovery(), {content}"
         );
         Table {
             create: format!(
-                "create table if not exists {name} (key text collate \"C\" primary key, version bigint not null, \
-                 {definitions}) with (fillfactor = 50)"
+                "create table if not exists {name} (key text collate \"C\" primary key, version bigint not null, {columns}) \
+                 with (fillfactor = 50)"
             ),
             read: format!(
                 "select {answer} from unnest($1::text[]) with ordinality as u(key, place) \
@@ -96,22 +86,22 @@ impl Table {
             ),
             // Rows are locked in one order, and before any is made, so that no two batches wait for each other.
             write: format!(
-                "with u as materialized (select key collate \"C\" as key, expected, version, gone, {names} \
-                 from unnest($1::text[], $2::bigint[], $3::bigint[], $4::boolean[], {casts}) \
-                 as given(key, expected, version, gone, {names})), \
+                "with u as materialized (select given.key collate \"C\" as key, given.expected, given.version, \
+                 given.content is null as gone, {taken} from unnest($1::text[], $2::bigint[], $3::bigint[], $4::bytea[]) \
+                 as given(key, expected, version, content) left join lateral {given} r on true), \
                  locked as materialized (select t.key{before} from {name} t join u on t.key = u.key \
                  and t.version = u.expected order by t.key for update of t), \
-                 swapped as (update {name} t set version = u.version, {sets}{set_touched} from u join locked \
+                 swapped as (update {name} t set {set_touched}version = u.version, {sets} from u join locked \
                  on locked.key = u.key where t.key = u.key and t.version = u.expected and not u.gone returning t.key), \
                  gone as (delete from {name} t using u join locked on locked.key = u.key \
                  where t.key = u.key and t.version = u.expected and u.gone returning t.key), \
-                 made as (insert into {name} (key, version, {names}{touched_at}) select key, version, {names}{touched_now} \
+                 made as (insert into {name} (key, version, {touched_at}{fields}) select key, version, {touched_now}{fields} \
                  from u where expected is null and not gone and (select count(*) from locked) >= 0 order by key \
                  on conflict (key) do nothing returning key), \
                  done as (select key from swapped union all select key from gone union all select key from made) \
                  select u.key{told} from done join u on u.key = done.key left join locked on locked.key = done.key",
-                casts = each(&|at, _, sort| format!("${}::{sort}[]", at + 5), ", "),
-                sets = each(&|_, name, _| format!("{name} = u.{name}"), ", "),
+                taken = each(&|field| format!("r.{field}")),
+                sets = each(&|field| format!("{field} = u.{field}")),
                 touched_at = touched[0],
                 touched_now = touched[1],
                 set_touched = touched[2],
@@ -121,86 +111,43 @@ impl Table {
         }
     }
 
-    /// The content of these writes, column by column; the keys and versions stand before it.
-    pub(crate) fn content(&self, writes: &[&Write]) -> Result<Columns, StoreError> {
+    /// What [`Table::write`] takes for this content.
+    pub(crate) fn bytes(&self, key: &LeaseKey, content: &Content) -> Vec<u8> {
+        let bytes = content.to_bytes(key);
         match self.kind {
-            Kind::Lease => {
-                let mut rows = Vec::with_capacity(writes.len());
-                for write in writes {
-                    rows.push(match &write.to {
-                        Some(Content::Lease(record)) => Some((record, occupant(record)?)),
-                        None => None,
-                        Some(Content::Document(_)) => return Err(unfit()),
-                    });
-                }
-                let of = |take: &dyn Fn(&Record) -> Option<String>| -> Vec<Option<String>> {
-                    rows.iter().map(|row| row.as_ref().and_then(|(record, _)| take(record))).collect()
-                };
-                let texts = |take: &dyn Fn(&Occupant) -> String| -> Vec<Option<String>> {
-                    rows.iter().map(|row| row.and_then(|(_, occupant)| occupant.map(take))).collect()
-                };
-                let spans = |take: &dyn Fn(&Occupant) -> Duration| -> Vec<i64> {
-                    rows.iter().map(|row| row.and_then(|(_, occupant)| occupant.map(|it| millis(take(it)))).unwrap_or(0)).collect()
-                };
-                let terms: Vec<Option<i64>> =
-                    rows.iter().map(|row| row.and_then(|(record, _)| record.term.map(number_of))).collect();
-                let bound = |row: &Option<(&Record, Option<&Occupant>)>| row.and_then(|(_, it)| it.and_then(|it| it.bound.clone()));
-                let (members, member_terms): (Vec<Option<String>>, Vec<Option<i64>>) = rows
-                    .iter()
-                    .map(|row| bound(row).map(|bound| (bound.member.as_str().to_owned(), number_of(bound.term))).unzip())
-                    .unzip();
-                let asked: Vec<bool> =
-                    rows.iter().map(|row| row.is_some_and(|(_, it)| it.is_some_and(|it| it.resign_requested))).collect();
-                let format = i32::try_from(Slot::FORMAT).unwrap_or(i32::MAX);
-                Ok(vec![
-                    (Box::new(texts(&|it| it.holder.as_str().to_owned())), Type::TEXT_ARRAY),
-                    (Box::new(terms), Type::INT8_ARRAY),
-                    (Box::new(texts(&|it| it.nonce.to_string())), Type::TEXT_ARRAY),
-                    (Box::new(of(&|record| record.note.as_ref().map(escaped))), Type::TEXT_ARRAY),
-                    (Box::new(of(&|record| record.previous_note.as_ref().map(escaped))), Type::TEXT_ARRAY),
-                    (Box::new(spans(&|it| it.ttl)), Type::INT8_ARRAY),
-                    (Box::new(spans(&|it| it.hold)), Type::INT8_ARRAY),
-                    (Box::new(members), Type::TEXT_ARRAY),
-                    (Box::new(member_terms), Type::INT8_ARRAY),
-                    (Box::new(asked), Type::BOOL_ARRAY),
-                    (Box::new(vec![format; writes.len()]), Type::INT4_ARRAY),
-                ])
-            }
-            Kind::Document => {
-                let value = |write: &&Write| match &write.to {
-                    Some(Content::Document(bytes)) => Ok(Some(bytes.clone())),
-                    None => Ok(None),
-                    Some(Content::Lease(_)) => Err(unfit()),
-                };
-                let values: Vec<Option<Vec<u8>>> = writes.iter().map(value).collect::<Result<_, _>>()?;
-                Ok(vec![(Box::new(values), Type::BYTEA_ARRAY)])
-            }
+            Kind::Lease => swapped(&bytes, [(r"\u001a", r"\u001a1"), (r"\u0000", r"\u001a0")]),
+            Kind::Document => bytes,
         }
     }
 
-    /// The key of a row, where there is one, and what was seen.
-    pub(crate) fn seen(&self, row: &Row) -> Result<(Option<String>, Seen), StoreError> {
+    /// The key in a row of [`Table::read`] or [`Table::scan`], where something stands there, and what was seen.
+    pub(crate) fn seen(&self, row: &Row) -> Result<(Option<LeaseKey>, Seen), StoreError> {
         self.columns(row).map_err(|error| {
             let message = format!("postgres: the table {} has other columns than the README says: {error}", self.name);
             StoreError::new(StoreErrorKind::Corrupt, message)
         })
     }
 
-    fn columns(&self, row: &Row) -> Result<(Option<String>, Seen), tokio_postgres::Error> {
-        let (key, version): (Option<String>, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
+    fn columns(&self, row: &Row) -> Result<(Option<LeaseKey>, Seen), tokio_postgres::Error> {
+        let (key, version): (Option<&str>, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
         let (age, now): (Option<i64>, i64) = (row.try_get(2)?, row.try_get(3)?);
-        let content = match (&version, self.kind) {
-            (None, _) => None,
-            (Some(_), Kind::Lease) => Some(Content::Lease(record(row)?)),
-            (Some(_), Kind::Document) => Some(Content::Document(row.try_get(CONTENT)?)),
+        // What is no key was written by hand, and is nobody's lease.
+        let key = key.and_then(|key| LeaseKey::new(key).ok());
+        let Some((key, version)) = key.zip(version) else {
+            return Ok((None, Seen { server_micros: u64::try_from(now).ok(), ..Seen::default() }));
+        };
+        let bytes: &[u8] = row.try_get(CONTENT)?;
+        let content = match self.kind {
+            Kind::Lease => Content::lease(&key, &swapped(bytes, [(r"\u001a0", r"\u0000"), (r"\u001a1", r"\u001a")])),
+            Kind::Document => Content::Document(bytes.to_vec()),
         };
         let seen = Seen {
-            content,
-            age: version.and(age).map(|micros| Duration::from_micros(u64::try_from(micros).unwrap_or(0))),
-            version: version.map(|version| Version::new(version.to_string())),
+            content: Some(content),
+            version: Some(Version::new(version.to_string())),
+            age: age.map(|micros| Duration::from_micros(u64::try_from(micros).unwrap_or(0))),
             server_micros: u64::try_from(now).ok(),
         };
-        Ok((key, seen))
+        Ok((Some(key), seen))
     }
 }
 
@@ -209,80 +156,52 @@ pub(crate) fn is_replica(row: &Row) -> bool {
     row.try_get(CONTENT - 1).unwrap_or(false)
 }
 
-fn record(row: &Row) -> Result<Record, tokio_postgres::Error> {
-    let text = |at: usize| row.try_get::<_, Option<String>>(CONTENT + at);
-    let number = |at: usize| row.try_get::<_, Option<i64>>(CONTENT + at);
-    let (holder, nonce, bound_to, bound_term) = (text(0)?, text(2)?, text(7)?, number(8)?);
-    let (ttl, hold) = (span(number(5)?), span(number(6)?));
-    let (resign_requested, format): (bool, i32) = (row.try_get(CONTENT + 9)?, row.try_get(CONTENT + 10)?);
-    let (term, note, previous_note) = (number(1)?, text(3)?, text(4)?);
-    let ours = || {
-        let occupancy = match (&holder, &nonce) {
-            (None, None) => Occupancy::Nobody,
-            (Some(holder), Some(nonce)) => {
-                let (holder, nonce) = (HolderId::new(holder).ok()?, nonce.parse().ok()?);
-                let bound = match (&bound_to, bound_term) {
-                    (None, None) => None,
-                    (Some(member), Some(term)) => Some(Bound { member: LeaseKey::new(member).ok()?, term: term_of(term)? }),
-                    _ => return None,
-                };
-                Occupancy::Tenure(Occupant { holder, nonce, ttl, hold, resign_requested, bound })
-            }
-            _ => return None,
-        };
-        let term = term.map(|term| term_of(term).ok_or(())).transpose().ok()?;
-        if term.is_none() && occupancy != Occupancy::Nobody {
-            return None;
+/// Where content stands in an answer, behind key, version, age, the server's time, and whether it is a replica.
+const CONTENT: usize = 5;
+
+/// What one kind of table has of its own.
+struct Shape {
+    columns: &'static str,
+    /// The columns that content is spread over.
+    fields: &'static str,
+    /// Content from a row `t`.
+    content: &'static str,
+    /// A row of the fields from what is `given`.
+    given: String,
+    age: &'static str,
+    /// The moment of the write, where it is kept: in a list of columns, of values, of changes.
+    touched: [&'static str; 3],
+    before: &'static str,
+    told: String,
+}
+
+/// PostgreSQL's texts hold every character but NUL. In its place stand two that hardly any note has; replaced are JSON's
+/// escapes of these, which do not begin with the second of two backslashes.
+fn swapped(json: &[u8], pairs: [(&str, &str); 2]) -> Vec<u8> {
+    let json = String::from_utf8_lossy(json);
+    let pieces =
+        json.split(r"\\").map(|piece| pairs.iter().fold(piece.to_owned(), |text, (from, to)| text.replace(from, to)));
+    pieces.collect::<Vec<_>>().join(r"\\").into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is written for NUL is read as NUL again, and everything that looks like it stays what it was.
+    #[test]
+    fn nul_is_carried() {
+        let write = |json: &str| swapped(json.as_bytes(), [(r"\u001a", r"\u001a1"), (r"\u0000", r"\u001a0")]);
+        for (json, written) in [
+            (r#""a\u0000b""#, r#""a\u001a0b""#),
+            (r#""\u001a""#, r#""\u001a1""#),
+            (r#""\u001a0\u0000\u001a1""#, r#""\u001a10\u001a0\u001a11""#),
+            (r#""\\u0000 \\\u0000""#, r#""\\u0000 \\\u001a0""#),
+            (r#""plain""#, r#""plain""#),
+        ] {
+            assert_eq!(String::from_utf8(write(json)).unwrap(), written);
+            let read = swapped(written.as_bytes(), [(r"\u001a0", r"\u0000"), (r"\u001a1", r"\u001a")]);
+            assert_eq!(String::from_utf8(read).unwrap(), json);
         }
-        let (note, previous_note) = (unescaped(note)?, unescaped(previous_note)?);
-        Some(Record { occupancy, term, note, previous_note, beat: 0 })
-    };
-    let format = u32::try_from(format).unwrap_or(0);
-    let known = if format == Slot::FORMAT { ours() } else { None };
-    Ok(known.unwrap_or_else(|| {
-        // A later version of this program, or another one: its holder is named, and nothing else is believed.
-        let format = if nonce.is_some() && format != Slot::FORMAT { RecordFormat::Tenure(format) } else { RecordFormat::Foreign };
-        Record::foreign(foreign::stand_in(&holder.unwrap_or_default()), format, Lasts::ForEver)
-    }))
-}
-
-fn occupant(record: &Record) -> Result<Option<&Occupant>, StoreError> {
-    match &record.occupancy {
-        Occupancy::Nobody => Ok(None),
-        Occupancy::Tenure(occupant) => Ok(Some(occupant)),
-        Occupancy::Foreign { .. } => Err(unfit()),
     }
-}
-
-fn unfit() -> StoreError {
-    invalid("what is to be written does not belong there")
-}
-
-/// Whole milliseconds, rounded up: a lease never lasts shorter than was asked for.
-fn millis(span: Duration) -> i64 {
-    i64::try_from(span.as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX)
-}
-
-fn term_of(number: i64) -> Option<Term> {
-    u64::try_from(number).ok().and_then(Term::new)
-}
-
-fn number_of(term: Term) -> i64 {
-    // Terms are below 2^52.
-    i64::try_from(term.get()).unwrap_or(i64::MAX)
-}
-
-fn span(millis: Option<i64>) -> Duration {
-    Duration::from_millis(millis.and_then(|millis| u64::try_from(millis).ok()).unwrap_or(0))
-}
-
-/// PostgreSQL's texts hold every character but NUL, which is written as two that hardly any note has.
-fn escaped(note: &Note) -> String {
-    note.as_str().replace('\u{1a}', "\u{1a}1").replace('\0', "\u{1a}0")
-}
-
-/// `None` where it is no note.
-fn unescaped(text: Option<String>) -> Option<Option<Note>> {
-    let note = |text: String| Note::new(text.replace("\u{1a}0", "\0").replace("\u{1a}1", "\u{1a}"));
-    text.map(note).transpose().ok()
 }

@@ -20,7 +20,9 @@ fn a_stale_writer_is_refused() {
     assert_eq!(server.psql(made), "");
     server.psql("create table report (id int, body text); insert into report values (7, '')");
     let term: u64 = 1_763_712_000_000_000;
-    let under = |term: u64, body: &str| write.replace("1763712000000000", &term.to_string()).replace("'done'", &format!("'{body}'"));
+    let under = |term: u64, body: &str| {
+        write.replace("1763712000000000", &term.to_string()).replace("'done'", &format!("'{body}'"))
+    };
     let body = || server.psql("select body from report where id = 7").trim().to_owned();
     for (term, text) in [(term, "first"), (term, "again"), (term + 1, "later")] {
         assert_eq!(server.psql(&under(term, text)).trim(), "");

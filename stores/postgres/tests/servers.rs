@@ -27,7 +27,8 @@ fn server(options: PostgresOptions) -> Option<Postgres> {
 /// Nothing failed at the server but the first look at tables that were not there yet.
 fn no_errors(server: &Postgres) {
     let log = std::fs::read_to_string(server.folder().join("log")).unwrap();
-    let errors: Vec<&str> = log.lines().filter(|line| line.contains("ERROR") && !line.contains("does not exist")).collect();
+    let errors: Vec<&str> =
+        log.lines().filter(|line| line.contains("ERROR") && !line.contains("does not exist")).collect();
     assert!(errors.is_empty(), "{errors:?}");
 }
 
@@ -90,7 +91,10 @@ async fn wrong_logins_are_told() {
     let with = |login: &str| server.url().replace("postgres@", login);
     let error = try_open(&with("postgres:hunter2@")).await.unwrap_err();
     let said = error.to_string();
-    assert!(!error.is_retryable() && said.contains("password authentication failed") && said.contains("PGPASSFILE"), "{said}");
+    assert!(
+        !error.is_retryable() && said.contains("password authentication failed") && said.contains("PGPASSFILE"),
+        "{said}"
+    );
     assert!(said.contains(&server.port().to_string()) && !said.contains("hunter2"), "{said}");
     let without = refused(&with("postgres@")).await;
     assert!(without.contains("password"), "{without}");
@@ -114,12 +118,14 @@ async fn wrong_logins_are_told() {
 /// another, and what a replica answers is not believed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hosts_without_writes_are_passed_over() {
-    let read_only = PostgresOptions { settings: vec!["default_transaction_read_only=on".to_owned()], ..PostgresOptions::default() };
+    let read_only =
+        PostgresOptions { settings: vec!["default_transaction_read_only=on".to_owned()], ..PostgresOptions::default() };
     let (Some(first), Some(mut second)) = (server(read_only), server(PostgresOptions::default())) else { return };
     let alone = refused(&first.url()).await;
     assert!(alone.contains("does not allow writes") && alone.contains(&first.port().to_string()), "{alone}");
     // The third place is nobody's.
-    let both = format!("postgres://postgres@127.0.0.1:{},127.0.0.1:{},127.0.0.1:1/postgres", first.port(), second.port());
+    let both =
+        format!("postgres://postgres@127.0.0.1:{},127.0.0.1:{},127.0.0.1:1/postgres", first.port(), second.port());
     let store = open(&both).await;
     let own = granted(&store, &claim("k", 1, TTL)).await;
     // The server that was written to forbids it for a while: told, not done, and mended without a restart.
@@ -165,12 +171,17 @@ async fn tls_is_as_sslmode_says() {
     let ca = file("ca.pem", authority.self_signed(&authority_key).unwrap().pem());
     let issuer = rcgen::Issuer::new(authority, authority_key);
     let key = rcgen::KeyPair::generate().unwrap();
-    let certificate = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+    let certificate =
+        rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
     let tls = Some((file("server.pem", certificate.pem()), file("server.key", key.serialize_pem())));
     let options = PostgresOptions { tls, password: Some("right".to_owned()), ..PostgresOptions::default() };
     let server = programs.start(options).unwrap();
     let url = server.url().replace("postgres@", "postgres:right@");
-    let encrypted = || server.psql("select bool_and(ssl) from pg_stat_ssl join pg_stat_activity using (pid) where application_name = 'tenure'");
+    let encrypted = || {
+        server.psql(
+            "select bool_and(ssl) from pg_stat_ssl join pg_stat_activity using (pid) where application_name = 'tenure'",
+        )
+    };
     let trusting = open(&format!("{url}?sslmode=verify-full&sslrootcert={}", ca.display())).await;
     let own = granted(&trusting, &claim("k", 1, TTL)).await;
     assert_eq!(encrypted().trim(), "t");
@@ -180,7 +191,9 @@ async fn tls_is_as_sslmode_says() {
     assert!(unknown.contains("certificate") && unknown.contains("?sslrootcert=FILE"), "{unknown}");
     let missing = refused(&format!("{url}?sslmode=require&sslrootcert=/no/such.pem")).await;
     assert!(missing.contains("/no/such.pem"), "{missing}");
-    let other = refused(&format!("{}?sslmode=require&sslrootcert={}", url.replace("127.0.0.1", "localhost"), ca.display())).await;
+    let other =
+        refused(&format!("{}?sslmode=require&sslrootcert={}", url.replace("127.0.0.1", "localhost"), ca.display()))
+            .await;
     assert!(other.contains("certificate"), "{other}");
     let opportunistic = open(&url).await;
     granted(&opportunistic, &claim("k", 2, TTL)).await;
@@ -202,7 +215,8 @@ async fn a_lost_race_is_no_error_at_any_isolation() {
         for round in 0..20 {
             let name = format!("{isolation}/{}", round % 7);
             let tries = (0..50).map(|process| {
-                let (store, claim) = (Arc::clone(&stores[process % stores.len()]), claim(&name, 1_000 * round + process as u64, TTL));
+                let (store, claim) =
+                    (Arc::clone(&stores[process % stores.len()]), claim(&name, 1_000 * round + process as u64, TTL));
                 tokio::spawn(async move { (acquire(&store, &claim).await.unwrap(), claim) })
             });
             let mut granted = Vec::new();
@@ -230,7 +244,8 @@ async fn batches_in_opposite_orders_do_not_deadlock() {
     let stores = [Arc::new(open(&server.url()).await), Arc::new(open(&server.url()).await)];
     for round in 0..40_u64 {
         // Some of the keys are old by now, some are new in this round.
-        let names: Vec<String> = (0..60).map(|n| if n % 3 == 0 { format!("{n}/{round}") } else { format!("{n}") }).collect();
+        let names: Vec<String> =
+            (0..60).map(|n| if n % 3 == 0 { format!("{n}/{round}") } else { format!("{n}") }).collect();
         let batches = [1, 2].map(|process| {
             let mut claims: Vec<_> = names.iter().map(|name| claim(name, process + 10 * round, TTL)).collect();
             if process == 2 {
@@ -330,14 +345,20 @@ async fn a_lost_answer_is_unknown() {
     let error = acquire(&store, &again).await.unwrap_err();
     assert!(error.is_outcome_unknown(), "{error}");
     proxy.set(Mode::Pass);
-    let Claimed::Held { by, term: Some(term), .. } = acquire(&other, &claim("k", 3, TTL)).await.unwrap() else { panic!() };
+    let Claimed::Held { by, term: Some(term), .. } = acquire(&other, &claim("k", 3, TTL)).await.unwrap() else {
+        panic!()
+    };
     assert_eq!(by.as_str(), "holder-2");
     assert_eq!(granted(&store, &again).await.term, term);
     // A server that stops answering ends no call late, and no answer is made up.
     proxy.set(Mode::Hold);
     let sent = Instant::now();
     let error = renew(&store, &held(&again, term)).await.unwrap_err();
-    assert!(error.is_outcome_unknown() && sent.elapsed() < Duration::from_secs(6), "{error} after {:?}", sent.elapsed());
+    assert!(
+        error.is_outcome_unknown() && sent.elapsed() < Duration::from_secs(6),
+        "{error} after {:?}",
+        sent.elapsed()
+    );
     proxy.set(Mode::Pass);
     assert!(matches!(renew(&store, &held(&again, term)).await.unwrap(), Renewed::Extended { .. }));
 }
@@ -400,12 +421,16 @@ async fn documents_are_compared_and_swapped() {
     assert!(first != second && matches!(records.write(&write(Some(&first), None)).await.unwrap(), Swap::Conflict(_)));
     let seen = records.read(&place).await.unwrap();
     assert_eq!((seen.content, seen.version.as_ref()), (Some(Content::Document(b"one\0\xff".to_vec())), Some(&second)));
-    assert_eq!(records.scan(tenure_records::Kind::Document, &KeyPrefix::new("wanted/").unwrap()).await.unwrap().len(), 1);
+    assert_eq!(
+        records.scan(tenure_records::Kind::Document, &KeyPrefix::new("wanted/").unwrap()).await.unwrap().len(),
+        1
+    );
     assert_eq!(store.list(&KeyPrefix::default()).await.unwrap().len(), 0);
     assert!(matches!(records.write(&write(Some(&second), None)).await.unwrap(), Swap::Done(_)));
     assert_eq!(records.read(&place).await.unwrap().content, None);
     // A lease and a document under one key are apart, also in one batch.
-    let mixed = [write(None, Some(b"three")), Write { place: Place::document(&key("other")), ..write(None, Some(b"four")) }];
+    let mixed =
+        [write(None, Some(b"three")), Write { place: Place::document(&key("other")), ..write(None, Some(b"four")) }];
     assert!(records.write_many(&mixed).await.iter().all(|swap| matches!(swap, Ok(Swap::Done(_)))));
     assert_eq!(server.psql("select count(*) from tenure_documents").trim(), "2");
 }

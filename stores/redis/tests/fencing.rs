@@ -11,7 +11,8 @@ fn a_stale_writer_is_refused() {
     let guide = include_str!("../../../docs/fencing.md");
     let script = guide.split("```lua\n").nth(1).unwrap().split("```").next().unwrap();
     let term: u64 = 1_763_712_000_000_000;
-    let under = |term: u64, body: &str| server.cli(["eval", script, "2", "fence:{7}", "report:{7}", &term.to_string(), body]);
+    let under =
+        |term: u64, body: &str| server.cli(["eval", script, "2", "fence:{7}", "report:{7}", &term.to_string(), body]);
     let body = || server.cli(["get", "report:{7}"]).trim().to_owned();
     for (term, text) in [(term, "first"), (term, "again"), (term + 1, "later")] {
         assert_eq!(under(term, text).trim(), "OK");

@@ -49,13 +49,23 @@ pub struct Postgres {
 impl PostgresPrograms {
     /// The installed ones: Debian's newest, else those on the path.
     pub fn find() -> Result<PostgresPrograms, Missing> {
-        let mut folders: Vec<PathBuf> = std::fs::read_dir(DEBIAN).into_iter().flatten().flatten().map(|entry| entry.path().join("bin")).collect();
+        let mut folders: Vec<PathBuf> =
+            std::fs::read_dir(DEBIAN).into_iter().flatten().flatten().map(|entry| entry.path().join("bin")).collect();
         folders.sort();
-        let of = |program: &'static str| match folders.iter().rev().map(|folder| folder.join(program)).find(|file| file.is_file()) {
+        let of = |program: &'static str| match folders
+            .iter()
+            .rev()
+            .map(|folder| folder.join(program))
+            .find(|file| file.is_file())
+        {
             Some(file) => Ok(file),
             None => find(program, REMEDY),
         };
-        Ok(PostgresPrograms { postgres: of("postgres")?, initdb: of("initdb")?, psql: of("psql").or_else(|_| find("psql", REMEDY))? })
+        Ok(PostgresPrograms {
+            postgres: of("postgres")?,
+            initdb: of("initdb")?,
+            psql: of("psql").or_else(|_| find("psql", REMEDY))?,
+        })
     }
 
     /// Makes a database and starts a server over it.
@@ -89,12 +99,18 @@ impl PostgresPrograms {
         command.args(["-c", &format!("unix_socket_directories={given}"), "-c", "full_page_writes=off"]);
         if options.tls.is_some() {
             command.args(["-c", "ssl=on"]);
-            command.args(["-c", &format!("ssl_cert_file={given}/server.crt"), "-c", &format!("ssl_key_file={given}/server.key")]);
+            command.args([
+                "-c",
+                &format!("ssl_cert_file={given}/server.crt"),
+                "-c",
+                &format!("ssl_key_file={given}/server.key"),
+            ]);
         }
         for setting in &options.settings {
             command.args(["-c", setting]);
         }
-        let server = Server::start(format!("postgres on port {port}"), command, folder.path().join("log"), || answers(port))?;
+        let server =
+            Server::start(format!("postgres on port {port}"), command, folder.path().join("log"), || answers(port))?;
         let postgres = Postgres { server, programs: self.clone(), options, port, folder };
         if let Some(password) = &postgres.options.password {
             postgres.psql(&format!("alter role postgres password '{password}'"));

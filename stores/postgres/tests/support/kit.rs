@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use tenure_postgres::{PostgresConfig, PostgresStore};
-use tenure_store::{Claim, Claimed, Held, HolderId, LeaseKey, LeaseStore, Nonce, Note, Released, Renewed, StoreError, Term};
+use tenure_store::{
+    Claim, Claimed, Held, HolderId, LeaseKey, LeaseStore, Nonce, Note, Released, Renewed, StoreError, Term,
+};
 use tenure_test_servers::{PostgresPrograms, or_skip};
 
 pub(crate) fn programs() -> Option<PostgresPrograms> {
