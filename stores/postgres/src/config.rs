@@ -157,8 +157,16 @@ impl PostgresConfig {
             self.password = found.map_err(|error| invalid(&error.to_string()))?;
         }
         let home = || read("HOME").map(|home| PathBuf::from(home).join(".pgpass"));
-        if let (None, Some(file)) = (&self.password, read("PGPASSFILE").map(PathBuf::from).or_else(home)) {
-            pgpass::fill(&mut self, &file);
+        let file = read("PGPASSFILE").map(PathBuf::from).or_else(home).filter(|_| self.password.is_none());
+        if let Some(text) = file.and_then(|file| pgpass::read(&file)) {
+            let (user, database) =
+                (self.user.as_deref().unwrap_or_default(), self.database.as_deref().unwrap_or_default());
+            for server in &mut self.servers {
+                // A socket's folder is called localhost there.
+                let host = if server.host.starts_with('/') { "localhost" } else { &server.host };
+                let found = pgpass::password(&text, [host, &server.port.to_string(), database, user]);
+                server.password = found.map(SecretString::from);
+            }
         }
         Ok(self)
     }

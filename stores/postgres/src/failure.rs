@@ -47,7 +47,9 @@ impl Failure {
         let with = |kind, hint| StoreError::new(kind, says(hint));
         match (code, &code.code()[..2]) {
             (&SqlState::T_R_SERIALIZATION_FAILURE, _) => Failure::Conflict,
-            (&SqlState::UNDEFINED_TABLE | &SqlState::UNDEFINED_OBJECT, _) => Failure::NoTable(with(StoreErrorKind::Unsupported, "")),
+            (&SqlState::UNDEFINED_TABLE | &SqlState::UNDEFINED_OBJECT, _) => {
+                Failure::NoTable(with(StoreErrorKind::Unsupported, ""))
+            }
             (&SqlState::READ_ONLY_SQL_TRANSACTION, _) => Failure::Connection(with(
                 StoreErrorKind::Unavailable,
                 ": name every host in the URL, the one that takes writes is used",

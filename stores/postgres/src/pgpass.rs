@@ -1,30 +1,25 @@
 //! The password file of PostgreSQL's own programs: `HOST:PORT:DATABASE:USER:PASSWORD` a line, `*` for any.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use tenure_base_net::secret::SecretString;
-
-use crate::config::PostgresConfig;
-
-/// Gives each host the password of the first line that fits. A file that is not there, or that others may read, gives none.
-pub(crate) fn fill(config: &mut PostgresConfig, file: &Path) {
-    use std::os::unix::fs::MetadataExt;
-    let private = std::fs::metadata(file).is_ok_and(|file| file.is_file() && file.mode() & 0o077 == 0);
-    let Ok(text) = std::fs::read_to_string(file) else { return };
-    if !private {
-        tracing::warn!(file = %file.display(), "postgres: the password file is not read, for others may read it too; chmod 600");
-        return;
+/// The file's text. `None` where it is not there, or where others may read it: PostgreSQL's own programs do not believe it then.
+pub(crate) fn read(file: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(file).ok()?;
+    if std::fs::metadata(file).is_ok_and(|file| file.mode() & 0o077 == 0) {
+        return Some(text);
     }
-    let (user, database) = (config.user.clone().unwrap_or_default(), config.database.clone().unwrap_or_default());
-    for server in &mut config.servers {
-        // A socket's folder is called localhost there.
-        let host = if server.host.starts_with('/') { "localhost" } else { &server.host };
-        let wanted = [host, &server.port.to_string(), &database, &user];
-        server.password = text.lines().find_map(|line| password(line, wanted)).map(SecretString::from);
-    }
+    let file = file.display();
+    tracing::warn!(%file, "postgres: the password file is not read, for others may read it too; chmod 600");
+    None
 }
 
-fn password(line: &str, wanted: [&str; 4]) -> Option<String> {
+/// The password of the first line that fits host, port, database and user.
+pub(crate) fn password(text: &str, wanted: [&str; 4]) -> Option<String> {
+    text.lines().find_map(|line| password_of(line, wanted))
+}
+
+fn password_of(line: &str, wanted: [&str; 4]) -> Option<String> {
     let mut fields = vec![String::new()];
     let mut signs = line.chars();
     while let Some(sign) = signs.next().filter(|_| !line.starts_with('#')) {

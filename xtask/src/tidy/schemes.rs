@@ -80,7 +80,11 @@ fn scheme(string: &str) -> Option<&'static str> {
 const VARIANTS: &[&str] = &["+unix", "+tls", "-sentinel", "-cluster"];
 
 fn is_home(scheme: &str, path: &str) -> bool {
-    let scheme = if scheme == "valkey" { "redis" } else { scheme };
+    let scheme = match scheme {
+        "valkey" => "redis",
+        "postgresql" => "postgres",
+        scheme => scheme,
+    };
     let folders = ["stores", "buses", "base"];
     folders.iter().any(|folder| path.starts_with(&format!("{folder}/{scheme}/")))
         || HOMES.iter().any(|(home, at)| *home == scheme && path.starts_with(at))
