@@ -26,7 +26,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("lease/records", &["base/time", "lease/core", "lease/store"]),
     ("lease/supervise", &["base/time", "lease/core", "lease/store"]),
     ("lease/conformance", &["base/time", "lease/core", "lease/store"]),
-    ("lease/sim", &["base/time", "lease/core", "lease/store"]),
+    ("lease/sim", &["base/time", "lease/core", "lease/store", "lease/records"]),
     ("stores/open", &["base/*", "lease/core", "lease/store", "stores/*"]),
     ("stores/*", &["base/*", "lease/core", "lease/store", "lease/records"]),
     ("lease/tenure", &["base/time", "base/net", "lease/core", "lease/store", "lease/supervise"]),
