@@ -4,7 +4,7 @@ use std::error::Error;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use tenure_store::{HolderId, LeaseKey, LeaseStore};
+use tenure_store::{DocumentStore, HolderId, LeaseKey, LeaseStore};
 
 /// Why something could not be built or done to the store; it fails the case.
 pub type BuildError = Box<dyn Error + Send + Sync>;
@@ -16,6 +16,11 @@ pub trait StoreBuilder: Send + Sync {
 
     /// A further client of the same store, independent of the others as far as the store allows.
     fn open(&self) -> BoxFuture<'_, Result<Arc<dyn LeaseStore>, BuildError>>;
+
+    /// A further client of the documents beside the store's leases, if it keeps any.
+    fn open_documents(&self) -> Option<BoxFuture<'_, Result<Arc<dyn DocumentStore>, BuildError>>> {
+        None
+    }
 
     /// A way to change records past the store, if there is one.
     fn records(&self) -> Option<&dyn Records> {

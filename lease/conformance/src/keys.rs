@@ -5,7 +5,7 @@ use tenure_store::{Claim, Claimed, KeyPrefix, LeaseKey, LeaseRecord};
 use crate::kit::*;
 
 /// Endings of keys that servers, patterns, paths and queries are known to trip over.
-const ODD: &[&str] = &[
+pub(crate) const ODD: &[&str] = &[
     "plain",
     "Plain",
     "PLAIN",

@@ -9,6 +9,7 @@
 mod batches;
 mod builder;
 mod claims;
+mod documents;
 mod expiry;
 mod faults;
 mod keys;
@@ -137,6 +138,19 @@ const CASES: &[(&str, CaseFn)] = cases![
     watch::every_watcher_is_woken,
     watch::a_deleted_lease_wakes,
     watch::a_new_tenure_wakes,
+    documents::one_of_many_creates,
+    documents::one_swap_of_many_wins,
+    documents::no_count_is_lost,
+    documents::a_stale_version_is_refused,
+    documents::versions_never_repeat,
+    documents::deletion_is_conditional,
+    documents::lists_are_literal_sorted_and_complete,
+    documents::odd_keys_and_values_come_back_whole,
+    documents::too_large_a_value_is_refused,
+    documents::a_change_wakes,
+    documents::a_lease_of_the_same_name_is_apart,
+    documents::a_stopped_store_says_what_is_unknown,
+    documents::they_outlive_the_store,
     races::one_of_many_is_granted,
     races::disjoint_batches_do_not_disturb_each_other,
     faults::a_stopped_client_loses,

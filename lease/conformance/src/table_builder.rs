@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
-use tenure_store::{HolderId, LeaseKey, LeaseStore, LeaseTable, Note, RecordFormat, Time};
+use tenure_store::{DocumentStore, HolderId, LeaseKey, LeaseStore, LeaseTable, Note, RecordFormat, Time};
 
 use crate::builder::{BuildError, Records, Rewindable, StoreBuilder};
 
@@ -18,12 +18,18 @@ pub struct TableBuilder<S> {
     reach: fn(&S, Act<'_>),
     /// The table that [`Rewindable::save`] saved.
     saved: Mutex<LeaseTable>,
+    documents: Option<Arc<dyn DocumentStore>>,
 }
 
 impl<S: LeaseStore + 'static> TableBuilder<S> {
     /// A builder for `store`. `reach` calls its argument once with the store's table, before it returns.
     pub fn new(name: &'static str, store: S, reach: fn(&S, Act<'_>)) -> Self {
-        TableBuilder { name, store: Arc::new(store), reach, saved: Mutex::default() }
+        TableBuilder { name, store: Arc::new(store), reach, saved: Mutex::default(), documents: None }
+    }
+
+    /// The same with documents beside the leases.
+    pub fn with_documents(self, documents: impl DocumentStore) -> Self {
+        TableBuilder { documents: Some(Arc::new(documents)), ..self }
     }
 
     fn client(&self) -> BoxFuture<'_, Result<Arc<dyn LeaseStore>, BuildError>> {
@@ -44,6 +50,10 @@ impl<S: LeaseStore + 'static> StoreBuilder for TableBuilder<S> {
 
     fn open(&self) -> BoxFuture<'_, Result<Arc<dyn LeaseStore>, BuildError>> {
         self.client()
+    }
+
+    fn open_documents(&self) -> Option<BoxFuture<'_, Result<Arc<dyn DocumentStore>, BuildError>>> {
+        self.documents.as_ref().map(|documents| ready(Ok(Arc::clone(documents))).boxed())
     }
 
     fn records(&self) -> Option<&dyn Records> {

@@ -10,6 +10,10 @@ use tenure_store::{KeyPrefix, LeaseKey, StoreError, StoreErrorKind, StoreInfo};
 
 use crate::content::Content;
 
+/// One state of one place. A server gives it out with each write, or the writer chooses it at random and writes it along. It
+/// never repeats for a place, also not after the record was deleted, nor where equal contents are written again.
+pub use tenure_store::Version;
+
 /// Where something lies: the leases and the documents of a server are apart.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Place {
@@ -78,29 +82,6 @@ impl Kind {
             (Kind::Lease, Some(rest)) => format!("{}{LEASE}{rest}", Kind::Document.folder()),
             _ => format!("{}{prefix}", self.folder()),
         }
-    }
-}
-
-/// One state of one place. Opaque; a server gives it out with each write, or the writer chooses it at random and writes it
-/// along. It never repeats for a place, also not after the record was deleted.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Version(Box<str>);
-
-impl Version {
-    /// The version that the server writes like this.
-    pub fn new(text: impl Into<Box<str>>) -> Version {
-        Version(text.into())
-    }
-
-    /// As the server writes it.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Version({})", self.0)
     }
 }
 

@@ -1,7 +1,8 @@
 //! The store: where leases are kept. One atomic step per key, and no policy.
 //!
-//! [`LeaseStore`] is the whole plug point, and `memory:` is built in ([`MemoryStore`]). The words of tenure-core are
-//! exported again here, so that a store crate needs this crate alone.
+//! [`LeaseStore`] is the whole plug point for leases, [`DocumentStore`] the one for what a fleet shares besides them, and
+//! `memory:` is built in ([`MemoryStore`], [`MemoryDocuments`]). The words of tenure-core are exported again here, so that a
+//! store crate needs this crate alone.
 //!
 //! # Writing a store
 //!
@@ -156,21 +157,27 @@
 //! tenure ([`ClaimTime::complete_since`]), so that nothing is granted that somebody may have been promised.
 
 mod batch;
+mod document;
+mod document_store;
 mod error;
 pub mod foreign;
 mod info;
 mod lease_store;
 mod memory;
+mod memory_documents;
 mod slot;
 mod table;
 mod wake;
 mod wake_hub;
 
 pub use batch::{check_batch, check_ttl};
+pub use document::{Document, DocumentList, Found, Swapped, Version, check_document};
+pub use document_store::DocumentStore;
 pub use error::{StoreError, StoreErrorKind};
 pub use info::StoreInfo;
 pub use lease_store::{Answers, LeaseStore};
 pub use memory::MemoryStore;
+pub use memory_documents::MemoryDocuments;
 pub use slot::{Change, ClaimTime, Occupant, Slot, Tenure};
 pub use table::LeaseTable;
 pub use tenure_core::{

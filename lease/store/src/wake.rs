@@ -39,6 +39,11 @@ impl Wake {
         Wake { key: Some(key), change: WakeChange::Taken }
     }
 
+    /// Something became of `key`, and it does not matter what: of a document, that it was written or deleted.
+    pub fn changed(key: LeaseKey) -> Self {
+        Wake { key: Some(key), change: WakeChange::Unknown }
+    }
+
     /// Something happened, to some key or other: what a store says where it has lost count.
     pub fn unknown() -> Self {
         Wake { key: None, change: WakeChange::Unknown }
