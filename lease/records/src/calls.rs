@@ -39,6 +39,14 @@ impl<R: Records> Calls<R> {
         self.all(writes.len(), StoreErrorKind::TimedOut, requests.collect()).await
     }
 
+    pub(crate) async fn read_one(&self, place: &Place) -> Result<Seen, StoreError> {
+        self.in_time(StoreErrorKind::Unavailable, self.records.read(place)).await?
+    }
+
+    pub(crate) async fn write_one(&self, write: Write) -> Result<Swap, StoreError> {
+        self.in_time(StoreErrorKind::TimedOut, self.records.write(&write)).await?
+    }
+
     /// Ends in time; `late` says what is known of what did not.
     pub(crate) async fn in_time<T>(
         &self,

@@ -1,33 +1,54 @@
-//! The feed: what the server tells of changes becomes hints, and is kept in mind for the steps.
+//! The feed: what the server tells of changes becomes hints.
 //!
-//! One subscription serves all who watch, at what their prefixes have in common. It is made anew after every break, and
-//! what was missed meanwhile is found by a scan. A renewal changes a record and wakes nobody: tenures are told apart by
-//! their nonces.
+//! One subscription serves all who watch, at what their prefixes have in common. It is made anew after every break; what is
+//! made of a change, and of what may have been missed, is its [`Listener`]'s matter.
 
-use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use tenure_store::{HolderId, KeyPrefix, LeaseKey, Nonce, StoreError, StoreErrorKind, Wake, WakeHub, WakeStream};
+use tenure_store::{KeyPrefix, StoreError, StoreErrorKind, WakeHub, WakeStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
 use crate::calls::Calls;
 use crate::records::{Changes, Kind, Place, Records, Seen};
-use crate::step::Memory;
 
 /// The pauses between two attempts to subscribe: the first, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
-/// How many keys are told apart at a time; where there are more, hints name none.
-const KEYS: usize = 65_536;
+/// What turns changes of one kind into hints.
+pub(crate) trait Listener<R>: Send + 'static {
+    /// What it listens to.
+    const KIND: Kind;
+
+    /// A subscription stands from now on: looks for what was missed before.
+    fn begun(
+        &mut self,
+        calls: &Calls<R>,
+        hub: &WakeHub,
+        prefix: &KeyPrefix,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Something changed. An error means that it is not known what: the subscription is made anew.
+    fn changed(
+        &mut self,
+        calls: &Calls<R>,
+        hub: &WakeHub,
+        place: Place,
+        seen: Option<Seen>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Nobody watches any more.
+    fn unwatched(&mut self);
+}
 
 /// Whoever watches, and the task that tells them.
 #[derive(Debug)]
 pub(crate) struct Feed {
     hub: Arc<WakeHub>,
+    overflowed: Arc<AtomicU64>,
     /// Told whenever somebody begins to watch.
     joined: Arc<Notify>,
     /// Up to which version of the hub's table the subscription covers all who watch.
@@ -36,27 +57,33 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
-    pub(crate) fn new(hub: Arc<WakeHub>) -> Feed {
-        Feed { hub, joined: Arc::default(), covered: watch::Sender::new(0), task: Mutex::default() }
+    pub(crate) fn new(scheme: &'static str) -> Feed {
+        Feed {
+            hub: WakeHub::new(scheme),
+            overflowed: Arc::default(),
+            joined: Arc::default(),
+            covered: watch::Sender::new(0),
+            task: Mutex::default(),
+        }
     }
 
-    /// The hints about keys with this prefix. Returns once the server has agreed to tell of changes.
-    pub(crate) async fn watch<R: Records>(
+    /// The hints about keys with this prefix. Returns once the server has agreed to tell of changes. `listener` makes what
+    /// listens where nothing does yet.
+    pub(crate) async fn watch<R: Records, L: Listener<R>>(
         &self,
         calls: &Arc<Calls<R>>,
-        memory: &Arc<Mutex<Memory>>,
         prefix: &KeyPrefix,
-        overflowed: &Arc<AtomicU64>,
+        listener: impl FnOnce() -> L,
     ) -> Result<WakeStream, StoreError> {
         if !calls.info.store.watch {
             let scheme = calls.info.store.scheme;
-            let message = format!("{scheme}: has no hints; candidates go by their timers");
+            let message = format!("{scheme}: has no hints; go by a timer");
             return Err(StoreError::new(StoreErrorKind::Unsupported, message));
         }
         let mut covered = self.covered.subscribe();
-        let stream = self.hub.watch(prefix, overflowed)?;
+        let stream = self.hub.watch(prefix, &self.overflowed)?;
         let version = self.hub.version();
-        self.ensure_running(calls, memory);
+        self.ensure_running(calls, listener);
         self.joined.notify_one();
         let ready = covered.wait_for(|covered| *covered >= version);
         match calls.in_time(StoreErrorKind::Unavailable, ready).await? {
@@ -65,18 +92,17 @@ impl Feed {
         }
     }
 
-    fn ensure_running<R: Records>(&self, calls: &Arc<Calls<R>>, memory: &Arc<Mutex<Memory>>) {
+    fn ensure_running<R: Records, L: Listener<R>>(&self, calls: &Arc<Calls<R>>, listener: impl FnOnce() -> L) {
         let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
         if task.as_ref().is_some_and(|task| !task.is_finished()) {
             return;
         }
         let teller = Teller {
             calls: Arc::clone(calls),
-            memory: Arc::clone(memory),
             hub: Arc::clone(&self.hub),
             joined: Arc::clone(&self.joined),
             covered: self.covered.clone(),
-            known: HashMap::new(),
+            listener: listener(),
         };
         *task = Some(tokio::spawn(teller.run()).abort_handle());
     }
@@ -91,26 +117,12 @@ impl Drop for Feed {
     }
 }
 
-/// What tells one tenure of a key from the next.
-type Tenure = (HolderId, Option<Nonce>);
-
-struct Teller<R> {
+struct Teller<R, L> {
     calls: Arc<Calls<R>>,
-    memory: Arc<Mutex<Memory>>,
     hub: Arc<WakeHub>,
     joined: Arc<Notify>,
     covered: watch::Sender<u64>,
-    /// Who held what when it was last heard of.
-    known: HashMap<LeaseKey, Option<Tenure>>,
-}
-
-/// How a record came to be known.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Heard {
-    /// Looked for, after a subscription was made.
-    ByScan,
-    /// The server told of it.
-    AsChange,
+    listener: L,
 }
 
 /// Why a subscription is over.
@@ -123,14 +135,13 @@ enum Over {
     Broken,
 }
 
-impl<R: Records> Teller<R> {
+impl<R: Records, L: Listener<R>> Teller<R, L> {
     async fn run(mut self) {
         let mut pause = PAUSES.0;
         loop {
             let (version, prefixes) = self.hub.prefixes();
             let Some(prefix) = common(&prefixes) else {
-                // What is known grows old; whoever watches next begins anew.
-                self.known.clear();
+                self.listener.unwatched();
                 self.joined.notified().await;
                 continue;
             };
@@ -152,20 +163,12 @@ impl<R: Records> Teller<R> {
         }
     }
 
-    /// Subscribes first and scans then, so that nothing falls between the two.
+    /// Subscribes first and looks then, so that nothing falls between the two.
     async fn subscribe(&mut self, prefix: &KeyPrefix) -> Result<Changes, StoreError> {
         let calls = Arc::clone(&self.calls);
-        let late = StoreErrorKind::Unavailable;
-        let changes = calls.in_time(late, calls.records.changes(Kind::Lease, prefix)).await??;
-        let scanned = calls.in_time(late, calls.records.scan(Kind::Lease, prefix)).await??;
-        let mut gone: Vec<LeaseKey> = self.known.keys().filter(|key| prefix.matches(key)).cloned().collect();
-        for (key, seen) in scanned {
-            gone.retain(|known| *known != key);
-            self.learn(key, seen, Heard::ByScan);
-        }
-        for key in gone {
-            self.learn(key, Seen::default(), Heard::ByScan);
-        }
+        let changes = calls.records.changes(L::KIND, prefix);
+        let changes = calls.in_time(StoreErrorKind::Unavailable, changes).await??;
+        self.listener.begun(&calls, &self.hub, prefix).await?;
         Ok(changes)
     }
 
@@ -173,19 +176,12 @@ impl<R: Records> Teller<R> {
         let hub = Arc::clone(&self.hub);
         loop {
             tokio::select! {
-                change = changes.next() => match change {
-                    Some((place, seen)) => {
-                        let seen = match seen {
-                            Some(seen) => seen,
-                            None => match self.read(&place).await {
-                                Some(seen) => seen,
-                                None => return Over::Broken,
-                            },
-                        };
-                        self.learn(place.key, seen, Heard::AsChange);
+                change = changes.next() => {
+                    let Some((place, seen)) = change else { return Over::Broken };
+                    if self.listener.changed(&self.calls, &self.hub, place, seen).await.is_err() {
+                        return Over::Broken;
                     }
-                    None => return Over::Broken,
-                },
+                }
                 () = self.joined.notified() => {
                     let (version, prefixes) = hub.prefixes();
                     if !prefixes.iter().all(|watched| watched.as_str().starts_with(prefix.as_str())) {
@@ -195,34 +191,6 @@ impl<R: Records> Teller<R> {
                 }
                 () = hub.unwatched() => return Over::Unwatched,
             }
-        }
-    }
-
-    async fn read(&self, place: &Place) -> Option<Seen> {
-        self.calls.read(std::slice::from_ref(place)).await.pop()?.ok()
-    }
-
-    /// Keeps in mind what stands there, and tells whoever watches if the key has changed hands.
-    fn learn(&mut self, key: LeaseKey, seen: Seen, heard: Heard) {
-        let now = tenure_base_time::now();
-        let tenure = self.memory.lock().unwrap_or_else(PoisonError::into_inner).heard(now, &key, seen);
-        if self.known.len() >= KEYS && !self.known.contains_key(&key) {
-            self.known.clear();
-            self.hub.wake(&Wake::unknown());
-        }
-        let wake = match (self.known.get(&key), &tenure) {
-            (Some(before), after) if before == after => None,
-            (Some(Some(_)), None) => Some(Wake::freed(key.clone())),
-            (Some(_), Some(_)) => Some(Wake::taken(key.clone())),
-            (Some(None), None) => None,
-            // Heard of for the first time: what a scan begins with is no news.
-            (None, _) if heard == Heard::ByScan => None,
-            (None, Some(_)) => Some(Wake::taken(key.clone())),
-            (None, None) => Some(Wake::freed(key.clone())),
-        };
-        self.known.insert(key, tenure);
-        if let Some(wake) = wake {
-            self.hub.wake(&wake);
         }
     }
 }

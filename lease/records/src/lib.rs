@@ -3,6 +3,7 @@
 //! [`Records`] is what a server offers: read a record at its version, write one where the version is still the one that
 //! was seen. [`RecordStore`] makes a [`LeaseStore`](tenure_store::LeaseStore) of it, and decides all else once for every
 //! server: the steps of the verbs, their short way, when a lease is over, what is known for certain, and the hints.
+//! [`RecordDocuments`] makes a [`DocumentStore`](tenure_store::DocumentStore) of the same server.
 //!
 //! # When a lease is over
 //!
@@ -21,8 +22,10 @@
 //! use std::time::Duration;
 //!
 //! use async_trait::async_trait;
-//! use tenure_records::{Content, Kind, Place, RecordStore, Records, RecordsInfo, Seen, Swap, Version, Write};
-//! use tenure_store::{KeyPrefix, LeaseKey, LeaseStore, StoreError, StoreInfo};
+//! use tenure_records::{
+//!     Content, Kind, Place, RecordDocuments, RecordStore, Records, RecordsInfo, Seen, Swap, Version, Write,
+//! };
+//! use tenure_store::{DocumentStore, KeyPrefix, LeaseKey, LeaseStore, StoreError, StoreInfo};
 //!
 //! /// A table of values with version numbers, as many a server is one.
 //! #[derive(Clone, Debug, Default)]
@@ -83,6 +86,10 @@
 //!     fn open(&self) -> BoxFuture<'_, Result<Arc<dyn LeaseStore>, BuildError>> {
 //!         ready(Ok(Arc::new(RecordStore::new(self.clone())) as Arc<dyn LeaseStore>)).boxed()
 //!     }
+//!
+//!     fn open_documents(&self) -> Option<BoxFuture<'_, Result<Arc<dyn DocumentStore>, BuildError>>> {
+//!         Some(ready(Ok(Arc::new(RecordDocuments::new(self.clone())) as Arc<dyn DocumentStore>)).boxed())
+//!     }
 //! }
 //!
 //! #[tokio::main]
@@ -95,8 +102,10 @@
 
 mod calls;
 mod content;
+mod documents;
 mod feed;
 mod json;
+mod lease_changes;
 mod memory_records;
 mod observations;
 mod records;
@@ -105,6 +114,7 @@ mod step;
 mod store;
 
 pub use content::{Bound, Content, Lasts, Occupancy, Occupant, Record};
+pub use documents::RecordDocuments;
 pub use memory_records::MemoryRecords;
 pub use records::{Changes, Kind, Place, Records, RecordsInfo, Seen, Swap, Version, Write};
 pub use step::{Ask, Memory, Moment, Next, Step, Told};

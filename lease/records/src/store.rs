@@ -1,16 +1,16 @@
 //! The store: every verb of leases over records with compare-and-swap.
 
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use tenure_store::{
     Answers, Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseRecord, LeaseStore, Released, Renewed, StoreError,
-    StoreErrorKind, StoreInfo, Term, WakeHub, WakeStream, check_batch, check_ttl,
+    StoreErrorKind, StoreInfo, Term, WakeStream, check_batch, check_ttl,
 };
 
 use crate::calls::Calls;
 use crate::feed::Feed;
+use crate::lease_changes::LeaseChanges;
 use crate::records::{Kind, Records};
 use crate::step::{Ask, Memory, Moment, Next, Step, Told};
 
@@ -24,18 +24,17 @@ pub struct RecordStore<R> {
     calls: Arc<Calls<R>>,
     memory: Arc<Mutex<Memory>>,
     feed: Feed,
-    overflowed: Arc<AtomicU64>,
 }
 
 impl<R: Records> RecordStore<R> {
     /// The store over this server.
     pub fn new(records: R) -> RecordStore<R> {
         let calls = Arc::new(Calls::new(records));
-        let hub = WakeHub::new(calls.info.store.scheme);
+        let feed = Feed::new(calls.info.store.scheme);
         // Without a random source the beats begin with the clock; they need to differ, not to be secret.
         let seed = getrandom::u64().unwrap_or_else(|_| tenure_base_time::now().as_nanos());
         let memory = Arc::new(Mutex::new(Memory::new(seed)));
-        RecordStore { calls, memory, feed: Feed::new(hub), overflowed: Arc::default() }
+        RecordStore { calls, memory, feed }
     }
 
     /// The server.
@@ -185,7 +184,7 @@ impl<R: Records> LeaseStore for RecordStore<R> {
     }
 
     async fn watch(&self, prefix: &KeyPrefix) -> Result<WakeStream, StoreError> {
-        self.feed.watch(&self.calls, &self.memory, prefix, &self.overflowed).await
+        self.feed.watch(&self.calls, prefix, || LeaseChanges::new(&self.memory)).await
     }
 }
 

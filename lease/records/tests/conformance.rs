@@ -6,8 +6,8 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use tenure_conformance::{BuildError, Records as PastTheStore, StoreBuilder, suite};
-use tenure_records::{Content, Lasts, MemoryRecords, Place, Record, RecordStore};
-use tenure_store::{HolderId, LeaseKey, LeaseStore, RecordFormat};
+use tenure_records::{Content, Lasts, MemoryRecords, Place, Record, RecordDocuments, RecordStore};
+use tenure_store::{DocumentStore, HolderId, LeaseKey, LeaseStore, RecordFormat};
 
 struct Builder(&'static str, MemoryRecords);
 
@@ -18,6 +18,10 @@ impl StoreBuilder for Builder {
 
     fn open(&self) -> BoxFuture<'_, Result<Arc<dyn LeaseStore>, BuildError>> {
         ready(Ok(Arc::new(RecordStore::new(self.1.clone())) as Arc<dyn LeaseStore>)).boxed()
+    }
+
+    fn open_documents(&self) -> Option<BoxFuture<'_, Result<Arc<dyn DocumentStore>, BuildError>>> {
+        Some(ready(Ok(Arc::new(RecordDocuments::new(self.1.clone())) as Arc<dyn DocumentStore>)).boxed())
     }
 
     fn records(&self) -> Option<&dyn PastTheStore> {

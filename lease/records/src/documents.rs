@@ -1,0 +1,157 @@
+//! Documents over records with compare-and-swap: the same servers, in places of their own.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tenure_store::{
+    Document, DocumentList, DocumentStore, Found, KeyPrefix, LeaseKey, StoreError, StoreErrorKind, StoreInfo, Swapped,
+    Version, Wake, WakeHub, WakeStream, check_document,
+};
+
+use crate::calls::Calls;
+use crate::content::Content;
+use crate::feed::{Feed, Listener};
+use crate::records::{Kind, Place, Records, Seen, Swap, Write};
+
+/// How often a creation is begun anew because others created and deleted the document meanwhile.
+const CONFLICTS: u8 = 3;
+
+/// Documents on a server that has [`Records`].
+#[derive(Debug)]
+pub struct RecordDocuments<R> {
+    calls: Arc<Calls<R>>,
+    feed: Feed,
+}
+
+impl<R: Records> RecordDocuments<R> {
+    /// The documents on this server.
+    pub fn new(records: R) -> RecordDocuments<R> {
+        let calls = Arc::new(Calls::new(records));
+        let feed = Feed::new(calls.info.store.scheme);
+        RecordDocuments { calls, feed }
+    }
+
+    /// The server.
+    pub fn records(&self) -> &R {
+        &self.calls.records
+    }
+
+    fn scheme(&self) -> &'static str {
+        self.calls.info.store.scheme
+    }
+
+    async fn write(&self, key: &LeaseKey, expected: Option<Version>, to: Option<&[u8]>) -> Result<Swap, StoreError> {
+        let to = to.map(|value| Content::Document(value.to_vec()));
+        self.calls.write_one(Write { place: Place::document(key), expected, to }).await
+    }
+
+    /// A change of a document that must stand at this version.
+    async fn change(
+        &self,
+        key: &LeaseKey,
+        version: &Version,
+        to: Option<&[u8]>,
+    ) -> Result<Swapped<Version>, StoreError> {
+        Ok(match self.write(key, Some(version.clone()), to).await? {
+            Swap::Done(version) => Swapped::Done(version),
+            Swap::Conflict(None) => Swapped::Conflict(Found::Unknown),
+            Swap::Conflict(Some(seen)) => Swapped::Conflict(self.document(key, seen)?.into()),
+        })
+    }
+
+    /// What was seen under the key, as a document; `None` where nothing was, or a mark of something deleted.
+    fn document(&self, key: &LeaseKey, seen: Seen) -> Result<Option<Document>, StoreError> {
+        match (seen.content, seen.version) {
+            (None, _) => Ok(None),
+            (Some(Content::Document(value)), Some(version)) => Ok(Some(Document { key: key.clone(), version, value })),
+            (Some(_), _) => {
+                let message = format!("{}: what stands as document {key:?} is none of this program's", self.scheme());
+                Err(StoreError::new(StoreErrorKind::Corrupt, message))
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl<R: Records> DocumentStore for RecordDocuments<R> {
+    fn info(&self) -> StoreInfo {
+        self.calls.info.store.clone()
+    }
+
+    async fn read(&self, key: &LeaseKey) -> Result<Option<Document>, StoreError> {
+        let seen = self.calls.read_one(&Place::document(key)).await?;
+        self.document(key, seen)
+    }
+
+    /// Expects nothing at first. A server that leaves marks in place of what was deleted refuses that once, and is then told the
+    /// version of the mark.
+    async fn create(&self, key: &LeaseKey, value: &[u8]) -> Result<Swapped<Version>, StoreError> {
+        check_document(self.scheme(), key, value)?;
+        let mut expected = None;
+        for _ in 0..=CONFLICTS {
+            let seen = match self.write(key, expected, Some(value)).await? {
+                Swap::Done(version) => return Ok(Swapped::Done(version)),
+                Swap::Conflict(Some(seen)) => seen,
+                Swap::Conflict(None) => self.calls.read_one(&Place::document(key)).await?,
+            };
+            expected = seen.version.clone();
+            if let Some(document) = self.document(key, seen)? {
+                return Ok(Swapped::Conflict(Found::Document(document)));
+            }
+        }
+        let message = format!("{}: document {key:?} was changed by others {CONFLICTS} times meanwhile", self.scheme());
+        Err(StoreError::new(StoreErrorKind::Unavailable, message))
+    }
+
+    async fn swap(&self, key: &LeaseKey, version: &Version, value: &[u8]) -> Result<Swapped<Version>, StoreError> {
+        check_document(self.scheme(), key, value)?;
+        self.change(key, version, Some(value)).await
+    }
+
+    async fn delete(&self, key: &LeaseKey, version: &Version) -> Result<Swapped<()>, StoreError> {
+        Ok(self.change(key, version, None).await?.map(drop))
+    }
+
+    async fn list(&self, prefix: &KeyPrefix) -> Result<Vec<Document>, StoreError> {
+        let scan = self.calls.records.scan(Kind::Document, prefix);
+        let seen = self.calls.in_time(StoreErrorKind::Unavailable, scan).await??;
+        let mut list = DocumentList::new(self.scheme(), prefix);
+        for (key, seen) in seen {
+            if let Some(document) = self.document(&key, seen)? {
+                list.add(document)?;
+            }
+        }
+        Ok(list.finish())
+    }
+
+    async fn watch(&self, prefix: &KeyPrefix) -> Result<WakeStream, StoreError> {
+        self.feed.watch(&self.calls, prefix, DocumentChanges::default).await
+    }
+}
+
+/// Listens to documents: each change is a hint, and what was missed is one without a key.
+#[derive(Default)]
+struct DocumentChanges {
+    /// A subscription stood before.
+    began: bool,
+}
+
+impl<R: Records> Listener<R> for DocumentChanges {
+    const KIND: Kind = Kind::Document;
+
+    async fn begun(&mut self, _: &Calls<R>, hub: &WakeHub, _: &KeyPrefix) -> Result<(), StoreError> {
+        if std::mem::replace(&mut self.began, true) {
+            hub.wake(&Wake::unknown());
+        }
+        Ok(())
+    }
+
+    async fn changed(&mut self, _: &Calls<R>, hub: &WakeHub, place: Place, _: Option<Seen>) -> Result<(), StoreError> {
+        hub.wake(&Wake::changed(place.key));
+        Ok(())
+    }
+
+    fn unwatched(&mut self) {
+        self.began = false;
+    }
+}
