@@ -73,7 +73,7 @@ fn step<T>(
 /// The leases under a prefix that are held now, by key.
 pub(crate) fn list(db: &Connection, at: &Moment<'_>, prefix: &KeyPrefix) -> rusqlite::Result<Vec<LeaseRecord>> {
     let mut records = Vec::new();
-    scan(db, COLUMNS, prefix, |row| {
+    scan(db, "lease", COLUMNS, prefix, |row| {
         // A key that cannot be read was not written by this code; nobody can name it.
         if let Some(key) = text(row, "key").and_then(|key| LeaseKey::new(key).ok()) {
             records.extend(slot(row, at).record(at.now, &key));
@@ -87,10 +87,11 @@ pub(crate) fn last_term(db: &Connection, at: &Moment<'_>, key: &LeaseKey) -> rus
     Ok(load(db, at, key)?.and_then(|slot| slot.term))
 }
 
-/// Reads rows under a prefix, by key. A key range serves, as keys compare by their bytes; no byte of UTF-8 is 0xff, so
+/// Reads the rows of a table under a prefix, by key. A key range serves, as keys compare by their bytes; no byte of UTF-8 is 0xff, so
 /// the last byte of the prefix can be counted up.
 pub(crate) fn scan(
     db: &Connection,
+    table: &str,
     columns: &str,
     prefix: &KeyPrefix,
     mut visit: impl FnMut(&Row<'_>),
@@ -98,7 +99,7 @@ pub(crate) fn scan(
     let mut end = prefix.as_str().as_bytes().to_vec();
     let bounded = end.last_mut().map(|last| *last += 1).is_some();
     let upper = if bounded { "AND key < CAST(?2 AS TEXT)" } else { "AND ?2 IS NOT NULL" };
-    let sql = format!("SELECT {columns} FROM lease WHERE key >= ?1 {upper} ORDER BY key");
+    let sql = format!("SELECT {columns} FROM {table} WHERE key >= ?1 {upper} ORDER BY key");
     let mut statement = db.prepare_cached(&sql)?;
     let mut rows = statement.query(params![prefix.as_str(), end])?;
     while let Some(row) = rows.next()? {

@@ -18,10 +18,10 @@ use crate::database::Database;
 use crate::failure::store_error;
 use crate::info::INFO;
 use crate::rows::{self, Moment};
-use crate::watch::Watches;
+use crate::watch::{Watches, What};
 
 /// How long opening may take: many processes may be making the file at once.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Leases in one SQLite file, shared by the processes and containers of one machine.
 ///
@@ -61,15 +61,7 @@ impl SqliteStore {
         wait: Duration,
         open: fn(FileName, MachineClock, Duration) -> Result<Database, FileError>,
     ) -> Result<SqliteStore, StoreError> {
-        // The process may go to work in another folder at any moment.
-        let name = config.name()?;
-        let clock = MachineClock::read().map_err(|error| {
-            StoreError::new(StoreErrorKind::Unsupported, format!("sqlite:{name}: {error}")).with_source(error)
-        })?;
-        let limits = WorkerLimits { open: wait, locks: config.busy_timeout, disk: DISK_TIMEOUT };
-        let (watches, shown) = (Watches::new(name.clone(), &config), name.clone());
-        let open = move |wait| open(name, clock, wait);
-        let worker = Worker::start("tenure-sqlite", &shown, limits, open).await.map_err(store_error)?;
+        let (worker, watches) = start(&config, What::Leases, wait, open).await?;
         Ok(SqliteStore { path: config.path, worker, watches })
     }
 
@@ -98,6 +90,25 @@ impl SqliteStore {
     pub fn overflowed_wakes(&self) -> u64 {
         self.watches.overflowed()
     }
+}
+
+/// Opens the file on a thread of its own, for leases or for documents.
+pub(crate) async fn start(
+    config: &SqliteConfig,
+    what: What,
+    wait: Duration,
+    open: fn(FileName, MachineClock, Duration) -> Result<Database, FileError>,
+) -> Result<(Worker<Database>, Watches), StoreError> {
+    // The process may go to work in another folder at any moment.
+    let name = config.name()?;
+    let clock = MachineClock::read().map_err(|error| {
+        StoreError::new(StoreErrorKind::Unsupported, format!("sqlite:{name}: {error}")).with_source(error)
+    })?;
+    let limits = WorkerLimits { open: wait, locks: config.busy_timeout, disk: DISK_TIMEOUT };
+    let (watches, shown) = (Watches::new(name.clone(), what, config), name.clone());
+    let open = move |wait| open(name, clock, wait);
+    let worker = Worker::start("tenure-sqlite", &shown, limits, open).await.map_err(store_error)?;
+    Ok((worker, watches))
 }
 
 impl fmt::Debug for SqliteStore {

@@ -15,6 +15,7 @@ use tenure_store::{KeyPrefix, LeaseKey, StoreError, StoreErrorKind, Wake, WakeCh
 use tokio::sync::{Semaphore, watch};
 
 use crate::config::SqliteConfig;
+use crate::document_rows;
 use crate::failure::store_error;
 use crate::rows;
 use crate::schema::FORMAT;
@@ -31,13 +32,22 @@ static LOOKING: Semaphore = Semaphore::const_new(1);
 /// The files that are watched in this process, each by one thread, whatever the number of stores and watchers.
 static WATCHED: LazyLock<Mutex<HashMap<Named, Arc<Watched>>>> = LazyLock::new(Mutex::default);
 
-/// A file and the absolute name that leads there. Another name may lead elsewhere one day, and its watchers go with it.
-type Named = (Node, PathBuf);
+/// A file, the absolute name that leads there, and what of it is watched. Another name may lead elsewhere one day, and its
+/// watchers go with it.
+type Named = (Node, PathBuf, What);
+
+/// What somebody watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum What {
+    Leases,
+    Documents,
+}
 
 /// The watches of one store.
 #[derive(Clone)]
 pub(crate) struct Watches {
     name: FileName,
+    what: What,
     poll: Duration,
     busy_timeout: Duration,
     call_timeout: Duration,
@@ -63,9 +73,10 @@ struct State {
 
 impl Watches {
     /// None yet.
-    pub(crate) fn new(name: FileName, config: &SqliteConfig) -> Self {
+    pub(crate) fn new(name: FileName, what: What, config: &SqliteConfig) -> Self {
         Watches {
             name,
+            what,
             poll: config.poll,
             busy_timeout: config.busy_timeout,
             call_timeout: config.call_timeout(),
@@ -131,7 +142,7 @@ impl Watches {
 
     /// Adds a watcher to the file's, and starts the thread where nobody watches it yet.
     fn join(&self, node: Node, prefix: &KeyPrefix) -> Result<(WakeStream, Arc<Watched>, u64), StoreError> {
-        let named = (node, self.name.absolute().to_owned());
+        let named = (node, self.name.absolute().to_owned(), self.what);
         let mut table = lock(&WATCHED);
         let is_new = !table.contains_key(&named);
         let watched = Arc::clone(table.entry(named.clone()).or_insert_with(|| {
@@ -178,12 +189,13 @@ struct Looker {
     seen: Option<Seen>,
 }
 
-/// Who held what at the last look.
+/// Who held what at the last look, or which documents there were.
 #[derive(Default)]
 struct Seen {
-    hands: i64,
-    /// The nonces of the tenures.
-    holders: BTreeMap<LeaseKey, String>,
+    /// How often a lease has changed hands, or a document was changed.
+    count: i64,
+    /// The nonces of the tenures, or the versions of the documents.
+    marks: BTreeMap<LeaseKey, String>,
     /// The prefixes that were looked at.
     cover: Vec<KeyPrefix>,
 }
@@ -238,10 +250,10 @@ impl Looker {
         if same_cover.is_some() && !self.dirty {
             return Ok(());
         }
-        // 2. Somebody has, but no key has changed hands.
-        let known = same_cover.map(|seen| seen.hands);
-        let prefixes = &self.prefixes;
-        let now = self.reader.read(self.wait, |connection| read(connection, known, prefixes))?;
+        // 2. Somebody has, but what is watched is as it was.
+        let known = same_cover.map(|seen| seen.count);
+        let (what, prefixes) = (self.named.2, &self.prefixes);
+        let now = self.reader.read(self.wait, |connection| read(connection, what, known, prefixes))?;
         self.dirty = false;
         // What is in an empty file is nothing.
         let Some(now) = now.unwrap_or_else(|| Some(Seen { cover: prefixes.clone(), ..Seen::default() })) else {
@@ -249,7 +261,7 @@ impl Looker {
         };
         // 3. Which ones?
         if let Some(before) = self.seen.take() {
-            tell(&self.watched.hub, &before, &now);
+            tell(&self.watched.hub, self.named.2, &before, &now);
         }
         self.seen = Some(now);
         Ok(())
@@ -271,21 +283,36 @@ impl Drop for Looker {
     }
 }
 
-/// Who holds what under the prefixes, in one read transaction; `None` where no key has changed hands since they were
-/// counted.
-fn read(connection: &Connection, known: Option<i64>, cover: &[KeyPrefix]) -> rusqlite::Result<Option<Seen>> {
-    let hands = connection.prepare_cached("SELECT hands FROM change")?.query_row([], |row| row.get(0))?;
-    if known == Some(hands) {
+/// What there is under the prefixes, in one read transaction; `None` where nothing of it has changed since it was counted.
+fn read(
+    connection: &Connection,
+    what: What,
+    known: Option<i64>,
+    cover: &[KeyPrefix],
+) -> rusqlite::Result<Option<Seen>> {
+    let (count, table, columns) = match what {
+        What::Leases => {
+            let hands = connection.prepare_cached("SELECT hands FROM change")?.query_row([], |row| row.get(0))?;
+            (hands, "lease", "key, nonce")
+        }
+        What::Documents => match document_rows::count(connection)? {
+            Some(count) => (count, document_rows::TABLE, "key, version"),
+            // No document was ever written, or somebody has dropped them all.
+            None if known == Some(0) => return Ok(None),
+            None => return Ok(Some(Seen { cover: cover.to_vec(), ..Seen::default() })),
+        },
+    };
+    if known == Some(count) {
         return Ok(None);
     }
-    let mut holders = BTreeMap::new();
+    let mut marks = BTreeMap::new();
     let mut scan = |prefix: &KeyPrefix| {
-        rows::scan(connection, "key, nonce", prefix, |row| {
+        rows::scan(connection, table, columns, prefix, |row| {
             let text = |column| row.get_ref(column).ok().and_then(|value| value.as_str().ok());
-            if let (Some(key), Some(nonce)) = (text(0).and_then(|key| LeaseKey::new(key).ok()), text(1))
+            if let (Some(key), Some(mark)) = (text(0).and_then(|key| LeaseKey::new(key).ok()), text(1))
                 && covers(cover, &key)
             {
-                holders.insert(key, nonce.to_owned());
+                marks.insert(key, mark.to_owned());
             }
         })
     };
@@ -294,20 +321,24 @@ fn read(connection: &Connection, known: Option<i64>, cover: &[KeyPrefix]) -> rus
     } else {
         cover.iter().try_for_each(scan)?;
     }
-    Ok(Some(Seen { hands, holders, cover: cover.to_vec() }))
+    Ok(Some(Seen { count, marks, cover: cover.to_vec() }))
 }
 
 /// Hands on what became of the keys that were looked at both times.
-fn tell(hub: &WakeHub, before: &Seen, now: &Seen) {
-    for key in before.holders.keys().filter(|key| !now.holders.contains_key(*key)) {
-        hub.wake(&Wake::freed(key.clone()));
+fn tell(hub: &WakeHub, what: What, before: &Seen, now: &Seen) {
+    let told = |key: &LeaseKey, change| match what {
+        What::Leases => Wake { key: Some(key.clone()), change },
+        What::Documents => Wake::changed(key.clone()),
+    };
+    for key in before.marks.keys().filter(|key| !now.marks.contains_key(*key)) {
+        hub.wake(&told(key, WakeChange::Freed));
     }
-    for (key, nonce) in now.holders.iter().filter(|(key, _)| covers(&before.cover, key)) {
-        match before.holders.get(key) {
-            Some(before) if before == nonce => {}
+    for (key, mark) in now.marks.iter().filter(|(key, _)| covers(&before.cover, key)) {
+        match before.marks.get(key) {
+            Some(before) if before == mark => {}
             // It was released in between, perhaps.
-            Some(_) => hub.wake(&Wake { key: Some(key.clone()), change: WakeChange::Unknown }),
-            None => hub.wake(&Wake::taken(key.clone())),
+            Some(_) => hub.wake(&told(key, WakeChange::Unknown)),
+            None => hub.wake(&told(key, WakeChange::Taken)),
         }
     }
 }

@@ -7,8 +7,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use rusqlite::Connection;
 use tenure_conformance::{BuildError, Records, Rewindable, Stoppable, StoreBuilder};
-use tenure_sqlite::{SqliteConfig, SqliteStore};
-use tenure_store::{HolderId, LeaseKey, LeaseStore};
+use tenure_sqlite::{SqliteConfig, SqliteDocuments, SqliteStore};
+use tenure_store::{DocumentStore, HolderId, LeaseKey, LeaseStore};
 
 /// A file in a folder of its own.
 pub(crate) struct File {
@@ -43,6 +43,14 @@ impl StoreBuilder for File {
             Ok(store)
         }
         .boxed()
+    }
+
+    fn open_documents(&self) -> Option<BoxFuture<'_, Result<Arc<dyn DocumentStore>, BuildError>>> {
+        let opened = async {
+            let documents: Arc<dyn DocumentStore> = Arc::new(SqliteDocuments::open(SqliteConfig::new(&self.path)).await?);
+            Ok(documents)
+        };
+        Some(opened.boxed())
     }
 
     fn records(&self) -> Option<&dyn Records> {
