@@ -107,7 +107,7 @@ impl ErrorReply {
             "READONLY" => (Unavailable, "; it is a replica: name its master, or its Sentinels"),
             "OOM" => (
                 Unavailable,
-                "; raise maxmemory or free memory: no new lease is granted before, leases that are held go on",
+                "; raise maxmemory or free memory: no new lease is granted and no document written before, leases that are held go on",
             ),
             "CLUSTERDOWN" => (
                 Unavailable,

@@ -18,6 +18,9 @@
 //! the first 48 bits of its run id, or the second where INFO is refused), its term and nonce (`-` once it was released), the
 //! last note and the one before. It goes eight days after its last use.
 //!
+//! A document ([`RedisDocuments`]) lies there too, under a name of its own and without an expiry: `{myapp:wanted}:document` is
+//! `VERSION VALUE`, with a version of 32 hexadecimal digits.
+//!
 //! A key that another program holds (a plain `SET NX PX`, with an expiry or without, a list, anything) counts as held.
 //! Leases expire by the server's clock. The servers must be configured to evict nothing (`maxmemory-policy noeviction`). A
 //! server that may have come back without its data is recognised by its uptime: see [`RedisConfig::durable`].
@@ -27,10 +30,13 @@ mod batch;
 mod cluster;
 mod config;
 mod connection;
+mod document_verbs;
+mod documents;
 mod error;
 mod extend_only;
 mod migrating;
 mod names;
+mod scan;
 mod script;
 mod script_reply;
 mod sentinel;
@@ -47,5 +53,6 @@ mod watch;
 
 pub use address::Address;
 pub use config::{Credentials, RedisConfig, Servers};
+pub use documents::RedisDocuments;
 pub use store::RedisStore;
 pub use tenure_base_net::tls::ClientTls;

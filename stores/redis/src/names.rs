@@ -1,4 +1,4 @@
-//! Names in Redis: of a lease, of its term record beside it, of their slot; and the messages that tell of leases by name.
+//! Names in Redis: of a lease, of its term record and of a document beside it, of their slot; and the messages that tell of leases by name.
 
 use std::borrow::Cow;
 
@@ -8,6 +8,7 @@ use tenure_store::{KeyPrefix, LeaseKey, WakeChange};
 const SLOTS: u16 = 16_384;
 
 const TERM_RECORD: &str = "}:tenure";
+const DOCUMENT: &str = "}:document";
 
 /// The lease's name: the key itself, with `{`, `}` and `%` percent-encoded, so that a cluster hashes the whole of it.
 pub(crate) fn lease_name(key: &LeaseKey) -> Cow<'_, str> {
@@ -17,6 +18,11 @@ pub(crate) fn lease_name(key: &LeaseKey) -> Cow<'_, str> {
 /// The name of the term record that belongs to the lease `name`: in the same slot, and no lease can have it.
 pub(crate) fn record_name(name: &str) -> String {
     format!("{{{name}{TERM_RECORD}")
+}
+
+/// The name of the document beside the lease `name`: in the same slot, and neither a lease nor a term record can have it.
+pub(crate) fn document_name(name: &str) -> String {
+    format!("{{{name}{DOCUMENT}")
 }
 
 /// The key whose lease has this name.
@@ -29,8 +35,22 @@ pub(crate) fn key_of_record(name: &str) -> Option<LeaseKey> {
     key_of_lease(name.strip_prefix('{')?.strip_suffix(TERM_RECORD)?)
 }
 
+/// The key whose document has this name.
+pub(crate) fn key_of_document(name: &str) -> Option<LeaseKey> {
+    key_of_lease(name.strip_prefix('{')?.strip_suffix(DOCUMENT)?)
+}
+
 /// A pattern for SCAN that matches the term records of the keys with this prefix.
 pub(crate) fn record_pattern(prefix: &KeyPrefix) -> String {
+    pattern(prefix, TERM_RECORD)
+}
+
+/// A pattern for SCAN that matches the documents of the keys with this prefix.
+pub(crate) fn document_pattern(prefix: &KeyPrefix) -> String {
+    pattern(prefix, DOCUMENT)
+}
+
+fn pattern(prefix: &KeyPrefix, suffix: &str) -> String {
     let mut pattern = String::from("{");
     for c in encode(prefix.as_str()).chars() {
         if matches!(c, '*' | '?' | '[' | ']' | '\\' | '^' | '-') {
@@ -38,7 +58,7 @@ pub(crate) fn record_pattern(prefix: &KeyPrefix) -> String {
         }
         pattern.push(c);
     }
-    pattern + "*" + TERM_RECORD
+    pattern + "*" + suffix
 }
 
 /// A holder's name as one word: spaces and `%` percent-encoded.
@@ -61,12 +81,18 @@ pub(crate) fn channel(database: i64) -> String {
     format!("tenure:wake:{database}")
 }
 
-/// Reads a message on that channel: `freed NAME` or `taken NAME`, with the name of the lease.
+/// The channel for hints about documents. Rights to the other one's pattern, `tenure:wake:*`, are rights to this one.
+pub(crate) fn document_channel(database: i64) -> String {
+    format!("tenure:wake:{database}:documents")
+}
+
+/// Reads a message on those channels: `freed NAME` or `taken NAME`, of documents `changed NAME`, with the name of the lease.
 pub(crate) fn read_message(message: &[u8]) -> Option<(LeaseKey, WakeChange)> {
     let (change, name) = std::str::from_utf8(message).ok()?.split_once(' ')?;
     let change = match change {
         "freed" => WakeChange::Freed,
         "taken" => WakeChange::Taken,
+        "changed" => WakeChange::Unknown,
         _ => return None,
     };
     Some((key_of_lease(name)?, change))
@@ -124,6 +150,10 @@ mod tests {
             assert_eq!(key_of_record(&record_name(&name)), Some(key(text)), "{text}");
             assert_eq!([slot(&name); 2], [slot_of_any(&name), slot_of_any(&record_name(&name))], "{text}");
             assert_eq!(key_of_record(&name), None, "{text}");
+            let document = document_name(&name);
+            assert_eq!((key_of_document(&document), slot_of_any(&document)), (Some(key(text)), slot(&name)), "{text}");
+            assert_eq!((key_of_record(&document), key_of_lease(&document)), (None, None), "{text}");
+            assert_eq!(key_of_document(&record_name(&name)), None, "{text}");
         }
         assert_eq!(key_of_lease("%zz"), None);
         assert_eq!(key_of_lease("a{b"), None);
@@ -162,7 +192,8 @@ mod tests {
     fn messages_are_read() {
         let key = key("my {key}");
         assert_eq!(read_message(b"freed my %7Bkey%7D"), Some((key.clone(), WakeChange::Freed)));
-        assert_eq!(read_message(b"taken my %7Bkey%7D"), Some((key, WakeChange::Taken)));
+        assert_eq!(read_message(b"taken my %7Bkey%7D"), Some((key.clone(), WakeChange::Taken)));
+        assert_eq!(read_message(b"changed my %7Bkey%7D"), Some((key, WakeChange::Unknown)));
         for odd in [&b"my"[..], b"", b"held my", b"freed ", b"freed \xff", b"freed {"] {
             assert_eq!(read_message(odd), None, "{odd:?}");
         }

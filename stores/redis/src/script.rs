@@ -26,6 +26,10 @@ pub(crate) static RESIGN: LazyLock<Script> = LazyLock::new(|| script(include_str
 pub(crate) static LIST: LazyLock<Script> = LazyLock::new(|| script(include_str!("scripts/list.lua")));
 /// Reads a key's last term.
 pub(crate) static TERM: LazyLock<Script> = LazyLock::new(|| script(include_str!("scripts/term.lua")));
+/// Changes a document and publishes.
+pub(crate) static DOCUMENT: LazyLock<Script> = LazyLock::new(|| script(include_str!("scripts/document.lua")));
+/// Reads documents.
+pub(crate) static DOCUMENTS: LazyLock<Script> = LazyLock::new(|| script(include_str!("scripts/documents.lua")));
 /// Reads a term record as it stands, or replaces it where it still stands so: for a slot that is being migrated.
 pub(crate) const RECORD: &str = include_str!("scripts/record.lua");
 

@@ -57,7 +57,8 @@ impl<'a> ScriptReply<'a> {
         T::from_redis_value_ref(self.values.get(at)?).ok()
     }
 
-    fn bytes(&self, at: usize) -> &[u8] {
+    /// A word as it is.
+    pub(crate) fn bytes(&self, at: usize) -> &[u8] {
         bytes(self.values.get(at))
     }
 

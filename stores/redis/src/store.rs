@@ -1,15 +1,13 @@
 //! The store: each verb is one script per slot, all of them pipelined.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
-use redis::Value;
 use tenure_store::{
     Answers, Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseRecord, LeaseStore, Released, Renewed, StoreError,
     StoreErrorKind, StoreInfo, Term, WakeStream, check_batch, check_ttl,
@@ -19,10 +17,10 @@ use tokio::time::{Instant, timeout_at};
 use crate::batch;
 use crate::config::RedisConfig;
 use crate::connection::Connector;
-use crate::error::{unavailable, with_remark};
+use crate::error::unavailable;
 use crate::extend_only::ExtendOnly;
 use crate::names;
-use crate::script_reply::bytes;
+use crate::scan;
 use crate::server::Server;
 use crate::topology::Topology;
 use crate::verb::{Verb, in_order, missing};
@@ -44,16 +42,10 @@ pub struct RedisStore {
 }
 
 /// Opening may take this long, or the time for a call where that is longer.
-const OPENING: Duration = Duration::from_secs(3);
+pub(crate) const OPENING: Duration = Duration::from_secs(3);
 
 /// How long the other nodes of a cluster have to answer after one has.
 const OTHERS: Duration = Duration::from_millis(250);
-
-/// How long a list may take altogether, however many keys there are to look through.
-const LISTING: Duration = Duration::from_secs(60);
-
-/// How many names a server looks through at a time: meanwhile it serves nobody else.
-const SCANNED: usize = 1_000;
 
 /// The faults under which two may hold one key; `forgets` is what a restart has to do with it.
 const fn overlap_faults(forgets: &'static str) -> [&'static str; 6] {
@@ -74,7 +66,7 @@ static FAULTS_DURABLE: [&str; 6] = overlap_faults(
     "the server restarts without what it had acknowledged, although durable=true says that it never does",
 );
 
-fn info(durable: bool) -> StoreInfo {
+pub(crate) fn info(durable: bool) -> StoreInfo {
     let faults = if durable { &FAULTS_DURABLE } else { &FAULTS };
     StoreInfo::new("redis").watch(true).shared(true).durable(durable).overlap_faults(faults)
 }
@@ -187,35 +179,10 @@ impl RedisStore {
         self.extend_only.written(extended.map(|(held, _)| *held));
         items.into_iter().zip(answers).collect()
     }
-
-    /// The keys under a prefix that have a term record on this server.
-    async fn scan(
-        &self,
-        server: &Arc<Server>,
-        prefix: &KeyPrefix,
-        until: Instant,
-    ) -> Result<Vec<LeaseKey>, StoreError> {
-        let (mut keys, mut cursor) = (Vec::new(), "0".to_owned());
-        let pattern = names::record_pattern(prefix);
-        loop {
-            let deadline = until.min(self.deadline(SCANNED));
-            let session = server.session(deadline).await?;
-            let mut command = redis::cmd("SCAN");
-            command.arg(&cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(SCANNED);
-            let read = session.read::<(String, Vec<Value>)>(&command, deadline).await;
-            let (next, found) = read.inspect_err(|_| self.topology.doubt(server.address()))?;
-            let names = found.iter().filter_map(|name| std::str::from_utf8(bytes(Some(name))).ok());
-            keys.extend(names.filter_map(names::key_of_record));
-            if next == "0" {
-                return Ok(keys);
-            }
-            cursor = next;
-        }
-    }
 }
 
 /// Connects to every master, and refuses those that are not fit. Of a cluster's nodes some may be down.
-async fn check_masters(topology: &Topology, deadline: Instant) -> Result<(), StoreError> {
+pub(crate) async fn check_masters(topology: &Topology, deadline: Instant) -> Result<(), StoreError> {
     let masters = topology.masters(deadline).await?;
     let mut checks: FuturesUnordered<_> =
         masters.iter().map(async |server| (server, check_fit(server, deadline).await)).collect();
@@ -293,15 +260,8 @@ impl LeaseStore for RedisStore {
     /// Keys that were never claimed through this project are listed only where they are asked for by their whole name:
     /// other programs' keys in the same database are none of its business.
     async fn list(&self, prefix: &KeyPrefix) -> Result<Vec<LeaseRecord>, StoreError> {
-        let until = Instant::now() + LISTING;
-        let masters = self.topology.masters(self.deadline(0)).await?;
-        let found = try_join_all(masters.iter().map(|server| self.scan(server, prefix, until))).await;
-        let found = found.map_err(|error| match self.topology.is_cluster() {
-            true => with_remark(&error, "; a list needs every node of the cluster, the lease of one key only its own"),
-            false => error,
-        })?;
-        // Sorted, and each key once: a scan may name a key twice.
-        let mut keys: BTreeSet<LeaseKey> = found.into_iter().flatten().collect();
+        let pattern = names::record_pattern(prefix);
+        let mut keys = scan::keys(&self.topology, &self.config, &pattern, names::key_of_record).await?;
         keys.extend(LeaseKey::new(prefix.as_str()));
         let keys: Vec<LeaseKey> = keys.into_iter().collect();
         let mut records = Vec::new();

@@ -1,4 +1,4 @@
-//! A verb for some leases: which script does it, what the script is told, and how its answer reads.
+//! A verb for some leases or documents: which script does it, what the script is told, and how its answer reads.
 
 use std::time::Duration;
 
@@ -19,7 +19,9 @@ pub(crate) struct Verb<'a, T> {
     pub(crate) keys: Vec<&'a LeaseKey>,
     /// Whether the script needs the items' term records besides their leases.
     pub(crate) with_records: bool,
-    /// Whether it grants leases: only on a server that is fit for them.
+    /// Whether the items are the documents of these keys, and not their leases.
+    pub(crate) documents: bool,
+    /// Whether it grants leases, or writes documents: only on a server that is fit for them.
     pub(crate) grants: bool,
     /// Writes the arguments for these items; the duration is for how long the server is known to be running.
     pub(crate) arguments: Arguments<'a>,
@@ -38,7 +40,7 @@ impl<'a, T> Verb<'a, T> {
         read: impl Fn(usize, Option<ScriptReply<'_>>) -> Result<T, StoreError> + Send + Sync + 'a,
     ) -> Self {
         let (arguments, read) = (Box::new(|_: &mut Cmd, _: &[usize], _| {}), Box::new(read));
-        Verb { script, keys, with_records: true, grants: false, arguments, read }
+        Verb { script, keys, with_records: true, documents: false, grants: false, arguments, read }
     }
 
     /// The command for these items: EVAL with the `whole` script, or EVALSHA where the server should know it.
@@ -48,6 +50,10 @@ impl<'a, T> Verb<'a, T> {
         command.arg(if whole { &self.script.text } else { &self.script.sha }).arg(items.len() * keys_per_item);
         for item in items {
             let name = names::lease_name(self.keys[*item]);
+            if self.documents {
+                command.arg(names::document_name(&name));
+                continue;
+            }
             command.arg(&*name);
             if self.with_records {
                 command.arg(names::record_name(&name));

@@ -9,8 +9,8 @@ use futures_util::future::{BoxFuture, ready};
 use tenure_conformance::{
     BuildError, Killable, Records, Rewindable, ShardFault, Shards, Stoppable, StoppableClient, StoreBuilder,
 };
-use tenure_redis::{RedisConfig, RedisStore};
-use tenure_store::{HolderId, LeaseKey, LeaseStore};
+use tenure_redis::{RedisConfig, RedisDocuments, RedisStore};
+use tenure_store::{DocumentStore, HolderId, LeaseKey, LeaseStore};
 use tenure_test_servers::{Redis, RedisCluster, RedisSentinels};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -81,6 +81,15 @@ impl<S: Servers> StoreBuilder for Builder<S> {
 
     fn open(&self) -> BoxFuture<'_, Result<Arc<dyn LeaseStore>, BuildError>> {
         async { open(&self.url()).await }.boxed()
+    }
+
+    fn open_documents(&self) -> Option<BoxFuture<'_, Result<Arc<dyn DocumentStore>, BuildError>>> {
+        let url = self.url();
+        let opened = async move {
+            let documents: Arc<dyn DocumentStore> = Arc::new(RedisDocuments::open(url.parse::<RedisConfig>()?).await?);
+            Ok(documents)
+        };
+        Some(opened.boxed())
     }
 
     fn records(&self) -> Option<&dyn Records> {
