@@ -2,7 +2,7 @@
 //!
 //! A store's test makes a [`StoreBuilder`] and calls [`suite`]; every case is an `async fn` in the file of its topic,
 //! and its first sentence says what it demands. A builder that can do more (delete records, stop its store) gets more
-//! cases; the report names those that were left out, and why.
+//! cases; the report names those that were left out, and why. So do those about documents, of a store that keeps none.
 //!
 //! [`StoreInfo`]: tenure_store::StoreInfo
 

@@ -237,6 +237,9 @@
 //! can perform one atomic step per key becomes a store by implementing [`LeaseStore`], and shows with
 //! `tenure-conformance` that it is one.
 //!
+//! What a fleet shares besides leases lies in the same places as values with compare-and-swap: [`DocumentStore`], opened with
+//! `tenure_open::open_documents(URL)`, in memory [`MemoryDocuments`].
+//!
 //! # Errors
 //!
 //! [`ElectionError`] answers the caller: a name or durations that are not valid, when the election begins; later
@@ -329,7 +332,9 @@ pub use tenure_core::{
     Event, Fence, Fenced, HolderId, KeyPrefix, LeaseKey, LossReason, NameError, Nonce, NotElected, Note, SlotKeys,
     Standing, Term, Time, Timing, TimingError, TimingOptions,
 };
-pub use tenure_store::{LeaseStore, MemoryStore, StoreError};
+pub use tenure_store::{
+    Document, DocumentStore, Found, LeaseStore, MemoryDocuments, MemoryStore, StoreError, Swapped, Version,
+};
 
 /// The programs in the guide for this crate are compiled and run with those above.
 #[cfg(doctest)]

@@ -19,7 +19,7 @@ mod url;
 use std::sync::Arc;
 
 use tenure_base_net::disclosure::shown_scheme;
-use tenure_store::LeaseStore;
+use tenure_store::{DocumentStore, LeaseStore};
 
 pub use error::OpenError;
 pub use scheme::{Scheme, schemes};
@@ -41,6 +41,17 @@ pub async fn open(url: &str) -> Result<Arc<dyn LeaseStore>, OpenError> {
 /// store is opened as by [`open`], and the caller must not write.
 pub async fn open_to_read(url: &str) -> Result<Arc<dyn LeaseStore>, OpenError> {
     open_for(url, Purpose::Read).await
+}
+
+/// Opens the documents of the store that `url` names: what a fleet shares besides leases lies beside them, and neither sees the
+/// other. The URL, the connection and what is refused are those of [`open`], and `memory:NAME` is shared as there.
+pub async fn open_documents(url: &str) -> Result<Arc<dyn DocumentStore>, OpenError> {
+    open_documents_for(url, Purpose::Write).await
+}
+
+/// Opens the documents of the store that `url` names for reading, as [`open_to_read`] opens its leases.
+pub async fn open_documents_to_read(url: &str) -> Result<Arc<dyn DocumentStore>, OpenError> {
+    open_documents_for(url, Purpose::Read).await
 }
 
 #[derive(Clone, Copy)]
@@ -73,6 +84,25 @@ async fn open_for(url: &str, purpose: Purpose) -> Result<Arc<dyn LeaseStore>, Op
         scheme::FILE => Ok(Arc::new(match purpose {
             Purpose::Write => tenure_sqlite::SqliteStore::open(url.parse()?).await?,
             Purpose::Read => tenure_sqlite::SqliteStore::open_to_read(url.parse()?).await?,
+        })),
+        name => Err(OpenError::NotCompiled { scheme: name }),
+    }
+}
+
+#[cfg_attr(not(feature = "sqlite"), allow(unused_variables, reason = "only files know the difference"))]
+async fn open_documents_for(url: &str, purpose: Purpose) -> Result<Arc<dyn DocumentStore>, OpenError> {
+    let (scheme, rest) = split_scheme(url)?;
+    match scheme.name {
+        scheme::MEMORY => Ok(named::memory_documents(rest)),
+        #[cfg(feature = "redis")]
+        scheme::REDIS => {
+            let config = url.parse::<tenure_redis::RedisConfig>()?.with_environment()?;
+            Ok(Arc::new(tenure_redis::RedisDocuments::open(config).await?))
+        }
+        #[cfg(feature = "sqlite")]
+        scheme::FILE => Ok(Arc::new(match purpose {
+            Purpose::Write => tenure_sqlite::SqliteDocuments::open(url.parse()?).await?,
+            Purpose::Read => tenure_sqlite::SqliteDocuments::open_to_read(url.parse()?).await?,
         })),
         name => Err(OpenError::NotCompiled { scheme: name }),
     }
@@ -114,7 +144,7 @@ fn split_scheme(url: &str) -> Result<(&'static Scheme, &str), OpenError> {
 mod tests {
     use super::*;
     use std::time::Duration;
-    use tenure_store::{Claim, HolderId, KeyPrefix, LeaseKey, Nonce, Note};
+    use tenure_store::{Claim, HolderId, KeyPrefix, LeaseKey, Nonce, Note, Swapped};
 
     fn claim() -> Claim {
         Claim {
@@ -143,6 +173,39 @@ mod tests {
         assert_eq!(other.list(&all).await.unwrap().len(), 0);
         drop((one, two));
         assert_eq!(open("memory:a").await.unwrap().list(&all).await.unwrap().len(), 0);
+    }
+
+    /// Documents are shared by name as leases are, and a lease of the same name is not among them.
+    #[tokio::test]
+    async fn documents_in_memory_are_shared_by_name() {
+        let (one, two) = (open_documents("memory:d").await.unwrap(), open_documents("memory:d").await.unwrap());
+        let (other, leases) = (open_documents("memory:e").await.unwrap(), open("memory:d").await.unwrap());
+        let key = LeaseKey::new("k").unwrap();
+        leases.acquire(&[claim()]).await.unwrap();
+        assert!(matches!(one.create(&key, b"shared").await.unwrap(), Swapped::Done(_)));
+        assert_eq!(two.read(&key).await.unwrap().unwrap().value, b"shared");
+        assert_eq!(other.read(&key).await.unwrap(), None);
+        drop((one, two));
+        assert_eq!(open_documents("memory:d").await.unwrap().read(&key).await.unwrap(), None);
+        assert_eq!(leases.list(&KeyPrefix::default()).await.unwrap().len(), 1);
+    }
+
+    /// A SQLite URL opens the documents in that file, beside its leases; to be read it is not changed and must be there.
+    #[cfg(feature = "sqlite")]
+    #[tokio::test]
+    async fn documents_lie_in_the_file_of_the_leases() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}?poll_ms=10", folder.path().join("leases.db").display());
+        let missing = open_documents_to_read(&url).await.unwrap_err().to_string();
+        assert!(missing.contains("no such file"), "{missing}");
+        let (leases, documents) = (open(&url).await.unwrap(), open_documents(&url).await.unwrap());
+        leases.acquire(&[claim()]).await.unwrap();
+        documents.create(&LeaseKey::new("k").unwrap(), b"x").await.unwrap();
+        let looking = open_documents_to_read(&url).await.unwrap();
+        assert_eq!(looking.list(&KeyPrefix::default()).await.unwrap().len(), 1);
+        assert_eq!(leases.list(&KeyPrefix::default()).await.unwrap().len(), 1);
+        assert!(open_documents("sqlite:x?foo=1").await.unwrap_err().to_string().contains("no option"));
+        assert!(open_documents("carrier-pigeon://loft").await.unwrap_err().to_string().contains("unknown scheme"));
     }
 
     /// A mistake in the URL is an error without any server or file; an error that only a server could report is not.
