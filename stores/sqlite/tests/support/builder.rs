@@ -47,7 +47,8 @@ impl StoreBuilder for File {
 
     fn open_documents(&self) -> Option<BoxFuture<'_, Result<Arc<dyn DocumentStore>, BuildError>>> {
         let opened = async {
-            let documents: Arc<dyn DocumentStore> = Arc::new(SqliteDocuments::open(SqliteConfig::new(&self.path)).await?);
+            let documents: Arc<dyn DocumentStore> =
+                Arc::new(SqliteDocuments::open(SqliteConfig::new(&self.path)).await?);
             Ok(documents)
         };
         Some(opened.boxed())
