@@ -1,0 +1,94 @@
+//! Changes on a server that tells of none: looked for again and again.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use tenure_store::{KeyPrefix, LeaseKey, StoreError};
+
+use crate::records::{Changes, Kind, Place, Records, Seen, Version};
+
+/// What changes under keys with this prefix, as two looks one after the other find it: the [`Records::changes`] of a server
+/// that tells of none. Ends where a look fails. What changes and changes back between two looks is not noticed.
+pub async fn polled_changes<R: Records>(
+    records: R,
+    every: Duration,
+    kind: Kind,
+    prefix: KeyPrefix,
+) -> Result<Changes, StoreError> {
+    let mut looks = Looks { records, kind, prefix, known: HashMap::new() };
+    looks.differences().await?;
+    let changes = stream::unfold((looks, VecDeque::new()), move |(mut looks, mut told)| async move {
+        loop {
+            if let Some(change) = told.pop_front() {
+                return Some((change, (looks, told)));
+            }
+            tokio::time::sleep(every).await;
+            told.extend(looks.differences().await.ok()?);
+        }
+    });
+    Ok(changes.boxed())
+}
+
+struct Looks<R> {
+    records: R,
+    kind: Kind,
+    prefix: KeyPrefix,
+    known: HashMap<LeaseKey, Option<Version>>,
+}
+
+impl<R: Records> Looks<R> {
+    /// What is not as it was at the last look. What was there and is not listed any more may still be there, released: of that
+    /// only the place is told.
+    async fn differences(&mut self) -> Result<Vec<(Place, Option<Seen>)>, StoreError> {
+        let found = self.records.scan(self.kind, &self.prefix).await?;
+        let mut gone = std::mem::take(&mut self.known);
+        let mut changes = Vec::new();
+        for (key, seen) in found {
+            if gone.remove(&key).as_ref() != Some(&seen.version) {
+                changes.push((Place { kind: self.kind, key: key.clone() }, Some(seen.clone())));
+            }
+            self.known.insert(key, seen.version);
+        }
+        let kind = self.kind;
+        changes.extend(gone.into_keys().map(|key| (Place { kind, key }, None)));
+        Ok(changes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Content, MemoryRecords};
+
+    /// What is new, what has changed and what is gone is told, once each; what stands is not.
+    #[tokio::test]
+    async fn differences_are_told_once() {
+        let records = MemoryRecords::new(false);
+        let place = |name: &str| Place::document(&LeaseKey::new(name).unwrap());
+        let put = |name: &str, text: Option<&str>| {
+            records.put(&place(name), text.map(|text| Content::Document(text.as_bytes().to_vec())));
+        };
+        put("a/stays", Some("1"));
+        put("a/changes", Some("1"));
+        put("a/goes", Some("1"));
+        let every = Duration::from_millis(20);
+        let prefix = KeyPrefix::new("a/").unwrap();
+        let mut changes = polled_changes(records.clone(), every, Kind::Document, prefix).await.unwrap();
+        put("a/changes", Some("2"));
+        put("a/goes", None);
+        put("a/new", Some("1"));
+        put("b/other", Some("1"));
+        let mut told = Vec::new();
+        for _ in 0..3 {
+            let (place, seen) = changes.next().await.unwrap();
+            told.push((place.key.to_string(), seen.and_then(|seen| seen.content)));
+        }
+        told.sort_by(|one, other| one.0.cmp(&other.0));
+        let document = |text: &str| Some(Content::Document(text.as_bytes().to_vec()));
+        let expected = [("a/changes", document("2")), ("a/goes", None), ("a/new", document("1"))];
+        assert_eq!(told, expected.map(|(name, content)| (name.to_owned(), content)));
+        let more = tokio::time::timeout(every * 5, changes.next()).await;
+        assert!(more.is_err(), "{more:?}");
+    }
+}
