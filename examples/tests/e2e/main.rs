@@ -1,6 +1,7 @@
 //! Every example as its reader runs it: real processes, several of each, one of them killed.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod firestore;
 mod terminal;
 
 use std::path::Path;

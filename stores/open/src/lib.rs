@@ -75,6 +75,11 @@ async fn open_for(url: &str, purpose: Purpose) -> Result<Arc<dyn LeaseStore>, Op
             let config = url.parse::<tenure_postgres::PostgresConfig>()?.with_environment()?;
             Ok(Arc::new(tenure_postgres::open(config).await?))
         }
+        #[cfg(feature = "firestore")]
+        scheme::FIRESTORE => {
+            let config = url.parse::<tenure_firestore::FirestoreConfig>()?.with_environment()?;
+            Ok(Arc::new(tenure_firestore::open(&config).await?))
+        }
         #[cfg(feature = "redis")]
         scheme::REDIS => {
             let config = url.parse::<tenure_redis::RedisConfig>()?.with_environment()?;
@@ -117,6 +122,8 @@ pub fn check(url: &str) -> Result<(), OpenError> {
         scheme::ETCD => drop(url.parse::<tenure_etcd::EtcdConfig>()?.with_environment()?.client()?),
         #[cfg(feature = "postgres")]
         scheme::POSTGRES => url.parse::<tenure_postgres::PostgresConfig>()?.with_environment()?.check_files()?,
+        #[cfg(feature = "firestore")]
+        scheme::FIRESTORE => drop(url.parse::<tenure_firestore::FirestoreConfig>()?.with_environment()?),
         #[cfg(feature = "redis")]
         scheme::REDIS => {
             let config = url.parse::<tenure_redis::RedisConfig>()?.with_environment()?;

@@ -36,6 +36,9 @@ pub(crate) const ETCD: &str = "etcd";
 /// The scheme of PostgreSQL.
 #[cfg(feature = "postgres")]
 pub(crate) const POSTGRES: &str = "postgres";
+/// The scheme of Google Firestore.
+#[cfg(feature = "firestore")]
+pub(crate) const FIRESTORE: &str = "firestore";
 /// The scheme of Redis and its relatives, under all their names.
 #[cfg(feature = "redis")]
 pub(crate) const REDIS: &str = "redis";
@@ -48,6 +51,7 @@ const SCHEMES: &[Scheme] = &[
     scheme(MEMORY, true, "memory:NAME"),
     scheme(FILE, cfg!(feature = "sqlite"), "sqlite:PATH"),
     scheme("redis", cfg!(feature = "redis"), "redis://HOST:PORT/DB"),
+    scheme("firestore", cfg!(feature = "firestore"), "firestore://PROJECT"),
     scheme("postgres", cfg!(feature = "postgres"), "postgres://USER@HOST/DATABASE"),
     scheme("mysql", false, "mysql://USER@HOST/DATABASE"),
     scheme("sqlserver", false, "sqlserver://USER@HOST/DATABASE"),
@@ -55,7 +59,6 @@ const SCHEMES: &[Scheme] = &[
     scheme("consul", false, "consul://HOST:PORT"),
     scheme("etcd", cfg!(feature = "etcd"), "etcd://HOST:PORT"),
     scheme("nats", false, "nats://HOST:PORT"),
-    scheme("firestore", false, "firestore://PROJECT"),
     scheme("zookeeper", false, "zookeeper://HOST:PORT"),
     scheme("s3", false, "s3://BUCKET/PREFIX"),
     scheme("gs", false, "gs://BUCKET/PREFIX"),
