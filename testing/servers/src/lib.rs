@@ -7,6 +7,7 @@
 mod etcd;
 mod find;
 mod firestore;
+mod kube;
 mod nats;
 mod ports;
 mod postgres;
@@ -17,6 +18,7 @@ mod server;
 pub use etcd::{Etcd, EtcdNode, EtcdOptions, EtcdPrograms, EtcdTls};
 pub use find::{Missing, find, or_skip};
 pub use firestore::{Firestore, FirestorePrograms};
+pub use kube::{Kube, KubePrograms, KubeWay};
 pub use nats::{Nats, NatsCluster, NatsLogin, NatsOptions, NatsTls, nats_program};
 pub use ports::{free_port, free_port_below};
 pub use proxy::{Cut, CutOff, Proxy};

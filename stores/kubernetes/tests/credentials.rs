@@ -1,0 +1,118 @@
+//! Whom the store is to the API server: tokens that change, plugins, and authorities that do not fit.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "support/kit.rs"]
+mod kit;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use kit::*;
+use tenure_store::{Claim, StoreError, StoreErrorKind};
+use tenure_test_servers::Kube;
+use tokio::time::Instant;
+
+async fn refused(kubeconfig: PathBuf) -> StoreError {
+    open(kubeconfig).await.err().expect("this must not open")
+}
+
+/// A plugin that prints `printed`, counts its runs in `runs`, and ends with `code`.
+fn plugin(kube: &Kube, name: &str, printed: &str, code: i32) -> String {
+    let (path, runs) = (kube.folder().join(name), kube.folder().join(format!("{name}.runs")));
+    let script = format!("#!/bin/sh\necho >> {}\nprintf '%s' '{printed}'\nexit {code}\n", runs.display());
+    std::fs::write(&path, script).unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    format!(
+        "{{exec: {{apiVersion: client.authentication.k8s.io/v1beta1, interactiveMode: Never, command: \"{}\"}}}}",
+        path.display()
+    )
+}
+
+fn credential(token: &str) -> String {
+    format!(
+        r#"{{"apiVersion":"client.authentication.k8s.io/v1beta1","kind":"ExecCredential","status":{{"token":"{token}"}}}}"#
+    )
+}
+
+/// A plugin's token and a token from a file both work; a plugin that fails, a token that nobody knows and a file that is
+/// missing are told apart, and none of them is repeated.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn credentials_come_from_plugins_and_files() {
+    let Some(kube) = start("kubernetes credentials") else { return };
+    let ca = kube.ca();
+    let user = plugin(&kube, "works", &credential("tok-admin"), 0);
+    let store = open(kubeconfig(&kube, "exec.yaml", &ca, &user)).await.unwrap();
+    granted(&store, &claim("k", 1)).await;
+
+    let file = kube.folder().join("token");
+    std::fs::write(&file, "tok-admin").unwrap();
+    let by_file = |path: &std::path::Path| format!("{{tokenFile: \"{}\"}}", path.display());
+    let store = open(kubeconfig(&kube, "file.yaml", &ca, &by_file(&file))).await.unwrap();
+    granted(&store, &claim("l", 1)).await;
+
+    let user = plugin(&kube, "fails", "hunter2", 3);
+    let error = refused(kubeconfig(&kube, "fails.yaml", &ca, &user)).await.to_string();
+    assert!(error.contains("exit status: 3") && !error.contains("hunter2"), "{error}");
+    let user = plugin(&kube, "odd", "hunter2: [", 0);
+    let error = refused(kubeconfig(&kube, "odd.yaml", &ca, &user)).await.to_string();
+    assert!(error.contains("printed no ExecCredential") && !error.contains("hunter2"), "{error}");
+    let error = refused(kubeconfig(&kube, "wrong.yaml", &ca, "{token: hunter2}")).await;
+    let text = error.to_string();
+    assert!(error.kind() == StoreErrorKind::Denied && text.contains("does not accept the credentials"), "{text}");
+    assert!(!text.contains("hunter2"), "{text}");
+    let missing = by_file(std::path::Path::new("/no/such/token"));
+    let error = refused(kubeconfig(&kube, "missing.yaml", &ca, &missing)).await.to_string();
+    assert!(error.contains("/no/such/token"), "{error}");
+}
+
+/// When the server stops accepting a plugin's token, the plugin is asked again, and not before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_is_refused_is_fetched_anew() {
+    let Some(mut kube) = start("kubernetes credentials") else { return };
+    let (known, printed) = (kube.folder().join("tokens.csv"), kube.folder().join("printed"));
+    let before = std::fs::read_to_string(&known).unwrap();
+    std::fs::write(&known, format!("{before}tok-old,old,9,\"system:masters\"\n")).unwrap();
+    kube.kill();
+    kube.start_again().unwrap();
+    std::fs::write(&printed, credential("tok-old")).unwrap();
+    // What stands in the script is closed by its quotes, so that the shell reads the file at each run.
+    let user = plugin(&kube, "works", &format!("'\"$(cat {})\"'", printed.display()), 0);
+    let runs = |kube: &Kube| std::fs::read_to_string(kube.folder().join("works.runs")).unwrap().lines().count();
+    let store = open(kubeconfig(&kube, "exec.yaml", &kube.ca(), &user)).await.unwrap();
+    let (mine, first) = (Claim { ttl: Duration::from_secs(600), ..claim("k", 1) }, runs(&kube));
+    let own = held(&mine, granted(&store, &mine).await);
+    renew(&store, &own).await.unwrap();
+    assert_eq!(runs(&kube), first, "a token that works is kept");
+
+    std::fs::write(&known, before).unwrap();
+    kube.kill();
+    kube.start_again().unwrap();
+    std::fs::write(&printed, credential("tok-admin")).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while let Err(error) = renew(&store, &own).await {
+        assert!(Instant::now() < deadline, "{error}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert!(runs(&kube) > first && runs(&kube) <= first + 4, "{} runs", runs(&kube));
+}
+
+/// An authority that did not sign the server's certificate is an error that says so and how to mend it, within seconds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_authority_is_told() {
+    let Some(kube) = start("kubernetes credentials") else { return };
+    let other = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let ca = kube.folder().join("other.pem");
+    std::fs::write(&ca, other.cert.pem()).unwrap();
+    let error = refused(kubeconfig(&kube, "ca.yaml", &ca, "{token: tok-admin}")).await;
+    let text = error.to_string();
+    assert!(text.contains("certificate") && text.contains("certificate-authority"), "{text}");
+    assert!(text.contains(&kube.port().to_string()), "{text}");
+
+    // Nobody listens there.
+    let way = kube.way().unwrap();
+    let nobody = way.config().to_owned();
+    drop(way);
+    let error = refused(nobody).await;
+    assert!(error.kind() == StoreErrorKind::Unavailable && error.to_string().contains("no connection"), "{error}");
+}
