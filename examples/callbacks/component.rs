@@ -21,6 +21,8 @@ pub(crate) struct Config {
     pub(crate) identity: String,
     pub(crate) lease_name: String,
     pub(crate) lease_namespace: String,
+    /// Whether the store keeps the leases of that namespace alone, so that the name by itself is the key.
+    pub(crate) within_namespace: bool,
     /// How long others wait for a leader that has vanished.
     pub(crate) lease_duration: Duration,
     /// How long a leader acts without an answered renewal.
@@ -38,6 +40,7 @@ impl Default for Config {
             identity: String::new(),
             lease_name: "my-app-leader".to_owned(),
             lease_namespace: "default".to_owned(),
+            within_namespace: false,
             lease_duration: Duration::from_secs(15),
             renew_deadline: Duration::from_secs(10),
             retry_period: Duration::from_secs(2),
@@ -106,7 +109,10 @@ impl Component {
         timing.renew_interval = Some(config.retry_period);
         timing.retry_interval = Some(config.retry_period);
         timing.grace_period = Some(config.renew_deadline - config.retry_period);
-        let key = format!("{}/{}", config.lease_namespace, config.lease_name);
+        let key = match config.within_namespace {
+            true => config.lease_name.clone(),
+            false => format!("{}/{}", config.lease_namespace, config.lease_name),
+        };
         // A store of one's own has one candidate, who leads at once.
         let store = if config.enabled { store } else { Arc::new(MemoryStore::new()) };
         // Silent, because this component has logs and metrics of its own.

@@ -97,17 +97,25 @@ impl Settings {
             let from_file = || text.map(|text| duration(&text).map_err(|why| anyhow!("{named}: {key}: {why}")));
             flag.map(Ok).or_else(from_file).unwrap_or(Ok(default))
         };
+        let store = args.store.unwrap_or_else(tenure_examples::default_store);
+        // In Kubernetes the lease is the Lease of that name in that namespace; other stores have it in the key.
+        let of_store = tenure_open::namespace_of(&store).map(str::to_owned);
+        let within_namespace = of_store.is_some();
+        let named = args.lease_namespace.or(file.lease_namespace);
+        let store = named.as_ref().map_or(store.clone(), |namespace| tenure_open::in_namespace(&store, namespace));
+        let lease_namespace = named.or(of_store.filter(|name| !name.is_empty())).unwrap_or(default.lease_namespace);
         let component = Config {
+            within_namespace,
             enabled: !args.no_election && file.enabled.unwrap_or(default.enabled),
             identity: args.identity.or(file.identity).unwrap_or(default.identity),
             lease_name: args.lease_name.or(file.lease_name).unwrap_or(default.lease_name),
-            lease_namespace: args.lease_namespace.or(file.lease_namespace).unwrap_or(default.lease_namespace),
+            lease_namespace,
             lease_duration: span(args.lease_duration, "lease_duration", file.lease_duration, default.lease_duration)?,
             renew_deadline: span(args.renew_deadline, "renew_deadline", file.renew_deadline, default.renew_deadline)?,
             retry_period: span(args.retry_period, "retry_period", file.retry_period, default.retry_period)?,
             release_on_cancel: args.release_on_cancel.or(file.release_on_cancel).unwrap_or(default.release_on_cancel),
         };
-        Ok(Settings { store: args.store.unwrap_or_else(tenure_examples::default_store), http: args.http, component })
+        Ok(Settings { store, http: args.http, component })
     }
 }
 
@@ -152,6 +160,22 @@ mod tests {
         let settings = settings(yaml, &["--lease-duration", "30s", "--no-election"])?.component;
         assert_eq!((settings.lease_duration.as_secs(), settings.enabled), (30, false));
         assert_eq!((settings.lease_namespace.as_str(), settings.release_on_cancel), ("default", true));
+        Ok(())
+    }
+
+    /// In a store with namespaces the lease's is the store's, whichever of the two is given.
+    #[test]
+    fn the_namespace_is_that_of_the_store() -> Result<()> {
+        let store = |flags: &[&str]| {
+            let settings = settings("{}", flags)?;
+            let Config { lease_namespace, within_namespace, .. } = settings.component;
+            anyhow::Ok((settings.store, lease_namespace, within_namespace))
+        };
+        let of = |store: &str, namespace: &str, within| (store.to_owned(), namespace.to_owned(), within);
+        assert_eq!(store(&["--store", "kubernetes:a"])?, of("kubernetes:a", "a", true));
+        let given = ["--store", "kubernetes:?context=c", "--lease-namespace", "b"];
+        assert_eq!(store(&given)?, of("kubernetes:b?context=c", "b", true));
+        assert_eq!(store(&["--store", "memory:x", "--lease-namespace", "b"])?, of("memory:x", "b", false));
         Ok(())
     }
 

@@ -35,8 +35,10 @@ impl CommandStore {
     /// where login and parameters cannot be told apart: such a URL is not handed on. The path of a file becomes
     /// absolute, because commands change their folder.
     pub(crate) fn new(url: &str) -> Option<CommandStore> {
-        if tenure_open::file_of(url).is_some() {
-            return Some(CommandStore { url: tenure_open::absolute(url)?, login: None });
+        match tenure_open::absolute(url) {
+            Some(url) => return Some(CommandStore { url, login: None }),
+            None if tenure_open::file_of(url).is_some() => return None,
+            None => {}
         }
         let (scheme, rest) = url.split_once("://")?;
         let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
@@ -110,6 +112,8 @@ mod tests {
     /// A file is named by its absolute path, and a URL with a possible secret outside the login is not handed on.
     #[test]
     fn files_are_absolute_and_odd_secrets_stay() {
+        let cluster = CommandStore::new("kubernetes:team-a?context=c").unwrap();
+        assert_eq!((cluster.url.as_str(), cluster.login), ("kubernetes:team-a?context=c", None));
         let here = std::env::current_dir().unwrap();
         for (url, path) in [("sqlite:x.db", "x.db"), ("sqlite:a/x.db?poll_ms=5", "a/x.db?poll_ms=5")] {
             assert_eq!(CommandStore::new(url).unwrap().url, format!("sqlite:{}", here.join(path).display()));

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod firestore;
+mod kubernetes;
 mod terminal;
 
 use std::path::Path;

@@ -23,7 +23,7 @@ use tenure_store::{DocumentStore, LeaseStore};
 
 pub use error::OpenError;
 pub use scheme::{Scheme, schemes};
-pub use url::{absolute, file_of, file_url, is_private, shown};
+pub use url::{absolute, file_of, file_url, in_namespace, is_private, namespace_of, shown};
 
 /// Opens the store that `url` names; see [`schemes`] for what there is.
 ///
@@ -85,6 +85,8 @@ async fn open_for(url: &str, purpose: Purpose) -> Result<Arc<dyn LeaseStore>, Op
             let config = url.parse::<tenure_redis::RedisConfig>()?.with_environment()?;
             Ok(Arc::new(tenure_redis::RedisStore::open(config).await?))
         }
+        #[cfg(feature = "kubernetes")]
+        scheme::KUBERNETES => Ok(Arc::new(tenure_kubernetes::open(url.parse()?).await?)),
         #[cfg(feature = "sqlite")]
         scheme::FILE => Ok(Arc::new(match purpose {
             Purpose::Write => tenure_sqlite::SqliteStore::open(url.parse()?).await?,
@@ -129,6 +131,8 @@ pub fn check(url: &str) -> Result<(), OpenError> {
             let config = url.parse::<tenure_redis::RedisConfig>()?.with_environment()?;
             tenure_redis::RedisStore::check_files(&config)?;
         }
+        #[cfg(feature = "kubernetes")]
+        scheme::KUBERNETES => drop(url.parse::<tenure_kubernetes::KubernetesConfig>()?),
         #[cfg(feature = "sqlite")]
         scheme::FILE => drop(url.parse::<tenure_sqlite::SqliteConfig>()?),
         _ => {}
@@ -313,6 +317,16 @@ mod tests {
             assert!(unreachable.contains("127.0.0.1:1") && !unreachable.contains("hunter2"), "{unreachable}");
             assert!(check(&format!("{scheme}://me:hunter2@h/db?sslrootcert=/no/such.pem")).is_err());
         }
+    }
+
+    /// A Kubernetes URL names its cluster by a kubeconfig, which is missed by its name.
+    #[cfg(feature = "kubernetes")]
+    #[tokio::test]
+    async fn kubernetes_opens_the_cluster_of_a_kubeconfig() {
+        check("kubernetes:").unwrap();
+        check("kubernetes:team-a?context=test&kubeconfig=/k").unwrap();
+        assert!(check("kubernetes:Team").is_err());
+        assert!(refused("kubernetes:default?kubeconfig=/no/such/config").await.contains("/no/such/config"));
     }
 
     /// Every store of the plan is listed, and says whether it is there.

@@ -43,6 +43,9 @@ pub(crate) const FIRESTORE: &str = "firestore";
 #[cfg(feature = "redis")]
 pub(crate) const REDIS: &str = "redis";
 
+/// The scheme of Leases in Kubernetes.
+pub(crate) const KUBERNETES: &str = "kubernetes";
+
 const fn scheme(name: &'static str, compiled: bool, example: &'static str) -> Scheme {
     Scheme { name, compiled, example }
 }
@@ -51,13 +54,13 @@ const SCHEMES: &[Scheme] = &[
     scheme(MEMORY, true, "memory:NAME"),
     scheme(FILE, cfg!(feature = "sqlite"), "sqlite:PATH"),
     scheme("redis", cfg!(feature = "redis"), "redis://HOST:PORT/DB"),
-    scheme("firestore", cfg!(feature = "firestore"), "firestore://PROJECT"),
     scheme("postgres", cfg!(feature = "postgres"), "postgres://USER@HOST/DATABASE"),
+    scheme("etcd", cfg!(feature = "etcd"), "etcd://HOST:PORT"),
+    scheme("kubernetes", cfg!(feature = "kubernetes"), "kubernetes:NAMESPACE"),
+    scheme("firestore", cfg!(feature = "firestore"), "firestore://PROJECT"),
     scheme("mysql", false, "mysql://USER@HOST/DATABASE"),
     scheme("sqlserver", false, "sqlserver://USER@HOST/DATABASE"),
-    scheme("kubernetes", false, "kubernetes:NAMESPACE"),
     scheme("consul", false, "consul://HOST:PORT"),
-    scheme("etcd", cfg!(feature = "etcd"), "etcd://HOST:PORT"),
     scheme("nats", false, "nats://HOST:PORT"),
     scheme("zookeeper", false, "zookeeper://HOST:PORT"),
     scheme("s3", false, "s3://BUCKET/PREFIX"),

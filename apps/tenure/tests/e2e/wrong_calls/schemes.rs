@@ -8,7 +8,7 @@ use crate::operators::ran;
 /// it.
 #[test]
 fn what_is_not_built_in_is_said_with_what_is() {
-    let stores = "this binary has memory:, sqlite:, redis:, postgres: and etcd:; `tenure stores` lists all";
+    let stores = "this binary has memory:, sqlite:, redis:, postgres:, etcd: and kubernetes:; `tenure stores` lists all";
     for name in ["mysql", "sqlserver", "consul", "nats", "firestore", "zookeeper", "s3", "gs", "az", "dynamodb"] {
         refused(
             &mut lock(&format!("{name}://host/x")),
@@ -21,7 +21,6 @@ fn what_is_not_built_in_is_said_with_what_is() {
             &format!("the store's URL: {name}: not built in; {stores}"),
         );
     }
-    refused(&mut lock("kubernetes:ops"), 64, &format!("the store's URL: kubernetes: not built in; {stores}"));
     refused(&mut lock("etdc://h"), 64, &format!("the store's URL: unknown scheme \"etdc\"; {stores}"));
     let none =
         "the store's URL: a store's URL begins with its scheme, such as sqlite:PATH or memory:; this one has none";
