@@ -1,4 +1,4 @@
-//! What the files of stores warn of, for a command that keeps no log: a line each, like the command's own.
+//! What stores warn of, for a command that keeps no log: a line each, like the command's own.
 
 use std::fmt;
 
@@ -13,15 +13,16 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::output::StderrWriter;
 
-/// Whose warnings concern whoever shares the file, and hold the whole sentence: a table that was dropped, a log that grows.
-const SOURCE: &str = "tenure_base_sqlite";
+/// Whose warnings concern whoever shares the store, and hold the whole sentence: a table that was dropped, a log that grows,
+/// a right that is missing.
+const WARNING: [&str; 2] = ["tenure_base_sqlite", "tenure_kubernetes"];
 /// The same as a filter of logs.
-pub(crate) const SOURCES: &str = "off,tenure_base_sqlite=warn";
+pub(crate) const SOURCES: &str = "off,tenure_base_sqlite=warn,tenure_kubernetes=warn";
 
 /// Says warnings on standard error from now on. Not to be called where a log was started.
 pub(crate) fn start() {
     let builder = tracing_subscriber::fmt().with_max_level(LevelFilter::WARN).with_writer(|| StderrWriter);
-    let filter = Targets::new().with_target(SOURCE, Level::WARN);
+    let filter = Targets::new().with_targets(WARNING.map(|source| (source, Level::WARN)));
     // Where a log is kept all the same, it has them.
     let _ = builder.event_format(Sentence).finish().with(filter).try_init();
 }

@@ -338,6 +338,21 @@ mod tests {
         assert_eq!(object.annotation(TERM), Some("9"));
     }
 
+    /// A lease that is bound to another tenure has no end that client-go could wait for.
+    #[test]
+    fn a_bound_lease_does_not_end_by_itself() {
+        let Content::Lease(mut record) = tenure(1, Duration::from_secs(15)) else { unreachable!() };
+        let bound = tenure_records::Bound { member: LeaseKey::new("m").unwrap(), term: Term::new(3).unwrap() };
+        if let Occupancy::Tenure(occupant) = &mut record.occupancy {
+            occupant.bound = Some(bound);
+        }
+        let mut object = Object::named("x".to_owned());
+        let content = Content::Lease(record);
+        object.put(&place(), Some(&content), at("2026-01-02T03:04:05Z")).unwrap();
+        assert_eq!(object.spec.lease_duration_seconds, Some(i32::MAX));
+        assert_eq!(stored(&object).content(&place()).unwrap(), Some(content));
+    }
+
     /// A renewal keeps acquireTime and transitions; the next tenure, also of the same holder, changes both.
     #[test]
     fn tenures_are_counted() {

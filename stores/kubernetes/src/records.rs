@@ -75,9 +75,11 @@ impl KubernetesRecords {
         }
         if let Some(verb) = records.missing {
             let (verb, namespace) = (verb.name(), records.api.namespace());
-            let without =
-                if verb == "list" { "neither lists nor hints" } else { "no hints: candidates go by their timers" };
-            tracing::warn!(verb, namespace, "may not {verb} leases: there are {without}; everything else works");
+            let without = if verb == "list" { "neither lists nor hints" } else { "no hints" };
+            tracing::warn!(
+                "kubernetes: may not {verb} leases in namespace {namespace:?}: there are {without}, and a released key is found \
+                 when its lease would have run out; everything else works"
+            );
         }
         Ok(records)
     }

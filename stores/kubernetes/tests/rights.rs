@@ -4,10 +4,27 @@
 #[path = "support/kit.rs"]
 mod kit;
 
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
 use kit::*;
-use tenure_records::{Content, Kind, Place, Records, Seen, Swap, Write};
+use tenure_records::{Content, Kind, Place, Records, Seen, Swap, Write as Put};
 use tenure_store::{KeyPrefix, LeaseKey, LeaseStore, Released, Renewed, StoreErrorKind};
 use tenure_test_servers::Kube;
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Said(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Said {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
 
 /// Allows the user `limited` these verbs, everywhere.
 fn allow(kube: &Kube, verbs: &str) {
@@ -27,6 +44,10 @@ fn allow(kube: &Kube, verbs: &str) {
 async fn get_create_and_update_suffice() {
     let Some(kube) = start("kubernetes rights") else { return };
     allow(&kube, r#"["get", "create", "update"]"#);
+    let said = Said::default();
+    let writer = said.clone();
+    let log = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+    let log = tracing::subscriber::set_default(log);
     let store = loop {
         // The authorizer learns of the binding by a watch of its own.
         match open(kube.limited(true).unwrap()).await {
@@ -35,6 +56,10 @@ async fn get_create_and_update_suffice() {
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     };
+    drop(log);
+    let said = String::from_utf8(said.0.lock().unwrap().clone()).unwrap();
+    let warnings: Vec<&str> = said.lines().filter(|line| line.contains("WARN")).collect();
+    assert!(matches!(warnings[..], [warning] if warning.contains("may not list leases")), "said once: {said}");
     assert!(!store.info().watch);
     let (mine, rival) = (claim("a/b", 1), claim("a/b", 2));
     let own = held(&mine, granted(&store, &mine).await);
@@ -53,7 +78,7 @@ async fn get_create_and_update_suffice() {
     assert_eq!(error.kind(), StoreErrorKind::Unsupported, "{error}");
 
     let place = Place::document(&LeaseKey::new("d").unwrap());
-    let write = |expected, to: Option<&[u8]>| Write {
+    let write = |expected, to: Option<&[u8]>| Put {
         place: place.clone(),
         expected,
         to: to.map(|bytes| Content::Document(bytes.to_vec())),
