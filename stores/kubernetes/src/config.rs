@@ -112,8 +112,8 @@ impl FromStr for KubernetesConfig {
                 "write kubernetes:NAMESPACE, small letters, digits and dashes, or kubernetes: for the context's own";
             return Err(invalid(format!("kubernetes: this is no namespace; {right}")));
         }
-        let mut config = KubernetesConfig::default();
-        config.namespace = (!namespace.is_empty()).then(|| namespace.to_owned());
+        let namespace = (!namespace.is_empty()).then(|| namespace.to_owned());
+        let mut config = KubernetesConfig { namespace, ..KubernetesConfig::default() };
         for (name, value) in query::pairs(options) {
             let Some(value) = value.filter(|value| !value.is_empty()) else {
                 return Err(invalid(format!("kubernetes: option {} has no usable value", query::shown_name(name))));

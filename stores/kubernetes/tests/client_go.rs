@@ -81,7 +81,7 @@ async fn a_minute_of_kills_and_stops() {
     let mut all: Vec<Candidate> = Vec::new();
     let mut live = [None, None, None, None];
     let end = tenure::now() + Duration::from_secs(seconds);
-    let mut turn = 0;
+    let mut turn: usize = 0;
     while tenure::now() < end {
         for (place, live) in live.iter_mut().enumerate() {
             if live.is_some_and(|at: usize| !all[at].has_ended()) {
@@ -97,7 +97,8 @@ async fn a_minute_of_kills_and_stops() {
         let acts = timeline.acts(&all.iter().collect::<Vec<_>>());
         let leader = acts.leader().and_then(|id| live.iter().position(|live| live.is_some_and(|at| all[at].id == id)));
         let first = leader.unwrap_or(turn % 4);
-        let places = if first % 2 == 0 && turn % 2 == 0 { vec![first, 2 - first] } else { vec![first] };
+        let places =
+            if first.is_multiple_of(2) && turn.is_multiple_of(2) { vec![first, 2 - first] } else { vec![first] };
         let hurt: Vec<usize> = places.iter().filter_map(|place| live[*place]).collect();
         match turn % 5 {
             0 | 2 => {
