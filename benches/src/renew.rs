@@ -77,15 +77,7 @@ impl Ours {
         for number in 0..LEASES {
             let nonce = Nonce { process: 0x0123_4567_89ab_cdef, campaign: 1 };
             let key = LeaseKey::new(format!("bench/renew/{number:05}"))?;
-            claims.push(Claim {
-                key,
-                holder: holder.clone(),
-                nonce,
-                ttl: TTL,
-                hold: Duration::ZERO,
-                above: None,
-                note: Note::default(),
-            });
+            claims.push(Claim::new(key, holder.clone(), nonce, TTL));
         }
         let mut held = Vec::with_capacity(LEASES);
         let give_up = wall() + 2 * TTL;

@@ -13,9 +13,10 @@ use tenure_base_net::durations::short;
 /// Flags of `tenure leases`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-One JSON object a line with --json: key, holder, term, remaining_ms, ttl_ms, note; null where the store cannot know. A \
-record of another program counts as held; it has no term, and is marked (foreign: true in JSON). Of what it wrote only what \
-looks like its holder's name is shown. Where nobody holds \
+One JSON object a line with --json: key, holder, term, remaining_ms, ttl_ms, bound_to, note, foreign; null where the store \
+cannot know. A lease that is bound to a member lasts as long as that member's own lease: bound_to is its key, and ttl_ms and \
+remaining_ms are null. A record of another program counts as held; it has no term, and is marked (foreign: true in JSON). Of \
+what it wrote only what looks like its holder's name is shown. Where nobody holds \
 anything, stdout stays empty and the exit code is 0.
 
 Examples:
@@ -120,7 +121,10 @@ pub(crate) fn cells(record: &LeaseRecord) -> Vec<String> {
             record.term.map_or_else(unknown, |term| term.to_string())
         },
         record.remaining.map_or_else(unknown, short),
-        record.ttl.map_or_else(unknown, short),
+        match &record.bound {
+            Some(bound) => format!("bound to {}", bound.member),
+            None => record.ttl.map_or_else(unknown, short),
+        },
         record.note.as_str().to_owned(),
     ]
 }
@@ -134,13 +138,12 @@ pub(crate) fn json(record: &LeaseRecord) -> Map<String, Value> {
     members.insert("term".into(), record.term.map(Term::get).into());
     members.insert("remaining_ms".into(), record.remaining.map(millis).into());
     members.insert("ttl_ms".into(), record.ttl.map(millis).into());
+    members.insert("bound_to".into(), record.bound.as_ref().map(|bound| bound.member.as_str()).into());
     members.insert("note".into(), record.note.as_str().into());
     if let Some(address) = crate::advertise::of(&record.note) {
         members.insert("advertise".into(), address.into());
     }
-    if record.format == RecordFormat::Foreign {
-        members.insert("foreign".into(), true.into());
-    }
+    members.insert("foreign".into(), (record.format == RecordFormat::Foreign).into());
     members
 }
 
@@ -148,28 +151,28 @@ pub(crate) fn json(record: &LeaseRecord) -> Map<String, Value> {
 pub(crate) mod tests {
     use super::*;
     use std::time::Duration;
-    use tenure_core::{HolderId, Nonce, Note};
+    use tenure_core::{Bound, HolderId, Nonce, Note};
 
     /// A lease for tests.
     pub(crate) fn lease(key: &str, holder: &str, term: u64, remaining_ms: u64) -> LeaseRecord {
         LeaseRecord {
-            key: LeaseKey::new(key).unwrap(),
-            holder: HolderId::new(holder).unwrap(),
             nonce: Some(Nonce { process: 1, campaign: term }),
             term: Term::new(term),
             ttl: Some(Duration::from_secs(15)),
             remaining: Some(Duration::from_millis(remaining_ms)),
             note: Note::new("n").unwrap(),
-            format: RecordFormat::Tenure(1),
+            ..LeaseRecord::new(LeaseKey::new(key).unwrap(), HolderId::new(holder).unwrap(), RecordFormat::Tenure(1))
         }
     }
 
-    /// The JSON has the members that others depend on; a foreign record has nulls and says what it is.
+    /// The JSON has the members that others depend on; a foreign record has nulls and says what it is, and so does a bound one,
+    /// which names its member.
     #[test]
     fn the_members_of_a_lease_are_a_contract() {
         let ours = Value::Object(json(&lease("k", "me", 7, 12_300)));
         let expected = serde_json::json!({
-            "key": "k", "holder": "me", "term": 7, "remaining_ms": 12_300, "ttl_ms": 15_000, "note": "n"
+            "key": "k", "holder": "me", "term": 7, "remaining_ms": 12_300, "ttl_ms": 15_000, "note": "n",
+            "bound_to": null, "foreign": false
         });
         assert_eq!(ours, expected);
         let foreign = LeaseRecord {
@@ -183,5 +186,11 @@ pub(crate) mod tests {
         let shown = json(&foreign);
         assert!(shown["term"].is_null() && shown["remaining_ms"].is_null() && shown["foreign"] == true);
         assert_eq!(cells(&foreign)[2..5], ["foreign", "-", "-"]);
+        let to = Bound { member: LeaseKey::new("members/a").unwrap(), term: Term::new(3).unwrap() };
+        let bound = LeaseRecord { ttl: None, remaining: None, bound: Some(to), ..lease("k", "a", 7, 0) };
+        let shown = json(&bound);
+        assert!(shown["bound_to"] == "members/a" && shown["ttl_ms"].is_null() && shown["remaining_ms"].is_null());
+        assert!(shown["term"] == 7 && shown["foreign"] == false);
+        assert_eq!(cells(&bound)[2..5], ["7", "-", "bound to members/a"]);
     }
 }

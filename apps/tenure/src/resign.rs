@@ -35,7 +35,7 @@ at the latest at the moment that is printed. Stop the old holder first, or see t
 With --timeout as well, the holder is asked first and the lease deleted only if it has not ended by then.
 
 With --json one object: key, over, was {holder, term}, now {holder, term} or null, after_ms; with --force also removed, \
-may_act_ms and may_act_until. Where nobody holds the key, was is null and over false.
+bound_to (the member's key that the lease was bound to, or null), may_act_ms and may_act_until. Where nobody holds the key, was is null and over false.
 
 Examples:
   hand over, without killing anything:
@@ -131,13 +131,25 @@ impl Resign<'_> {
                 "removed": true,
                 "was": who(&record),
                 "now": null,
+                "bound_to": record.bound.as_ref().map(|bound| bound.member.as_str()),
                 "may_act_ms": record.remaining.map(millis),
                 "may_act_until": until.map(|until| format!("{until:.3}")),
             }))?;
         } else {
-            output::line(format_args!("deleted the lease {} of {}", shown(self.key.as_str()), name(&record)))?;
+            let bound = record.bound.as_ref().map_or(String::new(), |bound| {
+                format!(", which was bound to {} (term {})", shown(bound.member.as_str()), bound.term)
+            });
+            output::line(format_args!("deleted the lease {} of {}{bound}", shown(self.key.as_str()), name(&record)))?;
         }
         let holder = visible(record.holder.as_str());
+        if let Some(bound) = &record.bound {
+            say!(
+                "tenure: {holder} may still act until it looks at the record again, and longer than its lease of {member} it \
+                 never does (`tenure leases {member}`): stop it now, or start nothing that must not overlap before then",
+                member = shown(bound.member.as_str())
+            );
+            return Ok(ExitCode::SUCCESS);
+        }
         match (record.remaining, until) {
             (Some(left), Some(until)) => say!(
                 "tenure: {holder} may still act until {until:.0} ({} from now), beside whoever is granted the key \
@@ -244,6 +256,14 @@ impl Resign<'_> {
             );
             return Ok(());
         }
+        if let Some(bound) = &last.bound {
+            say!(
+                "tenure: {held}. It is bound to {}: its holder learns of the request when it looks at the record again, and then \
+                 drains its work. {what_to_do}",
+                shown(bound.member.as_str())
+            );
+            return Ok(());
+        }
         let renewal = last.ttl.map_or(String::new(), |ttl| format!(" (by default within {})", short(ttl / 3)));
         let lasts = match (last.remaining, until(last)) {
             (Some(left), Some(until)) => format!("the lease lasts until {until:.0} ({} from now)", short(left)),
@@ -289,6 +309,7 @@ fn tell_nothing_done(key: &LeaseKey, args: &Args, held: Option<&LeaseRecord>) ->
     });
     if args.force {
         object["removed"] = false.into();
+        object["bound_to"] = Value::Null;
         object["may_act_ms"] = Value::Null;
         object["may_act_until"] = Value::Null;
     }

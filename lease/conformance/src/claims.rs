@@ -11,7 +11,7 @@ pub(crate) async fn two_claimers(kit: &Kit<'_>) -> CaseVerdict {
     let (first, second) = (kit.claim(&key), kit.claim(&key));
     let term = granted(&one, &first).await?;
     match acquire(&two, &second).await? {
-        Claimed::Held { by, term: seen, remaining } => {
+        Claimed::Held { by, term: seen, remaining, .. } => {
             demand!(by == first.holder, "the holder to be {}, got {by}", first.holder);
             demand!(seen == Some(term), "the holder's term {term}, got {seen:?}");
             demand!(

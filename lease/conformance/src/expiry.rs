@@ -98,6 +98,9 @@ pub(crate) async fn remaining_is_a_lower_bound_and_falls(kit: &Kit<'_>) -> CaseV
                 last = remaining;
             }
             Claimed::Granted { .. } => break,
+            stale @ Claimed::Stale { .. } => {
+                return Err(format!("expected a claim without a last term to pass, got {stale:?}"));
+            }
         }
         demand!(sent.elapsed() < first.ttl + kit.options.expiry_slack, "the lease to end");
         tokio::time::sleep(Duration::from_millis(10)).await;

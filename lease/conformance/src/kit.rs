@@ -137,15 +137,12 @@ impl<'a> Kit<'a> {
     /// A claim of a new campaign that will not expire during the case.
     pub(crate) fn claim(&self, key: &LeaseKey) -> Claim {
         let campaign = self.campaigns.fetch_add(1, Ordering::Relaxed) + 1;
-        Claim {
-            key: key.clone(),
-            holder: named(HolderId::new(format!("holder-{campaign}"))),
-            nonce: Nonce { process: self.process, campaign },
-            ttl: Duration::from_secs(600),
-            hold: Duration::ZERO,
-            above: None,
-            note: Note::default(),
-        }
+        Claim::new(
+            key.clone(),
+            named(HolderId::new(format!("holder-{campaign}"))),
+            Nonce { process: self.process, campaign },
+            Duration::from_secs(600),
+        )
     }
 
     /// A claim that expires soon enough to wait for it.

@@ -7,6 +7,7 @@
 //! [`StoreInfo`]: tenure_store::StoreInfo
 
 mod batches;
+mod bound;
 mod builder;
 mod claims;
 mod documents;
@@ -153,12 +154,27 @@ const CASES: &[(&str, CaseFn)] = cases![
     documents::they_outlive_the_store,
     races::one_of_many_is_granted,
     races::disjoint_batches_do_not_disturb_each_other,
+    bound::a_bound_lease_outlives_its_ttl,
+    bound::a_repeat_gets_the_unchanged_term,
+    bound::a_bound_claim_needs_the_last_term,
+    bound::a_copy_after_the_release_is_refused,
+    bound::a_delayed_release_frees_no_later_tenure,
+    bound::displacement_goes_by_the_bound_term,
+    bound::only_the_named_member_is_displaced,
+    bound::a_claim_with_a_ttl_displaces,
+    bound::a_bound_lease_is_not_renewed,
+    bound::requests_and_removals_work,
+    bound::lists_and_refusals_tell_the_member,
+    bound::batches_mix_what_is_bound_and_what_is_not,
+    bound::watchers_are_woken,
+    bound::one_of_many_displacers_is_granted,
     faults::a_stopped_client_loses,
     faults::a_store_that_stops_and_goes_on,
     faults::a_store_that_dies_and_comes_back,
     faults::clients_close_cleanly,
     restarts::an_older_state_frees_no_key_early,
     restarts::what_was_promised_outlasts_a_restart,
+    bound::an_older_state_ends_no_bound_lease,
     shards::a_dead_one_touches_its_own_keys_alone,
     shards::a_stopped_one_touches_its_own_keys_alone,
 ];

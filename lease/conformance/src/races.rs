@@ -40,6 +40,7 @@ pub(crate) async fn one_of_many_is_granted(kit: &Kit<'_>) -> CaseVerdict {
             match answer {
                 Claimed::Granted { term, .. } => winners.push((claim, term)),
                 Claimed::Held { by, term, .. } => seen.push((by, term)),
+                stale @ Claimed::Stale { .. } => return Err(format!("expected grants and refusals, got {stale:?}")),
             }
         }
         demand!(winners.len() == 1, "one claim of {TASKS} to be granted in round {rounds}, got {}", winners.len());
@@ -106,7 +107,7 @@ pub(crate) async fn disjoint_batches_do_not_disturb_each_other(kit: &Kit<'_>) ->
 }
 
 /// Repeats a claim whose call failed, as a candidate would, until it gets an answer.
-async fn settle(store: &Arc<dyn LeaseStore>, claim: &Claim) -> Result<(Claimed, usize), String> {
+pub(crate) async fn settle(store: &Arc<dyn LeaseStore>, claim: &Claim) -> Result<(Claimed, usize), String> {
     let mut failures = 0;
     loop {
         match one(store.acquire(std::slice::from_ref(claim)).await, "claim") {

@@ -112,7 +112,7 @@ async fn promised(kit: &Kit<'_>, store: &dyn Rewindable, ttl: Duration) -> Resul
     Ok(Some(format!("promised for {} ms, free after {} ms", hold.as_millis(), lasted.as_millis())))
 }
 
-async fn clients<const N: usize>(store: &dyn Rewindable) -> Result<[Arc<dyn LeaseStore>; N], String> {
+pub(crate) async fn clients<const N: usize>(store: &dyn Rewindable) -> Result<[Arc<dyn LeaseStore>; N], String> {
     let mut clients = Vec::with_capacity(N);
     for _ in 0..N {
         clients.push(store.open().await.map_err(|error| format!("expected a client that opens, got {error}"))?);
@@ -121,7 +121,7 @@ async fn clients<const N: usize>(store: &dyn Rewindable) -> Result<[Arc<dyn Leas
 }
 
 /// Waits until each of these clients gets answers again.
-async fn answers(kit: &Kit<'_>, clients: &[&Arc<dyn LeaseStore>], key: &LeaseKey) -> Result<(), String> {
+pub(crate) async fn answers(kit: &Kit<'_>, clients: &[&Arc<dyn LeaseStore>], key: &LeaseKey) -> Result<(), String> {
     let deadline = Instant::now() + kit.options.call_bound * 2;
     for client in clients {
         while let Err(error) = client.record(key).await {

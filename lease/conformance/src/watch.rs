@@ -88,13 +88,18 @@ pub(crate) async fn a_new_tenure_wakes(kit: &Kit<'_>) -> CaseVerdict {
 
 /// Drains the hints that a watch sends at its start: hints may be wrong or late, so a hint before the change proves
 /// nothing.
-async fn quiet(wakes: &mut WakeStream) {
+pub(crate) async fn quiet(wakes: &mut WakeStream) {
     let moment = std::time::Duration::from_millis(100);
     while let Ok(Some(_)) = tokio::time::timeout(moment, wakes.next()).await {}
 }
 
 /// Waits for a hint about `key` or without a key, which says this change or that the change is unknown.
-async fn woken(kit: &Kit<'_>, wakes: &mut WakeStream, key: &LeaseKey, change: WakeChange) -> Result<(), String> {
+pub(crate) async fn woken(
+    kit: &Kit<'_>,
+    wakes: &mut WakeStream,
+    key: &LeaseKey,
+    change: WakeChange,
+) -> Result<(), String> {
     let says = |said: WakeChange| said == change || said == WakeChange::Unknown;
     let deadline = Instant::now() + kit.options.wake_bound;
     loop {

@@ -10,8 +10,8 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use tenure_conformance::{BuildError, CaseResult, Options, Rewindable, StoreBuilder, examine};
 use tenure_store::{
-    Answers, Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseRecord, LeaseStore, LeaseTable, MemoryStore, Nonce, Note,
-    Released, Renewed, StoreError, StoreInfo, Term, Wake, WakeChange, WakeStream,
+    Answers, Bound, BoundClaim, Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseRecord, LeaseStore, LeaseTable,
+    MemoryStore, Nonce, Note, Released, Renewed, StoreError, StoreInfo, Term, Wake, WakeChange, WakeStream,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,18 @@ enum Flaw {
     ReleasesAreToldAsClaims,
     OlderStatesAreTakenForAll,
     HoldsAreIgnored,
+    BoundLeasesAgeOut,
+    BoundRepeatsBeginANewTenure,
+    LastTermsAreIgnored,
+    NobodyIsDisplaced,
+    EqualTermsAreNotDisplaced,
+    HigherTermsAreDisplaced,
+    AnyMemberIsDisplaced,
+    TenuresWithATtlAreDisplaced,
+    BoundLeasesAreRenewed,
+    RefusalsTellNoMember,
+    ListsTellNoMember,
+    RequestsAreNotShown,
 }
 
 use Flaw::*;
@@ -69,6 +81,25 @@ const CAUGHT_BY: &[(Flaw, &str)] = &[
     (OlderStatesAreTakenForAll, "restarts::an_older_state_frees_no_key_early"),
     (OlderStatesAreTakenForAll, "restarts::what_was_promised_outlasts_a_restart"),
     (HoldsAreIgnored, "restarts::what_was_promised_outlasts_a_restart"),
+    (BoundLeasesAgeOut, "bound::a_bound_lease_outlives_its_ttl"),
+    (BoundRepeatsBeginANewTenure, "bound::a_repeat_gets_the_unchanged_term"),
+    (LastTermsAreIgnored, "bound::a_bound_claim_needs_the_last_term"),
+    (LastTermsAreIgnored, "bound::a_copy_after_the_release_is_refused"),
+    (AnybodyMayRelease, "bound::a_delayed_release_frees_no_later_tenure"),
+    (NobodyIsDisplaced, "bound::displacement_goes_by_the_bound_term"),
+    (EqualTermsAreNotDisplaced, "bound::displacement_goes_by_the_bound_term"),
+    (HigherTermsAreDisplaced, "bound::displacement_goes_by_the_bound_term"),
+    (AnyMemberIsDisplaced, "bound::only_the_named_member_is_displaced"),
+    (TenuresWithATtlAreDisplaced, "bound::only_the_named_member_is_displaced"),
+    (NobodyIsDisplaced, "bound::a_claim_with_a_ttl_displaces"),
+    (BoundLeasesAreRenewed, "bound::a_bound_lease_is_not_renewed"),
+    (RequestsAreNotShown, "bound::requests_and_removals_work"),
+    (RefusalsTellNoMember, "bound::lists_and_refusals_tell_the_member"),
+    (ListsTellNoMember, "bound::lists_and_refusals_tell_the_member"),
+    (AnswersComeBackwards, "bound::batches_mix_what_is_bound_and_what_is_not"),
+    (ClaimsAreSilent, "bound::watchers_are_woken"),
+    (EverybodyIsGranted, "bound::one_of_many_displacers_is_granted"),
+    (OlderStatesAreTakenForAll, "bound::an_older_state_ends_no_bound_lease"),
 ];
 
 #[derive(Debug)]
@@ -107,6 +138,38 @@ impl LeaseStore for Flawed {
                 AboveIsIgnored => claim.above = None,
                 HoldsAreIgnored => claim.hold = Duration::ZERO,
                 NotesAreTrimmed => claim.note = Note::new(claim.note.as_str().trim()).unwrap(),
+                BoundLeasesAgeOut => claim.bound = None,
+                NobodyIsDisplaced => claim.displaces = None,
+                EqualTermsAreNotDisplaced => {
+                    claim.displaces = claim
+                        .displaces
+                        .take()
+                        .and_then(|over| Some(Bound { term: Term::new(over.term.get() - 1)?, ..over }));
+                }
+                LastTermsAreIgnored => {
+                    let last_term = self.0.last_term(&claim.key).await?;
+                    claim.bound = claim.bound.take().map(|bound| BoundClaim { last_term, ..bound });
+                }
+                HigherTermsAreDisplaced | AnyMemberIsDisplaced | TenuresWithATtlAreDisplaced => {
+                    let record = self.record(&claim.key).await?;
+                    let bound = record.as_ref().and_then(|record| record.bound.clone());
+                    match (&mut claim.displaces, bound) {
+                        (Some(over), Some(bound)) if self.is(HigherTermsAreDisplaced) => over.term = bound.term,
+                        (Some(over), Some(bound)) if self.is(AnyMemberIsDisplaced) => over.member = bound.member,
+                        (Some(_), None) if self.is(TenuresWithATtlAreDisplaced) => {
+                            self.0.remove(&claim.key).await?;
+                        }
+                        _ => {}
+                    }
+                }
+                BoundRepeatsBeginANewTenure if claim.bound.is_some() => {
+                    let record = self.record(&claim.key).await?;
+                    if record.is_some_and(|record| record.nonce == Some(claim.nonce)) {
+                        self.0.remove(&claim.key).await?;
+                        let last_term = self.0.last_term(&claim.key).await?;
+                        claim.bound = claim.bound.take().map(|bound| BoundClaim { last_term, ..bound });
+                    }
+                }
                 ARepeatBeginsANewTenure => {
                     let key = claim.key.clone();
                     self.0.with_table(|table, now| {
@@ -133,6 +196,13 @@ impl LeaseStore for Flawed {
         if self.is(AnswersComeBackwards) {
             answers.reverse();
         }
+        if self.is(RefusalsTellNoMember) {
+            for answer in &mut answers {
+                if let Ok(Claimed::Held { bound, .. }) = answer {
+                    *bound = None;
+                }
+            }
+        }
         Ok(answers)
     }
 
@@ -146,6 +216,13 @@ impl LeaseStore for Flawed {
             for held in &mut held {
                 let record = records.iter().find(|record| record.key == held.key);
                 held.note = record.map_or_else(Note::default, |record| record.note.clone());
+            }
+        }
+        if self.is(BoundLeasesAreRenewed) {
+            let records = self.0.list(&KeyPrefix::default()).await?;
+            let is_bound = |held: &Held| records.iter().any(|record| record.key == held.key && record.bound.is_some());
+            if held.iter().all(is_bound) {
+                return Ok(held.iter().map(|_| Ok(Renewed::Extended { resign_requested: false })).collect());
             }
         }
         if self.is(ExpiredLeasesAreRenewed) {
@@ -177,6 +254,14 @@ impl LeaseStore for Flawed {
         }
         if self.is(ListsAreUnsorted) {
             records.reverse();
+        }
+        for record in &mut records {
+            if self.is(ListsTellNoMember) {
+                record.bound = None;
+            }
+            if self.is(RequestsAreNotShown) {
+                record.resign_requested = false;
+            }
         }
         Ok(records)
     }

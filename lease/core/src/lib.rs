@@ -143,7 +143,7 @@ pub use elector::*;
 pub use event::{Event, LossReason, NotElected};
 pub use fence::{Fence, Fenced};
 pub use names::{HolderId, KeyPrefix, LeaseKey, NameError, Nonce, Note};
-pub use record::{Claim, Claimed, Held, LeaseRecord, RecordFormat, Released, Renewed};
+pub use record::{Bound, BoundClaim, Claim, Claimed, Held, LeaseRecord, RecordFormat, Released, Renewed};
 pub use slots::{SlotKeys, Slots, SlotsConfig, SlotsOutput};
 pub use tenure_base_time::Time;
 pub use term::Term;

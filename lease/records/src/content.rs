@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tenure_store::{HolderId, LeaseKey, Nonce, Note, RecordFormat, Term};
+use tenure_store::{Bound, HolderId, LeaseKey, Nonce, Note, RecordFormat, Term};
 
 /// What a place holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub struct Occupant {
     pub holder: HolderId,
     /// Under which nonce.
     pub nonce: Nonce,
-    /// How long the lease lasts from the write.
+    /// How long the lease lasts from the write; of a bound one its member's, which says nothing of its end.
     pub ttl: Duration,
     /// For how long the tenure may have been promised to its holder, where that is more.
     pub hold: Duration,
@@ -62,15 +62,6 @@ pub struct Occupant {
     pub resign_requested: bool,
     /// The tenure that this one lasts as long as, where it has no end of its own.
     pub bound: Option<Bound>,
-}
-
-/// The tenure of a member, which another lease is bound to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bound {
-    /// The key of the member's own lease.
-    pub member: LeaseKey,
-    /// The term of its tenure there.
-    pub term: Term,
 }
 
 /// How long another program's record counts.
@@ -85,6 +76,14 @@ pub enum Lasts {
 }
 
 impl Record {
+    /// The member's tenure that the one in this record is bound to, where there is one and it is bound.
+    pub fn bound(&self) -> Option<&Bound> {
+        match &self.occupancy {
+            Occupancy::Tenure(occupant) => occupant.bound.as_ref(),
+            Occupancy::Nobody | Occupancy::Foreign { .. } => None,
+        }
+    }
+
     /// A record of which nothing is known but that this holder's program wrote it.
     pub fn foreign(holder: HolderId, format: RecordFormat, lasts: Lasts) -> Record {
         let occupancy = Occupancy::Foreign { holder, format, lasts };

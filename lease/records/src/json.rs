@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tenure_store::{HolderId, LeaseKey, Note, RecordFormat, Slot, Term, foreign};
+use tenure_store::{Bound, HolderId, LeaseKey, Note, RecordFormat, Slot, Term, foreign};
 
-use crate::content::{Bound, Content, Lasts, Occupancy, Occupant, Record};
+use crate::content::{Content, Lasts, Occupancy, Occupant, Record};
 
 impl Content {
     /// The bytes that a server keeps where it keeps one value for each place: JSON of a lease, a document as it is.

@@ -12,6 +12,9 @@
 //! own clock, which counts through sleep, since the receipt of the first answer that showed this version. A clock of another
 //! machine decides nothing. A process that begins has seen nothing, and waits one ttl where silence alone can tell.
 //!
+//! A lease that is **bound** to a member's tenure is never over by age or silence: nobody renews it, so that neither says
+//! anything. It ends with its release, its removal, or a claim that displaces it.
+//!
 //! # Writing a store
 //!
 //! A server is done with five methods, and the suite of all stores is the definition of done:
@@ -114,10 +117,11 @@ mod slot;
 mod step;
 mod store;
 
-pub use content::{Bound, Content, Lasts, Occupancy, Occupant, Record};
+pub use content::{Content, Lasts, Occupancy, Occupant, Record};
 pub use documents::RecordDocuments;
 pub use memory_records::MemoryRecords;
 pub use polled::polled_changes;
 pub use records::{Changes, Kind, Place, Records, RecordsInfo, Seen, Swap, Version, Write};
 pub use step::{Ask, Memory, Moment, Next, Step, Told};
 pub use store::RecordStore;
+pub use tenure_store::Bound;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tenure_store::{Claim, HolderId, Nonce, Occupant as InSlot, RecordFormat, Slot, Tenure, Time};
+use tenure_store::{Claim, Ends, HolderId, Nonce, Occupant as InSlot, RecordFormat, Slot, Tenure, Time};
 
 use crate::content::{Content, Lasts, Occupancy, Occupant, Record};
 use crate::observations::Observed;
@@ -18,21 +18,18 @@ pub(crate) fn record_of(content: Option<Content>) -> Option<Record> {
     })
 }
 
-/// The slot as it is now, as far as can be proven from here: a tenure is over once either proof of its age suffices.
+/// The slot as it is now, as far as can be proven from here: a tenure is over once either proof of its age suffices. However
+/// long a bound one has stood, nothing follows from it.
 pub(crate) fn slot(observed: &Observed, now: Time) -> Slot {
     let Some(record) = &observed.record else { return Slot::default() };
     let until = |lasts: Duration| now + lasts.saturating_sub(observed.age(now));
     let tenure = match &record.occupancy {
         Occupancy::Nobody => InSlot::Nobody,
-        // It has no end of its own, and no step of a lease with a ttl may touch it.
-        Occupancy::Tenure(Occupant { holder, bound: Some(_), .. }) => {
-            InSlot::Foreign { holder: holder.clone(), format: RecordFormat::Tenure(Slot::FORMAT) }
-        }
-        Occupancy::Tenure(Occupant { holder, nonce, ttl, resign_requested, .. }) => InSlot::Tenure(Tenure {
+        Occupancy::Tenure(Occupant { holder, nonce, ttl, resign_requested, bound, .. }) => InSlot::Tenure(Tenure {
             holder: holder.clone(),
             nonce: *nonce,
             ttl: *ttl,
-            expires: until(*ttl),
+            ends: bound.clone().map_or_else(|| Ends::At(until(*ttl)), Ends::With),
             resign_requested: *resign_requested,
         }),
         Occupancy::Foreign { holder, format, lasts } => {
@@ -62,11 +59,11 @@ pub(crate) fn record(slot: Slot, before: Option<&Record>, claim: Option<&Claim>,
         InSlot::Nobody => Occupancy::Nobody,
         InSlot::Tenure(tenure) => Occupancy::Tenure(Occupant {
             hold: hold(&tenure, before, claim),
+            bound: tenure.bound().cloned(),
             holder: tenure.holder,
             nonce: tenure.nonce,
             ttl: tenure.ttl,
             resign_requested: tenure.resign_requested,
-            bound: None,
         }),
         // No step that changes anything leaves one.
         InSlot::Foreign { holder, format } => Occupancy::Foreign { holder, format, lasts: Lasts::ForEver },

@@ -5,6 +5,8 @@
 //! that is not so any more. Otherwise the record is read, the step of all stores is taken on it, and what that has changed
 //! is written back where the record is still the one that was read.
 
+use std::time::Duration;
+
 use tenure_store::{
     Change, Claim, ClaimTime, Claimed, Held, HolderId, LeaseKey, LeaseRecord, Nonce, Released, Renewed, Slot,
     StoreError, StoreErrorKind, Term, Time,
@@ -205,6 +207,14 @@ impl Step {
         if known.version.is_none() || known.in_doubt {
             return None;
         }
+        let ttl = ttl_of(&known);
+        let is_bound = known.record.as_ref().is_some_and(|record| record.bound().is_some());
+        // Nobody writes to a bound record while it lasts, so that what is known of it may be days old. A server that came back
+        // with an older state meanwhile may have given its version to another record; who owns the key reads it again and
+        // again, and has seen it not long ago.
+        if is_bound && known.read_at + ttl <= at.now {
+            return None;
+        }
         match &self.ask {
             Ask::Acquire(_) => {}
             Ask::Renew(held) | Ask::Release(held) => {
@@ -212,7 +222,7 @@ impl Step {
                     return None;
                 }
                 // Past this moment somebody may have been granted the key already.
-                let in_time = known.sent.is_some_and(|sent| at.now < sent + ttl_of(&known));
+                let in_time = known.sent.is_some_and(|sent| at.now < sent + ttl);
                 if matches!(self.ask, Ask::Renew(_)) && !in_time {
                     return None;
                 }
@@ -310,9 +320,9 @@ fn is_of(known: &Observed, held: &Held) -> bool {
     })
 }
 
-fn ttl_of(known: &Observed) -> std::time::Duration {
+fn ttl_of(known: &Observed) -> Duration {
     match known.record.as_ref().map(|record| &record.occupancy) {
         Some(Occupancy::Tenure(occupant)) => occupant.ttl,
-        _ => std::time::Duration::ZERO,
+        _ => Duration::ZERO,
     }
 }

@@ -24,18 +24,19 @@ pub trait LeaseStore: fmt::Debug + Send + Sync + 'static {
     fn info(&self) -> StoreInfo;
 
     /// Grants each key that is free or expired, or held under the claim's own nonce (which extends the lease and
-    /// answers the unchanged term). The term of a new tenure is minted in the same step ([`Term::mint`]).
+    /// answers the unchanged term), or bound to a member's tenure that the claim displaces. The term of a new tenure is minted
+    /// in the same step ([`Term::mint`]). A bound claim is granted under the last term alone that it names.
     async fn acquire(&self, claims: &[Claim]) -> Result<Answers<Claimed>, StoreError>;
 
     /// Extends each lease whose key, nonce and term match and which has not expired; an expired one is `Lost`, even if
-    /// nobody took it.
+    /// nobody took it, and so is a bound one, which is not renewed.
     async fn renew(&self, held: &[Held]) -> Result<Answers<Renewed>, StoreError>;
 
     /// Frees each lease whose key, nonce and term match; keeps its term record and last note.
     async fn release(&self, held: &[Held]) -> Result<Answers<Released>, StoreError>;
 
-    /// Asks the holder of `key`, through the record, to resign: each of its renewals is told from now on, until its tenure
-    /// ends. `false` where nobody holds the key, or another program does.
+    /// Asks the holder of `key`, through the record, to resign: each of its renewals is told from now on, and whoever reads the
+    /// record, until its tenure ends. `false` where nobody holds the key, or another program does.
     async fn request_resign(&self, key: &LeaseKey) -> Result<bool, StoreError>;
 
     /// Deletes the lease of `key` by force, whoever wrote it, and keeps the term record and the last note. Answers the

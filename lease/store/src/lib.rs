@@ -178,11 +178,11 @@ pub use info::StoreInfo;
 pub use lease_store::{Answers, LeaseStore};
 pub use memory::MemoryStore;
 pub use memory_documents::MemoryDocuments;
-pub use slot::{Change, ClaimTime, Occupant, Slot, Tenure};
+pub use slot::{Change, ClaimTime, Ends, Occupant, Slot, Tenure};
 pub use table::LeaseTable;
 pub use tenure_core::{
-    Claim, Claimed, Held, HolderId, KeyPrefix, LeaseKey, LeaseRecord, NameError, Nonce, Note, RecordFormat, Released,
-    Renewed, Term, Time, Timing,
+    Bound, BoundClaim, Claim, Claimed, Held, HolderId, KeyPrefix, LeaseKey, LeaseRecord, NameError, Nonce, Note,
+    RecordFormat, Released, Renewed, Term, Time, Timing,
 };
 pub use wake::{Wake, WakeChange, WakeStream};
 pub use wake_hub::WakeHub;

@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use tenure_core::{
-    Claim, Claimed, Held, HolderId, LeaseKey, LeaseRecord, Nonce, Note, RecordFormat, Released, Renewed, Term, Time,
+    Bound, Claim, Claimed, Held, HolderId, LeaseKey, LeaseRecord, Nonce, Note, RecordFormat, Released, Renewed, Term,
+    Time,
 };
 
 use crate::error::{StoreError, StoreErrorKind};
@@ -65,12 +66,55 @@ pub struct Tenure {
     pub holder: HolderId,
     /// Under which nonce.
     pub nonce: Nonce,
-    /// The lease's full duration.
+    /// The lease's full duration; of a bound one its member's, for the wait after a restart.
     pub ttl: Duration,
-    /// The moment from which on the lease is over.
-    pub expires: Time,
+    /// When the lease is over.
+    pub ends: Ends,
     /// Somebody asked the holder to resign.
     pub resign_requested: bool,
+}
+
+/// When a lease is over that nobody releases.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ends {
+    /// From this moment on.
+    At(Time),
+    /// With the tenure of a member, which the store does not look for: whoever has proof that it is over displaces.
+    With(Bound),
+}
+
+impl Tenure {
+    /// Whether the lease has run out. A bound one never does.
+    pub fn is_over(&self, now: Time) -> bool {
+        matches!(self.ends, Ends::At(end) if end <= now)
+    }
+
+    /// The member's tenure that this one is bound to, where it is.
+    pub fn bound(&self) -> Option<&Bound> {
+        match &self.ends {
+            Ends::At(_) => None,
+            Ends::With(bound) => Some(bound),
+        }
+    }
+
+    /// What is left of the lease; `None` of one without an end of its own.
+    fn remaining(&self, now: Time) -> Option<Duration> {
+        match self.ends {
+            Ends::At(end) => Some(end.since(now)),
+            Ends::With(_) => None,
+        }
+    }
+
+    /// Whether this is the tenure that the claim asks for, so that the claim has come before.
+    fn is_asked_for_by(&self, claim: &Claim) -> bool {
+        self.nonce == claim.nonce && self.bound() == claim.bound.as_ref().map(|bound| &bound.to)
+    }
+
+    /// Whether the claim may go past this tenure: it is bound to the member that the claim names, under no higher term.
+    fn is_displaced_by(&self, claim: &Claim) -> bool {
+        let Some((bound, over)) = self.bound().zip(claim.displaces.as_ref()) else { return false };
+        bound.member == over.member && bound.term <= over.term
+    }
 }
 
 /// Who holds a key that may have been held when the store lost what it knew.
@@ -94,38 +138,47 @@ impl Slot {
     /// record extends the lease and gets the unchanged term, whatever its `above` says; it never shortens the lease
     /// and leaves holder and note alone, so that a claim which arrives twice cannot undo a later renewal. A claim that
     /// meets its own nonce in an expired record starts a new tenure: its old one is lost, as a renewal would be told.
+    ///
+    /// A bound tenure does not expire. It gives way to a claim that displaces its member under its term or a higher one,
+    /// and to nothing else. A bound claim that meets its own tenure, by nonce and by what it is bound to, changes nothing;
+    /// elsewhere it is granted under the last term that it names alone, so that a copy of it that comes after its release is
+    /// refused.
+    ///
     /// Where the store may have lost tenures, a free slot counts as held until everything has run out that anybody may
     /// have been promised; only a tenure that was granted since lifts that, for it has waited. Releases, renewals and
     /// removals say nothing: they may be about a tenure that came back with an older state.
     /// Fails only where the terms are exhausted, and then changes nothing.
     pub fn acquire(&mut self, at: ClaimTime, claim: &Claim) -> Result<(Claimed, Change), StoreError> {
         let ClaimTime { now, clock_micros, .. } = at;
-        match &mut self.tenure {
-            Occupant::Foreign { holder, .. } => {
-                return Ok((Claimed::Held { by: holder.clone(), term: None, remaining: None }, Change::Nothing));
+        match (&mut self.tenure, self.term) {
+            (Occupant::Foreign { holder, .. }, _) => {
+                let held = Claimed::Held { by: holder.clone(), term: None, remaining: None, bound: None };
+                return Ok((held, Change::Nothing));
             }
-            Occupant::Tenure(tenure) if now < tenure.expires => {
-                if tenure.nonce != claim.nonce {
-                    let by = tenure.holder.clone();
-                    let remaining = Some(tenure.expires.since(now));
-                    return Ok((Claimed::Held { by, term: self.term, remaining }, Change::Nothing));
+            // The term is there whenever a tenure is; a slot put together otherwise falls through to a new one.
+            (Occupant::Tenure(tenure), Some(term)) if !tenure.is_over(now) && tenure.is_asked_for_by(claim) => {
+                let granted = Claimed::Granted { term, last_note: self.previous_note.clone() };
+                let Ends::At(end) = &mut tenure.ends else { return Ok((granted, Change::Nothing)) };
+                if now + claim.ttl > *end {
+                    *end = now + claim.ttl;
+                    tenure.ttl = claim.ttl;
+                    self.promised = claim.ttl;
                 }
-                // The term is there whenever a tenure is; a slot put together otherwise falls through to a new one.
-                if let Some(term) = self.term {
-                    if now + claim.ttl > tenure.expires {
-                        tenure.expires = now + claim.ttl;
-                        tenure.ttl = claim.ttl;
-                        self.promised = claim.ttl;
-                    }
-                    let last_note = self.previous_note.clone();
-                    return Ok((Claimed::Granted { term, last_note }, Change::Extended));
-                }
+                return Ok((granted, Change::Extended));
             }
-            Occupant::Tenure(_) | Occupant::Nobody => {}
+            (Occupant::Tenure(tenure), term) if !tenure.is_over(now) && !tenure.is_displaced_by(claim) => {
+                let (by, bound) = (tenure.holder.clone(), tenure.bound().cloned());
+                return Ok((Claimed::Held { by, term, remaining: tenure.remaining(now), bound }, Change::Nothing));
+            }
+            (Occupant::Tenure(_) | Occupant::Nobody, _) => {}
+        }
+        if claim.bound.as_ref().is_some_and(|bound| bound.last_term != self.term) {
+            return Ok((Claimed::Stale { last_term: self.term }, Change::Nothing));
         }
         if let Some(free) = self.free_at(at.complete_since, claim).filter(|free| now < *free) {
             let by = foreign::stand_in(FORGOTTEN);
-            return Ok((Claimed::Held { by, term: None, remaining: Some(free.since(now)) }, Change::Nothing));
+            let remaining = Some(free.since(now));
+            return Ok((Claimed::Held { by, term: None, remaining, bound: None }, Change::Nothing));
         }
         let Some(term) = Term::mint(self.term, claim.above, clock_micros) else {
             return Err(StoreError::new(
@@ -146,7 +199,7 @@ impl Slot {
             holder: claim.holder.clone(),
             nonce: claim.nonce,
             ttl: claim.ttl,
-            expires: now + claim.ttl,
+            ends: claim.bound.as_ref().map_or(Ends::At(now + claim.ttl), |bound| Ends::With(bound.to.clone())),
             resign_requested: false,
         });
         self.granted = Some(now);
@@ -163,20 +216,24 @@ impl Slot {
     }
 
     /// The step of [`crate::LeaseStore::renew`]: the lease lasts for `held.ttl` from now, which may be shorter than
-    /// what was left. An expired record is `Lost`, even if nobody took it.
+    /// what was left. An expired record is `Lost`, even if nobody took it; a bound one, which has no ttl to be promised
+    /// anew, is `Lost` to its holder and stays as it is.
     pub fn renew(&mut self, now: Time, held: &Held) -> (Renewed, Change) {
         let to = match &mut self.tenure {
             Occupant::Nobody => None,
             Occupant::Foreign { holder, .. } => Some(holder.clone()),
-            Occupant::Tenure(tenure) if now >= tenure.expires => None,
-            Occupant::Tenure(tenure) if tenure.nonce == held.nonce && self.term == Some(held.term) => {
-                tenure.expires = now + held.ttl;
-                tenure.ttl = held.ttl;
-                self.promised = held.ttl;
-                self.note = Some(held.note.clone());
-                return (Renewed::Extended { resign_requested: tenure.resign_requested }, Change::Extended);
+            Occupant::Tenure(tenure) if tenure.is_over(now) => None,
+            Occupant::Tenure(tenure) => {
+                let is_theirs = tenure.nonce == held.nonce && self.term == Some(held.term);
+                if let (Ends::At(end), true) = (&mut tenure.ends, is_theirs) {
+                    *end = now + held.ttl;
+                    tenure.ttl = held.ttl;
+                    self.promised = held.ttl;
+                    self.note = Some(held.note.clone());
+                    return (Renewed::Extended { resign_requested: tenure.resign_requested }, Change::Extended);
+                }
+                Some(tenure.holder.clone())
             }
-            Occupant::Tenure(tenure) => Some(tenure.holder.clone()),
         };
         (Renewed::Lost { to }, Change::Nothing)
     }
@@ -194,10 +251,11 @@ impl Slot {
         }
     }
 
-    /// Notes that the holder should resign; its next renewal is told. `false` where nobody holds the key.
+    /// Notes that the holder should resign; its next renewal is told, or its next look at a bound lease. `false` where nobody
+    /// holds the key.
     pub fn request_resign(&mut self, now: Time) -> bool {
         match &mut self.tenure {
-            Occupant::Tenure(tenure) if now < tenure.expires => {
+            Occupant::Tenure(tenure) if !tenure.is_over(now) => {
                 tenure.resign_requested = true;
                 true
             }
@@ -216,26 +274,20 @@ impl Slot {
     pub fn record(&self, now: Time, key: &LeaseKey) -> Option<LeaseRecord> {
         match &self.tenure {
             Occupant::Nobody => None,
-            Occupant::Tenure(tenure) if now >= tenure.expires => None,
+            Occupant::Tenure(tenure) if tenure.is_over(now) => None,
             Occupant::Tenure(tenure) => Some(LeaseRecord {
-                key: key.clone(),
-                holder: tenure.holder.clone(),
                 nonce: Some(tenure.nonce),
                 term: self.term,
-                ttl: Some(tenure.ttl),
-                remaining: Some(tenure.expires.since(now)),
+                ttl: tenure.bound().is_none().then_some(tenure.ttl),
+                remaining: tenure.remaining(now),
+                bound: tenure.bound().cloned(),
+                resign_requested: tenure.resign_requested,
                 note: self.note.clone().unwrap_or_default(),
-                format: RecordFormat::Tenure(Slot::FORMAT),
+                ..LeaseRecord::new(key.clone(), tenure.holder.clone(), RecordFormat::Tenure(Slot::FORMAT))
             }),
             Occupant::Foreign { holder, format } => Some(LeaseRecord {
-                key: key.clone(),
-                holder: holder.clone(),
-                nonce: None,
-                term: None,
-                ttl: None,
-                remaining: None,
                 note: self.note.clone().unwrap_or_default(),
-                format: *format,
+                ..LeaseRecord::new(key.clone(), holder.clone(), *format)
             }),
         }
     }

@@ -4,7 +4,7 @@
 //! since 1970, which only seeds terms. Limits (ttl, batch size) are the store's business, not the table's.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::ops::Bound as End;
 use std::time::Duration;
 
 use tenure_core::{
@@ -63,9 +63,9 @@ impl LeaseTable {
 
     /// The leases that are held at `now` under keys with this prefix, by key.
     pub fn list(&self, now: Time, prefix: &KeyPrefix) -> Vec<LeaseRecord> {
-        let from = LeaseKey::new(prefix.as_str()).map_or(Bound::Unbounded, Bound::Included);
+        let from = LeaseKey::new(prefix.as_str()).map_or(End::Unbounded, End::Included);
         self.entries
-            .range((from, Bound::Unbounded))
+            .range((from, End::Unbounded))
             .take_while(|(key, _)| prefix.matches(key))
             .filter_map(|(key, entry)| entry.slot.record(now, key))
             .collect()
@@ -150,7 +150,7 @@ impl LeaseTable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tenure_core::{Nonce, Term};
+    use tenure_core::{Bound, BoundClaim, Nonce, Term};
 
     const TTL: Duration = Duration::from_secs(10);
 
@@ -159,15 +159,9 @@ mod tests {
     }
 
     fn claim(campaign: u64, note: &str) -> Claim {
-        Claim {
-            key: LeaseKey::new("k").unwrap(),
-            holder: HolderId::new(format!("h{campaign}")).unwrap(),
-            nonce: Nonce { process: 1, campaign },
-            ttl: TTL,
-            hold: Duration::ZERO,
-            above: None,
-            note: Note::new(note).unwrap(),
-        }
+        let (key, holder) = (LeaseKey::new("k").unwrap(), HolderId::new(format!("h{campaign}")).unwrap());
+        let note = Note::new(note).unwrap();
+        Claim { note, ..Claim::new(key, holder, Nonce { process: 1, campaign }, TTL) }
     }
 
     fn held(claim: &Claim, term: Term) -> Held {
@@ -177,14 +171,14 @@ mod tests {
     fn term_of(answer: &Claimed) -> Term {
         match answer {
             Claimed::Granted { term, .. } => *term,
-            Claimed::Held { .. } => panic!("expected Granted, got {answer:?}"),
+            Claimed::Held { .. } | Claimed::Stale { .. } => panic!("expected Granted, got {answer:?}"),
         }
     }
 
     fn note_of(answer: &Claimed) -> Option<&str> {
         match answer {
             Claimed::Granted { last_note, .. } => last_note.as_ref().map(Note::as_str),
-            Claimed::Held { .. } => panic!("expected Granted, got {answer:?}"),
+            Claimed::Held { .. } | Claimed::Stale { .. } => panic!("expected Granted, got {answer:?}"),
         }
     }
 
@@ -196,7 +190,10 @@ mod tests {
         assert_eq!(first, Claimed::Granted { term: Term::new(100).unwrap(), last_note: None });
         let second = table.acquire(at(4), 200, &claim(2, "")).unwrap();
         let by = HolderId::new("h1").unwrap();
-        assert_eq!(second, Claimed::Held { by, term: Term::new(100), remaining: Some(Duration::from_secs(6)) });
+        assert_eq!(
+            second,
+            Claimed::Held { by, term: Term::new(100), remaining: Some(Duration::from_secs(6)), bound: None }
+        );
     }
 
     /// A repeated claim gets the same term and last note, extends the lease, and does not touch a newer note.
@@ -289,7 +286,7 @@ mod tests {
         let (key, other) = (claim(1, "").key, HolderId::new("other").unwrap());
         table.plant(at(0), key.clone(), other.clone(), RecordFormat::Foreign, Note::default());
         let answer = table.acquire(at(1_000_000), 1, &claim(1, "")).unwrap();
-        assert_eq!(answer, Claimed::Held { by: other, term: None, remaining: None });
+        assert_eq!(answer, Claimed::Held { by: other, term: None, remaining: None, bound: None });
         assert_eq!(table.list(at(1_000_000), &KeyPrefix::default())[0].format, RecordFormat::Foreign);
         assert!(table.remove(at(1_000_000), &key).is_some());
         assert!(table.acquire(at(1_000_000), 1, &claim(1, "")).is_ok());
@@ -317,8 +314,14 @@ mod tests {
         table.acquire(at(0), 1, &claim(1, "")).unwrap();
         let long = Claim { key: LeaseKey::new("l").unwrap(), ttl: LeaseTable::KEEP_UNUSED * 2, ..claim(1, "") };
         table.acquire(at(0), 1, &long).unwrap();
+        let to = Bound { member: claim(1, "").key, term: Term::new(1).unwrap() };
+        let bound = Some(BoundClaim { to, last_term: None });
+        let bound = Claim { key: LeaseKey::new("b").unwrap(), bound, ..claim(1, "") };
+        table.acquire(at(0), 1, &bound).unwrap();
         assert_eq!(table.drop_unused(at(3600)), 0);
         assert_eq!(table.drop_unused(at(0) + LeaseTable::KEEP_UNUSED), 1);
         assert!(table.slot(&long.key).is_some());
+        assert_eq!(table.drop_unused(at(0) + LeaseTable::KEEP_UNUSED * 100), 1, "the one with a ttl");
+        assert!(table.slot(&bound.key).is_some());
     }
 }

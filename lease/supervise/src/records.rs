@@ -57,21 +57,20 @@ fn common_prefix(keys: &[LeaseKey]) -> KeyPrefix {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tenure_core::{Claim, HolderId, Nonce, Note};
+    use tenure_core::{Claim, HolderId, Nonce};
     use tenure_store::MemoryStore;
 
     /// Only the records of the wanted keys are returned, whichever way they are read.
     #[tokio::test]
     async fn only_the_wanted_keys_are_returned() {
         let store = MemoryStore::new();
-        let claims = ["k", "k/0", "k/1", "k/1/more", "k/99", "kk"].map(|key| Claim {
-            key: LeaseKey::new(key).unwrap(),
-            holder: HolderId::new("h").unwrap(),
-            nonce: Nonce { process: 1, campaign: 1 },
-            ttl: Duration::from_secs(10),
-            hold: Duration::ZERO,
-            above: None,
-            note: Note::default(),
+        let claims = ["k", "k/0", "k/1", "k/1/more", "k/99", "kk"].map(|key| {
+            Claim::new(
+                LeaseKey::new(key).unwrap(),
+                HolderId::new("h").unwrap(),
+                Nonce { process: 1, campaign: 1 },
+                Duration::from_secs(10),
+            )
         });
         for answer in store.acquire(&claims).await.unwrap() {
             answer.unwrap();

@@ -94,19 +94,16 @@ impl Releases {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tenure_core::{HolderId, LeaseKey, Nonce, Note};
+    use tenure_core::{HolderId, LeaseKey, Nonce};
     use tenure_store::{Claim, MemoryStore};
 
     fn claim(key: &str, process: u64) -> Claim {
-        Claim {
-            key: LeaseKey::new(key).unwrap(),
-            holder: HolderId::new("h").unwrap(),
-            nonce: Nonce { process, campaign: 1 },
-            ttl: Duration::from_secs(10),
-            hold: Duration::ZERO,
-            above: None,
-            note: Note::default(),
-        }
+        Claim::new(
+            LeaseKey::new(key).unwrap(),
+            HolderId::new("h").unwrap(),
+            Nonce { process, campaign: 1 },
+            Duration::from_secs(10),
+        )
     }
 
     /// Only what the dead held is released, and of several dead what all of them held.

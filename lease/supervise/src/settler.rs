@@ -166,8 +166,7 @@ mod tests {
         let (key, nonce) = (LeaseKey::new("k").unwrap(), Nonce { process: 1, campaign: 1 });
         let ttl = Duration::from_secs(10);
         let holder = HolderId::new("h").unwrap();
-        let claim =
-            Claim { key: key.clone(), holder, nonce, ttl, hold: Duration::ZERO, above: None, note: Note::default() };
+        let claim = Claim::new(key.clone(), holder, nonce, ttl);
         let Claimed::Granted { term, .. } = store.acquire(&[claim]).await.unwrap().remove(0).unwrap() else {
             panic!("not granted");
         };

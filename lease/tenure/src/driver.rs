@@ -206,7 +206,7 @@ impl Driver {
                 self.in_doubt.remove(&key);
             }
         }
-        if let Answer::Claimed(Claimed::Held { by, term, remaining }) = answer {
+        if let Answer::Claimed(Claimed::Held { by, term, remaining, .. }) = answer {
             self.obstacle.held(by, *term, *remaining);
         }
     }

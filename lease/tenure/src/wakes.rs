@@ -109,7 +109,7 @@ mod tests {
         async fn acquire(&self, claims: &[Claim]) -> Result<Answers<Claimed>, StoreError> {
             self.claims.send(()).unwrap();
             let by = HolderId::new("somebody else").unwrap();
-            let held = Claimed::Held { by, term: None, remaining: Some(Duration::from_secs(600)) };
+            let held = Claimed::Held { by, term: None, remaining: Some(Duration::from_secs(600)), bound: None };
             Ok(claims.iter().map(|_| Ok(held.clone())).collect())
         }
 

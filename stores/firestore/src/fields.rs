@@ -108,6 +108,7 @@ mod tests {
                 ttl,
                 hold: Duration::from_secs(60),
                 resign_requested: true,
+                bound: None,
             }),
             term: Term::new(7),
             note: Some(Note::new("a \"note\"\n").unwrap()),

@@ -158,15 +158,12 @@ mod tests {
     use tenure_store::{Claim, HolderId, KeyPrefix, LeaseKey, Nonce, Note, Swapped};
 
     fn claim() -> Claim {
-        Claim {
-            key: LeaseKey::new("k").unwrap(),
-            holder: HolderId::new("h").unwrap(),
-            nonce: Nonce { process: 1, campaign: 1 },
-            ttl: Duration::from_secs(10),
-            hold: Duration::ZERO,
-            above: None,
-            note: Note::default(),
-        }
+        Claim::new(
+            LeaseKey::new("k").unwrap(),
+            HolderId::new("h").unwrap(),
+            Nonce { process: 1, campaign: 1 },
+            Duration::from_secs(10),
+        )
     }
 
     async fn refused(url: &str) -> String {

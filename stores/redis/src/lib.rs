@@ -11,12 +11,14 @@
 //! ```
 //!
 //! That is `HOLDER TERM NONCE [NOTE]`: holder with spaces and `%` percent-encoded, note last and as it is; `!` behind the
-//! nonce means that the holder is asked to resign. Keys are their own names too, but for `{`, `}` and `%`, which are
+//! nonce means that the holder is asked to resign. A lease that is bound to a member's tenure has `@TERM:MEMBER` behind the
+//! nonce, that is the member's key, encoded as a holder is, and the term of its tenure there; it has no expiry. Versions that know
+//! of no such leases take one for another program's, and so for held. Keys are their own names too, but for `{`, `}` and `%`, which are
 //! percent-encoded. Beside the lease, in the same slot, is its **term record** `{myapp:leader}:tenure`, which outlives
 //! it: `DAY TTL STAMP TERM NONCE NOTE_BYTES PREVIOUS_BYTES NOTE PREVIOUS`, that is the day on which it
 //! was written, the lease's full duration in milliseconds, in which run of the server the last tenure was granted (2^48 and
 //! the first 48 bits of its run id, or the second where INFO is refused), its term and nonce (`-` once it was released), the
-//! last note and the one before. It goes eight days after its last use.
+//! last note and the one before. It goes eight days after its last use, and not while the key is held.
 //!
 //! A document ([`RedisDocuments`]) lies there too, under a name of its own and without an expiry: `{myapp:wanted}:document` is
 //! `VERSION VALUE`, with a version of 32 hexadecimal digits.

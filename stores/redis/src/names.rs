@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use tenure_store::{KeyPrefix, LeaseKey, WakeChange};
+use tenure_store::{Bound, KeyPrefix, LeaseKey, Term, WakeChange};
 
 /// How many slots a cluster has.
 const SLOTS: u16 = 16_384;
@@ -69,6 +69,21 @@ pub(crate) fn holder_word(holder: &str) -> String {
 /// The holder whose name was written as this word.
 pub(crate) fn holder_of_word(word: &str) -> String {
     word.replace("%20", " ").replace("%25", "%")
+}
+
+/// A member's tenure as one word: `TERM:KEY`.
+pub(crate) fn bound_word(bound: &Bound) -> String {
+    format!("{}:{}", bound.term, holder_word(bound.member.as_str()))
+}
+
+/// The member's tenure that was written as this word.
+pub(crate) fn bound_of_word(word: &str) -> Option<Bound> {
+    let (term, member) = word.split_once(':')?;
+    if term.starts_with('0') || !term.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let member = LeaseKey::new(holder_of_word(member)).ok()?;
+    Some(Bound { member, term: Term::new(term.parse().ok()?)? })
 }
 
 /// The cluster slot of a lease's name, which has no braces: its CRC16. The term record, with the name in braces, is there too.
@@ -175,6 +190,20 @@ mod tests {
         for holder in ["host-1", "my host 7", "100%", "%20", "a%2520 b"] {
             assert!(!holder_word(holder).contains(' '));
             assert_eq!(holder_of_word(&holder_word(holder)), holder);
+        }
+    }
+
+    /// What a lease is bound to is one word, also where the member's key has spaces, colons and percent signs.
+    #[test]
+    fn members_are_one_word() {
+        for member in ["pool/members/a", "my pool:members:a", "100%", "%20", ":", "é"] {
+            let bound = Bound { member: key(member), term: Term::new(17).unwrap() };
+            let word = bound_word(&bound);
+            assert!(!word.contains(' '));
+            assert_eq!(bound_of_word(&word), Some(bound));
+        }
+        for odd in ["", "17", "17:", ":a", "0:a", "07:a", "+7:a", "x:a", "9999999999999999:a"] {
+            assert_eq!(bound_of_word(odd), None, "{odd}");
         }
     }
 

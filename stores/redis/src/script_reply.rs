@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use redis::{FromRedisValue, Value};
 use tenure_store::{
-    HolderId, LeaseKey, LeaseRecord, Nonce, Note, RecordFormat, Slot, StoreError, StoreErrorKind, Term, foreign,
+    Bound, HolderId, LeaseKey, LeaseRecord, Nonce, Note, RecordFormat, Slot, StoreError, StoreErrorKind, Term, foreign,
 };
 
 use crate::address::Address;
@@ -23,6 +23,8 @@ pub(crate) struct Lease {
     pub(crate) holder: HolderId,
     pub(crate) term: Term,
     pub(crate) nonce: Nonce,
+    pub(crate) resign_requested: bool,
+    pub(crate) bound: Option<Bound>,
     pub(crate) note: Note,
 }
 
@@ -73,6 +75,17 @@ impl<'a> ScriptReply<'a> {
         self.word(at).and_then(Term::new).ok_or_else(|| self.unreadable())
     }
 
+    /// A word that is a key's last term, 0 where it has none.
+    pub(crate) fn last_term(&self, at: usize) -> Result<Option<Term>, StoreError> {
+        let number = self.word::<u64>(at).ok_or_else(|| self.unreadable())?;
+        Ok(Term::new(number))
+    }
+
+    /// A word that says what a lease is bound to; `None` where it is not.
+    pub(crate) fn bound(&self, at: usize) -> Option<Bound> {
+        self.word::<String>(at).and_then(|word| names::bound_of_word(&word))
+    }
+
     /// Who holds the key according to an answer that says that somebody else does: the second word, read as the kind tells.
     pub(crate) fn other_holder(&self) -> Result<HolderId, StoreError> {
         let word = self.bytes(1);
@@ -112,29 +125,30 @@ impl<'a> ScriptReply<'a> {
     pub(crate) fn record(&self, key: LeaseKey) -> LeaseRecord {
         let (value, remaining) = (self.bytes(1), self.time_left(2));
         match lease(value).filter(|_| self.kind() == "lease") {
-            Some(Lease { holder, term, nonce, note }) => LeaseRecord {
-                key,
-                holder,
+            Some(Lease { holder, term, nonce, resign_requested, bound, note }) => LeaseRecord {
                 nonce: Some(nonce),
                 term: Some(term),
                 // Where the term record was lost, the time left is the best that is known.
-                ttl: self.time_left(3).filter(|ttl| !ttl.is_zero()).or(remaining),
+                ttl: match bound {
+                    Some(_) => None,
+                    None => self.time_left(3).filter(|ttl| !ttl.is_zero()).or(remaining),
+                },
                 remaining,
+                bound,
+                resign_requested,
                 note,
-                format: RecordFormat::Tenure(Slot::FORMAT),
+                ..LeaseRecord::new(key, holder, RecordFormat::Tenure(Slot::FORMAT))
             },
             None => LeaseRecord {
-                key,
-                holder: match self.kind() {
-                    "lease" => foreign::holder_in(value),
-                    _ => foreign::holder_of_type(&String::from_utf8_lossy(value)),
-                },
-                nonce: None,
-                term: None,
-                ttl: None,
                 remaining,
-                note: Note::default(),
-                format: RecordFormat::Foreign,
+                ..LeaseRecord::new(
+                    key,
+                    match self.kind() {
+                        "lease" => foreign::holder_in(value),
+                        _ => foreign::holder_of_type(&String::from_utf8_lossy(value)),
+                    },
+                    RecordFormat::Foreign,
+                )
             },
         }
     }
@@ -158,11 +172,18 @@ pub(crate) fn lease(value: &[u8]) -> Option<Lease> {
     if term.starts_with('0') || !term.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
+    let (nonce, bound) = match nonce.split_once('@') {
+        Some((nonce, bound)) => (nonce, Some(names::bound_of_word(bound)?)),
+        None => (nonce, None),
+    };
+    // `!` marks a holder that is asked to resign.
+    let (nonce, resign_requested) = nonce.strip_suffix('!').map_or((nonce, false), |nonce| (nonce, true));
     Some(Lease {
         holder: HolderId::new(names::holder_of_word(holder)).ok()?,
         term: Term::new(term.parse().ok()?)?,
-        // `!` marks a holder that is asked to resign.
-        nonce: nonce.strip_suffix('!').unwrap_or(nonce).parse().ok()?,
+        nonce: nonce.parse().ok()?,
+        resign_requested,
+        bound,
         note: Note::new(note).ok()?,
     })
 }
@@ -181,7 +202,15 @@ mod tests {
         assert_eq!((bare.holder.as_str(), bare.term.get(), bare.note.as_str()), ("my host", 17, ""));
         assert_eq!(bare.nonce.to_string(), NONCE);
         assert_eq!(read(" a note  with spaces ").unwrap().note.as_str(), "a note  with spaces ");
-        assert_eq!(read("! asked").unwrap(), read(" asked").unwrap());
+        assert!(read("! asked").unwrap().resign_requested);
+        assert_eq!(Lease { resign_requested: false, ..read("! asked").unwrap() }, read(" asked").unwrap());
+        let bound = read("!@42:my%20pool/a @note").unwrap();
+        let to = Bound { member: LeaseKey::new("my pool/a").unwrap(), term: Term::new(42).unwrap() };
+        assert_eq!((bound.resign_requested, bound.bound, bound.note.as_str()), (true, Some(to), "@note"));
+        assert_eq!(read("@42:a").unwrap().note.as_str(), "");
+        for odd in ["@", "@42", "@42:", "@:a", "@0:a", "@a:42", "@42:a!"] {
+            assert_eq!(read(odd).is_some(), odd == "@42:a!", "{odd}");
+        }
         assert_eq!(read("0"), None);
         assert_eq!(read("\nx"), None);
     }

@@ -230,7 +230,9 @@ impl LeaseStore for RedisStore {
         check_batch(&self.info, claims.iter().map(|claim| &claim.key))?;
         let acquire = async |claims: Vec<&Claim>| {
             let deadline = self.deadline(claims.len());
-            claims.iter().for_each(|claim| self.extend_only.claimed(&claim.key, verbs::millis(claim.ttl)));
+            // A bound lease is not renewed.
+            let unbound = claims.iter().filter(|claim| claim.bound.is_none());
+            unbound.for_each(|claim| self.extend_only.claimed(&claim.key, verbs::millis(claim.ttl)));
             let verb = verbs::acquire(&claims, self.config.durable, &self.channel);
             batch::run(&self.topology, &verb, deadline).await
         };

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use redis::Cmd;
-use tenure_store::{Claim, Claimed, Held, LeaseKey, LeaseRecord, Released, Renewed, StoreError, StoreErrorKind, Term};
+use tenure_store::{
+    BoundClaim, Claim, Claimed, Held, LeaseKey, LeaseRecord, Released, Renewed, StoreError, StoreErrorKind, Term,
+};
 
 use crate::names;
 use crate::script;
@@ -16,6 +18,7 @@ pub(crate) fn acquire<'a>(claims: &'a [&'a Claim], durable: bool, channel: &'a s
         let reply = reply.ok_or_else(missing)?;
         match reply.kind() {
             "granted" => Ok(Claimed::Granted { term: reply.term(1)?, last_note: reply.note(2)? }),
+            "stale" => Ok(Claimed::Stale { last_term: reply.last_term(1)? }),
             "exhausted" => {
                 let Claim { key, above, .. } = claims[item];
                 let message = format!("the terms of key {key:?} are exhausted: none is left above {above:?}");
@@ -23,7 +26,12 @@ pub(crate) fn acquire<'a>(claims: &'a [&'a Claim], durable: bool, channel: &'a s
             }
             kind => {
                 let term = if kind == "held" { Some(reply.term(3)?) } else { None };
-                Ok(Claimed::Held { by: reply.other_holder()?, term, remaining: reply.time_left(2) })
+                Ok(Claimed::Held {
+                    by: reply.other_holder()?,
+                    term,
+                    remaining: reply.time_left(2),
+                    bound: reply.bound(4),
+                })
             }
         }
     };
@@ -35,8 +43,14 @@ pub(crate) fn acquire<'a>(claims: &'a [&'a Claim], durable: bool, channel: &'a s
                 .arg(claim.nonce.to_string())
                 .arg(millis(claim.ttl))
                 .arg(millis(claim.hold))
-                .arg(claim.above.map_or(0, |term| term.get()))
+                .arg(claim.above.map_or(0, Term::get))
                 .arg(claim.note.as_str());
+            let last_term = |bound: &BoundClaim| bound.last_term.map_or(0, Term::get).to_string();
+            let bound = claim.bound.as_ref();
+            command
+                .arg(bound.map(|bound| names::bound_word(&bound.to)).unwrap_or_default())
+                .arg(bound.map(last_term).unwrap_or_default())
+                .arg(claim.displaces.as_ref().map(names::bound_word).unwrap_or_default());
         }
     };
     let keys = claims.iter().map(|claim| &claim.key).collect();

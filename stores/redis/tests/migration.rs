@@ -14,7 +14,8 @@ use futures_util::future::join_all;
 use kit::*;
 use tenure_redis::RedisStore;
 use tenure_store::{
-    Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseStore, Note, Released, Renewed, StoreErrorKind, Term, Wake,
+    Bound, BoundClaim, Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseStore, Note, Released, Renewed, StoreErrorKind,
+    Term, Wake,
 };
 use tenure_test_servers::{RedisCluster, RedisClusterOptions, RedisPrograms, or_skip};
 use tokio::time::{Instant, timeout};
@@ -91,6 +92,16 @@ impl Move {
             assert!(self.cluster.move_key(&name, Self::FROM, Self::TO));
         }
         self.cluster.close_slot(slot, Self::FROM, Self::TO);
+    }
+
+    /// Neither lease nor record has an expiry, once the slot is closed.
+    fn never_ends(&self, key: &LeaseKey, stage: &str) {
+        let names = self.cluster.keys_in(self.slot(key), Self::TO);
+        assert_eq!(names.len(), 2, "{stage}: {names:?}");
+        for name in names {
+            let left = self.cluster.nodes()[Self::TO].cli(["ttl", &name]);
+            assert_eq!(left.trim(), "-1", "{stage}: {name}");
+        }
     }
 
     /// Nothing lies on both nodes.
@@ -179,6 +190,59 @@ async fn a_held_lease_stays_held_in_every_stage_of_a_move() {
     }
 }
 
+/// Wherever lease and record lie, a bound lease stays what it is: held however long the move takes, found by its own claim, told by
+/// its record, displaced by whoever names its member, released by its holder alone; and no record of one goes before it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bound_lease_stays_bound_in_every_stage_of_a_move() {
+    let Some(servers) = Move::start(&RedisClusterOptions::default()) else { return };
+    let (one, two) = (servers.client().await, servers.client().await);
+    let member = |term| Bound { member: key("members/a"), term: Term::new(term).unwrap() };
+    let bound = |term, last_term| Some(BoundClaim { to: member(term), last_term });
+    for lease in [Source, Target] {
+        for record in [Source, Target, Nowhere] {
+            let stage = format!("lease at {lease:?}, record at {record:?}");
+            let key = servers.key();
+            let mine = Claim { above: in_an_hour(), bound: bound(7, None), ..by(&key, 1) };
+            let own = held(&mine, granted(&one, &mine).await);
+            servers.open(&key, lease, record);
+
+            let expected = Claimed::Held {
+                by: mine.holder.clone(),
+                term: Some(own.term),
+                remaining: None,
+                bound: Some(member(7)),
+            };
+            let rivals = [None, Some(member(6))].map(|displaces| Claim { displaces, ..by(&key, 2) });
+            for rival in &rivals {
+                assert_eq!(acquire(&two, rival).await.unwrap(), expected, "{stage}");
+            }
+            assert_eq!(claimed(&two, &mine).await.0, own.term, "a repeated claim, {stage}");
+            assert!(matches!(renew(&one, &own).await.unwrap(), Renewed::Lost { .. }), "{stage}");
+            assert!(two.request_resign(&key).await.unwrap(), "{stage}");
+            let shown = one.record(&key).await.unwrap().expect(&stage);
+            assert!(shown.resign_requested && shown.bound == Some(member(7)) && shown.ttl.is_none(), "{stage}");
+            servers.nothing_is_twice(&key, &stage);
+
+            let next = Claim { displaces: Some(member(7)), bound: bound(9, Some(own.term)), ..by(&key, 3) };
+            let later = held(&next, claimed(&two, &next).await.0);
+            assert!(later.term > own.term, "{stage}: {} after {}", later.term, own.term);
+            assert_eq!(release(&one, &own).await.unwrap(), Released::NotHeld, "{stage}");
+            servers.nothing_is_twice(&key, &stage);
+
+            assert_eq!(release(&one, &later).await.unwrap(), Released::Freed, "{stage}");
+            let stale = Claimed::Stale { last_term: Some(later.term) };
+            assert_eq!(acquire(&one, &next).await.unwrap(), stale, "a copy after the release, {stage}");
+            let again = Claim { bound: bound(9, Some(later.term)), ..next };
+            let last = held(&again, claimed(&one, &again).await.0);
+            servers.nothing_is_twice(&key, &stage);
+            servers.close(&key);
+            servers.never_ends(&key, &stage);
+            assert_eq!(release(&two, &later).await.unwrap(), Released::NotHeld, "a delayed release, {stage}");
+            assert_eq!(release(&two, &last).await.unwrap(), Released::Freed, "{stage}");
+        }
+    }
+}
+
 /// Wherever the record of a free key lies, or none does, the key is claimed, at once and by one alone; its hints come; and a
 /// claim follows a release as before, with terms that grow without the clock's help, as long as the slot stays open.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -218,7 +282,7 @@ async fn a_free_key_is_claimed_in_every_stage_of_a_move() {
                     .zip(answers)
                     .filter_map(|(rival, answer)| match answer.unwrap() {
                         Claimed::Granted { term, last_note } => Some((held(rival, term), last_note)),
-                        Claimed::Held { .. } => None,
+                        Claimed::Held { .. } | Claimed::Stale { .. } => None,
                     })
                     .collect();
                 let [(own, note)] = won.as_slice() else { panic!("{stage}, round {round}: {won:?} were granted") };
@@ -350,7 +414,7 @@ async fn nobody_is_let_in_beside_another_while_a_slot_goes_to_and_fro() {
                         assert_eq!(release(&store, &own).await.unwrap(), Released::Freed);
                     }
                     Ok(Claimed::Held { .. }) => tokio::time::sleep(Duration::from_millis(3)).await,
-                    Err(error) => panic!("{error}"),
+                    other => panic!("{other:?}"),
                 }
             }
         });

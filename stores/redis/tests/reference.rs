@@ -11,7 +11,8 @@ use kit::*;
 use tenure_core::Time;
 use tenure_redis::RedisStore;
 use tenure_store::{
-    Claim, Claimed, Held, HolderId, KeyPrefix, LeaseRecord, LeaseStore, LeaseTable, Nonce, Note, RecordFormat, Term,
+    Bound, BoundClaim, Claim, Claimed, Held, HolderId, KeyPrefix, LeaseKey, LeaseRecord, LeaseStore, LeaseTable, Nonce,
+    Note, RecordFormat, Term,
 };
 use tenure_test_servers::{RedisOptions, RedisPrograms, or_skip};
 use tokio::time::Instant;
@@ -49,6 +50,7 @@ const NAMES: [&str; 24] = [
 ];
 const HOLDERS: [&str; 5] = ["host-1", "my host 7", "100% me", "%20", "ho\u{2003}st é"];
 const NOTES: [&str; 6] = ["", "", "note", " two  words\n! ", "é\u{1F600}", "7 00000000000000000000000000000001! x"];
+const MEMBERS: [&str; 2] = ["pool/members/a b", "%20:1"];
 const TTLS: [u64; 3] = [60, 90, 120];
 /// Model and server are asked a moment apart.
 const SLACK: Duration = Duration::from_secs(20);
@@ -142,6 +144,7 @@ async fn acquire_some(store: &RedisStore, twins: &mut [Twin], draw: &mut Draw) {
     let claims: Vec<Claim> = chosen
         .iter()
         .map(|at| {
+            let twins_term = twins[*at].table.slot(&twins[*at].claim.key).and_then(|slot| slot.term);
             let claim = &mut twins[*at].claim;
             // Now and then the same claim once more, as after a lost reply.
             if draw.below(3) > 0 {
@@ -156,6 +159,17 @@ async fn acquire_some(store: &RedisStore, twins: &mut [Twin], draw: &mut Draw) {
                 2..=6 => twins[*at].granted.last().and_then(|held| Term::new(held.term.get() + 10_000_000_000)),
                 _ => None,
             };
+            if draw.below(3) > 0 {
+                claim.bound = (draw.below(2) == 0).then(|| BoundClaim {
+                    to: any_bound(draw),
+                    last_term: match draw.below(8) {
+                        0 => None,
+                        1 => Term::new(7),
+                        _ => twins_term,
+                    },
+                });
+                claim.displaces = (draw.below(3) > 0).then(|| any_bound(draw));
+            }
             twins[*at].claim.clone()
         })
         .collect();
@@ -172,10 +186,10 @@ async fn acquire_some(store: &RedisStore, twins: &mut [Twin], draw: &mut Draw) {
         let expected = twin.table.acquire(twin.now, clock, claim);
         match (answer, expected) {
             (
-                Ok(Claimed::Held { by, term, remaining }),
-                Ok(Claimed::Held { by: who, term: under, remaining: left }),
+                Ok(Claimed::Held { by, term, remaining, bound }),
+                Ok(Claimed::Held { by: who, term: under, remaining: left, bound: to }),
             ) => {
-                assert_eq!((by, term), (who, under), "{:#?}", twin.log);
+                assert_eq!((by, term, bound), (who, under, to), "{:#?}", twin.log);
                 assert!(close(remaining, left), "{remaining:?} {left:?} {:#?}", twin.log);
             }
             (Ok(granted), Ok(expected)) => {
@@ -210,6 +224,12 @@ async fn release_some(store: &RedisStore, twins: &mut [Twin], draw: &mut Draw) {
         twin.log.push(format!("release {own:?} -> {answer:?}"));
         assert_eq!(answer.unwrap(), twin.table.release(twin.now, own), "{:#?}", twin.log);
     }
+}
+
+/// One of few members' tenures, so that claims displace, and are refused, about as often.
+fn any_bound(draw: &mut Draw) -> Bound {
+    let member = LeaseKey::new(draw.of(&MEMBERS)).unwrap();
+    Bound { member, term: Term::new([2, 9, 10, 4_000_000_000_000_000][draw.below(4)]).unwrap() }
 }
 
 /// One key, a few, or all.
@@ -260,7 +280,9 @@ impl Twin {
     }
 
     fn expire(&mut self, raw: &mut redis::Connection) {
-        if !self.foreign {
+        // A bound lease has no expiry.
+        let is_bound = self.table.list(self.now, &KeyPrefix::default()).iter().any(|record| record.bound.is_some());
+        if !self.foreign && !is_bound {
             self.log.push("expires".to_owned());
             self.now = self.now + Duration::from_secs(1_000);
             redis::cmd("DEL").arg(&self.name).exec(raw).unwrap();

@@ -10,7 +10,8 @@ use futures_util::{StreamExt, stream};
 use kit::*;
 use tenure_redis::RedisStore;
 use tenure_store::{
-    Claim, Claimed, Held, KeyPrefix, LeaseStore, Note, Released, Renewed, StoreError, StoreErrorKind, Wake, WakeStream,
+    Bound, BoundClaim, Claim, Claimed, Held, KeyPrefix, LeaseStore, Note, Released, Renewed, StoreError,
+    StoreErrorKind, Term, Wake, WakeStream,
 };
 use tenure_test_servers::{Redis, RedisOptions, RedisPrograms, RedisTls, or_skip};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -293,7 +294,7 @@ async fn a_restart_without_data_waits_out_the_ttl() {
     let second = Claim { ttl, ..claim("k", 2) };
     let (by, term, remaining) = loop {
         match acquire(&two, &second).await {
-            Ok(Claimed::Held { by, term, remaining }) => break (by.to_string(), term, remaining.unwrap()),
+            Ok(Claimed::Held { by, term, remaining, .. }) => break (by.to_string(), term, remaining.unwrap()),
             Ok(other) => panic!("{other:?}"),
             Err(error) => assert!(error.is_retryable(), "{error}"),
         }
@@ -395,6 +396,9 @@ async fn a_full_server_still_serves_the_leases_that_there_are() {
     };
     let own = hold("k").await;
     let (taken, gone) = (hold("taken").await, hold("gone").await);
+    let to = Bound { member: key("members/a"), term: Term::new(7).unwrap() };
+    let bound = Claim { bound: Some(BoundClaim { to, last_term: None }), ..claim("bound", 1) };
+    let bound = (held(&bound, granted(&store, &bound).await), bound);
     server.cli(["set", "foreign", "Instance-7"]);
     server.cli(["del", "gone"]);
     server.cli(["config", "set", "maxmemory", "1"]);
@@ -410,6 +414,12 @@ async fn a_full_server_still_serves_the_leases_that_there_are() {
     assert!(matches!(acquire(&store, &claim("k", 1)).await.unwrap(), Claimed::Granted { .. }), "a repeated claim");
     assert_eq!(holder(&store, &claim("k", 2)).await.0, "holder-1");
     assert_eq!(holder(&store, &claim("foreign", 2)).await.0, "Instance-7");
+
+    assert!(matches!(acquire(&store, &bound.1).await.unwrap(), Claimed::Granted { .. }), "a repeated bound claim");
+    assert!(store.request_resign(&bound.1.key).await.unwrap());
+    let record = store.record(&bound.1.key).await.unwrap().unwrap();
+    assert!(record.resign_requested && record.bound.is_some(), "{record:?}");
+    assert_eq!(release(&store, &bound.0).await.unwrap(), Released::Freed);
 
     assert_eq!(release(&store, &longer).await.unwrap(), Released::Freed);
     assert_eq!(release(&store, &longer).await.unwrap(), Released::NotHeld);

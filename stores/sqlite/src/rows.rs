@@ -5,11 +5,13 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use tenure_base_sqlite::Generation;
 use tenure_store::{
-    Answers, Change, Claim, ClaimTime, Claimed, Held, HolderId, KeyPrefix, LeaseKey, LeaseRecord, LeaseTable, Note,
-    Occupant, RecordFormat, Released, Renewed, Slot, StoreError, Tenure, Term, Time, check_ttl, foreign,
+    Answers, Bound, Change, Claim, ClaimTime, Claimed, Ends, Held, HolderId, KeyPrefix, LeaseKey, LeaseRecord,
+    LeaseTable, Note, Occupant, RecordFormat, Released, Renewed, Slot, StoreError, Tenure, Term, Time, check_ttl,
+    foreign,
 };
 
 use crate::info::INFO;
+use crate::schema;
 
 /// What a step needs to know besides its row: read once a transaction, after its lock was got.
 pub(crate) struct Moment<'a> {
@@ -23,14 +25,18 @@ pub(crate) struct Moment<'a> {
     pub(crate) granting: Option<Generation>,
 }
 
-const COLUMNS: &str =
-    "key, format, holder, nonce, term, ttl_ns, expires_ns, boot_id, note, previous_note, resign_requested";
+/// The format of a row whose tenure is bound. Versions that know of none read another one than their own as a record that
+/// counts as held, and leave it alone; what they would make of it otherwise is a lease that has ended.
+const BOUND_FORMAT: u32 = 2;
 
 /// The claims, each in its own step of one transaction.
 pub(crate) fn acquire(db: &Connection, at: &Moment<'_>, claims: &[Claim]) -> rusqlite::Result<Answers<Claimed>> {
     let generation = Generation::read(db, at.boot_id)?;
     let moment = ClaimTime { now: at.now, clock_micros: at.wall_micros, complete_since: generation.complete_since };
     let at = &Moment { granting: Some(generation), ..*at };
+    if claims.iter().any(|claim| claim.bound.is_some()) {
+        schema::make_bindable(db)?;
+    }
     let step = |claim: &Claim| {
         step(db, at, &claim.key, |slot| {
             check_ttl(&INFO, &claim.key, claim.ttl)?;
@@ -64,8 +70,13 @@ fn step<T>(
     act: impl FnOnce(&mut Slot) -> Result<(T, Change), StoreError>,
 ) -> rusqlite::Result<Result<T, StoreError>> {
     let mut slot = load(db, at, key)?.unwrap_or_default();
+    let before = bound(&slot).cloned();
     match act(&mut slot) {
-        Ok((answer, change)) => save(db, at, key, &slot, change).map(|()| Ok(answer)),
+        Ok((answer, change)) => {
+            save(db, at, key, &slot, change)?;
+            bind(db, key, before.as_ref(), bound(&slot))?;
+            Ok(Ok(answer))
+        }
         Err(error) => Ok(Err(error)),
     }
 }
@@ -73,7 +84,8 @@ fn step<T>(
 /// The leases under a prefix that are held now, by key.
 pub(crate) fn list(db: &Connection, at: &Moment<'_>, prefix: &KeyPrefix) -> rusqlite::Result<Vec<LeaseRecord>> {
     let mut records = Vec::new();
-    scan(db, "lease", COLUMNS, prefix, |row| {
+    // A file in which nothing was ever bound lacks columns.
+    scan(db, "lease", "*", prefix, |row| {
         // A key that cannot be read was not written by this code; nobody can name it.
         if let Some(key) = text(row, "key").and_then(|key| LeaseKey::new(key).ok()) {
             records.extend(slot(row, at).record(at.now, &key));
@@ -122,7 +134,9 @@ pub(crate) fn request_resign(db: &Connection, at: &Moment<'_>, key: &LeaseKey) -
 pub(crate) fn remove(db: &Connection, at: &Moment<'_>, key: &LeaseKey) -> rusqlite::Result<Option<LeaseRecord>> {
     let Some(mut slot) = load(db, at, key)? else { return Ok(None) };
     let foreign = matches!(slot.tenure, Occupant::Foreign { .. });
+    let before = bound(&slot).cloned();
     let stood = slot.remove(at.now, key);
+    bind(db, key, before.as_ref(), None)?;
     if foreign {
         db.prepare_cached("DELETE FROM lease WHERE key = ?1")?.execute([key.as_str()])?;
     } else if stood.is_some() {
@@ -150,10 +164,11 @@ fn load(db: &Connection, at: &Moment<'_>, key: &LeaseKey) -> rusqlite::Result<Op
 /// Reads a row. What this code would not have written is foreign: it counts as held, and nothing touches it.
 fn slot(row: &Row<'_>, at: &Moment<'_>) -> Slot {
     let version = row.get::<_, i64>("format").ok().and_then(|format| u32::try_from(format).ok());
-    if let Some(slot) = ours(row, at).filter(|_| version == Some(Slot::FORMAT)) {
+    let known = version.filter(|version| [Slot::FORMAT, BOUND_FORMAT].contains(version));
+    if let Some(slot) = known.and_then(|version| ours(row, at, version)) {
         return slot;
     }
-    let newer = version.filter(|version| *version > Slot::FORMAT);
+    let newer = version.filter(|version| *version > BOUND_FORMAT);
     let format = newer.map_or(RecordFormat::Foreign, RecordFormat::Tenure);
     let holder = text(row, "holder").unwrap_or_default();
     Slot {
@@ -164,19 +179,29 @@ fn slot(row: &Row<'_>, at: &Moment<'_>) -> Slot {
 }
 
 /// Reads a row that this code has written; `None` where it cannot have.
-fn ours(row: &Row<'_>, at: &Moment<'_>) -> Option<Slot> {
+fn ours(row: &Row<'_>, at: &Moment<'_>, version: u32) -> Option<Slot> {
     let nanos = |column| row.get::<_, i64>(column).ok().and_then(|nanos| u64::try_from(nanos).ok());
+    let ends = || match version {
+        // As long as a tenure of the member, and no boot of this machine ends that for those who read.
+        BOUND_FORMAT => Some(Ends::With(Bound {
+            member: LeaseKey::new(text(row, "bound_to")?).ok()?,
+            term: nanos("bound_term").and_then(Term::new)?,
+        })),
+        _ => {
+            // Another boot's clock says nothing in this one: its leases are over.
+            let this_boot = text(row, "boot_id")? == at.boot_id;
+            let expires = nanos("expires_ns")?;
+            Some(Ends::At(if this_boot { Time::from_nanos(expires) } else { Time::ZERO }))
+        }
+    };
     let tenure = if is_null(row, "holder") {
         Occupant::Nobody
     } else {
-        // Another boot's clock says nothing in this one: its leases are over.
-        let this_boot = text(row, "boot_id")? == at.boot_id;
-        let expires = nanos("expires_ns")?;
         Occupant::Tenure(Tenure {
             holder: HolderId::new(text(row, "holder")?).ok()?,
             nonce: text(row, "nonce")?.parse().ok()?,
             ttl: Duration::from_nanos(nanos("ttl_ns")?),
-            expires: if this_boot { Time::from_nanos(expires) } else { Time::ZERO },
+            ends: ends()?,
             resign_requested: row.get::<_, i64>("resign_requested").ok()? != 0,
         })
     };
@@ -216,7 +241,10 @@ fn save(db: &Connection, at: &Moment<'_>, key: &LeaseKey, slot: &Slot, change: C
     };
     let note = slot.note.as_ref().map_or("", Note::as_str);
     let ttl = i64::try_from(tenure.map_or(slot.promised, |tenure| tenure.ttl).as_nanos()).unwrap_or(i64::MAX);
-    let expires = tenure.map(|tenure| signed(tenure.expires.as_nanos()));
+    let expires = tenure.and_then(|tenure| match tenure.ends {
+        Ends::At(end) => Some(signed(end.as_nanos())),
+        Ends::With(_) => None,
+    });
     match change {
         Change::Nothing => {}
         Change::Extended => {
@@ -245,7 +273,7 @@ fn save(db: &Connection, at: &Moment<'_>, key: &LeaseKey, slot: &Slot, change: C
                   generation = coalesce(excluded.generation, generation)";
             db.prepare_cached(SQL)?.execute(params![
                 key.as_str(),
-                Slot::FORMAT,
+                if bound(slot).is_some() { BOUND_FORMAT } else { Slot::FORMAT },
                 tenure.map(|tenure| tenure.holder.as_str()),
                 tenure.map(|tenure| tenure.nonce.to_string()),
                 slot.term.map(Term::get).map(signed),
@@ -260,6 +288,24 @@ fn save(db: &Connection, at: &Moment<'_>, key: &LeaseKey, slot: &Slot, change: C
         }
     }
     Ok(())
+}
+
+/// Writes down what the key's tenure is bound to now, where that is another than before. Rows that nothing is and was bound
+/// in are left alone: a file may lack the columns.
+fn bind(db: &Connection, key: &LeaseKey, before: Option<&Bound>, now: Option<&Bound>) -> rusqlite::Result<()> {
+    if before == now {
+        return Ok(());
+    }
+    const SQL: &str = "UPDATE lease SET bound_to = ?2, bound_term = ?3 WHERE key = ?1";
+    let (member, term) = (now.map(|bound| bound.member.as_str()), now.map(|bound| signed(bound.term.get())));
+    db.prepare_cached(SQL)?.execute(params![key.as_str(), member, term]).map(drop)
+}
+
+fn bound(slot: &Slot) -> Option<&Bound> {
+    match &slot.tenure {
+        Occupant::Tenure(tenure) => tenure.bound(),
+        Occupant::Nobody | Occupant::Foreign { .. } => None,
+    }
 }
 
 fn signed(number: u64) -> i64 {

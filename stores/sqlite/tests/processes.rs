@@ -76,6 +76,7 @@ async fn killed_processes_leave_a_sound_file_and_their_leases_expire() {
             match store.acquire(std::slice::from_ref(&rival)).await.unwrap().remove(0).unwrap() {
                 Claimed::Granted { term, .. } => break term,
                 Claimed::Held { by, .. } => assert_eq!(by, HolderId::new("child-1").unwrap()),
+                stale @ Claimed::Stale { .. } => panic!("{stale:?}"),
             }
             assert!(sent.elapsed() < ttl + Duration::from_secs(20), "the dead holder's lease does not end");
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -236,22 +236,20 @@ impl<'a> Probe<'a> {
         let mut holders = Vec::new();
         let mut left = ttl;
         for probe in 0..PROBES {
-            let claim = Claim {
-                key: LeaseKey::new(format!("{PREFIX}{host}/{}", nonce.process.wrapping_add(probe) % PROBES))?,
-                holder: HolderId::new("tenure doctor")?,
+            let claim = Claim::new(
+                LeaseKey::new(format!("{PREFIX}{host}/{}", nonce.process.wrapping_add(probe) % PROBES))?,
+                HolderId::new("tenure doctor")?,
                 nonce,
                 ttl,
-                hold: Duration::ZERO,
-                above: None,
-                note: Note::default(),
-            };
+            );
             let before = wall_micros();
             match only(answer(store.acquire(std::slice::from_ref(&claim))).await?).context("claim")? {
                 Claimed::Granted { term, .. } => {
                     let held = Held { key: claim.key, nonce, term, ttl, note: Note::default() };
                     return Ok(Probe { store, held, around: (before, wall_micros()) });
                 }
-                Claimed::Held { by, term, remaining } => {
+                stale @ Claimed::Stale { .. } => bail!("a claim that names no last term was answered {stale:?}"),
+                Claimed::Held { by, term, remaining, .. } => {
                     holders.push((by.to_string(), term));
                     left = left.min(remaining.unwrap_or(ttl));
                 }
@@ -306,15 +304,12 @@ impl<'a> Probe<'a> {
     }
 
     async fn verbs(&self) -> Result<()> {
-        let rival = Claim {
-            key: self.held.key.clone(),
-            holder: HolderId::new("tenure doctor's rival")?,
-            nonce: Nonce { campaign: 2, ..self.held.nonce },
-            ttl: self.held.ttl,
-            hold: Duration::ZERO,
-            above: None,
-            note: Note::default(),
-        };
+        let rival = Claim::new(
+            self.held.key.clone(),
+            HolderId::new("tenure doctor's rival")?,
+            Nonce { campaign: 2, ..self.held.nonce },
+            self.held.ttl,
+        );
         match only(answer(self.store.acquire(&[rival])).await?).context("a rival's claim")? {
             Claimed::Held { term, .. } if term == Some(self.held.term) => {}
             other => bail!("a rival's claim should find the lease held under its term, and found {other:?}"),

@@ -94,14 +94,12 @@ mod tests {
 
     fn record(lease: &DetachedLease, remaining: Duration) -> LeaseRecord {
         LeaseRecord {
-            key: lease.key.clone(),
-            holder: lease.holder.clone(),
             nonce: Some(lease.nonce),
             term: Some(lease.term),
             ttl: Some(lease.timing.ttl()),
             remaining: Some(remaining),
             note: lease.note.clone(),
-            format: RecordFormat::Tenure(1),
+            ..LeaseRecord::new(lease.key.clone(), lease.holder.clone(), RecordFormat::Tenure(1))
         }
     }
 

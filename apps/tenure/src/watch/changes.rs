@@ -54,7 +54,7 @@ struct SeenLease {
 
 impl Leases {
     /// Takes in the records that the store sent between `sent` and `answered`, and returns the changes, by key. A lease
-    /// that is gone is returned as it was read last, with no time remaining.
+    /// that is gone is returned as it was read last, with no time remaining; a bound one never had any.
     pub(crate) fn look(&mut self, sent: Time, answered: Time, records: Vec<LeaseRecord>) -> Vec<(Event, LeaseRecord)> {
         let mut before = std::mem::take(&mut self.seen);
         let mut changes = Vec::new();
@@ -130,7 +130,8 @@ impl SeenLease {
 
     fn gone(self, answered: Time) -> (Event, LeaseRecord) {
         let expired = answered >= self.earliest_end;
-        let record = LeaseRecord { remaining: Some(Duration::ZERO), ..self.record };
+        let remaining = self.record.bound.is_none().then_some(Duration::ZERO);
+        let record = LeaseRecord { remaining, ..self.record };
         (if expired { Event::Expired } else { Event::Released }, record)
     }
 }
@@ -151,6 +152,7 @@ fn is_renewed(old: &SeenLease, new: &SeenLease) -> bool {
 mod tests {
     use super::*;
     use crate::leases::tests::lease;
+    use tenure_core::{Bound, Term};
 
     fn at(millis: u64) -> Time {
         Time::from_millis(millis)
@@ -218,6 +220,25 @@ mod tests {
         assert!(leases.look_at(at(2_012), at(2_013), &key("a"), None).is_empty());
         let rest = leases.look(at(3_000), at(3_001), Vec::new());
         assert_eq!(words(&rest), ["released b w", "released c z"]);
+    }
+
+    /// A bound lease that is gone was released, however long it stood; another member's, and a lease with a ttl in its place, begin
+    /// new tenures.
+    #[test]
+    fn a_bound_lease_is_released_and_never_expires() {
+        let bound = |holder, term| {
+            let member = LeaseKey::new(format!("members/{holder}")).unwrap();
+            let to = Some(Bound { member, term: Term::new(3).unwrap() });
+            LeaseRecord { ttl: None, remaining: None, bound: to, ..lease("a", holder, term, 0) }
+        };
+        let mut leases = Leases::default();
+        assert_eq!(words(&leases.look(at(0), at(0), vec![bound("x", 1)])), ["acquired a x"]);
+        assert!(leases.look(at(9_000_000), at(9_000_000), vec![bound("x", 1)]).is_empty());
+        let displaced = leases.look(at(9_000_000), at(9_000_000), vec![bound("y", 2)]);
+        assert_eq!(words(&displaced), ["released a x", "acquired a y"]);
+        assert_eq!(displaced[0].1.remaining, None);
+        let gone = leases.look(at(9_100_000), at(9_100_000), vec![lease("a", "z", 3, 9_000)]);
+        assert_eq!(words(&gone), ["released a y", "acquired a z"]);
     }
 
     /// The next look comes before two renewals can pass, and right when a lease ends.

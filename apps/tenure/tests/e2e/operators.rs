@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
-use tenure_store::{Claim, Claimed, Held, HolderId, LeaseKey, LeaseStore, Nonce, Note};
+use tenure_store::{Bound, BoundClaim, Claim, Claimed, Held, HolderId, LeaseKey, LeaseStore, Nonce, Note, Term};
 use tenure_test_servers::{Nats, NatsLogin, NatsOptions, RedisOptions, RedisPrograms, nats_program, or_skip};
 
 use crate::fleet::tenure;
@@ -30,18 +30,32 @@ impl Place {
     /// Holds a key as somebody who does nothing more about it.
     pub(crate) async fn hold(&self, key: &str, holder: &str, ttl: Duration, note: &str) -> Held {
         let claim = Claim {
-            key: LeaseKey::new(key).unwrap(),
-            holder: HolderId::new(holder).unwrap(),
-            nonce: Nonce { process: 7, campaign: 1 },
-            ttl,
-            hold: Duration::ZERO,
-            above: None,
             note: Note::new(note).unwrap(),
+            ..Claim::new(
+                LeaseKey::new(key).unwrap(),
+                HolderId::new(holder).unwrap(),
+                Nonce { process: 7, campaign: 1 },
+                ttl,
+            )
         };
         let answer = self.store().await.acquire(std::slice::from_ref(&claim)).await.unwrap().remove(0).unwrap();
         match answer {
             Claimed::Granted { term, .. } => Held { key: claim.key, nonce: claim.nonce, term, ttl, note: claim.note },
             held => panic!("{key} is held already: {held:?}"),
+        }
+    }
+
+    /// Holds a key that nobody has held, bound to term 7 of this member.
+    pub(crate) async fn hold_bound(&self, key: &str, holder: &str, member: &str) -> Held {
+        let to = Bound { member: LeaseKey::new(member).unwrap(), term: Term::new(7).unwrap() };
+        let (key, holder) = (LeaseKey::new(key).unwrap(), HolderId::new(holder).unwrap());
+        let claim = Claim::new(key, holder, Nonce { process: 7, campaign: 1 }, Duration::from_secs(1));
+        let claim = Claim { bound: Some(BoundClaim { to, last_term: None }), ..claim };
+        match self.store().await.acquire(std::slice::from_ref(&claim)).await.unwrap().remove(0).unwrap() {
+            Claimed::Granted { term, .. } => {
+                Held { key: claim.key, nonce: claim.nonce, term, ttl: claim.ttl, note: claim.note }
+            }
+            other => panic!("{other:?}"),
         }
     }
 
@@ -95,7 +109,32 @@ async fn leases_are_json_lines() {
     assert_eq!((&line["holder"], &line["term"]), (&"host-1".into(), &held.term.get().into()));
     assert_eq!((&line["ttl_ms"], &line["note"]), (&600_000.into(), &"note".into()));
     assert!((1..=600_000).contains(&line["remaining_ms"].as_u64().unwrap()), "{line}");
-    assert_eq!(line.as_object().unwrap().len(), 6);
+    assert_eq!((&line["bound_to"], &line["foreign"]), (&Value::Null, &false.into()));
+    assert_eq!(line.as_object().unwrap().len(), 8);
+}
+
+/// A lease that is bound to a member's names that member and has no time of its own, wherever leases are shown; so does the word that
+/// takes it away.
+#[tokio::test]
+async fn bound_leases_name_their_member() {
+    let place = Place::new();
+    let held = place.hold_bound("pool/targets/t", "a", "pool/members/a").await;
+    let line = &place.run(&["leases", "pool/targets/t", "--json"]).lines()[0];
+    assert_eq!((&line["bound_to"], &line["term"]), (&"pool/members/a".into(), &held.term.get().into()));
+    assert!(line["ttl_ms"].is_null() && line["remaining_ms"].is_null() && line["foreign"] == false, "{line}");
+    let shown = place.run(&["leases"]);
+    assert!(shown.out.contains("bound to pool/members/a"), "{shown:?}");
+    let refused = place.run(&["lease", "acquire", "pool/targets/t", "--no-wait"]);
+    assert_eq!(refused.code, Some(76), "{refused:?}");
+    let asked = place.run(&["resign", "pool/targets/t", "--timeout", "100ms"]);
+    assert!(asked.code == Some(1) && asked.err.contains("It is bound to pool/members/a"), "{asked:?}");
+    let taken = place.run(&["resign", "pool/targets/t", "--force"]);
+    assert!(taken.code == Some(0) && taken.out.contains("which was bound to pool/members/a (term 7)"), "{taken:?}");
+    assert!(taken.err.contains("until it looks at the record again"), "{taken:?}");
+    place.hold_bound("k", "b", "pool/members/b").await;
+    let line = &place.run(&["resign", "k", "--force", "--json"]).lines()[0];
+    assert!(line["bound_to"] == "pool/members/b" && line["may_act_ms"].is_null(), "{line}");
+    assert!(place.run(&["leases"]).out.is_empty());
 }
 
 /// People get an aligned table, which no note can break out of.

@@ -106,6 +106,14 @@ async fn each_change_is_told_with_its_word() {
     let expired = watching.event("expired");
     assert_eq!((&expired["key"], &expired["remaining_ms"]), (&"app/new".into(), &0.into()));
 
+    let bound = place.hold_bound("app/bound", "a", "members/a").await;
+    let acquired = watching.event("acquired");
+    assert!(acquired["bound_to"] == "members/a" && acquired["ttl_ms"].is_null() && acquired["foreign"] == false);
+    tokio::time::sleep(bound.ttl * 2).await;
+    store.release(&[bound]).await.unwrap().remove(0).unwrap();
+    let released = watching.event("released");
+    assert!(released["key"] == "app/bound" && released["remaining_ms"].is_null(), "{released}");
+
     let held = place.hold("app/new", "late", LONG, "").await;
     watching.event("acquired");
     store.release(&[held]).await.unwrap().remove(0).unwrap();

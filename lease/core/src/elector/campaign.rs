@@ -116,14 +116,12 @@ impl Elector {
             campaign.hints.spend(now, &self.config.timing);
         }
         let nonce = campaign.nonce;
+        let config = &self.config;
         let claim = Claim {
-            key: self.config.key.clone(),
-            holder: self.config.holder.clone(),
-            nonce,
-            ttl: self.config.timing.ttl(),
-            hold: self.config.hold,
+            hold: config.hold,
             above: self.highest,
-            note: self.config.note.clone(),
+            note: config.note.clone(),
+            ..Claim::new(config.key.clone(), config.holder.clone(), nonce, config.timing.ttl())
         };
         self.timers.clear(Timer::Claim);
         self.send(now, Asked::Acquire(nonce), Request::Acquire(claim));
@@ -147,7 +145,8 @@ impl Elector {
     pub(super) fn claimed(&mut self, now: Time, at: Time, waited_for: bool, nonce: Nonce, claimed: Claimed) {
         match claimed {
             Claimed::Granted { term, last_note } => self.granted(now, at, nonce, term, last_note),
-            Claimed::Held { by, term, remaining } => self.held_by(now, waited_for, nonce, by, term, remaining),
+            Claimed::Held { by, term, remaining, .. } => self.held_by(now, waited_for, nonce, by, term, remaining),
+            Claimed::Stale { last_term } => self.refused_as_stale(now, waited_for, nonce, last_term),
         }
     }
 
@@ -278,6 +277,19 @@ impl Elector {
             self.look_for_orphan(now);
         }
         self.leader_is(Some(by), term, false);
+        self.end_try(now, NotElected::Held);
+    }
+
+    /// Only bound claims are answered so, and none is made here: as good as held, by nobody who is known.
+    fn refused_as_stale(&mut self, now: Time, waited_for: bool, nonce: Nonce, last_term: Option<Term>) {
+        self.saw(last_term);
+        let State::Campaigning(campaign) = &mut self.state else { return };
+        if !waited_for || campaign.nonce != nonce {
+            return;
+        }
+        campaign.in_doubt = false;
+        campaign.wake_again = false;
+        self.claim_after(now, None);
         self.end_try(now, NotElected::Held);
     }
 

@@ -73,7 +73,7 @@ impl Harness {
 
     fn held_by(&mut self, ms: u64, id: u64, by: &str, term: u64, remaining_ms: u64) -> Vec<Output> {
         let remaining = Some(Duration::from_millis(remaining_ms));
-        let claimed = Claimed::Held { by: holder(by), term: Some(super::tests::term(term)), remaining };
+        let claimed = Claimed::Held { by: holder(by), term: Some(super::tests::term(term)), remaining, bound: None };
         self.answer(ms, id, Answer::Claimed(claimed))
     }
 
@@ -157,13 +157,9 @@ fn acquire(id: u64, campaign: u64, above: Option<u64>) -> Output {
     Output::Send(
         RequestId(id),
         Request::Acquire(crate::Claim {
-            key: LeaseKey::new("key").unwrap(),
-            holder: holder("me"),
-            nonce: nonce(campaign),
-            ttl: Duration::from_secs(15),
             hold: Duration::from_secs(40),
             above: above.map(term),
-            note: Note::default(),
+            ..crate::Claim::new(LeaseKey::new("key").unwrap(), holder("me"), nonce(campaign), Duration::from_secs(15))
         }),
     )
 }

@@ -96,14 +96,11 @@ impl Harness {
 
     fn record(&self, slot: usize, process: u64, remaining_ms: u64) -> LeaseRecord {
         LeaseRecord {
-            key: self.slots.keys().all()[slot].clone(),
-            holder: holder("other"),
             nonce: Some(Nonce { process, campaign: 1 }),
             term: Some(term(20)),
             ttl: Some(Duration::from_secs(15)),
             remaining: Some(Duration::from_millis(remaining_ms)),
-            note: Note::default(),
-            format: RecordFormat::Tenure(1),
+            ..LeaseRecord::new(self.slots.keys().all()[slot].clone(), holder("other"), RecordFormat::Tenure(1))
         }
     }
 
@@ -113,7 +110,10 @@ impl Harness {
 
     fn held(&mut self, ms: u64, remaining_ms: u64) -> Vec<Told> {
         let remaining = Some(Duration::from_millis(remaining_ms));
-        self.answer(ms, Answer::Claimed(Claimed::Held { by: holder("other"), term: Some(term(20)), remaining }))
+        self.answer(
+            ms,
+            Answer::Claimed(Claimed::Held { by: holder("other"), term: Some(term(20)), remaining, bound: None }),
+        )
     }
 
     fn failed(&mut self, ms: u64) -> Vec<Told> {

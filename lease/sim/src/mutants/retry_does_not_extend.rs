@@ -26,7 +26,7 @@ impl StoreTwist for AnswersOnly {
             && let Some(slot) = model.table.slot(&claim.key)
             && let (Occupant::Tenure(tenure), Some(term)) = (&slot.tenure, slot.term)
             && tenure.nonce == claim.nonce
-            && at.now < tenure.expires
+            && !tenure.is_over(at.now)
         {
             let last_note = slot.previous_note.clone();
             return Step::Answer(Answer::Claimed(Claimed::Granted { term, last_note }));

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tenure_core::{
-    Answer, Claim, Claimed, Failure, Held, HolderId, LeaseKey, LeaseRecord, Nonce, Note, RecordFormat, Released,
-    Renewed, Request, Term, Time,
+    Answer, Claim, Claimed, Failure, Held, HolderId, LeaseKey, LeaseRecord, Nonce, RecordFormat, Released, Renewed,
+    Request, Term, Time,
 };
 
 use crate::rng::Rng;
@@ -152,14 +152,10 @@ impl Table {
     fn observe(&self, now: Time, key: &LeaseKey) -> Option<LeaseRecord> {
         let record = self.current(now, key)?;
         Some(LeaseRecord {
-            key: key.clone(),
-            holder: record.holder.clone(),
             nonce: Some(record.nonce),
             term: record.term,
-            ttl: None,
             remaining: Some(record.expires.since(now)),
-            note: Note::default(),
-            format: RecordFormat::Tenure(1),
+            ..LeaseRecord::new(key.clone(), record.holder.clone(), RecordFormat::Tenure(1))
         })
     }
 
@@ -192,11 +188,13 @@ impl Table {
                 by: record.holder.clone(),
                 term: record.term,
                 remaining: Some(record.expires.since(now)),
+                bound: None,
             },
             None => Claimed::Held {
                 by: HolderId::new("nobody").unwrap_or_else(|_| unreachable!()),
                 term: None,
                 remaining: Some(Duration::ZERO),
+                bound: None,
             },
         })
     }

@@ -1,7 +1,9 @@
 -- ARGV: whether the server keeps what it acknowledged ('1'), for how many whole seconds the client knows it to be running, the
--- channel for hints; then for each item HOLDER NONCE TTL HOLD ABOVE NOTE. KEYS: for each item the lease and its term record.
--- Answers: {'granted', TERM, LAST_NOTE}, {'held', HOLDER, PTTL, TERM}, {'foreign', VALUE, PTTL}, {'typed', TYPE, PTTL},
--- {'young', '', MILLIS}, {'exhausted'}, {'error', TEXT}.
+-- channel for hints; then for each item HOLDER NONCE TTL HOLD ABOVE NOTE BOUND LAST DISPLACES: what a bound claim is bound to as
+-- `TERM:MEMBER` and the last term that it names, 0 for none, and of any claim what it displaces as `TERM:MEMBER`; '' where the
+-- claim is not bound or displaces nobody. KEYS: for each item the lease and its term record.
+-- Answers: {'granted', TERM, LAST_NOTE}, {'held', HOLDER, PTTL, TERM, BOUND}, {'foreign', VALUE, PTTL}, {'typed', TYPE, PTTL},
+-- {'young', '', MILLIS}, {'stale', TERM}, {'exhausted'}, {'error', TEXT}.
 -- Stamps from a run id begin here, above any clock's seconds.
 local RUN = 281474976710656
 local start, run
@@ -38,27 +40,45 @@ local function foreign(lease, record, kind, shown)
   return { kind, shown, redis.call('PTTL', lease) }
 end
 
+-- Whether a lease that is bound gives way to a claim that displaces this member under this term: it is the same member, and
+-- the term that it is bound to is not a higher one.
+local function gives_way(bound, displaces)
+  if not bound or displaces == '' then return false end
+  local term, member = string.match(bound, '^(%d+):(.*)$')
+  local most, over = string.match(displaces, '^(%d+):(.*)$')
+  return member == over and tonumber(term) <= tonumber(most)
+end
+
 local function step(i)
   local lease, key = KEYS[2 * i - 1], KEYS[2 * i]
-  local at = 3 + 6 * (i - 1)
+  local at = 3 + 9 * (i - 1)
   local holder, nonce, ttl, hold = ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
   local above, note = tonumber(ARGV[at + 5]), ARGV[at + 6]
+  local bound = ARGV[at + 7] ~= '' and ARGV[at + 7] or nil
   local value, other = value_of(lease)
+  local record
   if other then return foreign(lease, key, 'typed', other) end
   if value then
-    local by, term, own, now_note = lease_of(value)
+    local by, term, own, now_note, _, to = lease_of(value)
     if not by then return foreign(lease, key, 'foreign', shown(value)) end
     local left = redis.call('PTTL', lease)
-    if own ~= nonce then return { 'held', by, left, term } end
-    -- A repeated claim never shortens the lease, and changes neither holder nor note.
-    local record = record_for(key, term, own, ARGV[at + 3], now_note)
-    if left >= 0 then redis.call('PEXPIRE', lease, math.max(left, ttl)) end
-    if left >= 0 and left < ttl then record.ttl = ARGV[at + 3] end
-    write_record(key, record)
-    return { 'granted', term, record.previous or false }
+    local same = own == nonce and to == bound
+    if not same and not gives_way(to, ARGV[at + 9]) then return { 'held', by, left, term, to or false } end
+    local day
+    record, day = record_for(key, term, own, ARGV[at + 3], now_note)
+    if same then
+      -- A repeated claim never shortens the lease, and changes neither holder nor note. Of a bound one nothing is to be
+      -- extended.
+      if left >= 0 then redis.call('PEXPIRE', lease, math.max(left, ttl)) end
+      if left >= 0 and left < ttl then record.ttl = ARGV[at + 3] end
+      if not bound or not day then write_record(key, record, false, bound) end
+      return { 'granted', term, record.previous or false }
+    end
+  else
+    record = read_record(key)
   end
-  local record = read_record(key)
   local last = record and tonumber(record.term) or 0
+  if bound and tonumber(ARGV[at + 8]) ~= last then return { 'stale', string.format('%.0f', last) } end
   -- A server that was just started may have lost leases, and a holder from before may count on the key for as long as it was
   -- promised. Only a tenure that was granted since the start ends the wait, for its claim has waited itself.
   local stamp
@@ -79,8 +99,9 @@ local function step(i)
     if record.note ~= '' or not previous then previous = record.note end
   end
   local kept = { ttl = ARGV[at + 3], stamp = stamp, term = term, nonce = nonce, note = note, previous = previous }
-  write_record(key, kept, true)
-  redis.call('SET', lease, lease_value(holder, term, nonce, note, false), 'PX', ARGV[at + 3])
+  -- Where a lease is displaced its record may lie elsewhere already, and has to stay there.
+  write_record(key, kept, not value, bound)
+  set_for(lease, lease_value(holder, term, nonce, note, false, bound), bound and '0' or ARGV[at + 3])
   publish(ARGV[3], 'taken', lease)
   return { 'granted', term, previous or false }
 end

@@ -39,7 +39,7 @@ function migrating.set(key, text, px, here)
     migrating.elsewhere, migrating.px = text, px
     return
   end
-  redis.call('SET', key, text, 'PX', px)
+  set_for(key, text, px)
   migrating.here = true
 end
 

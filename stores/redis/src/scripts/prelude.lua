@@ -1,5 +1,7 @@
 -- What the scripts share. A lease is `HOLDER TERM NONCE [NOTE]` under its own name, with `!` behind the nonce where the
--- holder is asked to resign. Its term record, beside it, is
+-- holder is asked to resign, and `@TERM:MEMBER` behind that where it is bound to that term of a member's key: it has no expiry
+-- then, nor has its term record. Versions that know of no bound leases take one for another program's. Its term record,
+-- beside it, is
 -- `DAY TTL STAMP TERM NONCE NOTE_BYTES PREVIOUS_BYTES NOTE PREVIOUS`, see lib.rs.
 --
 -- A server that has reached maxmemory refuses a script whose first write needs memory (SET), and none whose first write needs
@@ -16,13 +18,20 @@ local micros = seconds * 1000000 + tonumber(time[2])
 local millis = seconds * 1000 + math.floor(tonumber(time[2]) / 1000)
 local today = string.format('%.0f', math.floor(seconds / 86400))
 
--- Takes a lease apart: holder, term, nonce, note, whether it is asked to resign; nil where another program wrote it.
+-- Takes a lease apart: holder, term, nonce, note, whether it is asked to resign, what it is bound to as `TERM:MEMBER`, or nil
+-- where it is not; nil where another program wrote it.
 local function lease_of(value)
   local holder, term, nonce, asked, at = string.match(value, '^(%S+) ([1-9]%d*) (%x+)(!?)()')
   if not nonce or #nonce ~= 32 or #term > 16 or tonumber(term) >= LIMIT then return nil end
-  if at > #value then return holder, term, nonce, '', asked ~= '' end
+  local bound
+  if string.byte(value, at) == 64 then
+    local of, member, behind = string.match(value, '^@([1-9]%d*):(%S+)()', at)
+    if not of or #of > 16 or tonumber(of) >= LIMIT then return nil end
+    bound, at = of .. ':' .. member, behind
+  end
+  if at > #value then return holder, term, nonce, '', asked ~= '', bound end
   if string.byte(value, at) ~= 32 then return nil end
-  return holder, term, nonce, string.sub(value, at + 1), asked ~= ''
+  return holder, term, nonce, string.sub(value, at + 1), asked ~= '', bound
 end
 
 -- A value for an answer. Another program's value may be of any length; its beginning is enough to find a holder's name in.
@@ -31,9 +40,10 @@ local function shown(value)
   return value
 end
 
-local function lease_value(holder, term, nonce, note, asked)
+local function lease_value(holder, term, nonce, note, asked, bound)
   local text = holder .. ' ' .. term .. ' ' .. nonce
   if asked then text = text .. '!' end
+  if bound then text = text .. '@' .. bound end
   if note ~= '' then text = text .. ' ' .. note end
   return text
 end
@@ -54,25 +64,31 @@ local function read_record(key)
   return record, day
 end
 
+-- Sets a key for so many milliseconds; for ever where that is '0'.
+local function set_for(key, text, px)
+  if px == '0' then redis.call('SET', key, text) else redis.call('SET', key, text, 'PX', px) end
+end
+
 -- The stamp tells in which run of the server the last tenure was granted (see acquire.lua), and only a grant sets it: a
 -- release, a renewal or a removal may concern a tenure that a restored snapshot brought back, and proves nothing about
--- tenures that the snapshot lacks. `here`: the lease is created in this step, and its record must stand beside it.
-local function write_record(key, record, here)
+-- tenures that the snapshot lacks. `here`: the lease is created in this step, and its record must stand beside it. `bound`: so
+-- is the lease, and its record must not go before it, or lists would not find it.
+local function write_record(key, record, here, bound)
   local previous = record.previous
   local text = table.concat({
     today, record.ttl, record.stamp or '0', record.term, record.nonce, #record.note, previous and #previous or '-',
     record.note .. (previous or ''),
   }, ' ')
-  local px = string.format('%.0f', KEEP + tonumber(record.ttl))
+  local px = bound and '0' or string.format('%.0f', KEEP + tonumber(record.ttl))
   if migrating then return migrating.set(key, text, px, here) end
-  redis.call('SET', key, text, 'PX', px)
+  set_for(key, text, px)
 end
 
 -- The term record of a lease that is there; a new one where it was lost or cannot be read.
 local function record_for(key, term, nonce, ttl, note)
   local fine, record, day = pcall(read_record, key)
   if fine and record and record.term == term then return record, day end
-  return { ttl = ttl, term = term, nonce = nonce, note = note }
+  return { ttl = ttl, stamp = '0', term = term, nonce = nonce, note = note }
 end
 
 -- Runs the step for each item. Answers for those items for which it answers something: {KIND, ..., ITEM}. An error that it

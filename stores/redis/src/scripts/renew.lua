@@ -25,9 +25,10 @@ local function step(i)
   local value, other = value_of(lease)
   if other then return { 'typed', other } end
   if not value then return { 'free' } end
-  local holder, term, nonce, old, asked = lease_of(value)
+  local holder, term, nonce, old, asked, bound = lease_of(value)
   if not holder then return { 'foreign', shown(value) } end
-  if term .. ' ' .. nonce ~= id then return { 'lost', holder } end
+  -- A bound lease has no ttl that could be promised anew.
+  if bound or term .. ' ' .. nonce ~= id then return { 'lost', holder } end
   local record, day = record_for(key, term, nonce, ttl, note)
   local same = record.ttl == ttl and day == today and record.note == note
   record.ttl, record.note = ttl, note

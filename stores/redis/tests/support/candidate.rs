@@ -72,7 +72,7 @@ async fn campaign(store: RedisStore, mut claim: Claim, belief: Belief) {
                 lead(&store, &held(&claim, term), &belief, believed).await;
                 *belief.lock().unwrap() = None;
             }
-            Ok(Claimed::Held { term, .. }) => claim.above = claim.above.max(term),
+            Ok(Claimed::Held { term, .. } | Claimed::Stale { last_term: term }) => claim.above = claim.above.max(term),
             Err(error) => assert!(error.is_retryable(), "{error}"),
         }
         tokio::time::sleep(pause).await;

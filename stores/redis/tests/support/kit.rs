@@ -6,8 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use tenure_redis::{RedisConfig, RedisStore};
 use tenure_store::{
-    Claim, Claimed, Held, HolderId, LeaseKey, LeaseStore, Nonce, Note, Released, Renewed, StoreError, Term, Wake,
-    WakeStream,
+    Claim, Claimed, Held, HolderId, LeaseKey, LeaseStore, Nonce, Released, Renewed, StoreError, Term, Wake, WakeStream,
 };
 use tokio::time::Instant;
 
@@ -33,15 +32,12 @@ pub(crate) fn key(text: &str) -> LeaseKey {
 
 /// A claim by the holder `process`, for 10 s.
 pub(crate) fn claim(text: &str, process: u64) -> Claim {
-    Claim {
-        key: key(text),
-        holder: HolderId::new(format!("holder-{process}")).unwrap(),
-        nonce: Nonce { process, campaign: 1 },
-        ttl: Duration::from_secs(10),
-        hold: Duration::ZERO,
-        above: None,
-        note: Note::default(),
-    }
+    Claim::new(
+        key(text),
+        HolderId::new(format!("holder-{process}")).unwrap(),
+        Nonce { process, campaign: 1 },
+        Duration::from_secs(10),
+    )
 }
 
 pub(crate) fn held(claim: &Claim, term: Term) -> Held {
@@ -70,7 +66,7 @@ pub(crate) async fn granted(store: &RedisStore, claim: &Claim) -> Term {
 /// Who holds the key, and for how long still, as a rival is told.
 pub(crate) async fn holder(store: &RedisStore, rival: &Claim) -> (String, Option<Term>, Option<Duration>) {
     match acquire(store, rival).await.unwrap() {
-        Claimed::Held { by, term, remaining } => (by.to_string(), term, remaining),
+        Claimed::Held { by, term, remaining, .. } => (by.to_string(), term, remaining),
         other => panic!("{:?} is not held: {other:?}", rival.key),
     }
 }
@@ -97,6 +93,7 @@ pub(crate) async fn until_granted(store: &RedisStore, claim: &Claim) -> Term {
         match acquire(store, claim).await {
             Ok(Claimed::Granted { term, .. }) => return term,
             Ok(Claimed::Held { .. }) => {}
+            Ok(stale @ Claimed::Stale { .. }) => panic!("{:?}: {stale:?}", claim.key),
             Err(error) => assert!(error.is_retryable(), "{error}"),
         }
         assert!(Instant::now() < deadline, "{:?} was not granted in time", claim.key);

@@ -158,13 +158,13 @@ pub(crate) fn obey() {
 /// The claim that child `process` makes for a key.
 pub(crate) fn claim(process: u64, key: &str, ttl_ms: u64) -> Claim {
     Claim {
-        key: LeaseKey::new(key).unwrap(),
-        holder: HolderId::new(format!("child-{process}")).unwrap(),
-        nonce: Nonce { process, campaign: 1 },
-        ttl: Duration::from_millis(ttl_ms),
-        hold: Duration::ZERO,
-        above: None,
         note: Note::new("x".repeat(500)).unwrap(),
+        ..Claim::new(
+            LeaseKey::new(key).unwrap(),
+            HolderId::new(format!("child-{process}")).unwrap(),
+            Nonce { process, campaign: 1 },
+            Duration::from_millis(ttl_ms),
+        )
     }
 }
 
@@ -177,6 +177,7 @@ async fn acquire(store: &SqliteStore, process: u64, key: &str, ttl_ms: u64) -> R
     match store.acquire(&[claim(process, key, ttl_ms)]).await.map(|mut answers| answers.remove(0)) {
         Ok(Ok(Claimed::Granted { term, .. })) => Ok(format!("granted {term}")),
         Ok(Ok(Claimed::Held { by, .. })) => Ok(format!("held {by}")),
+        Ok(Ok(stale @ Claimed::Stale { .. })) => Err(format!("{stale:?}")),
         Ok(Err(error)) | Err(error) => Err(error.to_string()),
     }
 }

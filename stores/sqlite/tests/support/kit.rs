@@ -35,13 +35,13 @@ pub(crate) fn claim(campaign: u64) -> Claim {
 /// A claim of this key.
 pub(crate) fn claim_of(key: &str, campaign: u64) -> Claim {
     Claim {
-        key: LeaseKey::new(key).unwrap(),
-        holder: HolderId::new(format!("h{campaign}")).unwrap(),
-        nonce: Nonce { process: 1, campaign },
-        ttl: Duration::from_secs(60),
-        hold: Duration::ZERO,
-        above: None,
         note: Note::new("note").unwrap(),
+        ..Claim::new(
+            LeaseKey::new(key).unwrap(),
+            HolderId::new(format!("h{campaign}")).unwrap(),
+            Nonce { process: 1, campaign },
+            Duration::from_secs(60),
+        )
     }
 }
 
@@ -77,6 +77,7 @@ pub(crate) async fn waited(store: &SqliteStore, claim: &Claim, since: Instant) -
                 return term;
             }
             Claimed::Held { by, .. } => assert!(by.as_str().contains("before the store came back"), "held by {by}"),
+            stale @ Claimed::Stale { .. } => panic!("{stale:?}"),
         }
         assert!(since.elapsed() < Duration::from_secs(20), "not granted in time");
         tokio::time::sleep(Duration::from_millis(20)).await;

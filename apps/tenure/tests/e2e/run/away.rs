@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketType, bind, listen, socket};
 use rustix::process::Signal;
-use tenure_core::{Claim, Claimed, HolderId, LeaseKey, Nonce, Note};
+use tenure_core::{Claim, Claimed, HolderId, LeaseKey, Nonce};
 use tenure_test_servers::{Redis, RedisOptions, RedisPrograms, free_port, or_skip};
 
 use super::{KEY, LONG, Run, Scene, until};
@@ -49,15 +49,12 @@ fn redis(suite: &str) -> Option<Redis> {
 
 /// Holds this key for four seconds, as somebody who does nothing more about it.
 fn hold(store: &str, key: &str) {
-    let claim = Claim {
-        key: LeaseKey::new(key).unwrap(),
-        holder: HolderId::new("first").unwrap(),
-        nonce: Nonce { process: 7, campaign: 1 },
-        ttl: Duration::from_secs(4),
-        hold: Duration::ZERO,
-        above: None,
-        note: Note::default(),
-    };
+    let claim = Claim::new(
+        LeaseKey::new(key).unwrap(),
+        HolderId::new("first").unwrap(),
+        Nonce { process: 7, campaign: 1 },
+        Duration::from_secs(4),
+    );
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let answers = runtime.block_on(async { tenure_open::open(store).await.unwrap().acquire(&[claim]).await.unwrap() });
     assert!(matches!(answers[..], [Ok(Claimed::Granted { .. })]), "{answers:?}");

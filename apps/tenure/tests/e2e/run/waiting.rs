@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tenure_core::{Claim, Claimed, HolderId, LeaseKey, Nonce, Note};
+use tenure_core::{Claim, Claimed, HolderId, LeaseKey, Nonce};
 use tenure_test_servers::{RedisOptions, RedisPrograms, or_skip};
 
 use super::{KEY, LONG, Run, Scene, send, until};
@@ -92,15 +92,12 @@ fn a_store_that_is_back_is_no_failure() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     // A lease that is about to run out, as far as others know, is what they claim.
     let hold = |ttl: u64| {
-        let claim = Claim {
-            key: LeaseKey::new(KEY).unwrap(),
-            holder: HolderId::new("first").unwrap(),
-            nonce: Nonce { process: 1, campaign: 1 },
-            ttl: Duration::from_secs(ttl),
-            hold: Duration::ZERO,
-            above: None,
-            note: Note::default(),
-        };
+        let claim = Claim::new(
+            LeaseKey::new(KEY).unwrap(),
+            HolderId::new("first").unwrap(),
+            Nonce { process: 1, campaign: 1 },
+            Duration::from_secs(ttl),
+        );
         let answers = runtime.block_on(async {
             let store = tenure_open::open(&store).await.unwrap();
             store.acquire(&[claim]).await.unwrap()

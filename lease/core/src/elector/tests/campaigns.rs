@@ -56,7 +56,7 @@ fn the_timer_remains_whatever_the_store_says() {
     for (remaining, least) in [(None, 2_000), (Some(Duration::MAX), 24 * 60 * 60 * 1_000)] {
         let mut h = Harness::new();
         h.at(0, Input::Campaign);
-        h.answer(0, 1, Answer::Claimed(Claimed::Held { by: holder("other"), term: None, remaining }));
+        h.answer(0, 1, Answer::Claimed(Claimed::Held { by: holder("other"), term: None, remaining, bound: None }));
         let due = h.due_ms().unwrap();
         assert!((least..=least + 250).contains(&due), "{due}");
     }

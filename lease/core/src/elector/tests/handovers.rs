@@ -20,14 +20,11 @@ fn asked_to_resign() -> Harness {
 
 fn held_by_other(remaining_ms: u64) -> Answer {
     Answer::Observed(Some(LeaseRecord {
-        key: LeaseKey::new("key").unwrap(),
-        holder: holder("other"),
         nonce: Some(Nonce { process: 8, campaign: 1 }),
         term: Some(term(20)),
         ttl: Some(Duration::from_secs(15)),
         remaining: Some(Duration::from_millis(remaining_ms)),
-        note: Note::default(),
-        format: RecordFormat::Tenure(1),
+        ..LeaseRecord::new(LeaseKey::new("key").unwrap(), holder("other"), RecordFormat::Tenure(1))
     }))
 }
 

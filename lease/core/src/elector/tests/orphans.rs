@@ -5,14 +5,9 @@ use crate::{LeaseRecord, RecordFormat};
 
 fn record(process: u64, campaign: u64, of: u64) -> Answer {
     Answer::Observed(Some(LeaseRecord {
-        key: LeaseKey::new("key").unwrap(),
-        holder: holder("me"),
         nonce: Some(Nonce { process, campaign }),
         term: Some(term(of)),
-        ttl: None,
-        remaining: None,
-        note: Note::default(),
-        format: RecordFormat::Tenure(1),
+        ..LeaseRecord::new(LeaseKey::new("key").unwrap(), holder("me"), RecordFormat::Tenure(1))
     }))
 }
 

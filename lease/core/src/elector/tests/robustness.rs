@@ -13,19 +13,19 @@ fn any_answer(seed: &mut u64) -> Answer {
     let name = holder(if draw(seed, 2) == 0 { "me" } else { "other" });
     match draw(seed, 8) {
         0 | 1 => Answer::Claimed(Claimed::Granted { term: some_term, last_note: None }),
-        2 => Answer::Claimed(Claimed::Held { by: name, term: Some(some_term), remaining: Some(Duration::MAX) }),
+        2 => Answer::Claimed(Claimed::Held {
+            by: name,
+            term: Some(some_term),
+            remaining: Some(Duration::MAX),
+            bound: None,
+        }),
         3 => Answer::Renewed(Renewed::Extended { resign_requested: draw(seed, 5) == 0 }),
         4 => Answer::Renewed(Renewed::Lost { to: Some(name) }),
         5 => Answer::Released(Released::NotHeld),
         6 => Answer::Observed((draw(seed, 2) == 0).then(|| LeaseRecord {
-            key: LeaseKey::new("key").unwrap(),
-            holder: name,
             nonce: Some(nonce(draw(seed, 4))),
             term: Some(some_term),
-            ttl: None,
-            remaining: None,
-            note: Note::default(),
-            format: RecordFormat::Foreign,
+            ..LeaseRecord::new(LeaseKey::new("key").unwrap(), name, RecordFormat::Foreign)
         })),
         _ => Answer::Failed(Failure { outcome_unknown: draw(seed, 2) == 0, message: String::new() }),
     }

@@ -12,7 +12,9 @@ fn any_answer(seed: &mut u64) -> Answer {
     let some_term = term(1 + draw(seed, 20));
     match draw(seed, 6) {
         0 | 1 => Answer::Claimed(Claimed::Granted { term: some_term, last_note: None }),
-        2 => Answer::Claimed(Claimed::Held { by: holder("other"), term: Some(some_term), remaining: None }),
+        2 => {
+            Answer::Claimed(Claimed::Held { by: holder("other"), term: Some(some_term), remaining: None, bound: None })
+        }
         3 => Answer::Renewed(Renewed::Extended { resign_requested: draw(seed, 5) == 0 }),
         4 => Answer::Released(Released::Freed),
         _ => Answer::Failed(Failure { outcome_unknown: draw(seed, 2) == 0, message: "cut".to_string() }),

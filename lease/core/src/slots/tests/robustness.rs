@@ -22,7 +22,12 @@ fn any_answer(h: &Harness, seed: &mut u64) -> Answer {
     let name = holder(if draw(seed, 2) == 0 { "me" } else { "other" });
     match draw(seed, 10) {
         0 | 1 => Answer::Claimed(Claimed::Granted { term: some_term, last_note: None }),
-        2 => Answer::Claimed(Claimed::Held { by: name, term: Some(some_term), remaining: Some(Duration::MAX) }),
+        2 => Answer::Claimed(Claimed::Held {
+            by: name,
+            term: Some(some_term),
+            remaining: Some(Duration::MAX),
+            bound: None,
+        }),
         3 => Answer::Renewed(Renewed::Extended { resign_requested: draw(seed, 5) == 0 }),
         4 => Answer::Renewed(Renewed::Lost { to: Some(name) }),
         5 => Answer::Released(Released::NotHeld),

@@ -27,7 +27,7 @@ impl Twist<dyn SlotsFace> for FirstOnly {
     fn output(&mut self, now: Time, output: SlotsOutput, frame: &mut Framed<dyn SlotsFace>) {
         match output {
             SlotsOutput::Send(id, Request::Acquire(claim)) if claim.key != self.first => {
-                let held = Claimed::Held { by: self.holder.clone(), term: None, remaining: None };
+                let held = Claimed::Held { by: self.holder.clone(), term: None, remaining: None, bound: None };
                 frame.handle(now, Input::Answer(id, Answer::Claimed(held)));
             }
             other => frame.out.push_back(other),

@@ -1,0 +1,2 @@
+ALTER TABLE lease ADD COLUMN bound_to TEXT;
+ALTER TABLE lease ADD COLUMN bound_term INTEGER;
