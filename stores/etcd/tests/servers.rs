@@ -10,8 +10,8 @@ use std::time::Duration;
 use builder::open;
 use futures_util::StreamExt;
 use tenure_store::{
-    Claim, Claimed, Held, HolderId, KeyPrefix, LeaseKey, LeaseStore, Nonce, Note, Released, Renewed, StoreErrorKind,
-    Term, WakeChange,
+    Claim, Claimed, Held, HolderId, KeyPrefix, LeaseKey, LeaseStore, Nonce, Released, Renewed, StoreErrorKind, Term,
+    WakeChange,
 };
 use tenure_test_servers::{Cut, Etcd, EtcdOptions, EtcdPrograms, EtcdTls, Proxy, or_skip};
 use tokio::time::{Instant, sleep, timeout};
@@ -21,15 +21,8 @@ fn start(suite: &str, nodes: usize, options: &EtcdOptions) -> Option<Etcd> {
 }
 
 fn claim(key: &str, holder: &str, ttl: Duration) -> Claim {
-    Claim {
-        key: LeaseKey::new(key).unwrap(),
-        holder: HolderId::new(holder).unwrap(),
-        nonce: Nonce { process: holder.len() as u64 + 1_000 * u64::from(holder.as_bytes()[0]), campaign: 1 },
-        ttl,
-        hold: Duration::ZERO,
-        above: None,
-        note: Note::default(),
-    }
+    let nonce = Nonce { process: holder.len() as u64 + 1_000 * u64::from(holder.as_bytes()[0]), campaign: 1 };
+    Claim::new(LeaseKey::new(key).unwrap(), HolderId::new(holder).unwrap(), nonce, ttl)
 }
 
 async fn acquire(store: &Arc<dyn LeaseStore>, claim: &Claim) -> Result<Claimed, tenure_store::StoreError> {
