@@ -279,8 +279,8 @@ pub(crate) async fn batches_mix_what_is_bound_and_what_is_not(kit: &Kit<'_>) -> 
             other => return Err(format!("expected {:?} to be granted, got {other:?}", claim.key)),
         }
     }
-    // Of six keys in turn: bound and displaced; with a ttl; bound and displaced too low; with a ttl, released; bound, wrong member;
-    // with a ttl, released, and wanted under a wrong last term.
+    // Of six keys in turn: bound and displaced; with a ttl; bound and displaced too low; with a ttl, released; bound to
+    // another member than is named; with a ttl, released, and wanted under a wrong last term.
     let released: Vec<Held> =
         (0..size).filter(|n| n % 6 == 3 || n % 6 == 5).map(|n| held(&first[n], terms[n])).collect();
     let answers = one.release(&released).await.map_err(|error| failed("batch", error))?;

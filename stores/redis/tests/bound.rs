@@ -1,5 +1,4 @@
-//! Bound leases as they stand in Redis: for its users, for versions that know of none, beside what those have written, and while
-//! their slot is moved.
+//! Bound leases as they stand in Redis: for its users, for versions that know of none, and beside what those have written.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "support/kit.rs"]
@@ -74,8 +73,8 @@ async fn a_bound_lease_is_readable_and_has_no_expiry() {
     assert!(ttl("app:other") > 0 && ttl("{app:other}:tenure") > 0);
 }
 
-/// What older versions have written goes on: their leases are held and renewed, their term records tell the last term that a bound
-/// claim has to name.
+/// What older versions have written goes on: their leases are held and renewed, their term records tell the last term that
+/// a bound claim has to name.
 #[tokio::test]
 async fn leases_of_older_versions_go_on() {
     let Some(server) = start() else { return };

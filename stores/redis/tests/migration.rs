@@ -190,8 +190,9 @@ async fn a_held_lease_stays_held_in_every_stage_of_a_move() {
     }
 }
 
-/// Wherever lease and record lie, a bound lease stays what it is: held however long the move takes, found by its own claim, told by
-/// its record, displaced by whoever names its member, released by its holder alone; and no record of one goes before it.
+/// Wherever lease and record lie, a bound lease stays what it is: held however long the move takes, found by its own claim,
+/// told by its record, displaced by whoever names its member, released by its holder alone; and no record of one goes before
+/// it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bound_lease_stays_bound_in_every_stage_of_a_move() {
     let Some(servers) = Move::start(&RedisClusterOptions::default()) else { return };

@@ -113,8 +113,8 @@ async fn leases_are_json_lines() {
     assert_eq!(line.as_object().unwrap().len(), 8);
 }
 
-/// A lease that is bound to a member's names that member and has no time of its own, wherever leases are shown; so does the word that
-/// takes it away.
+/// A lease that is bound to a member's names that member and has no time of its own, wherever leases are shown; so does the
+/// word that takes it away.
 #[tokio::test]
 async fn bound_leases_name_their_member() {
     let place = Place::new();
