@@ -88,7 +88,7 @@ async fn the_writer_of_an_unknown_record_cannot_be_asked() {
     let place = Place::new();
     place.hold("k", "newer", Duration::from_secs(100), "").await;
     let file = rusqlite::Connection::open(place.folder.path().join("leases.db")).unwrap();
-    for (format, who) in [(2, "format 2"), (0, "another program")] {
+    for (format, who) in [(3, "format 3"), (0, "another program")] {
         file.execute("UPDATE lease SET format = ?1", [format]).unwrap();
         let ran = place.run(&["resign", "--lease", "k"]);
         assert!(ran.code == Some(1) && ran.err.contains("cannot be asked") && ran.err.contains(who), "{ran:?}");
