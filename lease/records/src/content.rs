@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tenure_store::{Bound, HolderId, LeaseKey, Nonce, Note, RecordFormat, Term};
+use tenure_store::{Bound, HolderId, Nonce, Note, RecordFormat, Term};
 
 /// What a place holds.
 #[derive(Clone, Debug, PartialEq, Eq)]

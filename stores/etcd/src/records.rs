@@ -78,7 +78,7 @@ impl EtcdRecords {
     }
 
     /// What a key and its value are, where they are of this kind.
-    pub(crate) fn found(&self, kind: Kind, pair: &Value, epoch: u64) -> Option<(Place, Seen)> {
+    fn found(&self, kind: Kind, pair: &Value, epoch: u64) -> Option<(Place, Seen)> {
         let key = decoded(&pair["key"])?;
         let place = Place::of_path(kind, std::str::from_utf8(&key).ok()?.strip_prefix(&self.prefix)?)?;
         let seen = seen(&place, pair, epoch);
@@ -214,13 +214,10 @@ impl Records for EtcdRecords {
 
     async fn changes(&self, kind: Kind, prefix: &KeyPrefix) -> Result<Changes, StoreError> {
         let (first, end) = self.range(kind, prefix.as_str());
-        watch::changes(
-            self.clone(),
-            Arc::clone(&self.cluster),
-            kind,
-            json!({ "key": encoded(&first), "range_end": end }),
-        )
-        .await
+        let range = json!({ "key": encoded(&first), "range_end": end });
+        let records = self.clone();
+        let found = Box::new(move |pair: &Value, epoch| records.found(kind, pair, epoch));
+        watch::changes(Arc::clone(&self.cluster), range, found).await
     }
 }
 

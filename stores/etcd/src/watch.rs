@@ -6,17 +6,18 @@ use std::sync::Arc;
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use tenure_base_http::Lines;
-use tenure_records::{Changes, Kind, Place, Seen};
+use tenure_records::{Changes, Place, Seen};
 use tenure_store::{StoreError, StoreErrorKind};
 use tokio::sync::watch;
 
 use crate::http::{Asked, Cluster, Standing, error};
-use crate::records::EtcdRecords;
+
+/// What a key and its value are, in this epoch; nothing where they are not of the kind that is watched.
+pub(crate) type Found = Box<dyn Fn(&Value, u64) -> Option<(Place, Seen)> + Send>;
 
 /// One watch that is open.
 struct Watch {
-    records: EtcdRecords,
-    kind: Kind,
+    found: Found,
     lines: Lines,
     standing: watch::Receiver<Standing>,
     epoch: u64,
@@ -25,16 +26,11 @@ struct Watch {
 
 /// The changes in this range from now on. They end where the watch breaks or is cancelled, where another member is asked
 /// first since, as this one may be stopped without a word, and where the cluster went back to an older state.
-pub(crate) async fn changes(
-    records: EtcdRecords,
-    cluster: Arc<Cluster>,
-    kind: Kind,
-    range: Value,
-) -> Result<Changes, StoreError> {
+pub(crate) async fn changes(cluster: Arc<Cluster>, range: Value, found: Found) -> Result<Changes, StoreError> {
     let mut standing = cluster.standing.subscribe();
     let epoch = standing.borrow_and_update().epoch;
     let lines = cluster.open("v3/watch", &json!({ "create_request": range })).await?;
-    let mut watch = Watch { records, kind, lines, standing, epoch, told: VecDeque::new() };
+    let mut watch = Watch { found, lines, standing, epoch, told: VecDeque::new() };
     // The first line says that it is there; what changes from then on is told.
     if !watch.next_line().await.is_some_and(|line| line["created"] == true && line["canceled"] != true) {
         // A read says why it was refused, and renews a token that has run out: a watch tells neither in its status.
@@ -51,7 +47,7 @@ pub(crate) async fn changes(
             }
             let line = watch.next_line().await.filter(|line| line["canceled"] != true)?;
             for event in line["events"].as_array().map(Vec::as_slice).unwrap_or_default() {
-                let found = watch.records.found(watch.kind, &event["kv"], watch.epoch);
+                let found = (watch.found)(&event["kv"], watch.epoch);
                 let is_gone = event["type"] == "DELETE";
                 watch
                     .told

@@ -1,20 +1,21 @@
 //! What becomes of leases when servers of the cluster fail, and who may speak to them.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-#[path = "support/builder.rs"]
-mod builder;
-
 use std::sync::Arc;
 use std::time::Duration;
 
-use builder::open;
 use futures_util::StreamExt;
+use tenure_etcd::EtcdConfig;
 use tenure_store::{
     Claim, Claimed, Held, HolderId, KeyPrefix, LeaseKey, LeaseStore, Nonce, Released, Renewed, StoreErrorKind, Term,
     WakeChange,
 };
 use tenure_test_servers::{Cut, Etcd, EtcdOptions, EtcdPrograms, EtcdTls, Proxy, or_skip};
 use tokio::time::{Instant, sleep, timeout};
+
+async fn open(url: &str) -> Result<Arc<dyn LeaseStore>, Box<dyn std::error::Error + Send + Sync>> {
+    Ok(Arc::new(tenure_etcd::open(url.parse::<EtcdConfig>()?).await?))
+}
 
 fn start(suite: &str, nodes: usize, options: &EtcdOptions) -> Option<Etcd> {
     Some(or_skip(suite, true, EtcdPrograms::find())?.start(nodes, options).unwrap())
@@ -225,7 +226,7 @@ async fn tls_on_both_sides() {
     let (ca, own, own_key) = (ca.display(), own.display(), own_key.display());
     let store = open(&format!("etcd://{host}?ca={ca}&cert={own}&key={own_key}")).await.unwrap();
     granted(&store, &claim("k", "anna", Duration::from_secs(60))).await;
-    store.watch(&KeyPrefix::default()).await.unwrap();
+    drop(store.watch(&KeyPrefix::default()).await.unwrap());
     for (url, words) in [
         (format!("etcd://{host}"), "etcds://"),
         (format!("etcds://{host}"), "certificate"),

@@ -14,7 +14,7 @@ use tenure_test_servers::Kube;
 use tokio::time::Instant;
 
 async fn refused(kubeconfig: PathBuf) -> StoreError {
-    open(kubeconfig).await.err().expect("this must not open")
+    open(kubeconfig).await.map(drop).expect_err("this must not open")
 }
 
 /// A plugin that prints `printed`, counts its runs in `runs`, and ends with `code`.

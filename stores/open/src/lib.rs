@@ -155,7 +155,7 @@ fn split_scheme(url: &str) -> Result<(&'static Scheme, &str), OpenError> {
 mod tests {
     use super::*;
     use std::time::Duration;
-    use tenure_store::{Claim, HolderId, KeyPrefix, LeaseKey, Nonce, Note, Swapped};
+    use tenure_store::{Claim, HolderId, KeyPrefix, LeaseKey, Nonce, Swapped};
 
     fn claim() -> Claim {
         Claim::new(

@@ -77,11 +77,13 @@ const LAYERS: &[(&str, &[&str])] = &[
 const FOR_TESTS: &[&str] =
     &["lease/conformance", "chat/bus-conformance", "chat/twitch-sim", "lease/store", "chat/irc", "testing/*"];
 
-/// What tests of the layers above the stores may use besides: a real store and a real bus.
+/// What tests of some layers may use besides: those above the stores a real store and a real bus, those of a store an
+/// election over it.
 const FOR_UPPER_TESTS: &[(&str, &[&str])] = &[
     ("lease/conformance", &["lease/sim"]),
     ("lease/sim", &["lease/conformance"]),
     ("lease/tenure", &["stores/*"]),
+    ("stores/*", &["lease/tenure"]),
     ("chat/ingest", &["stores/*", "buses/*"]),
     ("apps/*", &["lease/conformance", "chat/*", "stores/*", "buses/*"]),
 ];

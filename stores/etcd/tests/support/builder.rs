@@ -57,7 +57,7 @@ impl StoreBuilder for Builder {
     }
 }
 
-pub(crate) async fn open(url: &str) -> Result<Arc<dyn LeaseStore>, BuildError> {
+async fn open(url: &str) -> Result<Arc<dyn LeaseStore>, BuildError> {
     Ok(Arc::new(tenure_etcd::open(url.parse::<EtcdConfig>()?).await?))
 }
 

@@ -69,15 +69,9 @@ impl Records for Builder {
         let (store, kube) = (self.open(), self);
         let plant = async move {
             let store = store.await?;
-            let claim = tenure_store::Claim {
-                key: key.clone(),
-                holder: holder.clone(),
-                nonce: tenure_store::Nonce { process: 1, campaign: 1 },
-                ttl: std::time::Duration::from_secs(600),
-                hold: std::time::Duration::ZERO,
-                above: None,
-                note: tenure_store::Note::default(),
-            };
+            let nonce = tenure_store::Nonce { process: 1, campaign: 1 };
+            let claim =
+                tenure_store::Claim::new(key.clone(), holder.clone(), nonce, std::time::Duration::from_secs(600));
             store.acquire(&[claim]).await?;
             kube.kube().take_over(key.as_str(), holder.as_str())?;
             Ok(())

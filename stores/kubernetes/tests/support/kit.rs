@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tenure_kubernetes::{KubernetesConfig, KubernetesStore};
-use tenure_store::{
-    Claim, Claimed, Held, HolderId, LeaseKey, LeaseStore, Nonce, Note, Released, Renewed, StoreError, Term,
-};
+use tenure_store::{Claim, Claimed, Held, HolderId, LeaseKey, LeaseStore, Nonce, Released, Renewed, StoreError, Term};
 use tenure_test_servers::{Kube, KubePrograms, or_skip};
 use tokio::time::Instant;
 
@@ -43,15 +41,8 @@ pub(crate) fn kubeconfig(kube: &Kube, name: &str, ca: &Path, user: &str) -> Path
 
 /// A claim by the holder `process`, for 10 s.
 pub(crate) fn claim(text: &str, process: u64) -> Claim {
-    Claim {
-        key: LeaseKey::new(text).unwrap(),
-        holder: HolderId::new(format!("holder-{process}")).unwrap(),
-        nonce: Nonce { process, campaign: 1 },
-        ttl: Duration::from_secs(10),
-        hold: Duration::ZERO,
-        above: None,
-        note: Note::default(),
-    }
+    let (key, holder) = (LeaseKey::new(text).unwrap(), HolderId::new(format!("holder-{process}")).unwrap());
+    Claim::new(key, holder, Nonce { process, campaign: 1 }, Duration::from_secs(10))
 }
 
 pub(crate) fn held(claim: &Claim, term: Term) -> Held {
@@ -83,7 +74,7 @@ pub(crate) async fn until_granted(store: &KubernetesStore, claim: &Claim) -> (Te
     loop {
         match acquire(store, claim).await {
             Ok(Claimed::Granted { term, .. }) => return (term, begun.elapsed()),
-            Ok(Claimed::Held { .. }) => {}
+            Ok(Claimed::Held { .. } | Claimed::Stale { .. }) => {}
             Err(error) => assert!(error.is_retryable(), "{error}"),
         }
         assert!(begun.elapsed() < PATIENCE, "{:?} was not granted in time", claim.key);

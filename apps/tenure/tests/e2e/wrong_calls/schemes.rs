@@ -8,7 +8,8 @@ use crate::operators::ran;
 /// it.
 #[test]
 fn what_is_not_built_in_is_said_with_what_is() {
-    let stores = "this binary has memory:, sqlite:, redis:, postgres:, etcd: and kubernetes:; `tenure stores` lists all";
+    let stores =
+        "this binary has memory:, sqlite:, redis:, postgres:, etcd: and kubernetes:; `tenure stores` lists all";
     for name in ["mysql", "sqlserver", "consul", "nats", "firestore", "zookeeper", "s3", "gs", "az", "dynamodb"] {
         refused(
             &mut lock(&format!("{name}://host/x")),
