@@ -14,6 +14,7 @@ mod postgres;
 mod proxy;
 mod redis;
 mod server;
+mod wall_clock;
 
 pub use etcd::{Etcd, EtcdNode, EtcdOptions, EtcdPrograms, EtcdTls};
 pub use find::{Missing, find, or_skip};
@@ -25,3 +26,4 @@ pub use postgres::{Postgres, PostgresOptions, PostgresPrograms};
 pub use proxy::{Cut, CutOff, Proxy};
 pub use redis::{Redis, RedisCluster, RedisClusterOptions, RedisOptions, RedisPrograms, RedisSentinels, RedisTls};
 pub use server::{Server, StartError};
+pub use wall_clock::WallClock;

@@ -11,7 +11,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 pub use self::cluster::{RedisCluster, RedisClusterOptions};
-use crate::{Missing, Server, StartError, find, free_port_below};
+use crate::wall_clock::OWN_ALLOCATOR;
+use crate::{Cut, CutOff, Missing, Proxy, Server, StartError, WallClock, find, free_port_below};
 
 const REMEDY: &str = "install the Debian packages redis-server, redis-sentinel and redis-tools";
 const VALKEY_REMEDY: &str = "optional: install valkey-server (Debian 12 has it in backports)";
@@ -38,6 +39,8 @@ pub struct RedisOptions {
     pub tls: Option<RedisTls>,
     /// Writes every change to disk before it is answered (`appendfsync always`), so that a kill loses nothing.
     pub durable: bool,
+    /// The server's wall clock, where a test sets it.
+    pub clock: Option<WallClock>,
     /// Further arguments, such as `["--maxmemory", "100mb"]`.
     pub arguments: Vec<String>,
 }
@@ -70,6 +73,8 @@ pub struct Redis {
 pub struct RedisSentinels {
     sentinels: Vec<Redis>,
     servers: Vec<Redis>,
+    /// The ways to the servers, one each; none where they come to each other directly.
+    ways: Vec<Proxy>,
 }
 
 impl RedisPrograms {
@@ -106,6 +111,13 @@ impl RedisPrograms {
             // A test's password is no secret, so it may stand in the arguments.
             command.args(["--requirepass", password]);
         }
+        if let Some(clock) = &options.clock {
+            let beside_jemalloc = |(name, value): (&'static str, String)| match name {
+                "LD_PRELOAD" => (name, format!("{OWN_ALLOCATOR}:{value}")),
+                _ => (name, value),
+            };
+            command.envs(clock.environment().map(beside_jemalloc));
+        }
         command.args(&options.arguments);
         self.launch("redis", command, options, port, folder)
     }
@@ -117,15 +129,28 @@ impl RedisPrograms {
 
     /// Starts the same servers with `count` Sentinels.
     pub fn start_sentinels_of(&self, count: usize) -> Result<RedisSentinels, StartError> {
-        let master = self.start(RedisOptions::default())?;
-        let port = master.port;
-        let mut servers = vec![master];
-        for _ in 0..2 {
-            let arguments = ["--replicaof", "127.0.0.1", &port.to_string()].map(str::to_owned).to_vec();
-            servers.push(self.start(RedisOptions { arguments, ..RedisOptions::default() })?);
+        self.assemble_sentinels(count, false)
+    }
+
+    /// Starts the same servers, each behind a way that can be cut: replicas and Sentinels come through it, and name it to
+    /// clients ([`RedisSentinels::named`]).
+    pub fn start_sentinels_apart(&self) -> Result<RedisSentinels, StartError> {
+        self.assemble_sentinels(3, true)
+    }
+
+    fn assemble_sentinels(&self, count: usize, apart: bool) -> Result<RedisSentinels, StartError> {
+        let servers = (0..3).map(|_| self.start(RedisOptions::default())).collect::<Result<Vec<_>, _>>()?;
+        let ways = servers.iter().filter(|_| apart).map(|server| Proxy::to(server.port).map_err(io("a way to redis")));
+        let ways = ways.collect::<Result<Vec<_>, _>>()?;
+        let mut all = RedisSentinels { sentinels: Vec::new(), servers, ways };
+        let master = all.named(0);
+        for at in 0..all.servers.len() {
+            all.announce(at);
+            if at > 0 {
+                all.servers[at].cli(["replicaof", "127.0.0.1", &master.to_string()]);
+            }
         }
-        let sentinels = (0..count).map(|_| self.start_sentinel(port)).collect::<Result<Vec<_>, _>>()?;
-        let all = RedisSentinels { sentinels, servers };
+        all.sentinels = (0..count).map(|_| self.start_sentinel(master)).collect::<Result<Vec<_>, _>>()?;
         until("redis sentinels", "", || {
             all.servers[0].cli(["info", "replication"]).contains("connected_slaves:2")
                 && all.sentinels.iter().all(|sentinel| {
@@ -249,6 +274,16 @@ impl Redis {
         copy(&self.folder.path().join(SAVED), &self.folder.path().join(DATA)).map_err(io("redis"))?;
         self.start_again()
     }
+
+    /// Kills it, and starts it again without any data.
+    pub fn lose(&mut self) -> Result<(), StartError> {
+        self.kill();
+        let data = self.folder.path().join(DATA);
+        if data.exists() {
+            std::fs::remove_dir_all(data).map_err(io("redis"))?;
+        }
+        self.start_again()
+    }
 }
 
 /// The folder of a server's append-only files, and the folder of their copy.
@@ -307,13 +342,57 @@ impl RedisSentinels {
     }
 
     /// Every server, masters and replicas.
+    pub fn servers(&self) -> &[Redis] {
+        &self.servers
+    }
+
+    /// Waits until one master has all other servers as its replicas, as each Sentinel sees it.
+    pub fn wait_until_whole(&self) -> Result<(), StartError> {
+        until("redis sentinels", "", || {
+            let roles = |role: &str| {
+                let plays = |server: &&Redis| server.cli(["info", "replication"]).contains(role);
+                self.servers.iter().filter(plays).count()
+            };
+            roles("role:master") == 1 && roles("master_link_status:up") == self.servers.len() - 1
+        })
+    }
+
+    /// Every server, masters and replicas, to kill one.
     pub fn servers_mut(&mut self) -> &mut [Redis] {
         &mut self.servers
     }
 
-    fn master_at(&self) -> usize {
-        let votes = |server: &Redis| {
-            let port = server.port.to_string();
+    /// The port by which the others and the Sentinels name this server.
+    pub fn named(&self, server: usize) -> u16 {
+        self.ways.get(server).map_or(self.servers[server].port, Proxy::port)
+    }
+
+    /// Cuts a server off from the others and from the Sentinels, but not from clients that know its own port, until the value
+    /// is dropped. Of servers that were started apart.
+    pub fn cut_off(&self, server: usize, how: Cut) -> CutOff {
+        CutOff::cut(self.ways.get(server).into_iter(), how)
+    }
+
+    /// Starts a server again that was killed; the Sentinels make it a replica.
+    pub fn start_again(&mut self, server: usize) -> Result<(), StartError> {
+        self.servers[server].start_again()?;
+        self.announce(server);
+        Ok(())
+    }
+
+    fn announce(&self, server: usize) {
+        if let Some(way) = self.ways.get(server) {
+            self.servers[server].cli(["config", "set", "replica-announce-port", &way.port().to_string()]);
+        }
+    }
+
+    /// Which of the servers is the master: see [`RedisSentinels::master`].
+    ///
+    /// # Panics
+    /// Where they name none of these servers.
+    pub fn master_at(&self) -> usize {
+        let votes = |server: usize| {
+            let port = self.named(server).to_string();
             let named = |sentinel: &&Redis| {
                 sentinel
                     .cli(["sentinel", "get-master-addr-by-name", Self::MASTER])
@@ -324,7 +403,7 @@ impl RedisSentinels {
         };
         // During a failover the Sentinels name different masters for a moment.
         for _ in 0..600 {
-            if let Some(at) = self.servers.iter().position(|server| votes(server) * 2 > self.sentinels.len()) {
+            if let Some(at) = (0..self.servers.len()).find(|server| votes(*server) * 2 > self.sentinels.len()) {
                 return at;
             }
             std::thread::sleep(Duration::from_millis(20));

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{Redis, RedisOptions, RedisPrograms, hosts, until};
-use crate::StartError;
+use crate::{Cut, CutOff, Proxy, StartError};
 
 /// The options of a cluster. The default has three masters and no replicas, and refuses every request while any slot is
 /// unserved, as Redis does by default.
@@ -15,6 +15,8 @@ pub struct RedisClusterOptions {
     pub replicas: usize,
     /// Whether slots that are served are refused while another slot is unserved (`cluster-require-full-coverage`).
     pub full_coverage: bool,
+    /// Whether nodes reach each other through ways that can be cut, and name these to clients ([`RedisCluster::named`]).
+    pub apart: bool,
     /// Whether nodes persist nothing but their identity, so that a kill loses all leases.
     pub forgetful: bool,
 }
@@ -24,16 +26,20 @@ pub struct RedisClusterOptions {
 #[derive(Debug)]
 pub struct RedisCluster {
     nodes: Vec<Redis>,
+    /// The ways to each node, for replicas and for the cluster's bus; none where they come to each other directly.
+    ways: Vec<[Proxy; 2]>,
     // Which node serves each slot: kept here, because a node that would have to be asked may be stopped.
     servers: Mutex<Vec<usize>>,
 }
 
 /// How many slots there are.
 const SLOTS: u16 = 16_384;
+/// How far a node's port for the others is from its port for clients.
+const BUS: u16 = 10_000;
 
 impl Default for RedisClusterOptions {
     fn default() -> Self {
-        RedisClusterOptions { masters: 3, replicas: 0, full_coverage: true, forgetful: false }
+        RedisClusterOptions { masters: 3, replicas: 0, full_coverage: true, apart: false, forgetful: false }
     }
 }
 
@@ -56,13 +62,20 @@ impl RedisPrograms {
         create.extend(nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)));
         create.extend(["--cluster-replicas".to_owned(), options.replicas.to_string(), "--cluster-yes".to_owned()]);
         let said = nodes[0].cli(create);
-        let mut cluster = RedisCluster { nodes, servers: Mutex::default() };
+        let mut cluster = RedisCluster { nodes, ways: Vec::new(), servers: Mutex::default() };
         until("redis cluster", &said, || {
             cluster.is_whole()
                 && cluster.nodes[options.masters..]
                     .iter()
                     .all(|node| node.cli(["info", "replication"]).contains("master_link_status:up"))
         })?;
+        if options.apart {
+            let way = |port: u16| Proxy::between(port).map_err(super::io("a way to redis"));
+            let ways = |node: &Redis| Ok([way(node.port)?, way(node.port + BUS)?]);
+            cluster.ways = cluster.nodes.iter().map(ways).collect::<Result<_, StartError>>()?;
+            (0..count).for_each(|node| cluster.announce(node));
+            until("redis cluster", "", || cluster.knows_its_ways())?;
+        }
         cluster.servers = Mutex::new(cluster.servers_by_slot());
         Ok(cluster)
     }
@@ -79,6 +92,43 @@ impl RedisCluster {
         &mut self.nodes
     }
 
+    /// The port by which the others name this node.
+    pub fn named(&self, node: usize) -> u16 {
+        self.ways.get(node).map_or(self.nodes[node].port, |[data, _]| data.port())
+    }
+
+    /// Cuts a node off from the others, but not from clients that know its own port, until the value is dropped. Of nodes
+    /// that stand apart.
+    pub fn cut_off(&self, node: usize, how: Cut) -> CutOff {
+        let own = CutOff::cut(self.ways.get(node).into_iter().flatten(), how);
+        let others = self.ways.iter().enumerate().filter(|(other, _)| *other != node).flat_map(|(_, ways)| ways);
+        let process = self.nodes[node].pid().unwrap_or_default();
+        own.and(others.map(|way| way.cut_from(process, how)))
+    }
+
+    /// Starts a node again that was killed.
+    pub fn start_again(&mut self, node: usize) -> Result<(), StartError> {
+        self.nodes[node].start_again()?;
+        self.announce(node);
+        Ok(())
+    }
+
+    fn announce(&self, node: usize) {
+        if let Some([data, bus]) = self.ways.get(node) {
+            for (name, way) in [("cluster-announce-port", data), ("cluster-announce-bus-port", bus)] {
+                self.nodes[node].cli(["config", "set", name, &way.port().to_string()]);
+            }
+        }
+    }
+
+    /// Whether every node names all others by their ways.
+    fn knows_its_ways(&self) -> bool {
+        self.nodes.iter().all(|node| {
+            let said = node.cli(["cluster", "nodes"]);
+            self.ways.iter().all(|[data, bus]| said.contains(&format!(":{}@{}", data.port(), bus.port())))
+        })
+    }
+
     /// The URL that names all its nodes.
     pub fn url(&self) -> String {
         format!("redis-cluster://{}", hosts(&self.nodes))
@@ -87,6 +137,15 @@ impl RedisCluster {
     /// Waits until every node reports that the cluster is whole.
     pub fn wait_until_whole(&self) -> Result<(), StartError> {
         until("redis cluster", "", || self.is_whole())
+    }
+
+    /// Waits until, besides, every replica has all that its master has, so that it can take its place.
+    pub fn wait_until_replicated(&self) -> Result<(), StartError> {
+        let is_ready = |node: &Redis| {
+            let said = node.cli(["info", "replication"]);
+            said.contains("role:master") || said.contains("master_link_status:up")
+        };
+        until("redis cluster", "", || self.is_whole() && self.nodes.iter().all(is_ready))
     }
 
     fn is_whole(&self) -> bool {
@@ -162,7 +221,7 @@ impl RedisCluster {
         for line in self.nodes[0].cli(["cluster", "nodes"]).lines() {
             let words: Vec<&str> = line.split_whitespace().collect();
             let port = words.get(1).and_then(|address| address.split('@').next()?.rsplit(':').next()?.parse().ok());
-            let Some(at) = self.nodes.iter().position(|node| Some(node.port) == port) else { continue };
+            let Some(at) = (0..self.nodes.len()).find(|node| Some(self.named(*node)) == port) else { continue };
             for range in words.iter().skip(8) {
                 let (first, last) = range.split_once('-').unwrap_or((range, range));
                 if let (Ok(first), Ok(last)) = (first.parse::<usize>(), last.parse::<usize>())
