@@ -68,6 +68,8 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("benches", &["base/*", "lease/core", "lease/store", "lease/tenure", "stores/*", "chat/*", "buses/*", "testing/*"]),
+    // A program that uses the library as its users do, over stores that it opens by URL.
+    ("testing/faults", &["lease/tenure", "stores/open", "testing/servers"]),
     ("testing/*", &[]),
     ("examples", &["lease/store", "lease/tenure", "stores/*"]),
     ("xtask", &[]),

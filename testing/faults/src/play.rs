@@ -1,0 +1,180 @@
+//! A run: every fault in rounds over one store, then what was left behind, then the verdict.
+
+use std::time::Duration;
+
+use crate::arena::Arena;
+use crate::faults::{FAULTS, Fault};
+use crate::fleet::{Fleet, LONG_LIVED};
+use crate::journal::boottime;
+use crate::judge::{self, Millis, Verdict, Window};
+use crate::rig::{Plays, Rig};
+use crate::row::Row;
+
+/// The margin that the library keeps for this ttl: two fifteenths of it, and at least this.
+const MARGIN: Duration = Duration::from_millis(200);
+/// How many tenures a long run sees at least.
+const ELECTIONS: usize = 60;
+/// By how much the threads, descriptors and connections of a worker that lives long may be more than in the beginning,
+/// when it may have had no use for some of them yet.
+const WARM: [usize; 3] = [2, 3, 1];
+/// How long what is left behind may take to go.
+const GOING: Duration = Duration::from_secs(15);
+
+/// How much is played.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    /// Only what must be in a short run.
+    brief: bool,
+    /// How often each fault is.
+    rounds: usize,
+    /// How many tenures there must have been.
+    elections: usize,
+    /// For how long at least.
+    at_least: Duration,
+}
+
+impl Plan {
+    /// As `TENURE_FAULT_ROUNDS` and `TENURE_FAULT_MINUTES` say; without them what must be in a short run, once.
+    pub(crate) fn from_environment() -> Plan {
+        let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<usize>().ok());
+        let (rounds, minutes) = (number("TENURE_FAULT_ROUNDS"), number("TENURE_FAULT_MINUTES").unwrap_or(0));
+        Plan {
+            brief: rounds.is_none(),
+            rounds: rounds.unwrap_or(1),
+            elections: if rounds.is_some_and(|rounds| rounds >= 5) { ELECTIONS } else { 0 },
+            at_least: Duration::from_secs(60 * minutes as u64),
+        }
+    }
+}
+
+/// What was played so far.
+#[derive(Default)]
+struct Played {
+    windows: Vec<Window>,
+    missing: Vec<String>,
+    /// How many tenures there must have been in the end.
+    elections: usize,
+}
+
+/// Plays everything and judges it; what goes wrong is in the row.
+pub(crate) fn play(name: &'static str, rig: Box<dyn Rig>, plan: &Plan) -> Row {
+    let (version, ttl) = (rig.version(), rig.ttl());
+    let mut played = Played { elections: plan.elections, ..Played::default() };
+    // Before the workers, so that only what they leave behind is more.
+    let mut rig = rig;
+    let connections = rig.connections();
+    let fleet = match Fleet::start(rig.as_ref()) {
+        Ok(fleet) => fleet,
+        Err(why) => return Row { version, ..Row::failed(name, why) },
+    };
+    let mut arena = Arena { rig, fleet, ttl };
+    let went = rounds(name, &mut arena, plan, &mut played).and_then(|()| leave(&mut arena, connections));
+    let judged = (|| {
+        let sink = arena.fleet.sink()?;
+        let acts = arena.fleet.acts()?;
+        Ok(judge::judge(acts, &sink, &played.windows, ttl, MARGIN.max(ttl * 2 / 15)))
+    })();
+    let mut verdict = judged.unwrap_or_else(|why: String| Verdict { broken: vec![why], ..Verdict::default() });
+    if went.is_ok() && verdict.elections < played.elections {
+        verdict.broken.push(format!("only {} elections, not {}", verdict.elections, played.elections));
+    }
+    verdict.broken.extend(went.err());
+    if !verdict.broken.is_empty() {
+        println!("{name}: what the workers wrote is kept in {}", arena.fleet.keep().display());
+    }
+    println!(
+        "{name}: {} acts, {} of them held up, the fenced file refused {}",
+        verdict.acts, verdict.held_up, arena.fleet.refused
+    );
+    Row { store: name, version, faults: played.windows.len(), verdict, missing: played.missing }
+}
+
+fn rounds(name: &str, arena: &mut Arena, plan: &Plan, played: &mut Played) -> Result<(), String> {
+    let started = boottime();
+    arena.fleet.settled()?;
+    let warm = arena.fleet.resources(LONG_LIVED);
+    let mut round = 0;
+    while round < plan.rounds || boottime() < started + plan.at_least {
+        for fault in FAULTS.iter().filter(|fault| fault.brief || !plan.brief) {
+            let inside = match fault.plays(arena) {
+                Plays::Inside => true,
+                Plays::Outside => false,
+                Plays::Nothing => continue,
+                Plays::Missing(why) => {
+                    if round == 0 {
+                        played.missing.push(format!("{}: {why}", fault.name));
+                    }
+                    continue;
+                }
+            };
+            one(name, arena, fault, inside, round, plan, played)?;
+        }
+        round += 1;
+    }
+    // Elections without a fault, where the faults brought fewer than there must be.
+    while arena.fleet.terms()? < plan.elections {
+        let leader = arena.fleet.settled()?;
+        arena.hand_over(leader)?;
+    }
+    arena.fleet.settled()?;
+    within(GOING, || {
+        let now = arena.fleet.resources(LONG_LIVED);
+        let fits = now.iter().zip(warm).zip(WARM).all(|((now, warm), more)| *now <= warm + more);
+        fits.then_some(())
+            .ok_or_else(|| format!("threads, descriptors and connections of a worker grew from {warm:?} to {now:?}"))
+    })
+}
+
+fn one(
+    name: &str,
+    arena: &mut Arena,
+    fault: &Fault,
+    inside: bool,
+    round: usize,
+    plan: &Plan,
+    played: &mut Played,
+) -> Result<(), String> {
+    let from = boottime();
+    let outcome = (fault.play)(arena, round).map_err(|why| format!("{}: {why}", fault.name))?;
+    // The next one begins with somebody who leads undisturbed.
+    arena.fleet.settled().map_err(|why| format!("after {}: {why}", fault.name))?;
+    println!(
+        "{name}: round {} of {}, {}: taken again after {}, {} elections so far",
+        round + 1,
+        plan.rounds.max(round + 1),
+        fault.name,
+        Millis(outcome.retaken),
+        arena.fleet.terms()?
+    );
+    let (retaken, bound, nobody) = (outcome.retaken, outcome.bound, outcome.nobody);
+    played.windows.push(Window { fault: fault.name, inside, from, until: boottime(), nobody, retaken, bound });
+    Ok(())
+}
+
+/// Ends the workers and looks for what they have left.
+fn leave(arena: &mut Arena, connections: Option<usize>) -> Result<(), String> {
+    arena.fleet.end()?;
+    let left = &arena.fleet.tasks_left;
+    if left.len() < arena.fleet.count() || left.iter().any(|tasks| *tasks > 0) {
+        return Err(format!("tasks that were left in workers that had ended: {left:?}"));
+    }
+    let Some(before) = connections else { return Ok(()) };
+    within(GOING, || match arena.rig.connections() {
+        Some(now) if now > before => {
+            Err(format!("{now} connections at the server, {before} before there were workers"))
+        }
+        _ => Ok(()),
+    })
+}
+
+/// Tries until it is so; answers the last error where it is not in time.
+fn within(limit: Duration, mut is_so: impl FnMut() -> Result<(), String>) -> Result<(), String> {
+    let give_up = boottime() + limit;
+    loop {
+        match is_so() {
+            Err(why) if boottime() > give_up => return Err(why),
+            Err(_) => std::thread::sleep(Duration::from_millis(50)),
+            Ok(()) => return Ok(()),
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Every kind of servers that the fault arm knows, each in a file of its own.
+
+mod redis;
+mod redis_cluster;
+mod redis_sentinel;
+mod sqlite;
+
+use crate::rig::Starter;
+
+pub(crate) const RIGS: &[Starter] = &[sqlite::STARTER, redis::STARTER, redis_sentinel::STARTER, redis_cluster::STARTER];
