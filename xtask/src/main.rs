@@ -87,23 +87,28 @@ enum Task {
     },
     /// Runs the suite and its fault arm on every lease store, and closes with one table of them
     Stores,
-    /// Plays rounds of faults against `tenure run` over every store, and counts who was alive when
+    /// Plays rounds of faults over every store, and counts who acted when
     ///
-    /// kill -9 and SIGSTOP of each process, a store that is away for three ttls, grandchildren of their own sessions. The
-    /// same rounds are part of `cargo xtask test`, ten of each.
+    /// `run`: kill -9 and SIGSTOP of each process of `tenure run`, a store that is away for three ttls, grandchildren of their
+    /// own sessions. `stores`: the fault arm of the stores, several users of the library over each real server, with servers,
+    /// connections, clients and clocks that fail; it closes with a row for each store. Short rounds of both are part of
+    /// `cargo xtask test`.
     Soak {
         /// What is soaked
         #[arg(value_enum, default_value_t = Soaked::Run)]
         what: Soaked,
-        /// How many rounds of each fault on each store
-        #[arg(long, default_value_t = 100)]
-        rounds: u64,
+        /// How many rounds of each fault on each store [default: 100 of run, 5 of stores]
+        #[arg(long)]
+        rounds: Option<u64>,
         /// Start all rounds again until so many minutes have passed
         #[arg(long, default_value_t = 0)]
         minutes: u64,
         /// Only those whose name contains this, such as `sqlite` or `redis::tenure_is_killed`
         #[arg(long, default_value = "")]
         only: String,
+        /// Every other candidate of `run` is this binary, an older build: both must honour each other's leases
+        #[arg(long, value_name = "FILE")]
+        other: Option<PathBuf>,
     },
     /// Plays the simulator in release: `cargo xtask sim --seeds 1000000`
     Sim {
@@ -119,8 +124,10 @@ enum Task {
 /// What `cargo xtask soak` can soak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Soaked {
-    /// `tenure run`, on every store that is there
+    /// `tenure run`, over a file and a server
     Run,
+    /// Every store against its real server
+    Stores,
 }
 
 fn main() -> ExitCode {
@@ -135,8 +142,11 @@ fn main() -> ExitCode {
         }),
         Task::Bench { quick, only, write } => bench::run(&bench::Options { quick, only, write }),
         Task::Stores => suites::stores(),
-        Task::Soak { what: Soaked::Run, rounds, minutes, only } => {
-            suites::soak(rounds, Duration::from_secs(60 * minutes), &only)
+        Task::Soak { what: Soaked::Run, rounds, minutes, only, other } => {
+            suites::soak(rounds.unwrap_or(100), Duration::from_secs(60 * minutes), &only, other.as_deref())
+        }
+        Task::Soak { what: Soaked::Stores, rounds, minutes, only, other: _ } => {
+            suites::soak_stores(rounds.unwrap_or(5), Duration::from_secs(60 * minutes), &only)
         }
         Task::Sim { seeds, rest } => suites::simulate(seeds, &rest),
     };

@@ -83,6 +83,14 @@ const TOOLS: &[Tool] = &[
         by_hand: "install PostgreSQL, such as the package postgresql, or put its programs on the path",
     },
     Tool {
+        wanted_by: "wall clocks that jump",
+        probe: ("faketime", &["--version"]),
+        packages: &["faketime"],
+        component: None,
+        wheel: None,
+        by_hand: "install libfaketime, such as the package faketime",
+    },
+    Tool {
         wanted_by: "the tests of the NATS bus",
         probe: ("nats-server", &["--version"]),
         packages: &["nats-server"],

@@ -1,10 +1,11 @@
 //! The suites of `cargo xtask test`, in the order in which they run.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::clock::{Started, minutes};
 use crate::outcome::{self, ByCrate, Outcome};
@@ -15,6 +16,8 @@ use crate::{node, root, setup, store_table, tidy};
 const MINUTE: Duration = Duration::from_secs(60);
 /// How many soaks run at once: their rounds mostly wait, so more of them than cores can run beside each other.
 const SOAKS_AT_ONCE: &str = "6";
+/// How many fault arms run at once: their servers and clients take more of a machine.
+const STORES_AT_ONCE: &str = "3";
 /// How many lines of a failed test are shown.
 const SHOWN_OF_EACH: usize = 40;
 
@@ -83,7 +86,7 @@ pub(crate) fn simulate(seeds: u64, rest: &[String]) -> Result<bool> {
     Ok(command.args(rest).status()?.success())
 }
 
-/// `cargo xtask stores`: the suite on every store, and one table.
+/// `cargo xtask stores`: the suite and a short fault arm on every store, and one table.
 ///
 /// # Errors
 /// Where cargo cannot be started, or its output not be kept.
@@ -94,25 +97,33 @@ pub(crate) fn stores() -> Result<bool> {
     {
         command.args(["-p", package]);
     }
-    let ran = step::run("stores", command.args(["suite", "--", "--nocapture", "--test-threads", "1"]), 20 * MINUTE)?;
-    if !ran.ok {
+    let suites = step::run("stores", command.args(["suite", "--", "--nocapture", "--test-threads", "1"]), 20 * MINUTE)?;
+    let mut arm = cargo(&["test", "--locked", "-p", "tenure-fault-arm", "--test", "stores", "--", "--nocapture"]);
+    let arm = step::run("fault-arm", arm.args(["--test-threads", STORES_AT_ONCE]), 20 * MINUTE)?;
+    for ran in [&suites, &arm].into_iter().filter(|ran| !ran.ok) {
         ran.show_end();
     }
-    println!("{}", store_table::render(&ran.output).unwrap_or_else(|| format!("no suite ran, see {}", ran.log_name())));
-    Ok(ran.ok)
+    let table = store_table::render(&format!("{}\n{}", suites.output, arm.output));
+    println!("{}", table.unwrap_or_else(|| format!("no suite ran, see {}", suites.log_name())));
+    Ok(suites.ok && arm.ok)
 }
 
-/// `cargo xtask soak`: the rounds of faults against `tenure run`, in the terminal; all of them again until `at_least` has passed.
+/// `cargo xtask soak run`: the rounds of faults against `tenure run`, in the terminal; all of them again until `at_least` has
+/// passed. Every other candidate is `other`, where given.
 ///
 /// # Errors
-/// Where cargo cannot be started.
-pub(crate) fn soak(rounds: u64, at_least: Duration, only: &str) -> Result<bool> {
+/// Where cargo cannot be started, or there is no such file.
+pub(crate) fn soak(rounds: u64, at_least: Duration, only: &str, other: Option<&Path>) -> Result<bool> {
     let started = Started::now();
+    let other = other.map(|file| file.canonicalize().with_context(|| format!("{}", file.display()))).transpose()?;
     loop {
         let mut command = cargo(&["test", "--quiet", "--locked", "-p", "tenure-cli", "--test", "soak", "--"]);
         command.args(["--nocapture", "--test-threads", SOAKS_AT_ONCE]);
         if !only.is_empty() {
             command.arg(only);
+        }
+        if let Some(other) = &other {
+            command.env("TENURE_OTHER_BINARY", other);
         }
         if !command.env("TENURE_ROUNDS", rounds.to_string()).status()?.success() {
             return Ok(false);
@@ -121,6 +132,22 @@ pub(crate) fn soak(rounds: u64, at_least: Duration, only: &str) -> Result<bool> 
             return Ok(true);
         }
     }
+}
+
+/// `cargo xtask soak stores`: the fault arm of the stores whose name contains `only`, in the terminal, with one row for each
+/// at the end. Each plays on until `at_least` has passed.
+///
+/// # Errors
+/// Where cargo cannot be started.
+pub(crate) fn soak_stores(rounds: u64, at_least: Duration, only: &str) -> Result<bool> {
+    let mut command = cargo(&["test", "--quiet", "--locked", "-p", "tenure-fault-arm", "--test", "stores", "--"]);
+    command.args(["--nocapture", "--test-threads", STORES_AT_ONCE]);
+    if !only.is_empty() {
+        command.arg(only);
+    }
+    command.env("TENURE_FAULT_ROUNDS", rounds.to_string());
+    command.env("TENURE_FAULT_MINUTES", at_least.as_secs().div_ceil(60).to_string());
+    Ok(command.status()?.success())
 }
 
 impl Run {

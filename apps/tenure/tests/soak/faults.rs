@@ -45,6 +45,41 @@ pub(crate) const FAULTS: &[Fault] = &[
 pub(crate) const OF_A_FILE: &[Fault] =
     &[Fault { name: "the_log_of_the_file_is_removed", command: Work::Writer, strike: remove_log }];
 
+/// Those that are played where there is another build beside this one.
+pub(crate) const OF_TWO_BUILDS: &[Fault] = &[
+    Fault { name: "two_builds_hand_over_at_the_end", command: Work::Writer, strike: end_tenure },
+    Fault { name: "two_builds_follow_a_kill", command: Work::Writer, strike: kill_all },
+];
+
+/// Ends the leader as a rolling upgrade does: the other build follows, and must have waited for the release.
+fn end_tenure(fleet: &mut Fleet) -> Result<Duration, String> {
+    handed_over(fleet, |leader| signal(leader.tenure, Signal::TERM))
+}
+
+/// Nobody is left to release the lease: the other build must read how long it lasts, as the first one wrote it.
+fn kill_all(fleet: &mut Fleet) -> Result<Duration, String> {
+    handed_over(fleet, |leader| {
+        for pid in [leader.tenure, leader.watchdog, leader.child] {
+            signal(pid, Signal::STOP);
+        }
+        for pid in [leader.child, leader.watchdog, leader.tenure] {
+            signal(pid, Signal::KILL);
+        }
+    })
+}
+
+/// The other candidate follows, which is of the other build.
+fn handed_over(fleet: &mut Fleet, strike: impl FnOnce(Leader)) -> Result<Duration, String> {
+    let leader = fleet.steady_leader()?;
+    let before = fleet.candidate_of(leader);
+    let took = struck_at(fleet, leader, boottime(), strike)?;
+    let next = fleet.leader_after(leader.term)?;
+    if fleet.candidate_of(next) == before {
+        return Err(format!("{next:?} of the same build followed {leader:?}"));
+    }
+    Ok(took)
+}
+
 fn kill_tenure(fleet: &mut Fleet) -> Result<Duration, String> {
     struck(fleet, |leader| signal(leader.tenure, Signal::KILL))
 }

@@ -100,6 +100,17 @@ impl Fleet {
         })
     }
 
+    /// Which of the candidates stands behind this leader.
+    pub(crate) fn candidate_of(&self, leader: Leader) -> Option<usize> {
+        self.candidates.iter().position(|candidate| candidate.id() == leader.tenure)
+    }
+
+    /// The program that a candidate is: every other one is the other build, where there is one.
+    fn build_of(&self, at: usize) -> PathBuf {
+        let other = other_build().filter(|_| !at.is_multiple_of(2));
+        other.unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_tenure")))
+    }
+
     /// Whether somebody writes under a newer term.
     pub(crate) fn leads_since(&self, term: u64) -> bool {
         self.last_line().is_some_and(|(_, _, newest)| newest > term)
@@ -187,7 +198,7 @@ impl Fleet {
     fn candidate(&self, at: usize) -> Result<Child, String> {
         let mut command = match &self.user {
             Some(user) => user.command(self.work == Work::Full, self.work == Work::WithoutHandles),
-            None => Command::new(env!("CARGO_BIN_EXE_tenure")),
+            None => Command::new(self.build_of(at)),
         };
         let ttl = format!("{}ms", TTL.as_millis());
         command.args(["run", "--lease", "soak/leader", "--restart=always", "--stop-timeout", "200ms", "--ttl", &ttl]);
@@ -227,6 +238,11 @@ impl Drop for Fleet {
             user.end();
         }
     }
+}
+
+/// Another build of `tenure`, which takes part beside this one.
+pub(crate) fn other_build() -> Option<PathBuf> {
+    std::env::var_os("TENURE_OTHER_BINARY").filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
 /// Sends a signal to a process of the fleet; one that has gone is left alone.

@@ -1,7 +1,8 @@
 //! Rounds of faults against `tenure run`, counted by a checker that trusts none of it.
 //!
 //! Every child writes the boottime clock, its pid and its term to one file, every two milliseconds; the checker reads the
-//! file afterwards. `TENURE_ROUNDS` says how many rounds of each fault are played (ten where it is not set; `cargo xtask
+//! file afterwards. `TENURE_OTHER_BINARY` names another build of `tenure`, which is then every other candidate that needs no
+//! other user, and plays hand-overs between the two. `TENURE_ROUNDS` says how many rounds of each fault are played (ten where it is not set; `cargo xtask
 //! soak` plays a hundred).
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-use crate::faults::{FAULTS, Fault, OF_A_FILE};
+use crate::faults::{FAULTS, Fault, OF_A_FILE, OF_TWO_BUILDS};
 use crate::place::Place;
 
 fn main() -> ExitCode {
@@ -29,9 +30,11 @@ fn main() -> ExitCode {
     }
     let trials = Place::ALL.iter().flat_map(|place| {
         let of_a_file = if *place == Place::Sqlite { OF_A_FILE } else { &[] };
+        let of_two_builds = if fleet::other_build().is_some() { OF_TWO_BUILDS } else { &[] };
         FAULTS
             .iter()
             .chain(of_a_file)
+            .chain(of_two_builds)
             .map(|fault| Trial::test(format!("{}::{}", place.name(), fault.name), || play(*place, fault)))
     });
     libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
