@@ -114,9 +114,10 @@ impl Proxy {
         CutOff(vec![Arc::clone(&self.shared)])
     }
 
-    /// How many connections it carries.
+    /// How many connections it carries; those are left out that a cut has lost.
     pub fn connections(&self) -> usize {
-        self.shared.state().connections.len()
+        let state = self.shared.state();
+        state.connections.keys().filter(|number| !state.is_lost(**number)).count()
     }
 
     /// From now on each port of `renamed` that a reply names, as a number of five digits that stands alone behind a colon or
