@@ -6,9 +6,10 @@
 //! boottime clock and the term. [`main`] is the program, of the driver and of the workers alike.
 //!
 //! What is demanded of a store: acts of two tenures never overlap while the faults stay inside the fault model; outside
-//! of it (data lost, the store's clock stepped, a failover that loses what was acknowledged) by at most a ttl. The fenced file never goes back. While
-//! nobody can be answered nobody acts beyond the ttl. The key is taken again within a bound that each fault states. Nothing is left behind: no task of a
-//! worker that has ended, no connection at the server, no thread and no descriptor of a worker that lives long.
+//! of it (data lost, the store's clock stepped, a failover that loses what was acknowledged) by at most a ttl. The fenced
+//! file never goes back. While nobody can be answered nobody acts beyond the ttl. The key is taken again within a bound
+//! that each fault states. Nothing is left behind: no task of a worker that has ended, no connection at the server, no
+//! thread and no descriptor of a worker that lives long.
 //!
 //! A further store is one file in `rigs/`, and its starter's name in the list of `rigs.rs`.
 
