@@ -122,6 +122,12 @@ pub(crate) const FAULTS: &[Fault] = &[
 ];
 
 impl Fault {
+    /// Whether everything after it lies outside of the fault model too, so that it comes last: once a store's clock was
+    /// ahead, terms are ahead of it for as long, and an older state may then bring a term back that was used.
+    pub(crate) fn comes_last(&self) -> bool {
+        matches!(self.needs, Needs::Servers(Deed::StepClock))
+    }
+
     /// Whether it can be played here.
     pub(crate) fn plays(&self, arena: &Arena) -> Plays {
         match self.needs {
@@ -281,12 +287,17 @@ fn node(arena: &mut Arena, deed: Deed) -> Result<Outcome, String> {
     arena.rig.strike(deed)?;
     // Whoever leads may go on, or run out of time and be followed.
     arena.outlast();
+    if deed == Deed::CutOffNode {
+        // Clients that reach the node need not notice; the others shall have put another one in its place meanwhile.
+        std::thread::sleep(arena.rig.failover() / 2);
+    }
     let recovered = arena.fleet.settled();
-    let until = boottime();
     arena.rig.mend(deed)?;
     recovered?;
-    let retaken = longest_pause(arena.fleet.acts()?, from, until);
+    // What only the old node knew of is lost now.
+    arena.outlast();
     arena.fleet.settled()?;
+    let retaken = longest_pause(arena.fleet.acts()?, from, boottime());
     Ok(Outcome { retaken, bound: arena.after_mending(), nobody: None })
 }
 
@@ -297,12 +308,11 @@ fn store_clock(arena: &mut Arena) -> Result<Outcome, String> {
     arena.rig.strike(Deed::StepClock)?;
     arena.outlast();
     let ahead = arena.fleet.settled();
-    let until = boottime();
     arena.rig.mend(Deed::StepClock)?;
     ahead?;
-    let retaken = longest_pause(arena.fleet.acts()?, from, until);
     arena.outlast();
     arena.fleet.settled()?;
+    let retaken = longest_pause(arena.fleet.acts()?, from, boottime());
     Ok(Outcome { retaken, bound: arena.after_mending(), nobody: None })
 }
 

@@ -221,7 +221,7 @@ mod tests {
     fn deadlines_and_bounds_are_held() {
         let acts = [act(0, 5, 1, 2), act(0, 5, 50, 51)];
         let nobody = Window { nobody: Some((ms(40), ms(90))), ..window(true, 0, 100) };
-        assert!(judged(&acts, &[nobody.clone()]).broken[0].contains("after its time"));
+        assert!(judged(&acts, std::slice::from_ref(&nobody)).broken[0].contains("after its time"));
         assert!(judged(&acts[..1], &[nobody]).broken.is_empty());
         let slow = Window { retaken: ms(7), bound: ms(6), ..window(false, 0, 100) };
         let verdict = judged(&acts, &[slow]);

@@ -15,7 +15,7 @@ const MARGIN: Duration = Duration::from_millis(200);
 /// How many tenures a long run sees at least.
 const ELECTIONS: usize = 60;
 /// By how much the threads, descriptors and connections of a worker that lives long may be more than in the beginning,
-/// when it may have had no use for some of them yet.
+/// when it may have had no use for some of them yet; besides, a connection to each server.
 const WARM: [usize; 3] = [2, 3, 1];
 /// How long what is left behind may take to go.
 const GOING: Duration = Duration::from_secs(15);
@@ -93,23 +93,15 @@ fn rounds(name: &str, arena: &mut Arena, plan: &Plan, played: &mut Played) -> Re
     let started = boottime();
     arena.fleet.settled()?;
     let warm = arena.fleet.resources(LONG_LIVED);
-    let mut round = 0;
-    while round < plan.rounds || boottime() < started + plan.at_least {
-        for fault in FAULTS.iter().filter(|fault| fault.brief || !plan.brief) {
-            let inside = match fault.plays(arena) {
-                Plays::Inside => true,
-                Plays::Outside => false,
-                Plays::Nothing => continue,
-                Plays::Missing(why) => {
-                    if round == 0 {
-                        played.missing.push(format!("{}: {why}", fault.name));
-                    }
-                    continue;
-                }
-            };
-            one(name, arena, fault, inside, round, plan, played)?;
-        }
-        round += 1;
+    let servers = arena.rig.ports().len();
+    let may_be = [warm[0] + WARM[0], warm[1] + WARM[1] + servers, warm[2] + WARM[2] + servers];
+    let mut rounds = 0;
+    while rounds < plan.rounds || boottime() < started + plan.at_least {
+        round(name, arena, rounds, plan, played, false)?;
+        rounds += 1;
+    }
+    for number in 0..rounds {
+        round(name, arena, number, plan, played, true)?;
     }
     // Elections without a fault, where the faults brought fewer than there must be.
     while arena.fleet.terms()? < plan.elections {
@@ -119,10 +111,30 @@ fn rounds(name: &str, arena: &mut Arena, plan: &Plan, played: &mut Played) -> Re
     arena.fleet.settled()?;
     within(GOING, || {
         let now = arena.fleet.resources(LONG_LIVED);
-        let fits = now.iter().zip(warm).zip(WARM).all(|((now, warm), more)| *now <= warm + more);
+        let fits = now.iter().zip(may_be).all(|(now, may_be)| *now <= may_be);
         fits.then_some(())
             .ok_or_else(|| format!("threads, descriptors and connections of a worker grew from {warm:?} to {now:?}"))
     })
+}
+
+/// Every fault once, of those that come last or of the others.
+fn round(
+    name: &str,
+    arena: &mut Arena,
+    number: usize,
+    plan: &Plan,
+    played: &mut Played,
+    last: bool,
+) -> Result<(), String> {
+    for fault in FAULTS.iter().filter(|fault| (fault.brief || !plan.brief) && fault.comes_last() == last) {
+        match fault.plays(arena) {
+            Plays::Inside => one(name, arena, fault, true, number, plan, played)?,
+            Plays::Outside => one(name, arena, fault, false, number, plan, played)?,
+            Plays::Missing(why) if number == 0 => played.missing.push(format!("{}: {why}", fault.name)),
+            Plays::Missing(_) | Plays::Nothing => {}
+        }
+    }
+    Ok(())
 }
 
 fn one(

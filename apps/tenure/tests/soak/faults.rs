@@ -45,6 +45,9 @@ pub(crate) const FAULTS: &[Fault] = &[
 pub(crate) const OF_A_FILE: &[Fault] =
     &[Fault { name: "the_log_of_the_file_is_removed", command: Work::Writer, strike: remove_log }];
 
+/// How often the leader is struck until somebody of the other build follows.
+const STRIKES: u32 = 8;
+
 /// Those that are played where there is another build beside this one.
 pub(crate) const OF_TWO_BUILDS: &[Fault] = &[
     Fault { name: "two_builds_hand_over_at_the_end", command: Work::Writer, strike: end_tenure },
@@ -68,16 +71,18 @@ fn kill_all(fleet: &mut Fleet) -> Result<Duration, String> {
     })
 }
 
-/// The other candidate follows, which is of the other build.
-fn handed_over(fleet: &mut Fleet, strike: impl FnOnce(Leader)) -> Result<Duration, String> {
-    let leader = fleet.steady_leader()?;
-    let before = fleet.candidate_of(leader);
-    let took = struck_at(fleet, leader, boottime(), strike)?;
-    let next = fleet.leader_after(leader.term)?;
-    if fleet.candidate_of(next) == before {
-        return Err(format!("{next:?} of the same build followed {leader:?}"));
+/// Strikes until the other candidate follows, which is of the other build: whoever was struck is started again, and may win.
+fn handed_over(fleet: &mut Fleet, strike: impl Fn(Leader)) -> Result<Duration, String> {
+    for _ in 0..STRIKES {
+        let leader = fleet.steady_leader()?;
+        let before = fleet.candidate_of(leader);
+        let took = struck_at(fleet, leader, boottime(), &strike)?;
+        let next = fleet.leader_after(leader.term)?;
+        if fleet.candidate_of(next) != before {
+            return Ok(took);
+        }
     }
-    Ok(took)
+    Err(format!("the same build followed itself {STRIKES} times"))
 }
 
 fn kill_tenure(fleet: &mut Fleet) -> Result<Duration, String> {
