@@ -1,5 +1,6 @@
 //! Every kind of servers that the fault arm knows, each in a file of its own.
 
+mod etcd;
 mod redis;
 mod redis_cluster;
 mod redis_sentinel;
@@ -7,4 +8,5 @@ mod sqlite;
 
 use crate::rig::Starter;
 
-pub(crate) const RIGS: &[Starter] = &[sqlite::STARTER, redis::STARTER, redis_sentinel::STARTER, redis_cluster::STARTER];
+pub(crate) const RIGS: &[Starter] =
+    &[sqlite::STARTER, redis::STARTER, redis_sentinel::STARTER, redis_cluster::STARTER, etcd::STARTER, etcd::THREE];

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::{Missing, Server, StartError, find, free_port};
+use crate::{Cut, CutOff, Missing, Proxy, Server, StartError, find, free_port};
 
 /// The programs of etcd.
 #[derive(Clone, Debug)]
@@ -51,7 +51,9 @@ pub struct EtcdNode {
 pub struct Etcd {
     // Declared before the folder, so that the servers end before their files are removed.
     nodes: Vec<EtcdNode>,
-    _folder: TempDir,
+    /// The ways to each of them for the others; none where they come to each other directly.
+    ways: Vec<Proxy>,
+    folder: TempDir,
 }
 
 impl EtcdPrograms {
@@ -63,13 +65,27 @@ impl EtcdPrograms {
 
     /// Starts so many servers, which form one cluster, and waits until each of them knows a leader.
     pub fn start(&self, nodes: usize, options: &EtcdOptions) -> Result<Etcd, StartError> {
-        let folder = tempfile::tempdir().map_err(|error| StartError::Io { name: "etcd".to_owned(), error })?;
-        let peers: Vec<u16> = (0..nodes).map(|_| free_port()).collect();
-        let all: Vec<_> = peers.iter().enumerate().map(|(n, peer)| format!("e{n}=http://127.0.0.1:{peer}")).collect();
-        let launch =
-            |(n, peer): (usize, &u16)| self.launch(options, folder.path(), &format!("e{n}"), *peer, &all.join(","));
-        let nodes = peers.iter().enumerate().map(launch).collect::<Result<Vec<_>, _>>()?;
-        let mut etcd = Etcd { nodes, _folder: folder };
+        self.assemble(nodes, options, false)
+    }
+
+    /// As [`EtcdPrograms::start`], with ways between the servers that can be cut ([`Etcd::cut_off`]).
+    pub fn start_apart(&self, nodes: usize, options: &EtcdOptions) -> Result<Etcd, StartError> {
+        self.assemble(nodes, options, true)
+    }
+
+    fn assemble(&self, nodes: usize, options: &EtcdOptions, apart: bool) -> Result<Etcd, StartError> {
+        let folder = tempfile::tempdir().map_err(io)?;
+        let listened: Vec<u16> = (0..nodes).map(|_| free_port()).collect();
+        let ways = listened.iter().filter(|_| apart).map(|port| Proxy::between(*port).map_err(io));
+        let ways = ways.collect::<Result<Vec<_>, _>>()?;
+        let named: Vec<u16> = if apart { ways.iter().map(Proxy::port).collect() } else { listened.clone() };
+        let all: Vec<_> = named.iter().enumerate().map(|(n, port)| format!("e{n}=http://127.0.0.1:{port}")).collect();
+        let launch = |n: usize| {
+            let peer = (listened[n], named[n]);
+            self.launch(options, folder.path(), &format!("e{n}"), peer, &all.join(","))
+        };
+        let nodes = (0..nodes).map(launch).collect::<Result<Vec<_>, _>>()?;
+        let mut etcd = Etcd { nodes, ways, folder };
         etcd.wait_until_healthy()?;
         Ok(etcd)
     }
@@ -79,17 +95,17 @@ impl EtcdPrograms {
         options: &EtcdOptions,
         folder: &Path,
         name: &str,
-        peer: u16,
+        (listened, named): (u16, u16),
         cluster: &str,
     ) -> Result<EtcdNode, StartError> {
         let (port, health) = (free_port(), free_port());
         let scheme = if options.tls.is_some() { "https" } else { "http" };
         let client = format!("{scheme}://127.0.0.1:{port}");
-        let peer = format!("http://127.0.0.1:{peer}");
+        let (peer, named) = (format!("http://127.0.0.1:{listened}"), format!("http://127.0.0.1:{named}"));
         let mut command = Command::new(&self.server);
         command.args(["--name", name, "--data-dir"]).arg(folder.join(name));
         command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
-        command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
+        command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &named]);
         command.args(["--initial-cluster", cluster, "--logger", "zap"]);
         command.args(["--listen-metrics-urls", &format!("http://127.0.0.1:{health}")]);
         if let Some(tls) = &options.tls {
@@ -162,6 +178,65 @@ impl Etcd {
         &mut self.nodes
     }
 
+    /// How many servers there are.
+    pub fn count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// The ports that clients connect to.
+    pub fn ports(&self) -> Vec<u16> {
+        self.nodes.iter().map(EtcdNode::port).collect()
+    }
+
+    /// Their version, such as `3.4.23`. Only without TLS.
+    pub fn version(&self) -> String {
+        let said = ask(self.nodes[0].port, "GET /version", "").unwrap_or_default();
+        let version = said.split("\"etcdserver\":\"").nth(1).and_then(|rest| rest.split('"').next());
+        version.unwrap_or("unknown").to_owned()
+    }
+
+    /// Cuts a server off from the others, but not from clients, until the value is dropped. Of servers that stand apart.
+    pub fn cut_off(&self, node: usize, how: Cut) -> CutOff {
+        let own = CutOff::cut(self.ways.get(node).into_iter(), how);
+        let others = self.ways.iter().enumerate().filter(|(other, _)| *other != node);
+        let process = self.nodes[node].server.pid().unwrap_or_default();
+        own.and(others.map(|(_, way)| way.cut_from(process, how)))
+    }
+
+    /// Saves a copy of what each of them has on its disk.
+    pub fn save(&self) -> Result<(), StartError> {
+        // They stand still meanwhile, so that the copy is one of a single moment.
+        self.nodes.iter().for_each(|node| node.server.stop());
+        let copied = (0..self.nodes.len()).try_for_each(|n| self.copy(&format!("e{n}"), &format!("saved{n}")));
+        self.nodes.iter().for_each(|node| node.server.resume());
+        copied
+    }
+
+    /// Kills all of them, and starts them again with the copy that was saved last.
+    pub fn rewind(&mut self) -> Result<(), StartError> {
+        self.nodes.iter_mut().for_each(|node| node.server.kill());
+        (0..self.nodes.len()).try_for_each(|n| self.copy(&format!("saved{n}"), &format!("e{n}")))?;
+        self.nodes.iter_mut().try_for_each(EtcdNode::start_again)
+    }
+
+    /// Kills all of them, and starts them again with nothing.
+    pub fn lose(&mut self) -> Result<(), StartError> {
+        for n in 0..self.nodes.len() {
+            self.nodes[n].server.kill();
+            std::fs::remove_dir_all(self.folder.path().join(format!("e{n}"))).map_err(io)?;
+        }
+        self.nodes.iter_mut().try_for_each(EtcdNode::start_again)
+    }
+
+    fn copy(&self, from: &str, to: &str) -> Result<(), StartError> {
+        let (from, to) = (self.folder.path().join(from), self.folder.path().join(to));
+        if to.exists() {
+            std::fs::remove_dir_all(&to).map_err(io)?;
+        }
+        let status = Command::new("cp").arg("-a").arg(from).arg(to).status().map_err(io)?;
+        if status.success() { Ok(()) } else { Err(io(std::io::Error::other("cp could not copy the data"))) }
+    }
+
     /// Which server leads, once one does.
     ///
     /// # Panics
@@ -189,6 +264,10 @@ impl Etcd {
         let hosts: Vec<_> = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
         format!("etcd://{}", hosts.join(","))
     }
+}
+
+fn io(error: std::io::Error) -> StartError {
+    StartError::Io { name: "etcd".to_owned(), error }
 }
 
 /// How long a server may take until it knows a leader.
