@@ -102,7 +102,7 @@ async fn a_minute_of_kills_and_stops() {
         let hurt: Vec<usize> = places.iter().filter_map(|place| live[*place]).collect();
         match turn % 5 {
             0 | 2 => {
-                hurt.iter().for_each(|at| if turn % 5 == 0 { all[*at].kill() } else { all[*at].terminate() });
+                hurt.iter().for_each(|at| if turn.is_multiple_of(5) { all[*at].kill() } else { all[*at].terminate() });
                 places.iter().for_each(|place| live[*place] = None);
                 // So that the others have the time to take it.
                 std::thread::sleep(TTL + Duration::from_secs(1));
