@@ -244,7 +244,7 @@ impl Run {
 
     /// All tests of all crates, under nextest where it is installed.
     fn tests(&mut self) {
-        let limit = 30 * MINUTE;
+        let limit = 50 * MINUTE;
         if setup::has_nextest() {
             self.announce("tests (cargo nextest)");
             let command = cargo(&[

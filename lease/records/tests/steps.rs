@@ -128,15 +128,8 @@ fn key() -> LeaseKey {
 }
 
 fn claim(process: u64) -> Claim {
-    Claim {
-        key: key(),
-        holder: HolderId::new(format!("host-{process}")).unwrap(),
-        nonce: Nonce { process, campaign: 1 },
-        ttl: TTL,
-        hold: TTL,
-        note: Note::default(),
-        above: None,
-    }
+    let holder = HolderId::new(format!("host-{process}")).unwrap();
+    Claim { hold: TTL, ..Claim::new(key(), holder, Nonce { process, campaign: 1 }, TTL) }
 }
 
 fn held(process: u64, term: Term) -> Held {

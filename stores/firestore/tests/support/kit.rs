@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use tenure_firestore::{FirestoreConfig, FirestoreRecords};
 use tenure_records::RecordStore;
-use tenure_store::{
-    Claim, Claimed, Held, HolderId, LeaseKey, LeaseStore, Nonce, Note, Released, Renewed, StoreError, Term,
-};
+use tenure_store::{Claim, Claimed, Held, HolderId, LeaseKey, LeaseStore, Nonce, Released, Renewed, StoreError, Term};
 use tokio::time::Instant;
 
 pub(crate) type Store = RecordStore<FirestoreRecords>;
@@ -25,15 +23,8 @@ pub(crate) fn key(text: &str) -> LeaseKey {
 
 /// A claim by the holder `ours-PROCESS`, for 3 s.
 pub(crate) fn claim(text: &str, process: u64) -> Claim {
-    Claim {
-        key: key(text),
-        holder: HolderId::new(format!("ours-{process}")).unwrap(),
-        nonce: Nonce { process, campaign: 1 },
-        ttl: Duration::from_secs(3),
-        hold: Duration::ZERO,
-        above: None,
-        note: Note::default(),
-    }
+    let holder = HolderId::new(format!("ours-{process}")).unwrap();
+    Claim::new(key(text), holder, Nonce { process, campaign: 1 }, Duration::from_secs(3))
 }
 
 pub(crate) fn held(claim: &Claim, term: Term) -> Held {
@@ -73,7 +64,7 @@ pub(crate) async fn until_granted(store: &Store, claim: &Claim) -> Held {
     loop {
         match acquire(store, claim).await {
             Ok(Claimed::Granted { term, .. }) => return held(claim, term),
-            Ok(Claimed::Held { .. }) => {}
+            Ok(Claimed::Held { .. } | Claimed::Stale { .. }) => {}
             Err(error) => assert!(error.is_retryable(), "{error}"),
         }
         assert!(Instant::now() < deadline, "{:?} was not granted in time", claim.key);

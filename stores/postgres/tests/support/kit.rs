@@ -4,9 +4,7 @@
 use std::time::Duration;
 
 use tenure_postgres::{PostgresConfig, PostgresStore};
-use tenure_store::{
-    Claim, Claimed, Held, HolderId, LeaseKey, LeaseStore, Nonce, Note, Released, Renewed, StoreError, Term,
-};
+use tenure_store::{Claim, Claimed, Held, HolderId, LeaseKey, LeaseStore, Nonce, Released, Renewed, StoreError, Term};
 use tenure_test_servers::{PostgresPrograms, or_skip};
 
 pub(crate) fn programs() -> Option<PostgresPrograms> {
@@ -31,15 +29,8 @@ pub(crate) fn key(name: &str) -> LeaseKey {
 }
 
 pub(crate) fn claim(name: &str, process: u64, ttl: Duration) -> Claim {
-    Claim {
-        key: key(name),
-        holder: HolderId::new(format!("holder-{process}")).unwrap(),
-        nonce: Nonce { process, campaign: 1 },
-        ttl,
-        hold: Duration::ZERO,
-        above: None,
-        note: Note::default(),
-    }
+    let holder = HolderId::new(format!("holder-{process}")).unwrap();
+    Claim::new(key(name), holder, Nonce { process, campaign: 1 }, ttl)
 }
 
 pub(crate) async fn acquire(store: &PostgresStore, claim: &Claim) -> Result<Claimed, StoreError> {
