@@ -9,7 +9,7 @@ use crate::table::{Align, Table};
 /// Flags of `tenure stores`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-One JSON object a line with --json: kind (store or bus), scheme, compiled, example.
+One JSON object a line with --json: kind (store or bus), scheme, compiled, feature (what builds it in), example.
 
 Examples:
   tenure stores
@@ -22,8 +22,10 @@ pub(crate) struct Args {
 
 /// Prints the stores and buses, and whether this binary has them.
 pub(crate) fn run(args: Args) -> Result<()> {
-    let stores = tenure_open::schemes().iter().map(|scheme| ("store", scheme.name, scheme.compiled, scheme.example));
-    let buses = tenure_bus_open::schemes().iter().map(|scheme| ("bus", scheme.name, scheme.compiled, scheme.example));
+    let stores = tenure_open::schemes().iter();
+    let stores = stores.map(|scheme| ("store", scheme.name, scheme.compiled, scheme.feature, scheme.example));
+    let buses = tenure_bus_open::schemes().iter();
+    let buses = buses.map(|scheme| ("bus", scheme.name, scheme.compiled, None, scheme.example));
     let mut table = Table::new(&[
         ("KIND", Align::Left),
         ("SCHEME", Align::Left),
@@ -31,12 +33,18 @@ pub(crate) fn run(args: Args) -> Result<()> {
         ("EXAMPLE", Align::Left),
     ]);
     let mut rows = Vec::new();
-    for (kind, name, compiled, example) in stores.chain(buses) {
+    for (kind, name, compiled, feature, example) in stores.chain(buses) {
         if args.json {
-            output::line(json!({ "kind": kind, "scheme": name, "compiled": compiled, "example": example }))?;
+            output::line(
+                json!({ "kind": kind, "scheme": name, "compiled": compiled, "feature": feature, "example": example }),
+            )?;
         } else {
-            let built_in = if compiled { "yes" } else { "no" };
-            rows.push([kind, name, built_in, example].map(str::to_owned));
+            let built_in = match feature {
+                _ if compiled => "yes".to_owned(),
+                Some(feature) => format!("no (--features {feature})"),
+                None => "no".to_owned(),
+            };
+            rows.push([kind.to_owned(), name.to_owned(), built_in, example.to_owned()]);
         }
     }
     if args.json {

@@ -252,7 +252,7 @@ fn a_request_to_resign_leaves_what_is_over() {
     assert_eq!(operator.ask(22, &mut server, Ask::Remove(key())), (Told::Removed(None), [1, 0]));
 }
 
-/// Nor one without an end of its own, which no step of a lease with a ttl may touch; only a removal frees it.
+/// A request to resign is noted in a record without an end of its own, and changes nothing else of it; a removal frees it.
 #[test]
 fn a_request_to_resign_leaves_what_is_bound() {
     let (mut server, mut owner, mut operator) = (Server::default(), Process::new(), Process::new());
@@ -260,10 +260,15 @@ fn a_request_to_resign_leaves_what_is_bound() {
     let Some(Content::Lease(record)) = &mut server.content else { unreachable!() };
     let Occupancy::Tenure(occupant) = &mut record.occupancy else { unreachable!() };
     occupant.bound = Some(Bound { member: LeaseKey::new("member").unwrap(), term });
-    let before = server.record().clone();
-    assert_eq!(operator.ask(1, &mut server, Ask::RequestResign(key())), (Told::ResignRequested(false), [1, 0]));
+    occupant.resign_requested = true;
+    let asked = record.clone();
+    let Some(Content::Lease(record)) = &mut server.content else { unreachable!() };
+    let Occupancy::Tenure(occupant) = &mut record.occupancy else { unreachable!() };
+    occupant.resign_requested = false;
+    assert_eq!(operator.ask(1, &mut server, Ask::RequestResign(key())), (Told::ResignRequested(true), [1, 1]));
     assert_eq!(operator.refused(100, &mut server, 2), None);
-    assert_eq!(server.record(), &before);
+    assert_eq!(server.record(), &Record { beat: server.record().beat, ..asked });
+    assert_eq!(operator.ask(100, &mut server, Ask::RequestResign(key())), (Told::ResignRequested(true), [1, 0]));
     assert!(matches!(operator.ask(101, &mut server, Ask::Remove(key())), (Told::Removed(Some(_)), [1, 1])));
     assert_eq!((server.tenure(), server.record().term), (None, Some(term)));
 }

@@ -19,7 +19,7 @@ mod http;
 mod records;
 mod watch;
 
-use tenure_records::RecordStore;
+use tenure_records::{RecordDocuments, RecordStore};
 use tenure_store::StoreError;
 
 pub use config::{EtcdConfig, Login};
@@ -29,4 +29,9 @@ pub use records::EtcdRecords;
 /// majority of the cluster is up.
 pub async fn open(config: EtcdConfig) -> Result<RecordStore<EtcdRecords>, StoreError> {
     Ok(RecordStore::new(EtcdRecords::open(config).await?))
+}
+
+/// Opens the documents that lie beside the leases, as [`open`] opens these.
+pub async fn open_documents(config: EtcdConfig) -> Result<RecordDocuments<EtcdRecords>, StoreError> {
+    Ok(RecordDocuments::new(EtcdRecords::open(config).await?))
 }

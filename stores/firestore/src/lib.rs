@@ -8,7 +8,7 @@ mod config;
 mod fields;
 mod records;
 
-use tenure_records::RecordStore;
+use tenure_records::{RecordDocuments, RecordStore};
 use tenure_store::StoreError;
 
 pub use config::FirestoreConfig;
@@ -16,7 +16,16 @@ pub use records::FirestoreRecords;
 
 /// Opens the store, and reads once, so that credentials, project and database are known to be right.
 pub async fn open(config: &FirestoreConfig) -> Result<RecordStore<FirestoreRecords>, StoreError> {
+    Ok(RecordStore::new(records(config).await?))
+}
+
+/// Opens the documents that lie beside the leases, as [`open`] opens these.
+pub async fn open_documents(config: &FirestoreConfig) -> Result<RecordDocuments<FirestoreRecords>, StoreError> {
+    Ok(RecordDocuments::new(records(config).await?))
+}
+
+async fn records(config: &FirestoreConfig) -> Result<FirestoreRecords, StoreError> {
     let records = FirestoreRecords::new(config)?;
     records.ping().await?;
-    Ok(RecordStore::new(records))
+    Ok(records)
 }

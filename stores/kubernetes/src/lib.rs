@@ -15,7 +15,7 @@ mod watch;
 pub use config::KubernetesConfig;
 pub use records::KubernetesRecords;
 
-use tenure_records::RecordStore;
+use tenure_records::{RecordDocuments, RecordStore};
 use tenure_store::StoreError;
 
 /// The store.
@@ -28,4 +28,9 @@ pub type KubernetesStore = RecordStore<KubernetesRecords>;
 /// lists and hints; a warning says so once.
 pub async fn open(config: KubernetesConfig) -> Result<KubernetesStore, StoreError> {
     Ok(RecordStore::new(KubernetesRecords::open(config).await?))
+}
+
+/// Opens the documents that lie beside the leases, as [`open`] opens these.
+pub async fn open_documents(config: KubernetesConfig) -> Result<RecordDocuments<KubernetesRecords>, StoreError> {
+    Ok(RecordDocuments::new(KubernetesRecords::open(config).await?))
 }

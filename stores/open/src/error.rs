@@ -18,7 +18,7 @@ pub enum OpenError {
         scheme: String,
     },
     /// The scheme is known, but its store was left out of this binary, or is planned.
-    #[error("{scheme}: not built in; this binary has {}; `tenure stores` lists all", built_in())]
+    #[error("{scheme}: not built in{}; this binary has {}; `tenure stores` lists all", brought_by(scheme), built_in())]
     NotCompiled {
         /// The scheme.
         scheme: &'static str,
@@ -26,6 +26,14 @@ pub enum OpenError {
     /// The store itself failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// What builds the store in, where anything does.
+fn brought_by(scheme: &str) -> String {
+    let feature = schemes().iter().find(|known| known.name == scheme).and_then(|known| known.feature);
+    feature
+        .map(|feature| format!(", the feature {feature} does that (cargo build --features {feature})"))
+        .unwrap_or_default()
 }
 
 /// The schemes that this binary can open, as a list in a sentence.

@@ -101,6 +101,23 @@ async fn open_documents_for(url: &str, purpose: Purpose) -> Result<Arc<dyn Docum
     let (scheme, rest) = split_scheme(url)?;
     match scheme.name {
         scheme::MEMORY => Ok(named::memory_documents(rest)),
+        #[cfg(feature = "etcd")]
+        scheme::ETCD => {
+            let config = url.parse::<tenure_etcd::EtcdConfig>()?.with_environment()?;
+            Ok(Arc::new(tenure_etcd::open_documents(config).await?))
+        }
+        #[cfg(feature = "postgres")]
+        scheme::POSTGRES => {
+            let config = url.parse::<tenure_postgres::PostgresConfig>()?.with_environment()?;
+            Ok(Arc::new(tenure_postgres::open_documents(config).await?))
+        }
+        #[cfg(feature = "firestore")]
+        scheme::FIRESTORE => {
+            let config = url.parse::<tenure_firestore::FirestoreConfig>()?.with_environment()?;
+            Ok(Arc::new(tenure_firestore::open_documents(&config).await?))
+        }
+        #[cfg(feature = "kubernetes")]
+        scheme::KUBERNETES => Ok(Arc::new(tenure_kubernetes::open_documents(url.parse()?).await?)),
         #[cfg(feature = "redis")]
         scheme::REDIS => {
             let config = url.parse::<tenure_redis::RedisConfig>()?.with_environment()?;

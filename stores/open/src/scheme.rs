@@ -7,6 +7,8 @@ pub struct Scheme {
     pub name: &'static str,
     /// Whether this binary can open such a store.
     pub compiled: bool,
+    /// The cargo feature that builds it in; `None` where none does, as of `memory`, or as nobody has written it yet.
+    pub feature: Option<&'static str>,
     /// An example of such a URL.
     pub example: &'static str,
 }
@@ -47,17 +49,22 @@ pub(crate) const REDIS: &str = "redis";
 pub(crate) const KUBERNETES: &str = "kubernetes";
 
 const fn scheme(name: &'static str, compiled: bool, example: &'static str) -> Scheme {
-    Scheme { name, compiled, example }
+    Scheme { name, compiled, feature: None, example }
+}
+
+/// A store that the feature of its scheme's name builds in.
+const fn featured(name: &'static str, compiled: bool, example: &'static str) -> Scheme {
+    Scheme { name, compiled, feature: Some(name), example }
 }
 
 const SCHEMES: &[Scheme] = &[
     scheme(MEMORY, true, "memory:NAME"),
-    scheme(FILE, cfg!(feature = "sqlite"), "sqlite:PATH"),
-    scheme("redis", cfg!(feature = "redis"), "redis://HOST:PORT/DB"),
-    scheme("postgres", cfg!(feature = "postgres"), "postgres://USER@HOST/DATABASE"),
-    scheme("etcd", cfg!(feature = "etcd"), "etcd://HOST:PORT"),
-    scheme("kubernetes", cfg!(feature = "kubernetes"), "kubernetes:NAMESPACE"),
-    scheme("firestore", cfg!(feature = "firestore"), "firestore://PROJECT"),
+    featured(FILE, cfg!(feature = "sqlite"), "sqlite:PATH"),
+    featured("redis", cfg!(feature = "redis"), "redis://HOST:PORT/DB"),
+    featured("postgres", cfg!(feature = "postgres"), "postgres://USER@HOST/DATABASE"),
+    featured("etcd", cfg!(feature = "etcd"), "etcd://HOST:PORT"),
+    featured("kubernetes", cfg!(feature = "kubernetes"), "kubernetes:NAMESPACE"),
+    featured("firestore", cfg!(feature = "firestore"), "firestore://PROJECT"),
     scheme("mysql", false, "mysql://USER@HOST/DATABASE"),
     scheme("sqlserver", false, "sqlserver://USER@HOST/DATABASE"),
     scheme("consul", false, "consul://HOST:PORT"),

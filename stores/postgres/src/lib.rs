@@ -28,3 +28,10 @@ pub type PostgresStore = tenure_records::RecordStore<PostgresRecords>;
 pub async fn open(config: PostgresConfig) -> Result<PostgresStore, StoreError> {
     Ok(PostgresStore::new(PostgresRecords::open(config).await?))
 }
+
+/// Opens the documents that lie in a table beside the leases, as [`open`] opens these.
+pub async fn open_documents(
+    config: PostgresConfig,
+) -> Result<tenure_records::RecordDocuments<PostgresRecords>, StoreError> {
+    Ok(tenure_records::RecordDocuments::new(PostgresRecords::open(config).await?))
+}

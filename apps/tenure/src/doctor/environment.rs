@@ -17,6 +17,12 @@ const OTHERS: &[&str] = &[
     "TENURE_REDIS_SENTINEL_USER_FILE",
     "TENURE_REDIS_SENTINEL_PASSWORD",
     "TENURE_REDIS_SENTINEL_PASSWORD_FILE",
+    "TENURE_ETCD_USER",
+    "TENURE_ETCD_USER_FILE",
+    "TENURE_ETCD_PASSWORD",
+    "TENURE_ETCD_PASSWORD_FILE",
+    "TENURE_POSTGRES_PASSWORD",
+    "TENURE_POSTGRES_PASSWORD_FILE",
     "TENURE_CONFIG",
     "TENURE_KEY",
     "TENURE_TERM",
@@ -37,6 +43,10 @@ const OTHERS: &[&str] = &[
     "TENURE_CASES",
     "TENURE_ROUNDS",
     "TENURE_RACE_SECONDS",
+    "TENURE_FAULT_MINUTES",
+    "TENURE_FAULT_ROUNDS",
+    "TENURE_OTHER_BINARY",
+    "TENURE_SOAK_SECONDS",
 ];
 
 /// Checks the names of the variables; `command` says which of them flags take. Values may be secrets and are neither

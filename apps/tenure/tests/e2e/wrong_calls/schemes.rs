@@ -8,19 +8,21 @@ use crate::operators::ran;
 /// it.
 #[test]
 fn what_is_not_built_in_is_said_with_what_is() {
-    let stores =
-        "this binary has memory:, sqlite:, redis:, postgres:, etcd: and kubernetes:; `tenure stores` lists all";
-    for name in ["mysql", "sqlserver", "consul", "nats", "firestore", "zookeeper", "s3", "gs", "az", "dynamodb"] {
-        refused(
-            &mut lock(&format!("{name}://host/x")),
-            64,
-            &format!("the store's URL: {name}: not built in; {stores}"),
-        );
-        refused(
-            tenure().args(["leases", "--store", &format!("{name}://me:hunter2@host/x")]),
-            64,
-            &format!("the store's URL: {name}: not built in; {stores}"),
-        );
+    let schemes = ran(tenure().args(["stores", "--json"])).lines();
+    let schemes: Vec<_> = schemes.into_iter().filter(|scheme| scheme["kind"] == "store").collect();
+    let (built_in, others): (Vec<_>, Vec<_>) = schemes.iter().partition(|scheme| scheme["compiled"] == true);
+    let names: Vec<_> = built_in.iter().map(|scheme| format!("{}:", scheme["scheme"].as_str().unwrap())).collect();
+    let (last, first) = names.split_last().unwrap();
+    let stores = format!("this binary has {} and {last}; `tenure stores` lists all", first.join(", "));
+    assert!(others.len() >= 9, "{others:?}");
+    for scheme in others {
+        let name = scheme["scheme"].as_str().unwrap();
+        let how = scheme["feature"]
+            .as_str()
+            .map(|feature| format!(", the feature {feature} does that (cargo build --features {feature})"));
+        let line = format!("the store's URL: {name}: not built in{}; {stores}", how.unwrap_or_default());
+        refused(&mut lock(&format!("{name}://host/x")), 64, &line);
+        refused(tenure().args(["leases", "--store", &format!("{name}://me:hunter2@host/x")]), 64, &line);
     }
     refused(&mut lock("etdc://h"), 64, &format!("the store's URL: unknown scheme \"etdc\"; {stores}"));
     let none =
