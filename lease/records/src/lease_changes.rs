@@ -1,7 +1,7 @@
 //! What is made of the changes of leases: they are kept in mind for the steps, and hints tell of those by which a key changes
 //! hands. A renewal changes a record and wakes nobody: tenures are told apart by their nonces.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tenure_store::{HolderId, KeyPrefix, LeaseKey, Nonce, StoreError, StoreErrorKind, Wake, WakeHub};
@@ -70,9 +70,9 @@ impl<R: Records> Listener<R> for LeaseChanges {
     async fn begun(&mut self, calls: &Calls<R>, hub: &WakeHub, prefix: &KeyPrefix) -> Result<(), StoreError> {
         let scan = calls.records.scan(Kind::Lease, prefix);
         let scanned = calls.in_time(StoreErrorKind::Unavailable, scan).await??;
-        let mut gone: Vec<LeaseKey> = self.known.keys().filter(|key| prefix.matches(key)).cloned().collect();
+        let mut gone: HashSet<LeaseKey> = self.known.keys().filter(|key| prefix.matches(key)).cloned().collect();
         for (key, seen) in scanned {
-            gone.retain(|known| *known != key);
+            gone.remove(&key);
             self.learn(hub, key, seen, Heard::ByScan);
         }
         for key in gone {
