@@ -3,6 +3,7 @@
 //! A store's test makes a [`StoreBuilder`] and calls [`suite`]; every case is an `async fn` in the file of its topic,
 //! and its first sentence says what it demands. A builder that can do more (delete records, stop its store) gets more
 //! cases; the report names those that were left out, and why. So do those about documents, of a store that keeps none.
+//! [`ServerBuilder`] is a builder over whatever server a test has started.
 //!
 //! [`StoreInfo`]: tenure_store::StoreInfo
 
@@ -19,6 +20,7 @@ mod notes;
 mod races;
 mod report;
 mod restarts;
+mod server_builder;
 mod shards;
 mod table_builder;
 mod terms;
@@ -36,6 +38,7 @@ pub use builder::{
 pub use kit::Options;
 use kit::{CaseVerdict, Kit, Outcome};
 pub use report::{Line, Report, Result as CaseResult};
+pub use server_builder::{Opening, Relay, ServerBuilder, TestServer};
 pub use table_builder::{Act, TableBuilder};
 
 /// Runs every case with [`Options::from_env`], prints a line for each, and panics at the end if any failed.

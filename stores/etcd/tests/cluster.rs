@@ -4,7 +4,7 @@
 #[path = "support/builder.rs"]
 mod builder;
 
-use builder::Builder;
+use builder::builder;
 use tenure_conformance::suite;
 use tenure_test_servers::{EtcdOptions, EtcdPrograms, or_skip};
 
@@ -13,5 +13,5 @@ use tenure_test_servers::{EtcdOptions, EtcdPrograms, or_skip};
 async fn three_servers_pass_the_suite() {
     let Some(programs) = or_skip("etcd, three servers", true, EtcdPrograms::find()) else { return };
     let cluster = programs.start(3, &EtcdOptions::default()).unwrap();
-    println!("{}", suite(&Builder::new("etcd, three servers", cluster)).await);
+    println!("{}", suite(&builder("etcd, three servers", cluster)).await);
 }

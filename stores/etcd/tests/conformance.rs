@@ -4,7 +4,7 @@
 #[path = "support/builder.rs"]
 mod builder;
 
-use builder::Builder;
+use builder::builder;
 use tenure_conformance::suite;
 use tenure_test_servers::{EtcdOptions, EtcdPrograms, or_skip};
 
@@ -13,5 +13,5 @@ use tenure_test_servers::{EtcdOptions, EtcdPrograms, or_skip};
 async fn etcd_passes_the_suite() {
     let Some(programs) = or_skip("etcd", true, EtcdPrograms::find()) else { return };
     let server = programs.start(1, &EtcdOptions::default()).unwrap();
-    println!("{}", suite(&Builder::new("etcd", server)).await);
+    println!("{}", suite(&builder("etcd", server)).await);
 }
