@@ -25,12 +25,14 @@ pub(crate) struct PublishWindow<'a> {
     batch: &'a Batch<'a>,
     answers: Vec<Option<Result<Published, Refusal>>>,
     unanswered: usize,
+    /// Whether the stream has acknowledged anything on the connection of this run.
+    heard: bool,
 }
 
 impl<'a> PublishWindow<'a> {
     pub(crate) fn new(batch: &'a Batch<'a>) -> PublishWindow<'a> {
         let count = batch.messages.len();
-        PublishWindow { batch, answers: vec![None; count], unanswered: count }
+        PublishWindow { batch, answers: vec![None; count], unanswered: count, heard: false }
     }
 
     /// The answers, once all are there.
@@ -43,18 +45,34 @@ impl<'a> PublishWindow<'a> {
         self.unanswered
     }
 
+    /// Whether the stream has acknowledged a message of this subject on the connection of the last run.
+    pub(crate) fn was_heard(&self) -> bool {
+        self.heard
+    }
+
+    /// How many messages may be unanswered now.
+    fn window(&self) -> usize {
+        if self.heard { WINDOW } else { 1 }
+    }
+
     /// Publishes the unanswered messages over this connection, and waits for the answers of `by`: until `deadline`, and
     /// at most `silence` without any answer. After an error that [`PublishError::is_retryable`] the messages that are
     /// still unanswered may be tried again; those that were stored meanwhile are then answered as duplicates.
+    ///
+    /// Where the connection was not `heard` on this subject yet, the first message goes alone until it is acknowledged: the
+    /// server of a cluster may still be learning of a stream that was just made, refuse the first messages of a window and
+    /// pass on the rest, which would then lie in front of them.
     pub(crate) async fn run(
         &mut self,
         connection: &mut Connection,
+        heard: bool,
         by: Acknowledger<'_>,
         deadline: Instant,
         silence: Duration,
     ) -> Result<(), PublishError> {
         self.reject_too_large(connection.info().max_payload);
         let first_reply = connection.reserve_replies(self.batch.messages.len() as u64);
+        self.heard = heard;
         let mut run = RunProgress { first_reply, next: 0, in_flight: 0, failed: None, other_stream: None };
         let mut headers = Headers::new();
         let mut last_answer = Instant::now();
@@ -117,7 +135,7 @@ impl<'a> PublishWindow<'a> {
     /// Hands messages to the connection, as far as window and chunk allow.
     fn fill(&mut self, connection: &mut Connection, headers: &mut Headers, run: &mut RunProgress) {
         let term = self.batch.fence.map(|(_, term)| term);
-        while run.failed.is_none() && run.in_flight < WINDOW && connection.unwritten() < CHUNK {
+        while run.failed.is_none() && run.in_flight < self.window() && connection.unwritten() < CHUNK {
             let index = run.next;
             let Some(message) = self.batch.messages.get(index) else { return };
             run.next += 1;
@@ -153,6 +171,7 @@ impl<'a> PublishWindow<'a> {
         run.in_flight = run.in_flight.saturating_sub(1);
         match meaning {
             Ok(answered) => {
+                self.heard = true;
                 *answer = Some(answered);
                 self.unanswered -= 1;
             }

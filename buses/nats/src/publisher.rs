@@ -1,6 +1,6 @@
 //! Publishing: one connection, one call at a time, and the retries after an attempt that fails.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +39,8 @@ pub(crate) struct Publisher {
     /// A connection without anything left to write or to read. A call that fails, or is dropped, drops the connection
     /// too.
     idle: Option<Connection>,
+    /// The configured subjects on which that connection was acknowledged a message.
+    heard: BTreeSet<String>,
     /// Whether `streams` is up to date: false once an answer, or its absence, suggests that a stream is gone or has changed.
     streams_known: bool,
     /// Each configured subject's stream, once it was found.
@@ -60,6 +62,7 @@ impl Publisher {
             config,
             servers,
             idle: None,
+            heard: BTreeSet::new(),
             streams_known: !make,
             streams: BTreeMap::new(),
             in_process_since: None,
@@ -215,12 +218,17 @@ impl Publisher {
         let stream = stream.as_ref().map(Incarnation::name);
         let unanswered = window.unanswered();
         let by = Acknowledger { stream, domain: config.client.domain.as_deref() };
-        let result = window.run(&mut connection, by, deadline, SILENCE).await;
+        let heard = self.heard.contains(batch.subject);
+        let result = window.run(&mut connection, heard, by, deadline, SILENCE).await;
+        if window.was_heard() && !heard && config.subjects.iter().any(|subject| subject == batch.subject) {
+            self.heard.insert(batch.subject.to_owned());
+        }
         let is_usable = match result.as_ref().map_err(|error| error.kind) {
             Ok(()) | Err(PublishErrorKind::Client(NatsErrorKind::Unavailable)) => true,
             Err(PublishErrorKind::Client(NatsErrorKind::NoResponders)) => {
                 // The stream may be gone, or without a leader for a moment, or this server does not know of it.
                 self.streams_known = false;
+                self.heard.clear();
                 self.count_unanswered(1)
             }
             Err(PublishErrorKind::Unacknowledged) => self.count_unanswered(UNANSWERED_LIMIT / 2),
@@ -318,6 +326,7 @@ impl Publisher {
         {
             return Ok(connection);
         }
+        self.heard.clear();
         self.servers.connect(deadline).await
     }
 }
