@@ -162,7 +162,8 @@ async fn a_cut_connection_never_makes_an_answer_wrong() {
         });
         let rounds = async {
             let deadline = Instant::now() + PATIENCE;
-            let both = |ended: &[(_, Result<_, _>)]| ended.iter().any(|e| e.1.is_ok()) && ended.iter().any(|e| e.1.is_err());
+            let both =
+                |ended: &[(_, Result<_, _>)]| ended.iter().any(|e| e.1.is_ok()) && ended.iter().any(|e| e.1.is_err());
             for round in 0.. {
                 if round >= ROUNDS && (both(&ended) || Instant::now() > deadline) {
                     break;

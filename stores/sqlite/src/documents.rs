@@ -1,28 +1,25 @@
 //! Documents in the file of the leases: each change is one transaction on a thread of their own.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::Connection;
-use tenure_base_sqlite::{FileError, FileName, Worker};
-use tenure_base_time::MachineClock;
+use tenure_base_sqlite::FileError;
 use tenure_store::{
     Document, DocumentStore, KeyPrefix, LeaseKey, StoreError, StoreErrorKind, StoreInfo, Swapped, Version, WakeStream,
     check_document,
 };
 
 use crate::config::SqliteConfig;
-use crate::database::Database;
 use crate::document_rows;
 use crate::failure::store_error;
 use crate::info::INFO;
+use crate::opened::Opened;
 use crate::rows::Moment;
-use crate::store::{OPEN_TIMEOUT, start};
-use crate::watch::{Watches, What};
+use crate::watch::What;
 
 /// Documents in one SQLite file, which may be the file of a [`SqliteStore`](crate::SqliteStore): neither sees the other.
 ///
@@ -30,9 +27,7 @@ use crate::watch::{Watches, What};
 /// unavailable with nothing done, where the disk hangs with the outcome unknown. The table is made with the first document;
 /// where somebody drops it, what lay in it is lost, the next change makes it anew, and no version of before is taken.
 pub struct SqliteDocuments {
-    path: PathBuf,
-    worker: Worker<Database>,
-    watches: Watches,
+    file: Opened,
     // This process has seen the table: where it is missing then, somebody has dropped it.
     seen: Arc<AtomicBool>,
 }
@@ -40,28 +35,18 @@ pub struct SqliteDocuments {
 impl SqliteDocuments {
     /// Opens the file, and creates it where it is missing; see [`SqliteStore::open`](crate::SqliteStore::open).
     pub async fn open(config: SqliteConfig) -> Result<SqliteDocuments, StoreError> {
-        Self::start(config, OPEN_TIMEOUT, Database::open).await
+        Ok(SqliteDocuments { file: Opened::open(config, What::Documents).await?, seen: Arc::default() })
     }
 
     /// Opens a file that is there, to look at it: `read`, `list` and `watch` work, every other verb is refused, and nothing is
     /// made, changed or left behind; see [`SqliteStore::open_to_read`](crate::SqliteStore::open_to_read).
     pub async fn open_to_read(config: SqliteConfig) -> Result<SqliteDocuments, StoreError> {
-        let wait = config.busy_timeout;
-        Self::start(config, wait, Database::open_to_read).await
-    }
-
-    async fn start(
-        config: SqliteConfig,
-        wait: Duration,
-        open: fn(FileName, MachineClock, Duration) -> Result<Database, FileError>,
-    ) -> Result<SqliteDocuments, StoreError> {
-        let (worker, watches) = start(&config, What::Documents, wait, open).await?;
-        Ok(SqliteDocuments { path: config.path, worker, watches, seen: Arc::default() })
+        Ok(SqliteDocuments { file: Opened::open_to_read(config, What::Documents).await?, seen: Arc::default() })
     }
 
     /// The database file, as it was given.
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.file.path
     }
 
     async fn change(
@@ -71,8 +56,8 @@ impl SqliteDocuments {
         to: Option<&[u8]>,
     ) -> Result<Swapped<Version>, StoreError> {
         let (key, expected, to) = (key.clone(), expected.cloned(), to.map(<[u8]>::to_vec));
-        let (seen, shown) = (Arc::clone(&self.seen), self.path.display().to_string());
-        let changed = self.worker.call(move |database, wait| {
+        let (seen, shown) = (Arc::clone(&self.seen), self.file.path.display().to_string());
+        let changed = self.file.worker.call(move |database, wait| {
             let step = |db: &Connection, _: &Moment<'_>| {
                 document_rows::change(db, &key, expected.as_ref(), to.as_deref())
             };
@@ -91,7 +76,7 @@ impl SqliteDocuments {
 
 impl fmt::Debug for SqliteDocuments {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteDocuments").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("SqliteDocuments").field("path", &self.file.path).finish_non_exhaustive()
     }
 }
 
@@ -103,7 +88,8 @@ impl DocumentStore for SqliteDocuments {
 
     async fn read(&self, key: &LeaseKey) -> Result<Option<Document>, StoreError> {
         let key = key.clone();
-        let read = self.worker.call(move |database, wait| database.read(wait, |db, _| document_rows::read(db, &key)));
+        let read =
+            self.file.worker.call(move |database, wait| database.read(wait, |db, _| document_rows::read(db, &key)));
         read.await.map_err(unread)
     }
 
@@ -123,7 +109,7 @@ impl DocumentStore for SqliteDocuments {
 
     async fn list(&self, prefix: &KeyPrefix) -> Result<Vec<Document>, StoreError> {
         let prefix = prefix.clone();
-        let listed = self.worker.call(move |database, wait| {
+        let listed = self.file.worker.call(move |database, wait| {
             // What there is in an empty file is nothing.
             let listed = database.read(wait, |db, _| document_rows::list(db, &prefix).map(Some))?;
             Ok(listed.unwrap_or_else(|| Ok(Vec::new())))
@@ -132,7 +118,7 @@ impl DocumentStore for SqliteDocuments {
     }
 
     async fn watch(&self, prefix: &KeyPrefix) -> Result<WakeStream, StoreError> {
-        self.watches.start(prefix).await
+        self.file.watches.start(prefix).await
     }
 }
 

@@ -13,6 +13,7 @@ mod document_rows;
 mod documents;
 mod failure;
 mod info;
+mod opened;
 mod rows;
 mod schema;
 mod store;

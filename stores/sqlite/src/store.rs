@@ -1,27 +1,22 @@
 //! The store: each verb is one transaction on the store's thread.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
 use async_trait::async_trait;
 use rusqlite::Connection;
-use tenure_base_sqlite::{Durability, FileError, FileName, Worker, WorkerLimits};
-use tenure_base_time::MachineClock;
+use tenure_base_sqlite::Durability;
 use tenure_store::{
     Answers, Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseRecord, LeaseStore, Released, Renewed, StoreError,
-    StoreErrorKind, StoreInfo, Term, WakeStream, check_batch,
+    StoreInfo, Term, WakeStream, check_batch,
 };
 
-use crate::config::{DISK_TIMEOUT, SqliteConfig};
-use crate::database::Database;
+use crate::config::SqliteConfig;
 use crate::failure::store_error;
 use crate::info::INFO;
+use crate::opened::Opened;
 use crate::rows::{self, Moment};
-use crate::watch::{Watches, What};
-
-/// How long opening may take: many processes may be making the file at once.
-pub(crate) const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+use crate::watch::What;
 
 /// Leases in one SQLite file, shared by the processes and containers of one machine.
 ///
@@ -29,11 +24,7 @@ pub(crate) const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// [`SqliteConfig::busy_timeout`], then fails as unavailable with nothing done; a disk that hangs makes it fail a second
 /// later with the outcome unknown. A process that is stopped in the middle of a write keeps everybody out until it
 /// goes on or is killed. Dropping the store ends its thread and closes the file.
-pub struct SqliteStore {
-    path: PathBuf,
-    worker: Worker<Database>,
-    watches: Watches,
-}
+pub struct SqliteStore(Opened);
 
 impl SqliteStore {
     /// Opens the file, and creates it where it is missing. Any number of processes may do so at the same moment.
@@ -42,7 +33,7 @@ impl SqliteStore {
     /// byte), has a second name (a hard link) or is mounted as a single file, or the file system is one on which SQLite's
     /// locks do not hold.
     pub async fn open(config: SqliteConfig) -> Result<SqliteStore, StoreError> {
-        Self::start(config, OPEN_TIMEOUT, Database::open).await
+        Ok(SqliteStore(Opened::open(config, What::Leases).await?))
     }
 
     /// Opens a file that is there, to look at it: `list`, `record`, `last_term` and `watch` work, every other verb is
@@ -52,17 +43,7 @@ impl SqliteStore {
     /// Fails where the file is missing and as [`SqliteStore::open`] does; and where it can only be read once somebody has
     /// written: the error says so.
     pub async fn open_to_read(config: SqliteConfig) -> Result<SqliteStore, StoreError> {
-        let wait = config.busy_timeout;
-        Self::start(config, wait, Database::open_to_read).await
-    }
-
-    async fn start(
-        config: SqliteConfig,
-        wait: Duration,
-        open: fn(FileName, MachineClock, Duration) -> Result<Database, FileError>,
-    ) -> Result<SqliteStore, StoreError> {
-        let (worker, watches) = start(&config, What::Leases, wait, open).await?;
-        Ok(SqliteStore { path: config.path, worker, watches })
+        Ok(SqliteStore(Opened::open_to_read(config, What::Leases).await?))
     }
 
     /// One write transaction on the store's thread, started over where the file was replaced.
@@ -70,7 +51,7 @@ impl SqliteStore {
         &self,
         step: impl FnMut(&Connection, &Moment<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.worker.call(|database, wait| database.write(wait, step)).await.map_err(store_error)
+        self.0.worker.call(|database, wait| database.write(wait, step)).await.map_err(store_error)
     }
 
     /// One consistent state, read on the store's thread.
@@ -78,42 +59,23 @@ impl SqliteStore {
         &self,
         step: impl FnMut(&Connection, &Moment<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.worker.call(|database, wait| database.read(wait, step)).await.map_err(store_error)
+        self.0.worker.call(|database, wait| database.read(wait, step)).await.map_err(store_error)
     }
 
     /// The database file, as it was given.
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.0.path
     }
 
     /// How many hints were replaced by ones that name no key, because a watcher did not read them in time.
     pub fn overflowed_wakes(&self) -> u64 {
-        self.watches.overflowed()
+        self.0.watches.overflowed()
     }
-}
-
-/// Opens the file on a thread of its own, for leases or for documents.
-pub(crate) async fn start(
-    config: &SqliteConfig,
-    what: What,
-    wait: Duration,
-    open: fn(FileName, MachineClock, Duration) -> Result<Database, FileError>,
-) -> Result<(Worker<Database>, Watches), StoreError> {
-    // The process may go to work in another folder at any moment.
-    let name = config.name()?;
-    let clock = MachineClock::read().map_err(|error| {
-        StoreError::new(StoreErrorKind::Unsupported, format!("sqlite:{name}: {error}")).with_source(error)
-    })?;
-    let limits = WorkerLimits { open: wait, locks: config.busy_timeout, disk: DISK_TIMEOUT };
-    let (watches, shown) = (Watches::new(name.clone(), what, config), name.clone());
-    let open = move |wait| open(name, clock, wait);
-    let worker = Worker::start("tenure-sqlite", &shown, limits, open).await.map_err(store_error)?;
-    Ok((worker, watches))
 }
 
 impl fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteStore").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("SqliteStore").field("path", &self.0.path).finish_non_exhaustive()
     }
 }
 
@@ -138,7 +100,7 @@ impl LeaseStore for SqliteStore {
             return Ok(Vec::new());
         }
         let held = held.to_vec();
-        let renewed = self.worker.call(move |database, wait| {
+        let renewed = self.0.worker.call(move |database, wait| {
             let answers = database.write_once(Durability::System, wait, |db, at| rows::renew(db, at, &held))?;
             // Whoever looks at the path now sees another file: these tenures are over.
             Ok(answers.unwrap_or_else(|| held.iter().map(|_| Ok(Renewed::Lost { to: None })).collect()))
@@ -176,6 +138,6 @@ impl LeaseStore for SqliteStore {
     }
 
     async fn watch(&self, prefix: &KeyPrefix) -> Result<WakeStream, StoreError> {
-        self.watches.start(prefix).await
+        self.0.watches.start(prefix).await
     }
 }
