@@ -31,9 +31,28 @@ struct Places {
     rows: BTreeMap<Place, Row>,
     // Counts all writes, so that no version ever repeats.
     writes: u64,
+    saved: BTreeMap<Place, Row>,
+    // How often an older state came back, and when one did so last.
+    incarnation: u64,
+    complete_since: Option<Instant>,
 }
 
-#[derive(Debug)]
+impl Places {
+    fn put(&mut self, place: &Place, content: Option<Content>) {
+        self.writes += 1;
+        match content {
+            Some(content) => {
+                let row = Row { content, version: self.writes, written: Instant::now() };
+                self.rows.insert(place.clone(), row);
+            }
+            None => {
+                self.rows.remove(place);
+            }
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
 struct Row {
     content: Content,
     version: u64,
@@ -56,39 +75,47 @@ impl MemoryRecords {
     /// Puts something in a place without looking at what is there, as another program might; `None` deletes.
     pub fn put(&self, place: &Place, content: Option<Content>) {
         let mut places = self.places();
-        places.writes += 1;
-        let version = places.writes;
-        match content {
-            Some(content) => {
-                places.rows.insert(place.clone(), Row { content, version, written: Instant::now() });
-            }
-            None => {
-                places.rows.remove(place);
-            }
-        }
+        places.put(place, content);
         drop(places);
         let _ = self.shared.changed.send(place.clone());
+    }
+
+    /// Keeps what stands there now for [`MemoryRecords::come_back`].
+    pub fn save(&self) {
+        let mut places = self.places();
+        places.saved = places.rows.clone();
+    }
+
+    /// Comes back with what was saved last, as a server does that was restored from a backup. With a clock it tells since when.
+    pub fn come_back(&self) {
+        let mut places = self.places();
+        places.rows = places.saved.clone();
+        places.incarnation += 1;
+        places.complete_since = Some(Instant::now());
     }
 
     fn places(&self) -> MutexGuard<'_, Places> {
         self.shared.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn seen(&self, row: Option<&Row>) -> Seen {
+    /// The version of a row, or of its absence: where an older state is told of, what was seen before it matches nothing.
+    fn version(&self, places: &Places, row: Option<&Row>) -> Option<Version> {
+        let number = row.map(|row| row.version).or(self.has_clock.then_some(0))?;
+        Some(Version::new(format!("{}/{number}", places.incarnation)))
+    }
+
+    fn seen(&self, places: &Places, place: &Place) -> Seen {
+        let row = places.rows.get(place);
         let micros = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
-        let server_micros = self.has_clock.then(|| u64::try_from(micros).unwrap_or(u64::MAX));
-        let Some(row) = row else { return Seen { server_micros, ..Seen::default() } };
+        let since = |then: Instant| self.has_clock.then(|| then.elapsed());
         Seen {
-            content: Some(row.content.clone()),
-            version: Some(version(row.version)),
-            age: self.has_clock.then(|| row.written.elapsed()),
-            server_micros,
+            content: row.map(|row| row.content.clone()),
+            version: self.version(places, row),
+            age: row.and_then(|row| since(row.written)),
+            server_micros: self.has_clock.then(|| u64::try_from(micros).unwrap_or(u64::MAX)),
+            complete_for: places.complete_since.and_then(since),
         }
     }
-}
-
-fn version(number: u64) -> Version {
-    Version::new(number.to_string())
 }
 
 #[async_trait]
@@ -98,35 +125,26 @@ impl Records for MemoryRecords {
     }
 
     async fn read(&self, place: &Place) -> Result<Seen, StoreError> {
-        Ok(self.seen(self.places().rows.get(place)))
+        Ok(self.seen(&self.places(), place))
     }
 
     async fn write(&self, write: &Write) -> Result<Swap, StoreError> {
         let mut places = self.places();
-        let row = places.rows.get(&write.place);
-        if row.map(|row| version(row.version)) != write.expected {
-            return Ok(Swap::Conflict(Some(self.seen(row))));
+        if self.version(&places, places.rows.get(&write.place)) != write.expected {
+            return Ok(Swap::Conflict(Some(self.seen(&places, &write.place))));
         }
-        places.writes += 1;
+        places.put(&write.place, write.to.clone());
         let number = places.writes;
-        match &write.to {
-            Some(content) => {
-                let row = Row { content: content.clone(), version: number, written: Instant::now() };
-                places.rows.insert(write.place.clone(), row);
-            }
-            None => {
-                places.rows.remove(&write.place);
-            }
-        }
+        let done = Version::new(format!("{}/{number}", places.incarnation));
         drop(places);
         let _ = self.shared.changed.send(write.place.clone());
-        Ok(Swap::Done(version(number)))
+        Ok(Swap::Done(done))
     }
 
     async fn scan(&self, kind: Kind, prefix: &KeyPrefix) -> Result<Vec<(LeaseKey, Seen)>, StoreError> {
         let places = self.places();
-        let rows = places.rows.iter().filter(|(place, _)| place.kind == kind && prefix.matches(&place.key));
-        Ok(rows.map(|(place, row)| (place.key.clone(), self.seen(Some(row)))).collect())
+        let found = places.rows.keys().filter(|place| place.kind == kind && prefix.matches(&place.key));
+        Ok(found.map(|place| (place.key.clone(), self.seen(&places, place))).collect())
     }
 
     async fn changes(&self, kind: Kind, prefix: &KeyPrefix) -> Result<Changes, StoreError> {
@@ -136,7 +154,7 @@ impl Records for MemoryRecords {
                 // Whoever falls behind begins anew.
                 let place = changed.recv().await.ok()?;
                 if place.kind == kind && prefix.matches(&place.key) {
-                    let seen = records.seen(records.places().rows.get(&place));
+                    let seen = records.seen(&records.places(), &place);
                     return Some(((place, Some(seen)), (changed, prefix, records)));
                 }
             }

@@ -96,6 +96,11 @@ pub struct Seen {
     pub age: Option<Duration>,
     /// The server's wall clock at that moment, in microseconds since 1970, where it can be read: seeds terms.
     pub server_micros: Option<u64>,
+    /// For how long at least the server has known of every write that it acknowledged, by its own clock, where it may have lost
+    /// some before: it came back with an older state, or its records were made anew. `None` where it has lost none, or cannot
+    /// tell. A server that tells gives a place without a record a version too, and takes no version from before that moment:
+    /// whoever read before and writes after is refused.
+    pub complete_for: Option<Duration>,
 }
 
 /// How a write ended, where that is known.

@@ -49,7 +49,12 @@ pub(crate) fn slot(observed: &Observed, now: Time) -> Slot {
         term: record.term,
         note: record.note.clone(),
         previous_note: record.previous_note.clone(),
-        ..Slot::default()
+        promised: match &record.occupancy {
+            Occupancy::Tenure(occupant) => occupant.ttl.max(occupant.hold),
+            Occupancy::Nobody | Occupancy::Foreign { .. } => Duration::ZERO,
+        },
+        // No record says when its tenure was granted, so that after a server has lost writes every claim waits for its time.
+        granted: None,
     }
 }
 

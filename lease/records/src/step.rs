@@ -79,12 +79,19 @@ pub struct Memory {
     beat: u64,
     /// The server's wall clock in microseconds since 1970, and when that was told.
     server_clock: Option<(u64, Time)>,
+    /// Since when the server knows of every write, where it may have lost some before.
+    complete_since: Option<Time>,
 }
 
 impl Memory {
     /// Nothing is known yet. `seed` is random: records that two processes write have different beats.
     pub fn new(seed: u64) -> Memory {
-        Memory { observations: Observations::new(Observations::LIMIT), beat: seed, server_clock: None }
+        Memory {
+            observations: Observations::new(Observations::LIMIT),
+            beat: seed,
+            server_clock: None,
+            complete_since: None,
+        }
     }
 
     fn beat(&mut self) -> u64 {
@@ -108,6 +115,8 @@ impl Memory {
         if let Some(micros) = seen.server_micros {
             self.server_clock = Some((micros, now));
         }
+        // The time counts from the receipt, so that it begins rather too late. An answer that was overtaken undoes nothing.
+        self.complete_since = self.complete_since.max(seen.complete_for.map(|told| now - told));
         let record = slot::record_of(seen.content);
         self.observations.read(now, key, by, seen.version, seen.age, record)
     }
@@ -244,7 +253,7 @@ impl Step {
         let (told, change, claim) = match &self.ask {
             Ask::Acquire(claim) => {
                 let clock_micros = memory.clock_micros(at);
-                let moment = ClaimTime { now: at.now, clock_micros, complete_since: None };
+                let moment = ClaimTime { now: at.now, clock_micros, complete_since: memory.complete_since };
                 match slot.acquire(moment, claim) {
                     Ok((claimed, change)) => (Told::Claimed(claimed), change, Some(claim)),
                     Err(error) => return Next::Done(Err(error)),

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
-use tenure_conformance::{BuildError, Records as PastTheStore, StoreBuilder, suite};
+use tenure_conformance::{BuildError, Records as PastTheStore, Rewindable, StoreBuilder, suite};
 use tenure_records::{Content, Lasts, MemoryRecords, Place, Record, RecordDocuments, RecordStore};
 use tenure_store::{DocumentStore, HolderId, LeaseKey, LeaseStore, RecordFormat};
 
-struct Builder(&'static str, MemoryRecords);
+struct Builder(&'static str, MemoryRecords, bool);
 
 impl StoreBuilder for Builder {
     fn name(&self) -> &str {
@@ -26,6 +26,27 @@ impl StoreBuilder for Builder {
 
     fn records(&self) -> Option<&dyn PastTheStore> {
         Some(self)
+    }
+
+    /// Without a clock nobody can tell that a state is an older one.
+    fn rewindable(&self) -> Option<&dyn Rewindable> {
+        self.2.then_some(self as &dyn Rewindable)
+    }
+}
+
+impl Rewindable for Builder {
+    fn open(&self) -> BoxFuture<'_, Result<Arc<dyn LeaseStore>, BuildError>> {
+        StoreBuilder::open(self)
+    }
+
+    fn save(&self) -> BoxFuture<'_, Result<(), BuildError>> {
+        self.1.save();
+        ready(Ok(())).boxed()
+    }
+
+    fn rewind(&self) -> BoxFuture<'_, Result<(), BuildError>> {
+        self.1.come_back();
+        ready(Ok(())).boxed()
     }
 }
 
@@ -45,11 +66,11 @@ impl PastTheStore for Builder {
 /// The whole suite, where each read tells the age of the record.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn records_with_a_clock_pass_the_suite() {
-    println!("{}", suite(&Builder("records by age", MemoryRecords::new(true))).await);
+    println!("{}", suite(&Builder("records by age", MemoryRecords::new(true), true)).await);
 }
 
 /// The whole suite, where nothing but silence tells that a holder is gone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn records_without_a_clock_pass_the_suite() {
-    println!("{}", suite(&Builder("records by silence", MemoryRecords::new(false))).await);
+    println!("{}", suite(&Builder("records by silence", MemoryRecords::new(false), false)).await);
 }

@@ -20,12 +20,14 @@ struct Server {
     version: Option<u64>,
     writes: u64,
     micros: Option<u64>,
+    complete_for: Option<Duration>,
 }
 
 impl Server {
     fn read(&self) -> Seen {
         let version = self.version.map(|version| Version::new(version.to_string()));
-        Seen { content: self.content.clone(), version, server_micros: self.micros, ..Seen::default() }
+        let complete_for = self.complete_for;
+        Seen { content: self.content.clone(), version, server_micros: self.micros, complete_for, ..Seen::default() }
     }
 
     fn write(&mut self, write: &Write) -> Swap {
@@ -411,4 +413,35 @@ fn an_own_record_that_is_over_begins_anew() {
     assert!(again > term);
     assert_eq!(process.ask(12, &mut server, Ask::Release(held(1, term))).0, Told::Released(Released::NotHeld));
     assert_eq!(server.tenure(), Some((1, again.get())));
+}
+
+/// A server that says that it lost writes not long ago frees nothing before everything has run out that may have been promised:
+/// to the claimant's like, or to whoever is in the record that came back. An answer that was overtaken lifts no wait.
+#[test]
+fn what_may_be_lost_is_waited_out() {
+    let second = Duration::from_secs(1);
+    let (mut server, mut process) = (Server::default(), Process::new());
+    server.complete_for = Some(second);
+    assert_eq!(process.refused(20, &mut server, 1), Some(second * 9));
+    server.complete_for = None;
+    assert_eq!(process.refused(21, &mut server, 1), Some(second * 8));
+    assert_eq!(server.writes, 0);
+    server.complete_for = Some(second * 11);
+    let term = process.claim(30, &mut server, 1);
+    // Whoever holds goes on, and gives back.
+    assert!(matches!(
+        process.ask(31, &mut server, Ask::Renew(held(1, term))).0,
+        Told::Renewed(Renewed::Extended { .. })
+    ));
+    let Some(Content::Lease(record)) = &mut server.content else { unreachable!() };
+    let Occupancy::Tenure(occupant) = &mut record.occupancy else { unreachable!() };
+    occupant.hold = TTL * 3;
+    // Another process, much later, finds the record of somebody who is gone: it was promised three times the ttl.
+    let mut other = Process::new();
+    server.complete_for = Some(TTL);
+    assert!(other.refused(100, &mut server, 2).is_some_and(|left| left <= TTL));
+    server.complete_for = Some(TTL * 2);
+    assert_eq!(other.refused(110, &mut server, 2), Some(TTL));
+    server.complete_for = Some(TTL * 3);
+    assert!(other.claim(120, &mut server, 2) > term);
 }

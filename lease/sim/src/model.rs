@@ -21,6 +21,11 @@ impl Model {
     pub fn has_records(self) -> bool {
         self != Model::Scripted
     }
+
+    /// Whether the store tells since when it knows of every tenure, where it came back with an older state.
+    pub fn notices_older_states(self) -> bool {
+        self != Model::Silence
+    }
 }
 
 impl fmt::Display for Model {

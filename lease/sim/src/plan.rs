@@ -262,8 +262,8 @@ fn faults(rng: &mut Rng, mode: Mode, model: Model, hosts: usize, ttl: Nanos, cal
         };
         planned.push((at, fault));
     }
-    // Whoever keeps records does not notice an older state: inside the model it comes back with all that it acknowledged.
-    if mode == Mode::Inside && model.has_records() {
+    // A server without a clock does not notice an older state: inside the model it comes back with all that it acknowledged.
+    if mode == Mode::Inside && !model.notices_older_states() {
         for (_, fault) in &mut planned {
             if let Fault::StoreComesBack { lasts, .. } = fault {
                 *fault = Fault::StoreRestart { lasts: *lasts };

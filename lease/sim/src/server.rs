@@ -17,8 +17,8 @@ pub trait Server {
     fn forget(&mut self);
     /// Keeps what it knows now for [`Server::come_back`].
     fn save(&mut self);
-    /// Comes back from a restart with an older state, or with none. It never notices: outside the fault model.
-    fn come_back(&mut self, with: State);
+    /// Comes back from a restart with an older state, or with none. One without a clock never notices: outside the fault model.
+    fn come_back(&mut self, at: StoreTime, with: State);
     /// As [`crate::store::Store::last_grant`].
     fn last_grant(&self) -> u64;
     /// How many records it keeps.

@@ -12,6 +12,9 @@ use crate::store::{State, StoreTime};
 #[derive(Debug)]
 pub struct ServerModel {
     has_clock: bool,
+    /// How often it came back with an older state and noticed, and when it did so last. Where it has a clock it tells.
+    incarnation: u64,
+    complete_since: Option<Time>,
     rows: BTreeMap<LeaseKey, Row>,
     saved: BTreeMap<LeaseKey, Row>,
     /// Counts the writes of all keys, so that no version repeats. It does not go back with the rows: a server whose versions
@@ -33,7 +36,16 @@ impl ServerModel {
     /// Nothing is there. With a clock each read tells how old a record is, and what the time is.
     pub fn new(has_clock: bool) -> ServerModel {
         let (rows, saved) = (BTreeMap::new(), BTreeMap::new());
-        ServerModel { has_clock, rows, saved, writes: 0, tenures: Vec::new(), last: 0 }
+        ServerModel {
+            has_clock,
+            incarnation: 0,
+            complete_since: None,
+            rows,
+            saved,
+            writes: 0,
+            tenures: Vec::new(),
+            last: 0,
+        }
     }
 
     /// Puts a record in a place without looking at what is there, as another program might; `None` deletes.
@@ -48,15 +60,26 @@ impl ServerModel {
                 self.rows.remove(key);
             }
         }
-        numbered(version)
+        self.version(Some(version))
+    }
+
+    /// The version that a row with this number has now. Where it is told what may be lacking, none from before counts any more,
+    /// not even that of nothing.
+    fn version(&self, number: Option<u64>) -> Version {
+        Version::new(format!("{}/{}", self.incarnation, number.unwrap_or(0)))
+    }
+
+    fn shown_version(&self, row: Option<&Row>) -> Option<Version> {
+        (row.is_some() || self.has_clock).then(|| self.version(row.map(|row| row.version)))
     }
 
     fn seen(&self, at: StoreTime, row: Option<&Row>) -> Seen {
         Seen {
             content: row.map(|row| row.content.clone()),
-            version: row.map(|row| numbered(row.version)),
+            version: self.shown_version(row),
             age: row.filter(|_| self.has_clock).map(|row| at.now.since(row.written)),
             server_micros: self.has_clock.then_some(at.micros),
+            complete_for: self.complete_since.map(|since| at.now.since(since)),
         }
     }
 
@@ -82,7 +105,7 @@ impl Server for ServerModel {
     fn write(&mut self, at: StoreTime, write: &Write) -> Swap {
         let key = &write.place.key;
         let row = self.rows.get(key);
-        if row.map(|row| numbered(row.version)) != write.expected {
+        if self.shown_version(row) != write.expected {
             return Swap::Conflict(Some(self.seen(at, row)));
         }
         self.note_tenure(key, write.to.as_ref());
@@ -101,7 +124,11 @@ impl Server for ServerModel {
         self.saved = self.rows.clone();
     }
 
-    fn come_back(&mut self, with: State) {
+    fn come_back(&mut self, at: StoreTime, with: State) {
+        if self.has_clock && with != State::TakenForAll {
+            self.incarnation += 1;
+            self.complete_since = Some(at.now);
+        }
         self.rows = match with {
             State::Saved | State::TakenForAll => self.saved.clone(),
             State::Empty => BTreeMap::new(),
@@ -115,8 +142,4 @@ impl Server for ServerModel {
     fn kept(&self) -> usize {
         self.rows.len()
     }
-}
-
-fn numbered(version: u64) -> Version {
-    Version::new(version.to_string())
 }

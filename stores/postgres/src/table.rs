@@ -146,6 +146,7 @@ impl Table {
             version: Some(Version::new(version.to_string())),
             age: age.map(|micros| Duration::from_micros(u64::try_from(micros).unwrap_or(0))),
             server_micros: u64::try_from(now).ok(),
+            complete_for: None,
         };
         Ok((Some(key), seen))
     }

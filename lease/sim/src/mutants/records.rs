@@ -1,7 +1,9 @@
 //! The mutants of records: known bugs of stores over compare-and-swap, one file each.
 
+mod absence_has_no_version;
 mod believes_what_it_lost;
 mod conflict_taken_for_success;
+mod forgets_unaware;
 mod innocent;
 mod own_nonce_writes_nothing;
 mod renews_without_the_version;
@@ -23,6 +25,8 @@ pub(super) const ALL: &[Mutant] = &[
     believes_what_it_lost::MUTANT,
     silence_from_the_sending::MUTANT,
     own_nonce_writes_nothing::MUTANT,
+    forgets_unaware::MUTANT,
+    absence_has_no_version::MUTANT,
 ];
 
 pub(super) const INNOCENT: Mutant = innocent::MUTANT;

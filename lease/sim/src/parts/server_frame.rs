@@ -55,8 +55,8 @@ impl<T: ServerTwist> Server for Frame<T> {
         self.model.save();
     }
 
-    fn come_back(&mut self, with: State) {
-        self.model.come_back(with);
+    fn come_back(&mut self, at: StoreTime, with: State) {
+        self.model.come_back(at, with);
     }
 
     fn last_grant(&self) -> u64 {

@@ -146,15 +146,15 @@ impl World<'_> {
                 let at = self.store_time();
                 let notices = match &mut self.records {
                     Some(records) => {
-                        records.server.come_back(with);
-                        false
+                        records.server.come_back(at, with);
+                        self.plan.model.notices_older_states()
                     }
                     None => {
                         self.store.come_back(at, with);
-                        with != State::TakenForAll
+                        true
                     }
                 };
-                if !notices {
+                if !notices || with == State::TakenForAll {
                     for lease in &mut self.leases {
                         lease.overlap.store_went_back();
                     }
