@@ -28,6 +28,7 @@ pub(crate) fn hours(count: u32) -> Result<Idling> {
         note: Note::default(),
         hold: Duration::ZERO,
         leave_lease: false,
+        hints: true,
         seed: 1,
     });
     let mut table = LeaseTable::new();

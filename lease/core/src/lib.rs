@@ -43,6 +43,7 @@
 //!     hold: Duration::ZERO,
 //!     note: Note::default(),
 //!     leave_lease: false,
+//!     hints: true,
 //!     seed: 1, // random too
 //! });
 //! let mut now = Time::ZERO; // of a clock that counts through sleep, as CLOCK_BOOTTIME does
@@ -109,6 +110,7 @@
 //!     hold: Duration::ZERO,
 //!     note: Note::default(),
 //!     leave_lease: false,
+//!     hints: true,
 //!     seed: 1,
 //! });
 //! slots.handle(Time::ZERO, Input::Campaign);

@@ -62,6 +62,8 @@ pub struct Plan {
     /// Whether an independent thread kills the work at its deadline. Where it does not, no loop ever stalls,
     /// and has to do it alone.
     pub watchdog: bool,
+    /// Whether the store has hints, and candidates know of it.
+    pub hints: bool,
     /// What goes wrong when.
     pub faults: Vec<(Nanos, Fault)>,
     /// From here on nothing goes wrong any more.
@@ -164,6 +166,7 @@ impl Plan {
             act_every: rng.range(ttl / 20, ttl / 5) * Nanos::from(slots),
             stubborn: rng.below(3) / 2 * 500,
             watchdog,
+            hints: !Rng::new(seed, 10).chance(250),
             faults,
             calm_from,
             leads_by,
@@ -174,6 +177,18 @@ impl Plan {
     /// The longest ttl of any candidate.
     pub fn ttl(&self) -> Nanos {
         self.candidates.iter().map(|candidate| nanos(candidate.timing.ttl())).max().unwrap_or(SECOND)
+    }
+
+    /// Since when a candidate that does not lead must have asked for a key by the end.
+    pub fn asks_since(&self, host: usize) -> Nanos {
+        if self.hints {
+            return self.leads_by;
+        }
+        let timing = &self.candidates[host].timing;
+        let retry = timing.retry_interval();
+        // Its jitter, the answer of the attempt before, and a clock that may be slow by a third.
+        let turn = (retry + retry / 8 + timing.claim_delay() + timing.request_timeout()) * 3 / 2;
+        self.leads_by.max(self.end - nanos(turn))
     }
 }
 

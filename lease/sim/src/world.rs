@@ -82,7 +82,7 @@ impl World<'_> {
         let verdict = self.leads.end(&working);
         self.judge(leads_after_faults_stop::NAME, verdict);
         let leaders: Vec<u64> = working.iter().map(|worker| self.workers[*worker].process).collect();
-        let verdict = candidates_take_part::check(&self.hosts, &leaders, self.plan.leads_by);
+        let verdict = candidates_take_part::check(&self.hosts, &leaders, |host| self.plan.asks_since(host));
         self.judge(candidates_take_part::NAME, verdict);
     }
 

@@ -203,6 +203,7 @@ impl<Face> Builder<Face> {
             hold: self.hold_for,
             note: Note::new(&self.note)?,
             leave_lease: self.leave_lease,
+            hints: self.store.info().watch,
             seed: identity::random(),
         });
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| ElectionError::Runtime)?;

@@ -164,4 +164,15 @@ mod tests {
             tokio::time::timeout(Duration::from_secs(10), claimed.recv()).await.expect("a claim").unwrap();
         }
     }
+    /// On a store without hints a candidate asks at every retry interval, though the lease that it is told of lasts ten minutes.
+    #[tokio::test]
+    async fn without_hints_the_retry_interval_counts() {
+        let (claims, mut claimed) = mpsc::unbounded_channel();
+        let store = Taken { info: MemoryStore::new().info().watch(false), claims, wakes: Mutex::default() };
+        let election = Election::builder(Arc::new(store), "k").ttl(Duration::from_secs(1)).start().unwrap();
+        let _campaign = tokio::spawn(async move { election.campaign().await.map(drop) });
+        for _ in 0..3 {
+            tokio::time::timeout(Duration::from_secs(10), claimed.recv()).await.expect("a claim").unwrap();
+        }
+    }
 }

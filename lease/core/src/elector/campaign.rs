@@ -217,6 +217,8 @@ impl Elector {
     /// Claims again when a lease that somebody else holds can be free.
     fn claim_after(&mut self, now: Time, remaining: Option<Duration>) {
         let retry = self.config.timing.retry_interval();
+        // Where nobody tells of a release, what remains is no reason to wait.
+        let remaining = remaining.filter(|_| self.config.hints);
         // However long the store says it will take, the timer remains.
         let pause = self.with_jitter(remaining.unwrap_or(retry).clamp(retry, Timing::MAX_TTL.max(retry)));
         self.timers.set(Timer::Claim, now + pause + self.config.timing.claim_delay());

@@ -29,6 +29,10 @@ pub struct ElectorConfig {
     /// Whether a lease is left to run out once its work has ended, rather than released: nobody else leads before, and what
     /// the work had still under way elsewhere gets that time too. A lease that no work began under is released all the same.
     pub leave_lease: bool,
+    /// Whether somebody hands in an [`Input::Wake`] when the key may have come free. Where nobody does, a candidate asks at
+    /// every retry interval, however long the lease may last by what the store has said: a key that is given back then waits
+    /// for that interval, and not for the ttl.
+    pub hints: bool,
     /// Seeds the jitter. Electors with equal seeds and equal inputs behave equally.
     pub seed: u64,
 }

@@ -44,6 +44,7 @@ impl Harness {
             hold: Duration::from_secs(40),
             note: Note::default(),
             leave_lease: false,
+            hints: true,
             seed: 1,
         }
     }

@@ -24,6 +24,8 @@ pub struct SlotsConfig {
     pub note: Note,
     /// [`ElectorConfig::leave_lease`] of every key.
     pub leave_lease: bool,
+    /// [`ElectorConfig::hints`] of every key.
+    pub hints: bool,
     /// Seeds the jitter, and where the search for a free slot begins: candidates with different seeds meet less often.
     pub seed: u64,
 }
@@ -53,6 +55,7 @@ impl SlotsConfig {
             hold: self.hold,
             note: self.note.clone(),
             leave_lease: self.leave_lease,
+            hints: self.hints,
             seed: self.seed.wrapping_add(slot as u64),
         }
     }

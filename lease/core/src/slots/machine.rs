@@ -48,6 +48,8 @@ pub struct Slots {
     campaign_wanted: Option<Attempts>,
     healthy: bool,
     search: Search,
+    /// Somebody tells when a slot may have come free.
+    has_hints: bool,
     hints: HintBudget,
     jitter: Jitter,
     outputs: VecDeque<SlotsOutput>,
@@ -71,6 +73,7 @@ impl Slots {
             campaign_wanted: None,
             healthy: true,
             search: Search::new(first),
+            has_hints: config.hints,
             hints: HintBudget::default(),
             jitter,
             outputs: VecDeque::new(),

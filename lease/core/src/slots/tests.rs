@@ -33,8 +33,17 @@ impl Harness {
     }
 
     fn with(count: u32, options: TimingOptions) -> Self {
+        Harness { slots: Slots::new(Self::config(count, options)), sent: Vec::new() }
+    }
+
+    fn without_hints(count: u32) -> Self {
+        let config = SlotsConfig { hints: false, ..Self::config(count, TimingOptions::default()) };
+        Harness { slots: Slots::new(config), sent: Vec::new() }
+    }
+
+    fn config(count: u32, options: TimingOptions) -> SlotsConfig {
         let lease = LeaseKey::new("k").unwrap();
-        let config = SlotsConfig {
+        SlotsConfig {
             keys: if count == 1 { SlotKeys::one(lease) } else { SlotKeys::numbered(lease, count).unwrap() },
             holder: holder("me"),
             process: PROCESS,
@@ -42,9 +51,9 @@ impl Harness {
             hold: Duration::ZERO,
             note: Note::default(),
             leave_lease: false,
+            hints: true,
             seed: seed_that_begins_with_the_first_slot(count),
-        };
-        Harness { slots: Slots::new(config), sent: Vec::new() }
+        }
     }
 
     /// Hands in one input, and gives back in words all that came out.

@@ -9,6 +9,7 @@ mod innocent;
 mod keeps_what_it_gave_up;
 mod knows_one_slot_only;
 mod waits_for_hints_only;
+mod waits_for_the_end;
 
 use crate::mutant::Mutant;
 
@@ -19,6 +20,7 @@ pub(super) const ALL: &[Mutant] = &[
     counts_released_as_held::MUTANT,
     knows_one_slot_only::MUTANT,
     waits_for_hints_only::MUTANT,
+    waits_for_the_end::MUTANT,
     ends_with_a_failed_list::MUTANT,
     keeps_what_it_gave_up::MUTANT,
 ];

@@ -40,6 +40,7 @@ impl World<'_> {
             hold: std::time::Duration::from_nanos(self.plan.hold),
             note: Note::default(),
             leave_lease: self.plan.candidates[host].leaves,
+            hints: self.plan.hints,
             seed: self.rng.next(),
         };
         let machine = match self.plan.kind {
@@ -425,8 +426,8 @@ impl World<'_> {
 
 /// The elector of the only key.
 fn only_elector(config: SlotsConfig) -> ElectorConfig {
-    let SlotsConfig { keys, holder, process, timing, hold, note, leave_lease, seed } = config;
-    ElectorConfig { key: keys.lease().clone(), holder, process, timing, hold, note, leave_lease, seed }
+    let SlotsConfig { keys, holder, process, timing, hold, note, leave_lease, hints, seed } = config;
+    ElectorConfig { key: keys.lease().clone(), holder, process, timing, hold, note, leave_lease, hints, seed }
 }
 
 /// A request on one short line.

@@ -86,7 +86,7 @@ impl<'a> World<'a> {
         World {
             plan,
             mutant,
-            wakes,
+            wakes: wakes && plan.hints,
             now: 0,
             rng: Rng::new(plan.seed, if wakes { 3 } else { 4 }),
             queue: Queue::new(),

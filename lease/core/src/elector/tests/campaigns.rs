@@ -50,6 +50,25 @@ fn a_held_key_is_claimed_again_when_it_can_be_free() {
     assert!((12_000..=12_250).contains(&due), "{due}");
 }
 
+/// Where nobody tells of a release, the next claim waits for the retry interval alone, whatever remains: in an hour a standby
+/// asks 1,800 times at most.
+#[test]
+fn without_hints_a_held_key_is_claimed_at_every_retry_interval() {
+    let config = ElectorConfig { hints: false, ..Harness::config(TimingOptions::default()) };
+    let mut h = Harness { elector: Elector::new(config) };
+    h.at(0, Input::Campaign);
+    let (mut now, mut asked) = (10, 0);
+    while now < 3_600_000 {
+        asked += 1;
+        h.held_by(now, asked, "other", 40, 15_000);
+        let due = h.due_ms().unwrap();
+        assert!((now + 2_000..=now + 2_250).contains(&due), "{due} at {now}");
+        now = due + 1;
+        assert_eq!(h.at(now, Input::Timeout), [acquire(asked + 1, 1, Some(40))]);
+    }
+    assert!((1_600..=1_800).contains(&asked), "{asked}");
+}
+
 /// Where the store cannot say what remains, the retry interval counts; where it says absurdly much, a day does.
 #[test]
 fn the_timer_remains_whatever_the_store_says() {

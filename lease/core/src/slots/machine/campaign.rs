@@ -207,7 +207,8 @@ impl Slots {
         }
         self.search.told = !failed;
         let retry = self.timing.retry_interval();
-        let first_to_end = self.search.first_to_end.filter(|_| !failed).map(|at| at.since(now));
+        // Where nobody tells of a release, what remains is no reason to wait.
+        let first_to_end = self.search.first_to_end.filter(|_| self.has_hints && !failed).map(|at| at.since(now));
         // However long the store says it will take, the timer remains.
         let pause = first_to_end.unwrap_or(retry).clamp(retry, Timing::MAX_TTL.max(retry));
         // Nobody tells when a slot that is left to others has been left for long enough.

@@ -35,6 +35,7 @@ fn one_slot_is_its_elector() {
             hold: Duration::ZERO,
             note: Note::default(),
             leave_lease: false,
+            hints: true,
             seed: seed_that_begins_with_the_first_slot(1),
         });
         let (mut at, mut id) = (0, 0);

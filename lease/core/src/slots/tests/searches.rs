@@ -50,6 +50,17 @@ fn the_next_list_comes_when_the_first_lease_runs_out() {
     assert_eq!(told, [Told::List]);
 }
 
+/// Where nobody tells of a release, the next list comes after the retry interval, whatever remains.
+#[test]
+fn without_hints_the_next_list_comes_after_the_retry_interval() {
+    let mut h = Harness::without_hints(2);
+    h.at(0, Input::Campaign);
+    assert_eq!(h.listed(10, &[(0, 9_000), (1, 7_000)]), [none_free()]);
+    let (at, told) = h.next();
+    assert!((2_010..=2_260).contains(&at), "{at}");
+    assert_eq!(told, [Told::List]);
+}
+
 /// What is left of a lease counts wherever it was told, and the retry interval where it was not.
 #[test]
 fn a_claim_s_answer_tells_when_to_look_too() {
@@ -238,6 +249,7 @@ fn the_search_begins_where_the_seed_says() {
             hold: Duration::ZERO,
             note: Note::default(),
             leave_lease: false,
+            hints: true,
             seed,
         };
         let mut h = Harness { slots: Slots::new(config), sent: Vec::new() };

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use tenure_core::Nonce;
 use tenure_records::{Content, Occupancy, Record, Swap, Version, Write};
 
-use crate::invariants::{leases_last, no_more_than_slots, one_actor, terms_grow};
+use crate::invariants::{bounded_overlap, leases_last, no_more_than_slots, one_actor, terms_grow};
 use crate::model::Model;
 use crate::mutant::Mutant;
 use crate::parts::server_frame::{self, ServerTwist};
@@ -19,7 +19,7 @@ pub(super) const MUTANT: Mutant = Mutant {
     name: "renews_without_the_version",
     bug: "a renewal compares no version",
     model: Model::Silence,
-    caught_by: &[leases_last::NAME, no_more_than_slots::NAME, one_actor::NAME, terms_grow::NAME],
+    caught_by: &[bounded_overlap::NAME, leases_last::NAME, no_more_than_slots::NAME, one_actor::NAME, terms_grow::NAME],
     server: |has_clock| server_frame::twisted(has_clock, AlwaysWins::default()),
     ..Mutant::HONEST
 };

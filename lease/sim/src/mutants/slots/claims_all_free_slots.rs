@@ -34,6 +34,7 @@ impl AllAtOnce {
                 hold: config.hold,
                 note: config.note.clone(),
                 leave_lease: config.leave_lease,
+                hints: config.hints,
                 seed: config.seed,
             })
         };
