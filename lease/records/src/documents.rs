@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tenure_store::record::Content;
 use tenure_store::{
     Document, DocumentList, DocumentStore, Found, KeyPrefix, LeaseKey, StoreError, StoreErrorKind, StoreInfo, Swapped,
-    Version, Wake, WakeHub, WakeStream, check_document,
+    Version, Wake, WakeFeed, WakeHub, WakeSource, WakeStream, check_document,
 };
 
 use crate::calls::Calls;
-use crate::content::Content;
-use crate::feed::{Feed, Listener};
-use crate::records::{Kind, Place, Records, Seen, Swap, Write};
+use crate::records::{Changes, Kind, Place, Records, Seen, Swap, Write};
 
 /// How often a creation is begun anew because others created and deleted the document meanwhile.
 const CONFLICTS: u8 = 3;
@@ -20,14 +19,14 @@ const CONFLICTS: u8 = 3;
 #[derive(Debug)]
 pub struct RecordDocuments<R> {
     calls: Arc<Calls<R>>,
-    feed: Feed,
+    feed: WakeFeed,
 }
 
 impl<R: Records> RecordDocuments<R> {
     /// The documents on this server.
     pub fn new(records: R) -> RecordDocuments<R> {
         let calls = Arc::new(Calls::new(records));
-        let feed = Feed::new(calls.info.store.scheme);
+        let feed = WakeFeed::new(&calls.info.store);
         RecordDocuments { calls, feed }
     }
 
@@ -42,7 +41,7 @@ impl<R: Records> RecordDocuments<R> {
 
     async fn write(&self, key: &LeaseKey, expected: Option<Version>, to: Option<&[u8]>) -> Result<Swap, StoreError> {
         let to = to.map(|value| Content::Document(value.to_vec()));
-        self.calls.write_one(Write { place: Place::document(key), expected, to }).await
+        self.calls.write_one(&Write { place: Place::document(key), expected, to }).await
     }
 
     /// A change of a document that must stand at this version.
@@ -113,10 +112,8 @@ impl<R: Records> DocumentStore for RecordDocuments<R> {
     }
 
     async fn list(&self, prefix: &KeyPrefix) -> Result<Vec<Document>, StoreError> {
-        let scan = self.calls.records.scan(Kind::Document, prefix);
-        let seen = self.calls.in_time(StoreErrorKind::Unavailable, scan).await??;
         let mut list = DocumentList::new(self.scheme(), prefix);
-        for (key, seen) in seen {
+        for (key, seen) in self.calls.scan(Kind::Document, prefix).await? {
             if let Some(document) = self.document(&key, seen)? {
                 list.add(document)?;
             }
@@ -125,28 +122,30 @@ impl<R: Records> DocumentStore for RecordDocuments<R> {
     }
 
     async fn watch(&self, prefix: &KeyPrefix) -> Result<WakeStream, StoreError> {
-        self.feed.watch(&self.calls, prefix, DocumentChanges::default).await
+        let source = || DocumentChanges { calls: Arc::clone(&self.calls), began: false };
+        self.feed.watch(prefix, self.calls.info.call_timeout, source).await
     }
 }
 
 /// Listens to documents: each change is a hint, and what was missed is one without a key.
-#[derive(Default)]
-struct DocumentChanges {
+struct DocumentChanges<R> {
+    calls: Arc<Calls<R>>,
     /// A subscription stood before.
     began: bool,
 }
 
-impl<R: Records> Listener<R> for DocumentChanges {
-    const KIND: Kind = Kind::Document;
+impl<R: Records> WakeSource for DocumentChanges<R> {
+    type Change = (Place, Option<Seen>);
 
-    async fn begun(&mut self, _: &Calls<R>, hub: &WakeHub, _: &KeyPrefix) -> Result<(), StoreError> {
+    async fn subscribe(&mut self, hub: &WakeHub, prefix: &KeyPrefix) -> Result<Changes, StoreError> {
+        let changes = self.calls.changes(Kind::Document, prefix).await?;
         if std::mem::replace(&mut self.began, true) {
             hub.wake(&Wake::unknown());
         }
-        Ok(())
+        Ok(changes)
     }
 
-    async fn changed(&mut self, _: &Calls<R>, hub: &WakeHub, place: Place, _: Option<Seen>) -> Result<(), StoreError> {
+    async fn changed(&mut self, hub: &WakeHub, (place, _): Self::Change) -> Result<(), StoreError> {
         hub.wake(&Wake::changed(place.key));
         Ok(())
     }

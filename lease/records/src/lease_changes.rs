@@ -4,95 +4,68 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tenure_store::{HolderId, KeyPrefix, LeaseKey, Nonce, StoreError, StoreErrorKind, Wake, WakeHub};
+use tenure_store::{HolderId, KeyPrefix, LeaseKey, Nonce, StoreError, Wake, WakeHub, WakeSource};
 
 use crate::calls::Calls;
-use crate::feed::Listener;
-use crate::records::{Kind, Place, Records, Seen};
+use crate::records::{Changes, Kind, Place, Records, Seen};
 use crate::step::Memory;
 
 /// How many keys are told apart at a time; where there are more, hints name none.
 const KEYS: usize = 65_536;
 
-/// What tells one tenure of a key from the next.
-type Tenure = (HolderId, Option<Nonce>);
-
 /// Listens to leases.
 #[derive(Debug)]
-pub(crate) struct LeaseChanges {
-    memory: Arc<Mutex<Memory>>,
-    /// Who held what when it was last heard of.
-    known: HashMap<LeaseKey, Option<Tenure>>,
+pub(crate) struct LeaseChanges<R> {
+    pub(crate) calls: Arc<Calls<R>>,
+    pub(crate) memory: Arc<Mutex<Memory>>,
+    /// Who held what when it was last heard of, and under which nonce: what tells one tenure from the next.
+    pub(crate) known: HashMap<LeaseKey, Option<(HolderId, Option<Nonce>)>>,
 }
 
-/// How a record came to be known.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Heard {
-    /// Looked for, after a subscription was made.
-    ByScan,
-    /// The server told of it.
-    AsChange,
-}
-
-impl LeaseChanges {
-    pub(crate) fn new(memory: &Arc<Mutex<Memory>>) -> LeaseChanges {
-        LeaseChanges { memory: Arc::clone(memory), known: HashMap::new() }
-    }
-
-    /// Keeps in mind what stands there, and tells whoever watches if the key has changed hands.
-    fn learn(&mut self, hub: &WakeHub, key: LeaseKey, seen: Seen, heard: Heard) {
+impl<R: Records> LeaseChanges<R> {
+    /// Keeps in mind what stands there, and tells whoever watches if the key has changed hands. What is heard of for the first
+    /// time by a scan is no news: the scan begins with it.
+    fn learn(&mut self, hub: &WakeHub, key: LeaseKey, seen: Seen, by_scan: bool) {
         let now = tenure_base_time::now();
         let tenure = self.memory.lock().unwrap_or_else(PoisonError::into_inner).heard(now, &key, seen);
         if self.known.len() >= KEYS && !self.known.contains_key(&key) {
             self.known.clear();
             hub.wake(&Wake::unknown());
         }
-        let wake = match (self.known.get(&key), &tenure) {
-            (Some(before), after) if before == after => None,
-            (Some(Some(_)), None) => Some(Wake::freed(key.clone())),
-            (Some(_), Some(_)) => Some(Wake::taken(key.clone())),
-            (Some(None), None) => None,
-            // Heard of for the first time: what a scan begins with is no news.
-            (None, _) if heard == Heard::ByScan => None,
-            (None, Some(_)) => Some(Wake::taken(key.clone())),
-            (None, None) => Some(Wake::freed(key.clone())),
+        let is_held = tenure.is_some();
+        let is_news = match self.known.get(&key) {
+            Some(before) => *before != tenure,
+            None => !by_scan,
         };
-        self.known.insert(key, tenure);
-        if let Some(wake) = wake {
-            hub.wake(&wake);
+        self.known.insert(key.clone(), tenure);
+        if is_news {
+            hub.wake(&if is_held { Wake::taken(key) } else { Wake::freed(key) });
         }
     }
 }
 
-impl<R: Records> Listener<R> for LeaseChanges {
-    const KIND: Kind = Kind::Lease;
+impl<R: Records> WakeSource for LeaseChanges<R> {
+    type Change = (Place, Option<Seen>);
 
-    async fn begun(&mut self, calls: &Calls<R>, hub: &WakeHub, prefix: &KeyPrefix) -> Result<(), StoreError> {
-        let scan = calls.records.scan(Kind::Lease, prefix);
-        let scanned = calls.in_time(StoreErrorKind::Unavailable, scan).await??;
+    async fn subscribe(&mut self, hub: &WakeHub, prefix: &KeyPrefix) -> Result<Changes, StoreError> {
+        let changes = self.calls.changes(Kind::Lease, prefix).await?;
         let mut gone: HashSet<LeaseKey> = self.known.keys().filter(|key| prefix.matches(key)).cloned().collect();
-        for (key, seen) in scanned {
+        for (key, seen) in self.calls.scan(Kind::Lease, prefix).await? {
             gone.remove(&key);
-            self.learn(hub, key, seen, Heard::ByScan);
+            self.learn(hub, key, seen, true);
         }
         for key in gone {
-            self.learn(hub, key, Seen::default(), Heard::ByScan);
+            self.learn(hub, key, Seen::default(), true);
         }
-        Ok(())
+        Ok(changes)
     }
 
-    async fn changed(
-        &mut self,
-        calls: &Calls<R>,
-        hub: &WakeHub,
-        place: Place,
-        seen: Option<Seen>,
-    ) -> Result<(), StoreError> {
+    async fn changed(&mut self, hub: &WakeHub, (place, seen): Self::Change) -> Result<(), StoreError> {
         let seen = match seen {
             Some(seen) => seen,
-            None => calls.read_one(&place).await?,
+            None => self.calls.read_one(&place).await?,
         };
-        self.learn(hub, place.key, seen, Heard::AsChange);
+        self.learn(hub, place.key, seen, false);
         Ok(())
     }
 

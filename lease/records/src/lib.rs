@@ -104,24 +104,18 @@
 //! ```
 
 mod calls;
-mod content;
 mod documents;
-mod feed;
-mod json;
 mod lease_changes;
-mod memory_records;
 mod observations;
 mod polled;
 mod records;
-mod slot;
 mod step;
 mod store;
 
-pub use content::{Content, Lasts, Occupancy, Occupant, Record};
 pub use documents::RecordDocuments;
-pub use memory_records::MemoryRecords;
 pub use polled::polled_changes;
 pub use records::{Changes, Kind, Place, Records, RecordsInfo, Seen, Swap, Version, Write};
 pub use step::{Ask, Memory, Moment, Next, Step, Told};
 pub use store::RecordStore;
 pub use tenure_store::Bound;
+pub use tenure_store::record::{Content, Lasts, Occupancy, Occupant, Record};

@@ -6,10 +6,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use tenure_store::{LeaseKey, Time};
+use tenure_store::record::{Content, Record};
+use tenure_store::{LeaseKey, Slot, Time};
 
-use crate::content::Record;
-use crate::records::Version;
+use crate::records::{Seen, Version};
 
 /// What is known of one key.
 #[derive(Clone, Debug)]
@@ -43,6 +43,11 @@ impl Observed {
     pub(crate) fn age(&self, now: Time) -> Duration {
         self.age.saturating_add(now.since(self.at))
     }
+
+    /// The slot as it is now, as far as can be proven from here.
+    pub(crate) fn slot(&self, now: Time) -> Slot {
+        self.record.as_ref().map(|record| record.slot(now, self.age(now), self.read_at)).unwrap_or_default()
+    }
 }
 
 /// What is known of the keys that were used last. Bounded: what is forgotten is looked at anew, which costs one ttl.
@@ -64,23 +69,15 @@ impl Observations {
     /// A read was answered at `now`. Answers what is known of the key after it.
     ///
     /// The time counts from the receipt: when the read was sent, the version may not have stood there yet.
-    pub(crate) fn read(
-        &mut self,
-        now: Time,
-        key: &LeaseKey,
-        by: By,
-        version: Option<Version>,
-        age: Option<Duration>,
-        record: Option<Record>,
-    ) -> Observed {
+    pub(crate) fn read(&mut self, now: Time, key: &LeaseKey, by: By, seen: Seen) -> Observed {
+        let Seen { content, version, age, .. } = seen;
         let told = age.unwrap_or_default();
         let known = self.keys.get(key).filter(|known| known.version.is_some() && known.version == version);
         let (at, age, sent) = match known {
             Some(known) if known.age(now) >= told => (known.at, known.age, known.sent),
-            Some(known) => (now, told, known.sent),
-            None => (now, told, None),
+            known => (now, told, known.and_then(|known| known.sent)),
         };
-        let used = self.next_use(key, by);
+        let (record, used) = (content.map(Content::into_record), self.next_use(key, by));
         let observed = Observed { record, version, at, age, read_at: now, sent, in_doubt: false, used };
         self.note(key, observed.clone());
         observed
@@ -93,14 +90,11 @@ impl Observations {
         key: &LeaseKey,
         by: By,
         sent: Time,
-        version: Version,
-        record: Option<Record>,
+        (version, record): (Version, Record),
     ) {
-        let version = Some(version);
-        let age = Duration::ZERO;
-        let used = self.next_use(key, by);
-        let sent = Some(sent);
-        self.note(key, Observed { record, version, at: now, age, read_at: now, sent, in_doubt: false, used });
+        let (record, version, sent, used) = (Some(record), Some(version), Some(sent), self.next_use(key, by));
+        let (at, age, read_at) = (now, Duration::ZERO, now);
+        self.note(key, Observed { record, version, at, age, read_at, sent, in_doubt: false, used });
     }
 
     /// What stands there now is not known any more. Since when the version had stood that was seen last stays known, and
@@ -152,7 +146,8 @@ mod tests {
     }
 
     fn read(known: &mut Observations, now: u64, key: &LeaseKey, version: &str, age: Option<u64>) -> Observed {
-        known.read(at(now), key, By::Claim, Some(Version::new(version)), age.map(Duration::from_millis), None)
+        let version = Some(Version::new(version));
+        known.read(at(now), key, By::Claim, Seen { version, age: age.map(Duration::from_millis), ..Seen::default() })
     }
 
     fn at(millis: u64) -> Time {
@@ -186,8 +181,8 @@ mod tests {
     #[test]
     fn what_has_no_version_has_no_age() {
         let (mut known, key) = (Observations::new(9), key("k"));
-        known.read(at(0), &key, By::Claim, None, None, None);
-        assert_eq!(known.read(at(900), &key, By::Claim, None, None, None).age(at(900)), Duration::ZERO);
+        known.read(at(0), &key, By::Claim, Seen::default());
+        assert_eq!(known.read(at(900), &key, By::Claim, Seen::default()).age(at(900)), Duration::ZERO);
     }
 
     /// However many keys are claimed, only so many are kept; those that are asked for stay.
@@ -207,9 +202,10 @@ mod tests {
         read(&mut known, 0, &key("campaign"), "1", None);
         for number in 0..1_000u64 {
             let version = Some(Version::new("1"));
-            known.read(at(number), &key(&number.to_string()), By::Other, version, None, None);
+            known.read(at(number), &key(&number.to_string()), By::Other, Seen { version, ..Seen::default() });
         }
-        known.read(at(1_000), &key("campaign"), By::Other, Some(Version::new("1")), None, None);
+        let seen = Seen { version: Some(Version::new("1")), ..Seen::default() };
+        known.read(at(1_000), &key("campaign"), By::Other, seen);
         assert_eq!(
             known.get(&key("campaign"), By::Other).map(|known| known.age(at(1_000))),
             Some(Duration::from_secs(1))

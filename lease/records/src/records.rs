@@ -8,7 +8,7 @@ use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, stream};
 use tenure_store::{KeyPrefix, LeaseKey, StoreError, StoreErrorKind, StoreInfo};
 
-use crate::content::Content;
+use tenure_store::record::Content;
 
 /// One state of one place. A server gives it out with each write, or the writer chooses it at random and writes it along. It
 /// never repeats for a place, also not after the record was deleted, nor where equal contents are written again.

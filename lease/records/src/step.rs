@@ -7,15 +7,14 @@
 
 use std::time::Duration;
 
+use tenure_store::record::{Content, Occupancy, Record};
 use tenure_store::{
-    Change, Claim, ClaimTime, Claimed, Held, HolderId, LeaseKey, LeaseRecord, Nonce, Released, Renewed, Slot,
-    StoreError, StoreErrorKind, Term, Time,
+    Change, Claim, ClaimTime, Claimed, Held, HolderId, LeaseKey, LeaseRecord, Nonce, Released, Renewed, StoreError,
+    StoreErrorKind, Term, Time,
 };
 
-use crate::content::{Content, Occupancy, Record};
 use crate::observations::{By, Observations, Observed};
 use crate::records::{Place, Seen, Swap, Write};
-use crate::slot;
 
 /// What a caller of the store asks of one key.
 #[derive(Clone, Debug)]
@@ -101,14 +100,14 @@ impl Memory {
 
     /// A list showed this. Answers the lease, where somebody holds it as far as can be proven from here.
     pub fn listed(&mut self, now: Time, key: &LeaseKey, seen: Seen) -> Option<LeaseRecord> {
-        slot::slot(&self.saw(now, key, By::Other, seen), now).record(now, key)
+        self.saw(now, key, By::Other, seen).slot(now).record(now, key)
     }
 
     /// The server told of this change. Answers who is in the record, expired or not, and under which nonce: what tells one
     /// tenure from the next.
     pub fn heard(&mut self, now: Time, key: &LeaseKey, seen: Seen) -> Option<(HolderId, Option<Nonce>)> {
         let observed = self.saw(now, key, By::Other, seen);
-        slot::tenure_of(observed.record.as_ref()).map(|(holder, nonce)| (holder.clone(), nonce))
+        observed.record?.holder().map(|(holder, nonce)| (holder.clone(), nonce))
     }
 
     fn saw(&mut self, now: Time, key: &LeaseKey, by: By, seen: Seen) -> Observed {
@@ -117,8 +116,7 @@ impl Memory {
         }
         // The time counts from the receipt, so that it begins rather too late. An answer that was overtaken undoes nothing.
         self.complete_since = self.complete_since.max(seen.complete_for.map(|told| now - told));
-        let record = slot::record_of(seen.content);
-        self.observations.read(now, key, by, seen.version, seen.age, record)
+        self.observations.read(now, key, by, seen)
     }
 
     /// What seeds a term: the server's clock where it tells one, else that of whoever claims.
@@ -183,7 +181,7 @@ impl Step {
         };
         match swap {
             Ok(Swap::Done(version)) => {
-                memory.observations.wrote(at.now, &key, self.by(), sent, version, Some(record));
+                memory.observations.wrote(at.now, &key, self.by(), sent, (version, record));
                 Next::Done(Ok(told))
             }
             Ok(Swap::Conflict(found)) => {
@@ -213,30 +211,23 @@ impl Step {
     /// from memory alone.
     fn short_way(&mut self, at: Moment, memory: &mut Memory) -> Option<Next> {
         let known = memory.observations.get(self.key(), self.by())?.clone();
-        if known.version.is_none() || known.in_doubt {
-            return None;
-        }
-        let ttl = ttl_of(&known);
-        let is_bound = known.record.as_ref().is_some_and(|record| record.bound().is_some());
+        let occupant = known.record.as_ref().and_then(Record::occupant);
+        let ttl = occupant.map_or(Duration::ZERO, |occupant| occupant.ttl);
         // Nobody writes to a bound record while it lasts, so that what is known of it may be days old. A server that came back
         // with an older state meanwhile may have given its version to another record; who owns the key reads it again and
         // again, and has seen it not long ago.
-        if is_bound && known.read_at + ttl <= at.now {
+        let is_old = occupant.is_some_and(|occupant| occupant.bound.is_some()) && known.read_at + ttl <= at.now;
+        if known.version.is_none() || known.in_doubt || is_old {
             return None;
         }
+        // Past this moment somebody may have been granted the key already.
+        let in_time = known.sent.is_some_and(|sent| at.now < sent + ttl);
+        let is_of = |held| known.record.as_ref().is_some_and(|record| record.is_of(held));
         match &self.ask {
             Ask::Acquire(_) => {}
-            Ask::Renew(held) | Ask::Release(held) => {
-                if !is_of(&known, held) {
-                    return None;
-                }
-                // Past this moment somebody may have been granted the key already.
-                let in_time = known.sent.is_some_and(|sent| at.now < sent + ttl);
-                if matches!(self.ask, Ask::Renew(_)) && !in_time {
-                    return None;
-                }
-            }
-            Ask::RequestResign(_) | Ask::Remove(_) | Ask::Look(_) => return None,
+            Ask::Renew(held) if in_time && is_of(held) => {}
+            Ask::Release(held) if is_of(held) => {}
+            _ => return None,
         }
         match self.take(at, &known, memory) {
             next @ Next::Write(_) => Some(next),
@@ -249,42 +240,46 @@ impl Step {
 
     /// Takes the step on what stands there.
     fn take(&mut self, at: Moment, observed: &Observed, memory: &mut Memory) -> Next {
-        let mut slot = slot::slot(observed, at.now);
-        let (told, change, claim) = match &self.ask {
+        let mut slot = observed.slot(at.now);
+        let (told, change) = match &self.ask {
             Ask::Acquire(claim) => {
                 let clock_micros = memory.clock_micros(at);
                 let moment = ClaimTime { now: at.now, clock_micros, complete_since: memory.complete_since };
                 match slot.acquire(moment, claim) {
-                    Ok((claimed, change)) => (Told::Claimed(claimed), change, Some(claim)),
+                    Ok((claimed, change)) => (Told::Claimed(claimed), change),
                     Err(error) => return Next::Done(Err(error)),
                 }
             }
             Ask::Renew(held) => {
                 let (renewed, change) = slot.renew(at.now, held);
-                (Told::Renewed(renewed), change, None)
+                (Told::Renewed(renewed), change)
             }
             Ask::Release(held) => {
                 let (released, change) = slot.release(held);
-                (Told::Released(released), change, None)
+                (Told::Released(released), change)
             }
             Ask::RequestResign(_) => {
-                let (asked, change) = request_resign(&mut slot, at.now);
-                (Told::ResignRequested(asked), change, None)
+                // A second request changes nothing, and so does not make the record of a dead holder look alive; one to a record
+                // that is over, of whoever it was, changes nothing either.
+                let before = slot.tenure.clone();
+                let asked = slot.request_resign(at.now);
+                (Told::ResignRequested(asked), if slot.tenure == before { Change::Nothing } else { Change::Extended })
             }
             Ask::Remove(key) => {
-                let stood = slot.remove(at.now, key);
-                (Told::Removed(stood), removal(observed), None)
+                let is_free = observed.record.as_ref().is_none_or(|record| record.occupancy == Occupancy::Nobody);
+                let change = if is_free { Change::Nothing } else { Change::ChangedHands };
+                (Told::Removed(slot.remove(at.now, key)), change)
             }
-            Ask::Look(key) => (Told::Looked(slot.record(at.now, key), slot.term), Change::Nothing, None),
+            Ask::Look(key) => (Told::Looked(slot.record(at.now, key), slot.term), Change::Nothing),
         };
         if change == Change::Nothing {
             return Next::Done(Ok(told));
         }
-        let record = slot::record(slot, observed.record.as_ref(), claim, memory.beat());
-        let write =
-            Write { place: self.place(), expected: observed.version.clone(), to: Some(Content::Lease(record.clone())) };
+        let claim = if let Ask::Acquire(claim) = &self.ask { Some(claim) } else { None };
+        let record = Record::of(slot, observed.record.as_ref(), claim, memory.beat());
+        let to = Some(Content::Lease(record.clone()));
         self.pending = Some(Pending { sent: at.now, record, told });
-        Next::Write(write)
+        Next::Write(Write { place: self.place(), expected: observed.version.clone(), to })
     }
 
     fn key(&self) -> &LeaseKey {
@@ -301,37 +296,5 @@ impl Step {
 
     fn place(&self) -> Place {
         Place::lease(self.key())
-    }
-}
-
-/// Whether somebody holds the key, and whether that changes the record. A second request changes nothing, and so does not
-/// make the record of a dead holder look alive; one to a record that is over, of whoever it was, changes nothing either.
-fn request_resign(slot: &mut Slot, now: Time) -> (bool, Change) {
-    let before = slot.tenure.clone();
-    let asked = slot.request_resign(now);
-    (asked, if slot.tenure == before { Change::Nothing } else { Change::Extended })
-}
-
-/// Whether anything was in the record to be removed.
-fn removal(observed: &Observed) -> Change {
-    match &observed.record {
-        None => Change::Nothing,
-        Some(record) if record.occupancy == Occupancy::Nobody => Change::Nothing,
-        Some(_) => Change::ChangedHands,
-    }
-}
-
-/// Whether the record is that of this tenure.
-fn is_of(known: &Observed, held: &Held) -> bool {
-    known.record.as_ref().is_some_and(|record| {
-        record.term == Some(held.term)
-            && matches!(&record.occupancy, Occupancy::Tenure(occupant) if occupant.nonce == held.nonce)
-    })
-}
-
-fn ttl_of(known: &Observed) -> Duration {
-    match known.record.as_ref().map(|record| &record.occupancy) {
-        Some(Occupancy::Tenure(occupant)) => occupant.ttl,
-        _ => Duration::ZERO,
     }
 }

@@ -1,15 +1,16 @@
 //! The store: every verb of leases over records with compare-and-swap.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tenure_store::{
     Answers, Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseRecord, LeaseStore, Released, Renewed, StoreError,
-    StoreErrorKind, StoreInfo, Term, WakeStream, check_batch, check_ttl,
+    StoreErrorKind, StoreInfo, Term, WakeFeed, WakeStream, check_batch, check_ttl,
 };
 
 use crate::calls::Calls;
-use crate::feed::Feed;
 use crate::lease_changes::LeaseChanges;
 use crate::records::{Kind, Records};
 use crate::step::{Ask, Memory, Moment, Next, Step, Told};
@@ -23,14 +24,14 @@ use crate::step::{Ask, Memory, Moment, Next, Step, Told};
 pub struct RecordStore<R> {
     calls: Arc<Calls<R>>,
     memory: Arc<Mutex<Memory>>,
-    feed: Feed,
+    feed: WakeFeed,
 }
 
 impl<R: Records> RecordStore<R> {
     /// The store over this server.
     pub fn new(records: R) -> RecordStore<R> {
         let calls = Arc::new(Calls::new(records));
-        let feed = Feed::new(calls.info.store.scheme);
+        let feed = WakeFeed::new(&calls.info.store);
         // Without a random source the beats begin with the clock; they need to differ, not to be secret.
         let seed = getrandom::u64().unwrap_or_else(|_| tenure_base_time::now().as_nanos());
         let memory = Arc::new(Mutex::new(Memory::new(seed)));
@@ -42,12 +43,31 @@ impl<R: Records> RecordStore<R> {
         &self.calls.records
     }
 
-    fn info_ref(&self) -> &StoreInfo {
-        &self.calls.info.store
+    /// What is asked of many keys, each on its own: a ttl that the store does not honour fails its item alone.
+    async fn all<I: Sync, T>(
+        &self,
+        items: &[I],
+        of: fn(&I) -> (&LeaseKey, Option<Duration>),
+        ask: fn(&I) -> Ask,
+        told: fn(Told) -> Option<T>,
+    ) -> Result<Answers<T>, StoreError> {
+        let info = &self.calls.info.store;
+        check_batch(info, items.iter().map(|item| of(item).0))?;
+        let ask = |item| match of(item) {
+            (key, Some(ttl)) => check_ttl(info, key, ttl).map(|()| ask(item)),
+            (_, None) => Ok(ask(item)),
+        };
+        let answers = self.run(items.iter().map(ask).collect()).await;
+        Ok(answers.into_iter().map(|answer| told(answer?).ok_or_else(unfit)).collect())
     }
 
-    /// Takes all steps to their ends, each on its own; what they need of the server at the same time is asked for together.
-    async fn run(&self, asks: Vec<Result<Ask, StoreError>>) -> Vec<Result<Told, StoreError>> {
+    async fn one<T>(&self, ask: Ask, told: fn(Told) -> Option<T>) -> Result<T, StoreError> {
+        let answer = self.run(vec![Ok(ask)]).await.pop();
+        answer.and_then(|answer| answer.map(told).transpose()).unwrap_or_else(|| Err(unfit()))
+    }
+
+    /// Takes all steps to their ends; what they need of the server at the same time is asked for together.
+    async fn run(&self, asks: Vec<Result<Ask, StoreError>>) -> Answers<Told> {
         let mut steps = self.begin(asks);
         while self.round(&mut steps).await {}
         let answer = |(_, next)| match next {
@@ -101,67 +121,50 @@ impl<R: Records> RecordStore<R> {
         true
     }
 
-    async fn run_one(&self, ask: Ask) -> Result<Told, StoreError> {
-        self.run(vec![Ok(ask)]).await.pop().unwrap_or_else(|| Err(unfit()))
-    }
-
     fn memory(&self) -> MutexGuard<'_, Memory> {
         // Every step leaves it whole.
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// What a step was told, where it is of this kind.
+macro_rules! told {
+    ($told:pat => $what:expr) => {
+        |told| if let $told = told { Some($what) } else { None }
+    };
+}
+
 #[async_trait]
 impl<R: Records> LeaseStore for RecordStore<R> {
     fn info(&self) -> StoreInfo {
-        self.info_ref().clone()
+        self.calls.info.store.clone()
     }
 
     async fn acquire(&self, claims: &[Claim]) -> Result<Answers<Claimed>, StoreError> {
-        let info = self.info_ref();
-        check_batch(info, claims.iter().map(|claim| &claim.key))?;
-        let ask = |claim: &Claim| {
-            check_ttl(info, &claim.key, claim.ttl)?;
-            Ok(Ask::Acquire(claim.clone()))
-        };
-        let told = self.run(claims.iter().map(ask).collect()).await;
-        Ok(told.into_iter().map(|told| told.and_then(Told::claimed)).collect())
+        let told = told!(Told::Claimed(claimed) => claimed);
+        self.all(claims, |claim| (&claim.key, Some(claim.ttl)), |claim| Ask::Acquire(claim.clone()), told).await
     }
 
     async fn renew(&self, held: &[Held]) -> Result<Answers<Renewed>, StoreError> {
-        let info = self.info_ref();
-        check_batch(info, held.iter().map(|held| &held.key))?;
-        let ask = |held: &Held| {
-            check_ttl(info, &held.key, held.ttl)?;
-            Ok(Ask::Renew(held.clone()))
-        };
-        let told = self.run(held.iter().map(ask).collect()).await;
-        Ok(told.into_iter().map(|told| told.and_then(Told::renewed)).collect())
+        let told = told!(Told::Renewed(renewed) => renewed);
+        self.all(held, |held| (&held.key, Some(held.ttl)), |held| Ask::Renew(held.clone()), told).await
     }
 
     async fn release(&self, held: &[Held]) -> Result<Answers<Released>, StoreError> {
-        check_batch(self.info_ref(), held.iter().map(|held| &held.key))?;
-        let told = self.run(held.iter().map(|held| Ok(Ask::Release(held.clone()))).collect()).await;
-        Ok(told.into_iter().map(|told| told.and_then(Told::released)).collect())
+        let told = told!(Told::Released(released) => released);
+        self.all(held, |held| (&held.key, None), |held| Ask::Release(held.clone()), told).await
     }
 
     async fn request_resign(&self, key: &LeaseKey) -> Result<bool, StoreError> {
-        match self.run_one(Ask::RequestResign(key.clone())).await? {
-            Told::ResignRequested(asked) => Ok(asked),
-            _ => Err(unfit()),
-        }
+        self.one(Ask::RequestResign(key.clone()), told!(Told::ResignRequested(asked) => asked)).await
     }
 
     async fn remove(&self, key: &LeaseKey) -> Result<Option<LeaseRecord>, StoreError> {
-        match self.run_one(Ask::Remove(key.clone())).await? {
-            Told::Removed(stood) => Ok(stood),
-            _ => Err(unfit()),
-        }
+        self.one(Ask::Remove(key.clone()), told!(Told::Removed(stood) => stood)).await
     }
 
     async fn list(&self, prefix: &KeyPrefix) -> Result<Vec<LeaseRecord>, StoreError> {
-        let scan = self.calls.records.scan(Kind::Lease, prefix);
-        let seen = self.calls.in_time(StoreErrorKind::Unavailable, scan).await??;
+        let seen = self.calls.scan(Kind::Lease, prefix).await?;
         let (mut memory, now) = (self.memory(), tenure_base_time::now());
         let matching = seen.into_iter().filter(|(key, _)| prefix.matches(key));
         let mut records: Vec<LeaseRecord> = matching.filter_map(|(key, seen)| memory.listed(now, &key, seen)).collect();
@@ -170,44 +173,17 @@ impl<R: Records> LeaseStore for RecordStore<R> {
     }
 
     async fn record(&self, key: &LeaseKey) -> Result<Option<LeaseRecord>, StoreError> {
-        match self.run_one(Ask::Look(key.clone())).await? {
-            Told::Looked(record, _) => Ok(record),
-            _ => Err(unfit()),
-        }
+        self.one(Ask::Look(key.clone()), told!(Told::Looked(record, _) => record)).await
     }
 
     async fn last_term(&self, key: &LeaseKey) -> Result<Option<Term>, StoreError> {
-        match self.run_one(Ask::Look(key.clone())).await? {
-            Told::Looked(_, term) => Ok(term),
-            _ => Err(unfit()),
-        }
+        self.one(Ask::Look(key.clone()), told!(Told::Looked(_, term) => term)).await
     }
 
     async fn watch(&self, prefix: &KeyPrefix) -> Result<WakeStream, StoreError> {
-        self.feed.watch(&self.calls, prefix, || LeaseChanges::new(&self.memory)).await
-    }
-}
-
-impl Told {
-    fn claimed(self) -> Result<Claimed, StoreError> {
-        match self {
-            Told::Claimed(claimed) => Ok(claimed),
-            _ => Err(unfit()),
-        }
-    }
-
-    fn renewed(self) -> Result<Renewed, StoreError> {
-        match self {
-            Told::Renewed(renewed) => Ok(renewed),
-            _ => Err(unfit()),
-        }
-    }
-
-    fn released(self) -> Result<Released, StoreError> {
-        match self {
-            Told::Released(released) => Ok(released),
-            _ => Err(unfit()),
-        }
+        let (calls, memory) = (Arc::clone(&self.calls), Arc::clone(&self.memory));
+        let source = || LeaseChanges { calls, memory, known: HashMap::new() };
+        self.feed.watch(prefix, self.calls.info.call_timeout, source).await
     }
 }
 

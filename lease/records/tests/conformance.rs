@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
-use tenure_conformance::{BuildError, Records as PastTheStore, Rewindable, StoreBuilder, suite};
-use tenure_records::{Content, Lasts, MemoryRecords, Place, Record, RecordDocuments, RecordStore};
+use tenure_conformance::{BuildError, MemoryRecords, Records as PastTheStore, Rewindable, StoreBuilder, suite};
+use tenure_records::{Content, Lasts, Place, Record, RecordDocuments, RecordStore};
 use tenure_store::{DocumentStore, HolderId, LeaseKey, LeaseStore, RecordFormat};
 
 struct Builder(&'static str, MemoryRecords, bool);

@@ -165,9 +165,12 @@ mod info;
 mod lease_store;
 mod memory;
 mod memory_documents;
+pub mod record;
+mod record_json;
 mod slot;
 mod table;
 mod wake;
+mod wake_feed;
 mod wake_hub;
 
 pub use batch::{check_batch, check_ttl};
@@ -185,4 +188,5 @@ pub use tenure_core::{
     RecordFormat, Released, Renewed, Term, Time, Timing,
 };
 pub use wake::{Wake, WakeChange, WakeStream};
+pub use wake_feed::{WakeFeed, WakeSource};
 pub use wake_hub::WakeHub;

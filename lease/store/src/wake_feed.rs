@@ -1,52 +1,49 @@
-//! The feed: what the server tells of changes becomes hints.
-//!
-//! One subscription serves all who watch, at what their prefixes have in common. It is made anew after every break; what is
-//! made of a change, and of what may have been missed, is its [`Listener`]'s matter.
+//! From a server's subscription to the hub: one serves all who watch, at what their prefixes have in common, and is made anew
+//! after every break.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use tenure_store::{KeyPrefix, StoreError, StoreErrorKind, WakeHub, WakeStream};
+use futures_util::stream::BoxStream;
+use tenure_core::KeyPrefix;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
-use crate::calls::Calls;
-use crate::records::{Changes, Kind, Place, Records, Seen};
+use crate::error::{StoreError, StoreErrorKind};
+use crate::info::StoreInfo;
+use crate::wake::WakeStream;
+use crate::wake_hub::WakeHub;
 
 /// The pauses between two attempts to subscribe: the first, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
-/// What turns changes of one kind into hints.
-pub(crate) trait Listener<R>: Send + 'static {
-    /// What it listens to.
-    const KIND: Kind;
+/// A server that tells of changes, and what is made of them.
+pub trait WakeSource: Send + 'static {
+    /// What it tells.
+    type Change: Send;
 
-    /// A subscription stands from now on: looks for what was missed before.
-    fn begun(
+    /// Subscribes to what happens under keys with this prefix from now on, then looks for what was missed before. The end of
+    /// the stream means that something may have been.
+    fn subscribe(
         &mut self,
-        calls: &Calls<R>,
         hub: &WakeHub,
         prefix: &KeyPrefix,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+    ) -> impl Future<Output = Result<BoxStream<'static, Self::Change>, StoreError>> + Send;
 
-    /// Something changed. An error means that it is not known what: the subscription is made anew.
-    fn changed(
-        &mut self,
-        calls: &Calls<R>,
-        hub: &WakeHub,
-        place: Place,
-        seen: Option<Seen>,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+    /// Makes hints of a change. An error means that it is not known what changed: the subscription is made anew.
+    fn changed(&mut self, hub: &WakeHub, change: Self::Change) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Nobody watches any more.
     fn unwatched(&mut self);
 }
 
-/// Whoever watches, and the task that tells them.
+/// Whoever watches one store, and the task that keeps a [`WakeSource`] subscribed for them. The task ends with it.
 #[derive(Debug)]
-pub(crate) struct Feed {
+pub struct WakeFeed {
+    scheme: &'static str,
+    has_hints: bool,
     hub: Arc<WakeHub>,
     overflowed: Arc<AtomicU64>,
     /// Told whenever somebody begins to watch.
@@ -56,10 +53,13 @@ pub(crate) struct Feed {
     task: Mutex<Option<AbortHandle>>,
 }
 
-impl Feed {
-    pub(crate) fn new(scheme: &'static str) -> Feed {
-        Feed {
-            hub: WakeHub::new(scheme),
+impl WakeFeed {
+    /// Nobody watches yet. Where the store has no hints, nobody ever does.
+    pub fn new(info: &StoreInfo) -> WakeFeed {
+        WakeFeed {
+            scheme: info.scheme,
+            has_hints: info.watch,
+            hub: WakeHub::new(info.scheme),
             overflowed: Arc::default(),
             joined: Arc::default(),
             covered: watch::Sender::new(0),
@@ -67,48 +67,42 @@ impl Feed {
         }
     }
 
-    /// The hints about keys with this prefix. Returns once the server has agreed to tell of changes. `listener` makes what
-    /// listens where nothing does yet.
-    pub(crate) async fn watch<R: Records, L: Listener<R>>(
+    /// The hints about keys with this prefix. Returns once the server has agreed to tell of changes, or fails `within` that time.
+    /// `source` is asked for where none is followed yet.
+    pub async fn watch<S: WakeSource>(
         &self,
-        calls: &Arc<Calls<R>>,
         prefix: &KeyPrefix,
-        listener: impl FnOnce() -> L,
+        within: Duration,
+        source: impl FnOnce() -> S,
     ) -> Result<WakeStream, StoreError> {
-        if !calls.info.store.watch {
-            let scheme = calls.info.store.scheme;
-            let message = format!("{scheme}: has no hints; go by a timer");
-            return Err(StoreError::new(StoreErrorKind::Unsupported, message));
+        let error = |kind, what: &str| StoreError::new(kind, format!("{}: {what}", self.scheme));
+        if !self.has_hints {
+            return Err(error(StoreErrorKind::Unsupported, "has no hints; go by a timer"));
         }
         let mut covered = self.covered.subscribe();
         let stream = self.hub.watch(prefix, &self.overflowed)?;
         let version = self.hub.version();
-        self.ensure_running(calls, listener);
+        self.ensure_running(source);
         self.joined.notify_one();
-        let ready = covered.wait_for(|covered| *covered >= version);
-        match calls.in_time(StoreErrorKind::Unavailable, ready).await? {
-            Ok(_) => Ok(stream),
-            Err(_) => Err(StoreError::new(StoreErrorKind::Unavailable, "the store is being closed")),
+        match tokio::time::timeout(within, covered.wait_for(|covered| *covered >= version)).await {
+            Ok(Ok(_)) => Ok(stream),
+            Ok(Err(_)) => Err(error(StoreErrorKind::Unavailable, "the store is being closed")),
+            Err(_) => Err(error(StoreErrorKind::Unavailable, &format!("no answer within {within:?}"))),
         }
     }
 
-    fn ensure_running<R: Records, L: Listener<R>>(&self, calls: &Arc<Calls<R>>, listener: impl FnOnce() -> L) {
+    fn ensure_running<S: WakeSource>(&self, source: impl FnOnce() -> S) {
         let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
         if task.as_ref().is_some_and(|task| !task.is_finished()) {
             return;
         }
-        let teller = Teller {
-            calls: Arc::clone(calls),
-            hub: Arc::clone(&self.hub),
-            joined: Arc::clone(&self.joined),
-            covered: self.covered.clone(),
-            listener: listener(),
-        };
-        *task = Some(tokio::spawn(teller.run()).abort_handle());
+        let (hub, joined, covered) = (Arc::clone(&self.hub), Arc::clone(&self.joined), self.covered.clone());
+        let keeper = Keeper { hub, joined, covered, source: source() };
+        *task = Some(tokio::spawn(keeper.run()).abort_handle());
     }
 }
 
-impl Drop for Feed {
+impl Drop for WakeFeed {
     fn drop(&mut self) {
         self.hub.close();
         if let Some(task) = self.task.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
@@ -117,12 +111,11 @@ impl Drop for Feed {
     }
 }
 
-struct Teller<R, L> {
-    calls: Arc<Calls<R>>,
+struct Keeper<S> {
     hub: Arc<WakeHub>,
     joined: Arc<Notify>,
     covered: watch::Sender<u64>,
-    listener: L,
+    source: S,
 }
 
 /// Why a subscription is over.
@@ -135,17 +128,17 @@ enum Over {
     Broken,
 }
 
-impl<R: Records, L: Listener<R>> Teller<R, L> {
+impl<S: WakeSource> Keeper<S> {
     async fn run(mut self) {
         let mut pause = PAUSES.0;
         loop {
             let (version, prefixes) = self.hub.prefixes();
             let Some(prefix) = common(&prefixes) else {
-                self.listener.unwatched();
+                self.source.unwatched();
                 self.joined.notified().await;
                 continue;
             };
-            let over = match self.subscribe(&prefix).await {
+            let over = match self.source.subscribe(&self.hub, &prefix).await {
                 Ok(changes) => {
                     pause = PAUSES.0;
                     self.covered.send_replace(version);
@@ -163,33 +156,23 @@ impl<R: Records, L: Listener<R>> Teller<R, L> {
         }
     }
 
-    /// Subscribes first and looks then, so that nothing falls between the two.
-    async fn subscribe(&mut self, prefix: &KeyPrefix) -> Result<Changes, StoreError> {
-        let calls = Arc::clone(&self.calls);
-        let changes = calls.records.changes(L::KIND, prefix);
-        let changes = calls.in_time(StoreErrorKind::Unavailable, changes).await??;
-        self.listener.begun(&calls, &self.hub, prefix).await?;
-        Ok(changes)
-    }
-
-    async fn follow(&mut self, mut changes: Changes, prefix: &KeyPrefix) -> Over {
-        let hub = Arc::clone(&self.hub);
+    async fn follow(&mut self, mut changes: BoxStream<'static, S::Change>, prefix: &KeyPrefix) -> Over {
         loop {
             tokio::select! {
                 change = changes.next() => {
-                    let Some((place, seen)) = change else { return Over::Broken };
-                    if self.listener.changed(&self.calls, &self.hub, place, seen).await.is_err() {
+                    let Some(change) = change else { return Over::Broken };
+                    if self.source.changed(&self.hub, change).await.is_err() {
                         return Over::Broken;
                     }
                 }
                 () = self.joined.notified() => {
-                    let (version, prefixes) = hub.prefixes();
+                    let (version, prefixes) = self.hub.prefixes();
                     if !prefixes.iter().all(|watched| watched.as_str().starts_with(prefix.as_str())) {
                         return Over::TooNarrow;
                     }
                     self.covered.send_replace(version);
                 }
-                () = hub.unwatched() => return Over::Unwatched,
+                () = self.hub.unwatched() => return Over::Unwatched,
             }
         }
     }

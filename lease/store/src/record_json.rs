@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tenure_store::{Bound, HolderId, LeaseKey, Note, RecordFormat, Slot, Term, foreign};
+use tenure_core::{Bound, HolderId, LeaseKey, Note, RecordFormat, Term};
 
-use crate::content::{Content, Lasts, Occupancy, Occupant, Record};
+use crate::foreign;
+use crate::record::{Content, Lasts, Occupancy, Occupant, Record};
+use crate::slot::Slot;
 
 impl Content {
     /// The bytes that a server keeps where it keeps one value for each place: JSON of a lease, a document as it is.
@@ -143,7 +145,7 @@ fn millis(span: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tenure_store::Nonce;
+    use tenure_core::Nonce;
 
     fn key() -> LeaseKey {
         LeaseKey::new("reports/nightly").unwrap()

@@ -6,12 +6,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
+use tenure_records::{Changes, Content, Kind, Place, Records, RecordsInfo, Seen, Swap, Version, Write};
 use tenure_store::{KeyPrefix, LeaseKey, StoreError, StoreInfo, Timing};
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
-use crate::content::Content;
-use crate::records::{Changes, Kind, Place, Records, RecordsInfo, Seen, Swap, Version, Write};
 
 /// Records in memory. Clones share them.
 #[derive(Clone, Debug)]
