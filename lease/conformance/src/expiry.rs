@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tenure_store::{Claimed, Released, Renewed};
+use tenure_store::{Claim, Claimed, Held, Released, Renewed};
 use tokio::time::Instant;
 
 use crate::kit::*;
@@ -44,6 +44,28 @@ pub(crate) async fn a_renewal_lasts_its_ttl_from_the_renewal(kit: &Kit<'_>) -> C
     extended(&one, &own).await?;
     let (_, at) = kit.until_granted(&two, &kit.claim(&key), claim.ttl).await?;
     lasted(sent, claim.ttl, at)
+}
+
+/// What a lease was last extended for is what its record tells: by a repeated claim the longer ttl, by a renewal its own.
+pub(crate) async fn a_longer_ttl_is_told(kit: &Kit<'_>) -> CaseVerdict {
+    let [one, two] = kit.clients().await?;
+    let claim = kit.claim(&kit.key("k"));
+    let told = async |ttl: Duration| {
+        let record = two.record(&claim.key).await.map_err(|error| failed("record", error))?;
+        let told = record.as_ref().and_then(|record| record.ttl);
+        demand!(told == Some(ttl), "a ttl of {ttl:?} to be told, got {told:?}");
+        Ok(())
+    };
+    let term = granted(&one, &claim).await?;
+    told(claim.ttl).await?;
+    let again = granted(&one, &Claim { ttl: claim.ttl * 2, ..claim.clone() }).await?;
+    demand!(again == term, "the unchanged term {term}, got {again}");
+    told(claim.ttl * 2).await?;
+    granted(&one, &claim).await?;
+    told(claim.ttl * 2).await?;
+    extended(&one, &Held { ttl: claim.ttl / 2, ..held(&claim, term) }).await?;
+    told(claim.ttl / 2).await?;
+    PASSED
 }
 
 /// Renewing an expired lease is Lost, even if nobody took it; releasing it frees nothing that is somebody else's.

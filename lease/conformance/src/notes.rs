@@ -1,6 +1,6 @@
 //! Notes: carried byte for byte, replaced by renewals, handed to the next holder.
 
-use tenure_store::{Claim, Held, Note};
+use tenure_store::{Claim, Held, Note, Released};
 
 use crate::kit::*;
 
@@ -104,5 +104,19 @@ pub(crate) async fn an_empty_note_hides_no_earlier_one(kit: &Kit<'_>) -> CaseVer
         demand!(last == Some(note("covered")), "the last note that was not empty, got {last:?}");
         freed(&store, &held(&silent, term)).await?;
     }
+    PASSED
+}
+
+/// A release that comes after the lease has run out, and before anybody has taken the key, still leaves its note.
+pub(crate) async fn a_late_release_keeps_its_note(kit: &Kit<'_>) -> CaseVerdict {
+    let [one, two] = kit.clients().await?;
+    let claim = Claim { note: note("first"), ..kit.short(&one, &kit.key("k")) };
+    let own = Held { note: note("last"), ..held(&claim, granted(&one, &claim).await?) };
+    tokio::time::sleep(claim.ttl + TOLERANCE).await;
+    if release(&one, &own).await? == Released::NotHeld {
+        return skipped("the store keeps no lease that has run out");
+    }
+    let (_, last) = granted_with_note(&two, &kit.claim(&claim.key)).await?;
+    demand!(last == Some(note("last")), "the note of the late release, got {last:?}");
     PASSED
 }

@@ -112,6 +112,54 @@ async fn promised(kit: &Kit<'_>, store: &dyn Rewindable, ttl: Duration) -> Resul
     Ok(Some(format!("promised for {} ms, free after {} ms", hold.as_millis(), lasted.as_millis())))
 }
 
+/// A tenure of which nothing came back is waited out for the ttl of whoever claims, and one that was renewed since the state was
+/// kept for the ttl that the record names, which whoever claims need not share.
+pub(crate) async fn what_is_forgotten_is_waited_out(kit: &Kit<'_>) -> CaseVerdict {
+    let Some(store) = kit.builder.rewindable() else {
+        return skipped("the builder cannot bring its store back with an older state");
+    };
+    for attempt in 0..TRIES {
+        if let Some(shown) = forgotten(kit, store, TTL * 2_u32.pow(attempt)).await? {
+            return passed(shown);
+        }
+    }
+    Err(TOO_SLOW.to_owned())
+}
+
+/// Returns `None` if a lease had run out already when the store answered again.
+async fn forgotten(kit: &Kit<'_>, store: &dyn Rewindable, ttl: Duration) -> Result<Option<String>, String> {
+    let [one, two] = clients(store).await?;
+    let min = one.info().min_ttl;
+    let ttl = min.max(ttl);
+    let of = |name: &str, ttl| Claim { ttl, ..kit.claim(&kit.key(&format!("{name}, {}", ttl.as_millis()))) };
+    let renewed = of("renewed", ttl);
+    let (term, _) = kit.until_granted(&one, &renewed, ttl).await?;
+    perform(store.save(), "the state to be kept").await?;
+    // So that what comes back runs out well before what was promised.
+    tokio::time::sleep(ttl / 4).await;
+    let sent = Instant::now();
+    extended(&one, &held(&renewed, term)).await?;
+    // Waits, where the store still waits for what an earlier case has made it forget.
+    let new = of("new", ttl);
+    kit.until_granted(&one, &new, ttl).await?;
+    let granted_by = Instant::now();
+    perform(store.rewind(), "the store to come back with the older state").await?;
+    answers(kit, &[&one, &two], &new.key).await?;
+    if sent.elapsed() >= ttl {
+        return Ok(None);
+    }
+    let short = Claim { ttl: min.max(ttl / 16), ..of("renewed", ttl) };
+    let again = of("new", ttl);
+    let claims = tokio::join!(kit.until_granted(&two, &short, ttl), kit.until_granted(&two, &again, ttl));
+    let mut shown = Vec::new();
+    for (name, since, at) in [("a renewed", sent, claims.0?.1), ("a new", granted_by, claims.1?.1)] {
+        let lasted = at - since;
+        demand!(lasted + TOLERANCE >= ttl, "{name} lease to be waited out for {ttl:?}, got {lasted:?}");
+        shown.push(format!("{name} one after {} ms", lasted.as_millis()));
+    }
+    Ok(Some(format!("ttl {} ms, {}", ttl.as_millis(), shown.join(", "))))
+}
+
 pub(crate) async fn clients<const N: usize>(store: &dyn Rewindable) -> Result<[Arc<dyn LeaseStore>; N], String> {
     let mut clients = Vec::with_capacity(N);
     for _ in 0..N {
