@@ -11,7 +11,6 @@ use tenure_store::{KeyPrefix, LeaseKey, StoreError, StoreInfo, Timing};
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
-
 /// Records in memory. Clones share them.
 #[derive(Clone, Debug)]
 pub struct MemoryRecords {

@@ -15,6 +15,10 @@
 //! A lease that is **bound** to a member's tenure is never over by age or silence: nobody renews it, so that neither says
 //! anything. It ends with its release, its removal, or a claim that displaces it.
 //!
+//! A server that may have **lost** what it acknowledged says so where it can tell ([`Seen::complete_for`]): its table was dropped
+//! and made anew, or it came back with an older state. Nothing that looks free is granted then before everything has run out that
+//! may have been promised.
+//!
 //! # Writing a store
 //!
 //! A server is done with five methods, and the suite of all stores is the definition of done:

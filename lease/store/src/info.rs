@@ -27,7 +27,7 @@ pub struct StoreInfo {
     pub max_ttl: Duration,
     /// The most items in one call.
     pub batch_limit: usize,
-    /// Whether [`crate::LeaseStore::watch`] works; where not, the timer alone wakes candidates.
+    /// Whether [`crate::LeaseStore::watch`] works; where not, candidates ask at every retry interval.
     pub watch: bool,
     /// Whether records outlive the store's own restart.
     pub durable: bool,

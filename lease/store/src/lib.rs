@@ -165,6 +165,7 @@ mod info;
 mod lease_store;
 mod memory;
 mod memory_documents;
+pub mod place;
 pub mod record;
 mod record_json;
 mod slot;

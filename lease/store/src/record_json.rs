@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use tenure_core::{Bound, HolderId, LeaseKey, Note, RecordFormat, Term};
 
 use crate::foreign;
+use crate::place::{Kind, Place};
 use crate::record::{Content, Lasts, Occupancy, Occupant, Record};
 use crate::slot::Slot;
 
@@ -15,6 +16,14 @@ impl Content {
         match self {
             Content::Lease(record) => write(key, record).into_bytes(),
             Content::Document(bytes) => bytes.clone(),
+        }
+    }
+
+    /// What stands in this place, from its bytes ([`Content::to_bytes`]).
+    pub fn from_bytes(place: &Place, bytes: Vec<u8>) -> Content {
+        match place.kind {
+            Kind::Lease => Content::lease(&place.key, &bytes),
+            Kind::Document => Content::Document(bytes),
         }
     }
 
