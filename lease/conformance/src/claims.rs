@@ -1,6 +1,6 @@
 //! Claims: who gets a key, and what the other candidates are told.
 
-use tenure_store::{Claimed, HolderId, LeaseKey, RecordFormat, Released, Renewed, Term};
+use tenure_store::{Claimed, Held, HolderId, LeaseKey, RecordFormat, Released, Renewed, Term};
 
 use crate::kit::*;
 
@@ -154,6 +154,13 @@ pub(crate) async fn a_request_to_resign_reaches_the_holder(kit: &Kit<'_>) -> Cas
         answer == Renewed::Extended { resign_requested: true },
         "the renewal to tell of the request, got {answer:?}"
     );
+    for text in ["another note", "another note", ""] {
+        let answer = renew(&store, &Held { note: note(text), ..own.clone() }).await?;
+        demand!(
+            answer == Renewed::Extended { resign_requested: true },
+            "each renewal to tell of the request, whatever it writes, got {answer:?}"
+        );
+    }
     freed(&store, &own).await?;
     let second = kit.claim(&key);
     let next = held(&second, granted(&store, &second).await?);
@@ -190,5 +197,17 @@ pub(crate) async fn a_removed_lease_is_lost(kit: &Kit<'_>) -> CaseVerdict {
         demand!(stood.is_some(), "another program's record to be removed, got nothing");
         granted(&store, &kit.claim(&other)).await?;
     }
+    PASSED
+}
+
+/// A removal ends a tenure that has run out too: its own late release changes nothing any more.
+pub(crate) async fn a_removal_ends_what_has_run_out(kit: &Kit<'_>) -> CaseVerdict {
+    let [store, operator] = kit.clients().await?;
+    let claim = kit.short(&store, &kit.key("k"));
+    let own = held(&claim, granted(&store, &claim).await?);
+    tokio::time::sleep(claim.ttl + TOLERANCE).await;
+    operator.remove(&claim.key).await.map_err(|error| failed("removal", error))?;
+    let answer = release(&store, &own).await?;
+    demand!(answer == Released::NotHeld, "a release after the removal to be NotHeld, got {answer:?}");
     PASSED
 }

@@ -68,6 +68,20 @@ pub(crate) async fn a_longer_ttl_is_told(kit: &Kit<'_>) -> CaseVerdict {
     PASSED
 }
 
+/// A lease whose holder is asked to resign, and is dead, ends like any other. The request may count as one more renewal.
+pub(crate) async fn a_request_to_resign_keeps_nothing(kit: &Kit<'_>) -> CaseVerdict {
+    let [one, two] = kit.clients().await?;
+    let claim = kit.short(&one, &kit.key("k"));
+    granted(&one, &claim).await?;
+    let sent = Instant::now();
+    for _ in 0..2 {
+        let asked = two.request_resign(&claim.key).await.map_err(|error| failed("request", error))?;
+        demand!(asked, "the holder to be asked");
+    }
+    let (_, at) = kit.until_granted(&two, &kit.claim(&claim.key), claim.ttl * 2).await?;
+    passed(format!("after {} ms", (at - sent).as_millis()))
+}
+
 /// Renewing an expired lease is Lost, even if nobody took it; releasing it frees nothing that is somebody else's.
 pub(crate) async fn renewing_an_expired_lease_is_lost(kit: &Kit<'_>) -> CaseVerdict {
     let store = kit.client().await?;

@@ -51,7 +51,7 @@ pub(crate) async fn every_watcher_is_woken(kit: &Kit<'_>) -> CaseVerdict {
     passed(format!("{} watchers", watchers.len()))
 }
 
-/// A lease that is deleted by force wakes a watcher within the bound.
+/// A lease that is deleted by force wakes a watcher within the bound, and so does another program's record.
 pub(crate) async fn a_deleted_lease_wakes(kit: &Kit<'_>) -> CaseVerdict {
     let store = kit.client().await?;
     if !store.info().watch {
@@ -61,8 +61,16 @@ pub(crate) async fn a_deleted_lease_wakes(kit: &Kit<'_>) -> CaseVerdict {
     granted(&store, &kit.claim(&key)).await?;
     let mut wakes = store.watch(&kit.prefix("")).await.map_err(|error| failed("watch", error))?;
     quiet(&mut wakes).await;
-    kit.client().await?.remove(&key).await.map_err(|error| failed("removal", error))?;
+    let operator = kit.client().await?;
+    operator.remove(&key).await.map_err(|error| failed("removal", error))?;
     woken(kit, &mut wakes, &key, WakeChange::Freed).await?;
+    let (other, holder) = (kit.key("other"), kit.claim(&key).holder);
+    if let Some(planting) = kit.builder.records().and_then(|records| records.plant(&other, &holder)) {
+        planting.await.map_err(|error| format!("expected a foreign record to be written, got {error}"))?;
+        quiet(&mut wakes).await;
+        operator.remove(&other).await.map_err(|error| failed("removal", error))?;
+        woken(kit, &mut wakes, &other, WakeChange::Freed).await?;
+    }
     PASSED
 }
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use kit::*;
 use tenure_store::{
-    Claim, Claimed, Held, HolderId, KeyPrefix, LeaseStore, Nonce, Note, RecordFormat, Released, Renewed, StoreErrorKind,
+    Claim, Claimed, Held, HolderId, KeyPrefix, LeaseStore, Nonce, Note, RecordFormat, Released, Renewed,
+    StoreErrorKind, Term,
 };
 use tenure_test_servers::{Redis, RedisOptions, RedisPrograms, or_skip};
 
@@ -48,10 +49,11 @@ async fn a_lease_is_readable_with_get_and_ttl() {
 async fn keys_of_other_programs_count_as_held() {
     let Some(server) = start("redis records") else { return };
     let store = open(&url(&server)).await;
-    let rows: [(&str, &[&str], &str, bool); 5] = [
+    let rows: [(&str, &[&str], &str, bool); 6] = [
         ("plain", &["set", "plain", "Instance-12345", "nx", "px", "30000"], "Instance-12345", true),
         ("json", &["set", "json", "{\"owner\":\"api-1\"}", "px", "30000"], "api-1", true),
         ("for ever", &["set", "for ever", "x"], "x", false),
+        ("short nonce", &["set", "short nonce", "host-7 7 00ff"], "host-7", false),
         ("list", &["rpush", "list", "a"], "another program (list)", false),
         ("hash", &["hset", "hash", "a", "b"], "another program (hash)", false),
     ];
@@ -241,19 +243,34 @@ async fn an_expired_tenure_keeps_its_last_note() {
     }
 }
 
-/// A lease whose term record was deleted goes on, and gets a new one.
+/// A lease whose term record was deleted, is an earlier tenure's or cannot be read goes on, and gets a new one.
 #[tokio::test]
 async fn a_lost_term_record_is_made_anew() {
     let Some(server) = start("redis records") else { return };
     let store = open(&url(&server)).await;
-    let mine = Claim { note: Note::new("n").unwrap(), ..claim("k", 1) };
-    let own = held(&mine, granted(&store, &mine).await);
-    server.cli(["del", "{k}:tenure"]);
-    assert_eq!(renew(&store, &own).await.unwrap(), Renewed::Extended { resign_requested: false });
-    let record = store.list(&KeyPrefix::default()).await.unwrap().remove(0);
-    assert_eq!((record.term, record.ttl), (Some(own.term), Some(own.ttl)));
-    release(&store, &own).await.unwrap();
-    assert!(granted(&store, &claim("k", 2)).await > own.term);
+    let rows: [&[&str]; 3] =
+        [&["del", "{k}:tenure"], &["set", "{k}:tenure", "1 10000 0 5 - 0 - "], &["set", "{k}:tenure", "what is this"]];
+    for planted in rows {
+        let mine = Claim { note: Note::new("n").unwrap(), ..claim("k", 1) };
+        let own = held(&mine, granted(&store, &mine).await);
+        server.cli(planted);
+        // What is written with it reaches the record.
+        let own = Held { note: Note::new("newer").unwrap(), ..own };
+        assert_eq!(renew(&store, &own).await.unwrap(), Renewed::Extended { resign_requested: false }, "{planted:?}");
+        let record = store.list(&KeyPrefix::default()).await.unwrap().remove(0);
+        assert_eq!((record.term, record.ttl), (Some(own.term), Some(own.ttl)), "{planted:?}");
+        server.cli(planted);
+        assert_eq!(release(&store, &own).await.unwrap(), Released::Freed, "{planted:?}");
+        assert_eq!(store.last_term(&own.key).await.unwrap(), Some(own.term), "{planted:?}");
+        let next = claim("k", 2);
+        let next = held(&next, granted(&store, &next).await);
+        assert!(next.term > own.term, "{planted:?}");
+        // A record that knows of a later tenure than the lease is believed.
+        server.cli(["set", "{k}:tenure", "1 10000 0 4000000000000000 - 0 - "]);
+        assert_eq!(store.last_term(&next.key).await.unwrap(), Term::new(4_000_000_000_000_000), "{planted:?}");
+        release(&store, &next).await.unwrap();
+        server.cli(["del", "{k}:tenure"]);
+    }
 }
 
 /// A term record that cannot be read fails its own key alone, and the error says how to mend it. Who holds is told all

@@ -101,6 +101,8 @@ async fn records_of_another_boot_have_expired() {
         }
         other => panic!("expected Granted, got {other:?}"),
     }
+    // What takes its place is of this boot.
+    assert!(matches!(acquire(&store, &claim(3)).await, Claimed::Held { .. }));
 }
 
 /// While another process holds the write lock, calls fail in time with nothing done; afterwards they work.
@@ -203,7 +205,7 @@ async fn unused_term_records_are_dropped_after_seven_days() {
             .query_row("SELECT count(*) FROM lease WHERE key <> 'other'", [], |row| row.get::<_, i64>(0))
     };
     let store = open(&path).await;
-    for (name, keep) in [("held", true), ("released", false), ("young", false)] {
+    for (name, keep) in [("held", true), ("of another boot", true), ("released", false), ("young", false)] {
         let claim = Claim { key: LeaseKey::new(name).unwrap(), ..claim(1) };
         let term = granted(&store, &claim).await;
         if !keep {
@@ -212,6 +214,9 @@ async fn unused_term_records_are_dropped_after_seven_days() {
     }
     let connection = Connection::open(&path).unwrap();
     let old = "UPDATE lease SET touched_micros = touched_micros - 8 * 86400 * 1000000 WHERE key <> 'young'";
-    assert_eq!(connection.execute(old, []).unwrap(), 2);
+    assert_eq!(connection.execute(old, []).unwrap(), 3);
+    // Whoever held it then holds it no more.
+    let another = "UPDATE lease SET boot_id = 'another' WHERE key = 'of another boot'";
+    assert_eq!(connection.execute(another, []).unwrap(), 1);
     assert_eq!(keys(open(&path).await, path.clone()).await.unwrap(), 2);
 }

@@ -34,6 +34,10 @@ async fn a_copy_waits_for_what_it_may_lack() {
     let next = waited(&store, &brief(3), since).await;
     assert!(next > kept, "the clock seeds the terms of a copy");
     store.release(&[held(&brief(3), next)]).await.unwrap();
+    // That tenure has waited: whoever comes after it need not, however long a lease is wanted.
+    let long = Claim { ttl: BRIEF * 20, ..claim(5) };
+    let term = granted(&store, &long).await;
+    store.release(&[held(&long, term)]).await.unwrap();
     granted(&store, &brief(4)).await;
     // The same file, opened again, has nothing to wait for.
     drop(store);
