@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
 
-use tenure_base_google::firestore::Database;
+use tenure_base_google::{Database, is_id};
 use tenure_base_net::{durations, query};
 use tenure_store::{StoreError, StoreErrorKind};
 
@@ -66,12 +66,6 @@ impl FromStr for FirestoreConfig {
         }
         Ok(config)
     }
-}
-
-/// Whether Firestore takes this as the id of a collection or of a document.
-pub(crate) fn is_id(text: &str) -> bool {
-    let reserved = text.starts_with("__") && text.ends_with("__");
-    !text.is_empty() && !text.contains('/') && text != "." && text != ".." && !reserved
 }
 
 fn span(name: &str, text: &str, most: u64) -> Result<Duration, StoreError> {

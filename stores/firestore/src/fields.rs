@@ -7,10 +7,8 @@
 
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, Value, json};
-use tenure_base_google::values::{Fields, fields_of, integer, members_of, millis};
+use serde_json::{Map, Value};
+use tenure_base_google::values::{Fields, bytes, bytes_in, fields_of, integer, members_of, millis_in, text, text_in};
 use tenure_records::{Content, Lasts, Occupancy, Seen};
 use tenure_store::{LeaseKey, RecordFormat, foreign};
 
@@ -24,11 +22,12 @@ const NEVER_MS: u64 = 253_402_214_400_000;
 pub(crate) fn of_lease(key: &LeaseKey, content: &Content, now_ms: u64) -> Fields {
     let members: Map<String, Value> = serde_json::from_slice(&content.to_bytes(key)).unwrap_or_default();
     let mut fields = fields_of(&members);
-    let ttl = members.get("ttl_ms").and_then(Value::as_u64).unwrap_or_default();
-    let expires = match members.get("holder") {
-        Some(Value::String(holder)) => {
-            fields.insert("holderId".to_owned(), json!({ "stringValue": holder }));
-            if ttl > 0 { now_ms.saturating_add(ttl).min(NEVER_MS) } else { NEVER_MS }
+    let expires = match (members.get("holder"), members.get("ttl_ms").and_then(Value::as_u64)) {
+        (Some(Value::String(holder)), ttl) => {
+            fields.insert("holderId".to_owned(), text(holder));
+            // What is bound lasts as long as another lease, and has no end of its own.
+            let ttl = ttl.filter(|_| !fields.contains_key("boundTo"));
+            ttl.map_or(NEVER_MS, |ttl| now_ms.saturating_add(ttl).min(NEVER_MS))
         }
         _ => 0,
     };
@@ -44,19 +43,19 @@ pub(crate) fn lease(key: &LeaseKey, fields: &Fields, read_ms: u64) -> Content {
         // What is read as a lease is one.
         return Content::Document(Vec::new());
     };
-    let text = |name: &str| members.get(name).and_then(Value::as_str);
+    let member = |name: &str| members.get(name).and_then(Value::as_str);
     let is_ours = !matches!(record.occupancy, Occupancy::Foreign { .. });
-    record.occupancy = match (text("holder_id"), fields.get("expiresAtMs").and_then(millis)) {
+    record.occupancy = match (member("holder_id"), fields.get("expiresAtMs").and_then(millis_in)) {
         // A lease that those programs release keeps the document.
-        (None, None) if fields.is_empty() || (is_ours && text("holder").is_some()) => Occupancy::Nobody,
-        (holder, _) if holder == text("holder") => return Content::Lease(record),
+        (None, None) if fields.is_empty() || (is_ours && member("holder").is_some()) => Occupancy::Nobody,
+        (holder, _) if holder == member("holder") => return Content::Lease(record),
         (Some(holder), Some(expires)) => Occupancy::Foreign {
             holder: foreign::stand_in(holder),
             format: RecordFormat::Foreign,
             lasts: Lasts::Left(Duration::from_millis(expires.saturating_sub(read_ms))),
         },
         _ => Occupancy::Foreign {
-            holder: foreign::stand_in(text("holder_id").unwrap_or_default()),
+            holder: foreign::stand_in(member("holder_id").unwrap_or_default()),
             format: RecordFormat::Foreign,
             lasts: Lasts::ForEver,
         },
@@ -74,23 +73,22 @@ pub(crate) fn is_lease(seen: &Seen) -> bool {
 }
 
 /// The fields of a document. `beat` is random: equal contents would keep the version, and two writers would both be right.
-pub(crate) fn of_document(key: &LeaseKey, bytes: &[u8]) -> Fields {
+pub(crate) fn of_document(key: &LeaseKey, value: &[u8]) -> Fields {
     let beat = getrandom::u64().unwrap_or_else(|_| tenure_base_time::now().as_nanos());
-    let (key, value) = (json!({ "stringValue": key.as_str() }), json!({ "bytesValue": STANDARD.encode(bytes) }));
-    let value = json!({ "key": key, "value": value, "beat": integer(beat) });
-    value.as_object().cloned().unwrap_or_default()
+    let fields = [("key", text(key.as_str())), ("value", bytes(value)), ("beat", integer(beat))];
+    fields.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
 }
 
 /// The document in these fields; `None` where this program has not written them.
 pub(crate) fn document(key: &LeaseKey, fields: &Fields) -> Option<Content> {
-    let bytes = fields.get("value")?.get("bytesValue")?.as_str()?;
-    let is_its = fields.get("key")?.get("stringValue")?.as_str() == Some(key.as_str());
-    is_its.then(|| STANDARD.decode(bytes).ok()).flatten().map(Content::Document)
+    let is_its = text_in(fields.get("key")?)? == key.as_str();
+    is_its.then(|| bytes_in(fields.get("value")?)).flatten().map(Content::Document)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
     use tenure_records::{Occupant, Record};
     use tenure_store::{HolderId, Nonce, Note, Term};
 
@@ -129,7 +127,7 @@ mod tests {
     }
 
     fn number(fields: &Fields, name: &str) -> u64 {
-        millis(&fields[name]).unwrap()
+        millis_in(&fields[name]).unwrap()
     }
 
     /// The fields of the other protocol, as its programs write them.

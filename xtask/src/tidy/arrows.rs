@@ -19,7 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // The ground floor: it knows nothing of leases and messages.
     ("base/time", &[]),
     ("base/net", &[]),
-    ("base/google", &["base/net", "base/http"]),
+    ("base/google", &["base/time", "base/net", "base/http"]),
     ("base/*", &["base/time", "base/net"]),
     // Leases.
     ("lease/core", &["base/time"]),
