@@ -15,6 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use front::Front;
 use kit::*;
 use serde_json::{Value, json};
+use tenure_firestore::FirestoreConfig;
 use tenure_store::Renewed;
 use tenure_test_servers::{Firestore, FirestorePrograms, or_skip};
 
@@ -28,8 +29,11 @@ fn emulator() -> Option<Firestore> {
 async fn child() {
     let Ok(url) = std::env::var("CHILD_URL") else { return };
     let pauses: Vec<u64> = serde_json::from_str(&std::env::var("CHILD_PAUSES").unwrap()).unwrap();
+    if std::env::var_os("CHILD_LOGS").is_some() {
+        tracing_subscriber::fmt().with_max_level(tracing_subscriber::filter::LevelFilter::TRACE).init();
+    }
     let said = async {
-        let store = open(&url).await?;
+        let store = tenure_firestore::open(&url.parse::<FirestoreConfig>()?.with_environment()?).await?;
         let own = granted(&store, &claim("k", 1)).await;
         for pause in pauses {
             tokio::time::sleep(Duration::from_millis(pause)).await;
@@ -43,7 +47,7 @@ async fn child() {
     }
 }
 
-/// What the child says, and all that it prints, with logs of everything that any library says.
+/// All that the child prints.
 fn child_with(url: &str, pauses: &[u64], variables: &[(&str, &str)]) -> String {
     let home = tempfile::tempdir().unwrap();
     let output = Command::new(std::env::current_exe().unwrap())
@@ -78,6 +82,19 @@ fn user(front: &Front) -> Value {
         "type": "authorized_user", "client_id": "an id", "client_secret": "hunter2-client", "refresh_token": "hunter2-refresh",
         "token_uri": format!("http://{}/token", front.host()), "quota_project_id": "who-pays",
     })
+}
+
+/// The emulator that the environment names is asked where the URL names nothing, and no credentials are looked for.
+#[test]
+fn the_environment_names_an_emulator() {
+    let Some(emulator) = emulator() else { return };
+    let metadata = Front::before(emulator.port());
+    let url = format!("firestore://{}", emulator.new_project());
+    let (host, port) = (emulator.host(), metadata.host());
+    let said = child_with(&url, &[1], &[("FIRESTORE_EMULATOR_HOST", &host), ("GCE_METADATA_HOST", &port)]);
+    assert!(said.contains("CHILD Freed"), "{said}");
+    let state = metadata.state();
+    assert_eq!((state.tokens, state.calls.len()), (0, 0));
 }
 
 /// The machine's own service account, from its metadata server: one token for many calls.
@@ -189,6 +206,19 @@ fn tokens_are_renewed_before_they_end() {
     let state = front.state();
     assert!((2..=3).contains(&state.tokens), "{}", state.tokens);
     assert!(state.calls.iter().any(|(_, shown)| shown == "Bearer hunter2-2"));
+}
+
+/// Whatever is logged, by this or by any library: no token and no secret of the credentials is in it.
+#[test]
+fn no_secret_is_logged() {
+    let Some(emulator) = emulator() else { return };
+    let front = Front::before(emulator.port());
+    front.state().revoked = 1;
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(folder.path(), &user(&front));
+    let variables = [("GOOGLE_APPLICATION_CREDENTIALS", path.as_str()), ("CHILD_LOGS", "1")];
+    let said = child_with(&url(&front, &emulator), &[1], &variables);
+    assert!(said.contains("CHILD Freed") && said.contains("TRACE"), "{said}");
 }
 
 /// Without credentials, with a file that is missing or of no use, and with a token endpoint that nobody answers at, the store

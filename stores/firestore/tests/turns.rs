@@ -239,6 +239,9 @@ async fn many_at_once_end_well() {
         assert_eq!(answer.unwrap(), Renewed::Extended { resign_requested: false });
     }
     println!("600 claims {claimed:?}, 600 renewals {:?}", begun.elapsed());
+    let begun = Instant::now();
+    renew(&ours, &own[0]).await.unwrap();
+    println!("one renewal {:?}", begun.elapsed());
 
     let mut racers = tokio::task::JoinSet::new();
     for process in 1..=8 {

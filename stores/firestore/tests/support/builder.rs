@@ -12,8 +12,8 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use serde_json::json;
 use tenure_conformance::{BuildError, Killable, Records, Stoppable, StoppableClient, StoreBuilder};
-use tenure_firestore::{FirestoreConfig, open};
-use tenure_store::{HolderId, LeaseKey, LeaseStore};
+use tenure_firestore::{FirestoreConfig, open, open_documents};
+use tenure_store::{DocumentStore, HolderId, LeaseKey, LeaseStore};
 use tenure_test_servers::{Cut, CutOff, Firestore, Proxy};
 
 pub(crate) struct Builder {
@@ -32,9 +32,12 @@ impl Builder {
     }
 }
 
+fn config(project: &str, host: &str) -> Result<FirestoreConfig, BuildError> {
+    Ok(format!("firestore://{project}?emulator={host}").parse()?)
+}
+
 async fn client(project: &str, host: &str) -> Result<Arc<dyn LeaseStore>, BuildError> {
-    let config: FirestoreConfig = format!("firestore://{project}?emulator={host}").parse()?;
-    Ok(Arc::new(open(&config).await?))
+    Ok(Arc::new(open(&config(project, host)?).await?))
 }
 
 /// Where the document of a key that names none itself lies.
@@ -49,6 +52,15 @@ impl StoreBuilder for Builder {
 
     fn open(&self) -> BoxFuture<'_, Result<Arc<dyn LeaseStore>, BuildError>> {
         client(&self.project, &self.host).boxed()
+    }
+
+    fn open_documents(&self) -> Option<BoxFuture<'_, Result<Arc<dyn DocumentStore>, BuildError>>> {
+        let opened = async {
+            let documents: Arc<dyn DocumentStore> =
+                Arc::new(open_documents(&config(&self.project, &self.host)?).await?);
+            Ok(documents)
+        };
+        Some(opened.boxed())
     }
 
     fn records(&self) -> Option<&dyn Records> {

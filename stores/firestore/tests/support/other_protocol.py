@@ -88,5 +88,7 @@ try:
         time.sleep(options.heartbeat)
 finally:
     if leads:
-        write({})
+        found = post("batchGet", {"documents": [NAME]})[0].get("found", {})
+        if found.get("fields", {}).get("holderId", {}).get("stringValue") == options.holder:
+            write({})
         say("released")

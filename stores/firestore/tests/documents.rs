@@ -1,0 +1,50 @@
+//! Documents lie beside the leases: each write compares, also one that changes nothing, and neither meets the other.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "support/kit.rs"]
+mod kit;
+
+use kit::*;
+use tenure_records::{Content, Kind, Place, Records, Swap, Version, Write};
+use tenure_store::{KeyPrefix, LeaseStore};
+use tenure_test_servers::{FirestorePrograms, or_skip};
+
+fn write(place: &Place, expected: Option<&Version>, to: Option<&[u8]>) -> Write {
+    let to = to.map(|bytes| Content::Document(bytes.to_vec()));
+    Write { place: place.clone(), expected: expected.cloned(), to }
+}
+
+/// A document is made once, replaced at its version alone, also by the same bytes, listed by its prefix, and deleted at its
+/// version; a lease of the same key is another thing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn documents_are_compared_and_swapped() {
+    let Some(programs) = or_skip("firestore documents", false, FirestorePrograms::find()) else { return };
+    let emulator = programs.start().unwrap();
+    let store = open(&format!("firestore://{}?emulator={}", emulator.new_project(), emulator.host())).await.unwrap();
+    let records = store.records();
+    let place = Place::document(&key("fleet/wanted"));
+    let done = async |write: Write| match records.write(&write).await.unwrap() {
+        Swap::Done(version) => version,
+        conflict => panic!("{conflict:?}"),
+    };
+    granted(&store, &claim("fleet/wanted", 1)).await;
+    granted(&store, &claim("doc/fleet/wanted", 2)).await;
+    let first = done(write(&place, None, Some(b"\x00one"))).await;
+    assert!(matches!(records.write(&write(&place, None, Some(b"two"))).await.unwrap(), Swap::Conflict(_)));
+    let second = done(write(&place, Some(&first), Some(b"\x00one"))).await;
+    assert_ne!(first, second, "equal bytes have another version");
+    assert!(matches!(records.write(&write(&place, Some(&first), Some(b"two"))).await.unwrap(), Swap::Conflict(_)));
+    let seen = records.read(&place).await.unwrap();
+    assert_eq!((seen.content, seen.version), (Some(Content::Document(b"\x00one".to_vec())), Some(second.clone())));
+    let prefix = KeyPrefix::new("fleet/").unwrap();
+    let listed = records.scan(Kind::Document, &prefix).await.unwrap();
+    assert!(listed.len() == 1 && listed[0].0 == place.key, "{listed:?}");
+    assert_eq!(store.list(&prefix).await.unwrap().len(), 1);
+
+    assert!(matches!(records.write(&write(&place, Some(&first), None)).await.unwrap(), Swap::Conflict(_)));
+    done(write(&place, Some(&second), None)).await;
+    assert_eq!(records.read(&place).await.unwrap().version, None);
+    assert!(matches!(records.write(&write(&place, Some(&second), Some(b"three"))).await.unwrap(), Swap::Conflict(_)));
+    let again = done(write(&place, None, Some(b"three"))).await;
+    assert!(again != first && again != second);
+}
