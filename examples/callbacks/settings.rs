@@ -101,9 +101,9 @@ impl Settings {
         // In Kubernetes the lease is the Lease of that name in that namespace; other stores have it in the key.
         let of_store = tenure_open::namespace_of(&store).map(str::to_owned);
         let within_namespace = of_store.is_some();
-        let named = args.lease_namespace.or(file.lease_namespace);
-        let store = named.as_ref().map_or(store.clone(), |namespace| tenure_open::in_namespace(&store, namespace));
-        let lease_namespace = named.or(of_store.filter(|name| !name.is_empty())).unwrap_or(default.lease_namespace);
+        let named = args.lease_namespace.or(file.lease_namespace).or(of_store.filter(|name| !name.is_empty()));
+        let lease_namespace = named.unwrap_or(default.lease_namespace);
+        let store = tenure_open::in_namespace(&store, &lease_namespace);
         let component = Config {
             within_namespace,
             enabled: !args.no_election && file.enabled.unwrap_or(default.enabled),
@@ -163,7 +163,7 @@ mod tests {
         Ok(())
     }
 
-    /// In a store with namespaces the lease's is the store's, whichever of the two is given.
+    /// In a store with namespaces the lease's is the store's, whichever of the two is given, or none.
     #[test]
     fn the_namespace_is_that_of_the_store() -> Result<()> {
         let store = |flags: &[&str]| {
@@ -173,6 +173,7 @@ mod tests {
         };
         let of = |store: &str, namespace: &str, within| (store.to_owned(), namespace.to_owned(), within);
         assert_eq!(store(&["--store", "kubernetes:a"])?, of("kubernetes:a", "a", true));
+        assert_eq!(store(&["--store", "kubernetes:"])?, of("kubernetes:default", "default", true));
         let given = ["--store", "kubernetes:?context=c", "--lease-namespace", "b"];
         assert_eq!(store(&given)?, of("kubernetes:b?context=c", "b", true));
         assert_eq!(store(&["--store", "memory:x", "--lease-namespace", "b"])?, of("memory:x", "b", false));
