@@ -90,7 +90,7 @@ mod tests {
     use super::*;
     use serde_json::json;
     use tenure_records::{Occupant, Record};
-    use tenure_store::{HolderId, Nonce, Note, Term};
+    use tenure_store::{Bound, HolderId, Nonce, Note, Term};
 
     const NOW: u64 = 1_800_000_000_000;
 
@@ -149,7 +149,8 @@ mod tests {
         assert_eq!(read(&written(&free)), free);
     }
 
-    /// Those who go by the three fields wait for the whole lease, however long it is, and not at all after a release.
+    /// Those who go by the three fields wait for the whole lease, however long it is, also where it has no end of its own, and
+    /// not at all after a release.
     #[test]
     fn the_three_fields_say_until_when() {
         for ttl in [3, 120, 600].map(Duration::from_secs) {
@@ -160,6 +161,12 @@ mod tests {
             let silent_at = number(&fields, "updatedAtMs") + UPDATED_WITHIN_MS;
             assert!(silent_at >= ends, "{ttl:?}: they would take it after {silent_at}, it ends at {ends}");
         }
+        let mut bound = held(Duration::from_secs(3));
+        if let Occupancy::Tenure(occupant) = &mut bound.occupancy {
+            occupant.bound = Some(Bound { member: key(), term: Term::new(7).unwrap() });
+        }
+        let fields = written(&bound);
+        assert_eq!((number(&fields, "expiresAtMs"), read(&fields)), (NEVER_MS, bound));
         let freed = written(&Record { occupancy: Occupancy::Nobody, ..held(Duration::ZERO) });
         assert_eq!((number(&freed, "expiresAtMs"), freed.get("holderId")), (0, None));
     }

@@ -3,8 +3,10 @@
 
 #[path = "support/builder.rs"]
 mod builder;
+#[path = "support/by_hand.rs"]
+mod by_hand;
 
-use builder::Builder;
+use builder::builder;
 use tenure_conformance::suite;
 use tenure_test_servers::{FirestorePrograms, or_skip};
 
@@ -13,5 +15,5 @@ use tenure_test_servers::{FirestorePrograms, or_skip};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn firestore_passes_the_suite() {
     let Some(programs) = or_skip("firestore", false, FirestorePrograms::find()) else { return };
-    println!("{}", suite(&Builder::new(programs.start().unwrap())).await);
+    println!("{}", suite(&builder(programs.start().unwrap())).await);
 }

@@ -48,3 +48,20 @@ async fn documents_are_compared_and_swapped() {
     let again = done(write(&place, None, Some(b"three"))).await;
     assert!(again != first && again != second);
 }
+
+/// A collection's name may hold signs that mean something in a URL.
+#[tokio::test]
+async fn any_collection_will_do() {
+    let Some(programs) = or_skip("firestore collections", false, FirestorePrograms::find()) else { return };
+    let emulator = programs.start().unwrap();
+    let (project, host) = (emulator.new_project(), emulator.host());
+    for collection in ["a%20b", "a%3Fb", "a%23b", "a%2541", "%C3%A9:x"] {
+        let store = open(&format!("firestore://{project}?emulator={host}&collection={collection}")).await.unwrap();
+        granted(&store, &claim("plain", 1)).await;
+        let records = store.records();
+        let made = write(&Place::document(&key("wanted")), None, Some(b"x"));
+        assert!(matches!(records.write(&made).await.unwrap(), Swap::Done(_)));
+        let listed = records.scan(Kind::Document, &KeyPrefix::default()).await.unwrap();
+        assert_eq!((listed.len(), store.list(&KeyPrefix::default()).await.unwrap().len()), (1, 1), "{collection}");
+    }
+}

@@ -188,6 +188,10 @@ async fn readable_keys_are_documents() {
         by_hand.put(&format!("reports/app-{n}"), json!({ "title": text("x") })).await;
         by_hand.put(&format!("orders/{n}"), json!({ "holderId": text("me"), "size": number(3) })).await;
     }
+    // A lease that somebody has copied, or that was copied by an import, is none at another place.
+    granted(&ours, &claim("b", 50)).await;
+    by_hand.put("tenure/copy", by_hand.get("tenure/Yg").await.unwrap()).await;
+    release(&ours, &held(&claim("b", 50), ours.last_term(&key("b")).await.unwrap().unwrap())).await.unwrap();
     let names = [
         "reports/nightly",
         "reports/a b",
