@@ -46,11 +46,11 @@ const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 /// What can be logged by itself: the crates that log, those of others last.
 const TARGETS: &[&str] = &[
     "tenure",
+    "tenure_base_http",
     "tenure_base_nats",
     "tenure_base_sqlite",
     "tenure_bus_nats",
     "tenure_bus_sqlite",
-    "tenure_etcd",
     "tenure_ingest",
     "tenure_kubernetes",
     "tenure_postgres",

@@ -1,10 +1,12 @@
 //! What a server has answered.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::error::CallError;
 
@@ -17,7 +19,15 @@ pub struct Answer {
     pub(crate) body: Bytes,
 }
 
+/// How many signs of a server's message are shown.
+const MAX_MESSAGE: usize = 300;
+
 impl Answer {
+    /// Host and port of the server.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
     /// The status.
     pub fn status(&self) -> u16 {
         self.status
@@ -36,6 +46,14 @@ impl Answer {
     /// The body.
     pub fn body(&self) -> &[u8] {
         &self.body
+    }
+
+    /// What the server says of a refusal: the member `message` or `error` of a JSON object, else how the text begins.
+    pub fn message(&self) -> String {
+        let object = serde_json::from_slice::<Value>(&self.body).unwrap_or_default();
+        let text = object["message"].as_str().or(object["error"].as_str()).map(Cow::Borrowed);
+        let text = text.unwrap_or_else(|| String::from_utf8_lossy(&self.body));
+        text.trim().chars().take(MAX_MESSAGE).collect()
     }
 
     /// The body as a value. What is not such JSON leaves unknown what the server has done; the error shows nothing of the body.

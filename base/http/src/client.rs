@@ -91,6 +91,11 @@ impl Client {
         })
     }
 
+    /// How long a call may take, where nothing else is said of it.
+    pub fn timeout(&self) -> Duration {
+        self.options.timeout
+    }
+
     /// Sends the call once, and waits for the whole answer.
     pub async fn send(&self, call: Call) -> Result<Answer, CallError> {
         let place = call.place();

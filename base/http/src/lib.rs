@@ -4,6 +4,9 @@
 //! three ways: the server has **answered**, with any status; it was certainly **not sent**; or what became of it is
 //! **unknown**. Nothing is ever repeated, followed to another place, or kept for later.
 //!
+//! [`Endpoints`] make of this what a store over several servers needs, whose protocol is a [`Protocol`]: the next server where
+//! that is safe, a token that is renewed, and whether the servers' data went back.
+//!
 //! ```no_run
 //! use tenure_base_http::{Call, Client, ClientOptions, Method, Url};
 //!
@@ -22,12 +25,20 @@
 mod answer;
 mod call;
 mod client;
+mod cluster_config;
+pub mod encoding;
+mod endpoints;
 mod error;
 mod lines;
+mod protocol;
+mod standing;
 
 pub use answer::Answer;
 pub use call::Call;
 pub use client::{Client, ClientOptions, Opened};
+pub use cluster_config::{ClusterConfig, ClusterVariables, Login};
+pub use endpoints::{AskError, Asked, Endpoints};
 pub use error::{CallError, SetupError};
 pub use lines::Lines;
+pub use protocol::{Counted, Meaning, Protocol};
 pub use reqwest::{Method, Url};

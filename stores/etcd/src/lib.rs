@@ -14,15 +14,14 @@
 //! used, so nothing of a process is left to be kept alive or to be forgotten. When a lease is over is told by silence: a
 //! candidate that has just started waits one ttl before it takes a key whose holder has vanished.
 
+mod cluster;
 mod config;
-mod http;
 mod records;
-mod watch;
 
 use tenure_records::{RecordDocuments, RecordStore};
 use tenure_store::StoreError;
 
-pub use config::{EtcdConfig, Login};
+pub use config::EtcdConfig;
 pub use records::EtcdRecords;
 
 /// Opens the store: one read must be answered, which shows that the gateway is there, that the login is right and that a

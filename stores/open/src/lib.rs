@@ -138,7 +138,7 @@ pub fn check(url: &str) -> Result<(), OpenError> {
     let (scheme, _) = split_scheme(url)?;
     match scheme.name {
         #[cfg(feature = "etcd")]
-        scheme::ETCD => drop(url.parse::<tenure_etcd::EtcdConfig>()?.with_environment()?.client()?),
+        scheme::ETCD => url.parse::<tenure_etcd::EtcdConfig>()?.with_environment()?.check_files()?,
         #[cfg(feature = "postgres")]
         scheme::POSTGRES => url.parse::<tenure_postgres::PostgresConfig>()?.with_environment()?.check_files()?,
         #[cfg(feature = "firestore")]
