@@ -1,26 +1,22 @@
 //! Leases in PostgreSQL: `postgres://USER@HOST/DATABASE`; see [`PostgresConfig`] for every form.
 //!
 //! A lease is a row of the table `tenure_leases`, for anybody to read. Its age by the server's clock tells when it is over,
-//! each write names the version that it replaces, and the writer draws the next one at random. Every statement stands
-//! alone, without a transaction around it, without a prepared statement and without a setting of the session, so that a
-//! pooler may hand each to another connection.
+//! each write names the version that it replaces, and the writer draws the next one at random. Each read, write and scan is one
+//! statement by itself, so that a pooler may hand it to any connection.
 
 mod config;
-mod connections;
-mod failure;
-mod pgpass;
 mod records;
 mod table;
-mod watch;
 
-pub use config::{PostgresConfig, Server, Ssl};
+pub use config::PostgresConfig;
 pub use records::PostgresRecords;
-pub use tenure_base_net::tls::ClientTls;
+pub use tenure_base_postgres::{DatabaseConfig, Server, Ssl};
 
+use tenure_records::{RecordDocuments, RecordStore};
 use tenure_store::StoreError;
 
 /// A lease store in PostgreSQL.
-pub type PostgresStore = tenure_records::RecordStore<PostgresRecords>;
+pub type PostgresStore = RecordStore<PostgresRecords>;
 
 /// Connects, makes the tables where they are missing and that is allowed, and looks whether the server's notifications
 /// arrive. Fails where no host can be reached that takes writes, where it refuses the login, or where the tables are missing
@@ -30,8 +26,6 @@ pub async fn open(config: PostgresConfig) -> Result<PostgresStore, StoreError> {
 }
 
 /// Opens the documents that lie in a table beside the leases, as [`open`] opens these.
-pub async fn open_documents(
-    config: PostgresConfig,
-) -> Result<tenure_records::RecordDocuments<PostgresRecords>, StoreError> {
-    Ok(tenure_records::RecordDocuments::new(PostgresRecords::open(config).await?))
+pub async fn open_documents(config: PostgresConfig) -> Result<RecordDocuments<PostgresRecords>, StoreError> {
+    Ok(RecordDocuments::new(PostgresRecords::open(config).await?))
 }

@@ -1,5 +1,5 @@
 //! What PostgreSQL can be made to do to those who use it: tables that are missing, logins that are refused, hosts that take no
-//! writes, TLS, sessions that somebody set up otherwise or ends.
+//! writes, sessions that somebody set up otherwise or ends.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "support/kit.rs"]
@@ -82,38 +82,6 @@ async fn few_rights_are_enough() {
     assert_eq!(release(&store, &own).await.unwrap(), Released::Freed);
 }
 
-/// A wrong password, a user and a database that are not there, a server that is not: each is told with the host and without the
-/// password, and a refusal is no reason to try again.
-#[tokio::test]
-async fn wrong_logins_are_told() {
-    let options = PostgresOptions { password: Some("right".to_owned()), ..PostgresOptions::default() };
-    let Some(server) = server(options) else { return };
-    let with = |login: &str| server.url().replace("postgres@", login);
-    let error = try_open(&with("postgres:hunter2@")).await.unwrap_err();
-    let said = error.to_string();
-    assert!(
-        !error.is_retryable() && said.contains("password authentication failed") && said.contains("PGPASSFILE"),
-        "{said}"
-    );
-    assert!(said.contains(&server.port().to_string()) && !said.contains("hunter2"), "{said}");
-    let without = refused(&with("postgres@")).await;
-    assert!(without.contains("password"), "{without}");
-    let nowhere = refused(&format!("postgres://postgres:right@127.0.0.1:{}/none", server.port())).await;
-    assert!(nowhere.contains("\"none\" does not exist"), "{nowhere}");
-    let nobody = try_open("postgres://postgres@127.0.0.1:1/postgres").await.unwrap_err();
-    assert!(nobody.is_retryable() && nobody.to_string().contains("127.0.0.1:1"), "{nobody}");
-    granted(&open(&with("postgres:right@")).await, &claim("k", 1, TTL)).await;
-    let socket = format!("postgres://postgres@{}/postgres", server.folder().display().to_string().replace('/', "%2F"));
-    let socket = format!("{socket}?timeout=2s");
-    let ported = socket.parse::<tenure_postgres::PostgresConfig>().unwrap();
-    let ported = tenure_postgres::PostgresConfig {
-        servers: vec![tenure_postgres::Server { port: server.port(), ..ported.servers[0].clone() }],
-        ..ported
-    };
-    let over_socket = tenure_postgres::open(ported).await.unwrap();
-    assert!(matches!(acquire(&over_socket, &claim("k", 2, TTL)).await.unwrap(), Claimed::Held { .. }));
-}
-
 /// Of several hosts the one that takes writes is used, whatever its place; one that stops taking them is told, or left for
 /// another, and what a replica answers is not believed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -152,56 +120,6 @@ async fn hosts_without_writes_are_passed_over() {
     assert!(store.record(&own.key).await.is_err());
     let replica_only = refused(&second.url()).await;
     assert!(replica_only.contains("does not allow writes"), "{replica_only}");
-}
-
-/// TLS: a server whose authority is named is trusted, one that is unknown is refused by name where TLS must be, and used all the
-/// same where it need not be; a server without TLS is refused where it must be.
-#[tokio::test]
-async fn tls_is_as_sslmode_says() {
-    let Some(programs) = programs() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let file = |name: &str, text: String| {
-        std::fs::write(folder.path().join(name), text).unwrap();
-        folder.path().join(name)
-    };
-    let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
-    authority.distinguished_name.push(rcgen::DnType::CommonName, "authority");
-    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let authority_key = rcgen::KeyPair::generate().unwrap();
-    let ca = file("ca.pem", authority.self_signed(&authority_key).unwrap().pem());
-    let issuer = rcgen::Issuer::new(authority, authority_key);
-    let key = rcgen::KeyPair::generate().unwrap();
-    let certificate =
-        rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
-    let tls = Some((file("server.pem", certificate.pem()), file("server.key", key.serialize_pem())));
-    let options = PostgresOptions { tls, password: Some("right".to_owned()), ..PostgresOptions::default() };
-    let server = programs.start(options).unwrap();
-    let url = server.url().replace("postgres@", "postgres:right@");
-    let encrypted = || {
-        server.psql(
-            "select bool_and(ssl) from pg_stat_ssl join pg_stat_activity using (pid) where application_name = 'tenure'",
-        )
-    };
-    let trusting = open(&format!("{url}?sslmode=verify-full&sslrootcert={}", ca.display())).await;
-    let own = granted(&trusting, &claim("k", 1, TTL)).await;
-    assert_eq!(encrypted().trim(), "t");
-    release(&trusting, &own).await.unwrap();
-    drop(trusting);
-    let unknown = refused(&format!("{url}?sslmode=require")).await;
-    assert!(unknown.contains("certificate") && unknown.contains("?sslrootcert=FILE"), "{unknown}");
-    let missing = refused(&format!("{url}?sslmode=require&sslrootcert=/no/such.pem")).await;
-    assert!(missing.contains("/no/such.pem"), "{missing}");
-    let other =
-        refused(&format!("{}?sslmode=require&sslrootcert={}", url.replace("127.0.0.1", "localhost"), ca.display()))
-            .await;
-    assert!(other.contains("certificate"), "{other}");
-    let opportunistic = open(&url).await;
-    granted(&opportunistic, &claim("k", 2, TTL)).await;
-    assert_eq!(encrypted().trim(), "t");
-    let plain = programs.start(PostgresOptions::default()).unwrap();
-    let never = refused(&format!("{}?sslmode=require&sslrootcert={}", plain.url(), ca.display())).await;
-    assert!(never.contains("TLS"), "{never}");
-    open(&plain.url()).await;
 }
 
 /// Where the database isolates transactions more strictly than it needs to, a lost race is still an answer and no error.

@@ -1,27 +1,26 @@
-//! The connections of one store: few, its own, each used by one call at a time.
+//! The connections of one client: few, its own, each used by one call at a time.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tenure_store::{StoreError, StoreErrorKind};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinHandle;
 use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 use tokio_postgres::{Client, Connection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::config::{PostgresConfig, Server, Ssl, invalid};
-use crate::failure::{Call, Failure};
+use crate::config::{DatabaseConfig, Server, Ssl};
+use crate::error::{Call, DatabaseError, DatabaseErrorKind};
 
-/// How many connections a store has at most, besides the one that listens.
+/// How many there are at most, besides those that listen.
 pub(crate) const CONNECTIONS: usize = 4;
 
 /// How long a server may take to be told that nobody waits for an answer any more.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(crate) struct Connections {
-    pub(crate) config: PostgresConfig,
+    pub(crate) config: DatabaseConfig,
     tls: MakeRustlsConnect,
     permits: Semaphore,
     idle: Mutex<Vec<Link>>,
@@ -54,12 +53,13 @@ impl std::fmt::Debug for Connections {
 }
 
 impl Connections {
-    pub(crate) fn new(config: PostgresConfig) -> Result<Connections, StoreError> {
+    pub(crate) fn new(config: DatabaseConfig) -> Result<Connections, DatabaseError> {
         let tls = match config.ssl {
-            Ssl::Verified => config.tls.config(),
-            Ssl::IfOffered | Ssl::Never => config.tls.opportunistic(),
+            Some(Ssl::Verified) => config.tls.config(),
+            _ => config.tls.opportunistic(),
         };
-        let tls = MakeRustlsConnect::new((*tls.map_err(|error| invalid(&error.to_string()))?).clone());
+        let tls = tls.map_err(|error| DatabaseError::invalid(error.to_string()))?;
+        let tls = MakeRustlsConnect::new((*tls).clone());
         Ok(Connections {
             config,
             tls,
@@ -70,8 +70,8 @@ impl Connections {
     }
 
     /// One that is idle, or a new one.
-    pub(crate) async fn get(&self) -> Result<Using<'_>, StoreError> {
-        let closed = |_| StoreError::new(StoreErrorKind::Unavailable, "postgres: the store is being closed");
+    pub(crate) async fn get(&self) -> Result<Using<'_>, DatabaseError> {
+        let closed = |_| DatabaseError::new(DatabaseErrorKind::Unavailable, "the client is being closed");
         let permit = self.permits.acquire().await.map_err(closed)?;
         let idle = std::iter::from_fn(|| self.idle().pop()).find(|link| !link.client.is_closed());
         let link = match idle {
@@ -91,12 +91,12 @@ impl Connections {
     }
 
     /// A new connection to the first host that takes writes, beginning with the one that did so last.
-    pub(crate) async fn connect(&self) -> Result<Open, StoreError> {
+    pub(crate) async fn connect(&self) -> Result<Open, DatabaseError> {
         let servers = &self.config.servers;
         let first = self.good.load(Ordering::Relaxed);
         // Each host has its share of the time, so that one that does not answer leaves some to the others.
         let share = self.config.timeout / u32::try_from(servers.len() + 1).unwrap_or(u32::MAX);
-        let mut errors: Vec<StoreError> = Vec::new();
+        let mut errors: Vec<DatabaseError> = Vec::new();
         for place in (0..servers.len()).map(|place| (first + place) % servers.len()) {
             let server = &servers[place];
             let at = format!("{}:{}", server.host, server.port);
@@ -105,20 +105,11 @@ impl Connections {
                     self.good.store(place, Ordering::Relaxed);
                     return Ok(open);
                 }
-                Ok(Err(error)) => errors.push(Failure::of(Call::Connect, &at, &error).into_error()),
-                Err(_) => {
-                    let message = format!("postgres {at}: no answer within {share:?}");
-                    errors.push(StoreError::new(StoreErrorKind::Unavailable, message));
-                }
+                Ok(Err(error)) => errors.push(DatabaseError::of(Call::Read, &at, &error)),
+                Err(_) => errors.push(DatabaseError::lost(Call::Read, &at, &format!("no answer within {share:?}"))),
             }
         }
-        // A refusal by one host is no reason to give up while another may come back.
-        let kind = match errors.iter().all(|error| !error.is_retryable()) {
-            true => errors.first().map_or(StoreErrorKind::Unavailable, StoreError::kind),
-            false => StoreErrorKind::Unavailable,
-        };
-        let messages: Vec<String> = errors.iter().map(StoreError::to_string).collect();
-        Err(StoreError::new(kind, messages.join("; ")))
+        Err(DatabaseError::of_all(&errors))
     }
 
     fn options(&self, server: &Server) -> tokio_postgres::Config {
@@ -126,9 +117,9 @@ impl Connections {
         options.host(&server.host).port(server.port).application_name("tenure");
         options.target_session_attrs(TargetSessionAttrs::ReadWrite);
         options.ssl_mode(match self.config.ssl {
-            Ssl::Never => SslMode::Disable,
-            Ssl::IfOffered => SslMode::Prefer,
-            Ssl::Verified => SslMode::Require,
+            Some(Ssl::Never) => SslMode::Disable,
+            None | Some(Ssl::IfOffered) => SslMode::Prefer,
+            Some(Ssl::Verified) => SslMode::Require,
         });
         // Whoever listens sends nothing, and would never learn that the other end is gone.
         options
