@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use tempfile::TempDir;
 
-use crate::{Missing, Server, StartError, find, free_port};
+use crate::{Missing, Server, StartError, WallClock, find, free_port};
 
 const REMEDY: &str = "install the Debian package postgresql";
 
@@ -33,6 +33,8 @@ pub struct PostgresOptions {
     pub tls: Option<(PathBuf, PathBuf)>,
     /// Further settings, such as `["default_transaction_read_only=on"]`.
     pub settings: Vec<String>,
+    /// The clock that it reads, in a folder that everybody may read.
+    pub clock: Option<WallClock>,
 }
 
 /// One running server, on a port of 127.0.0.1 and on a socket in its folder.
@@ -97,6 +99,7 @@ impl PostgresPrograms {
         let mut command = self.command(&self.postgres);
         command.arg("-D").arg(&data).args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
         command.args(["-c", &format!("unix_socket_directories={given}"), "-c", "full_page_writes=off"]);
+        command.envs(options.clock.iter().flat_map(WallClock::environment));
         if options.tls.is_some() {
             command.args(["-c", "ssl=on"]);
             command.args([
