@@ -3,10 +3,8 @@
 
 #[path = "support/builder.rs"]
 mod builder;
-#[path = "support/proxy.rs"]
-mod proxy;
 
-use builder::Builder;
+use builder::builder;
 use tenure_conformance::suite;
 use tenure_test_servers::{PostgresOptions, PostgresPrograms, or_skip};
 
@@ -15,5 +13,5 @@ use tenure_test_servers::{PostgresOptions, PostgresPrograms, or_skip};
 async fn postgres_passes_the_suite() {
     let Some(programs) = or_skip("postgres", true, PostgresPrograms::find()) else { return };
     let server = programs.start(PostgresOptions::default()).unwrap();
-    println!("{}", suite(&Builder::new(server)).await);
+    println!("{}", suite(&builder("postgres", server)).await);
 }

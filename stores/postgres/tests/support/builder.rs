@@ -1,124 +1,72 @@
 //! What the suite may do to PostgreSQL: write records by hand, stop the server, kill it, cut a client off.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
-use tenure_conformance::{BuildError, Killable, Records, Stoppable, StoppableClient, StoreBuilder};
-use tenure_store::{HolderId, LeaseKey, LeaseStore};
-use tenure_test_servers::Postgres;
+use tenure_conformance::{BuildError, Opening, Relay, ServerBuilder, TestServer};
+use tenure_postgres::PostgresConfig;
+use tenure_store::{DocumentStore, HolderId, LeaseKey, LeaseStore};
+use tenure_test_servers::{Cut, Postgres, Proxy};
 
-use crate::proxy::{Mode, Proxy};
+/// One server.
+pub(crate) struct Server(Postgres);
 
-/// The suite's way to one server.
-pub(crate) struct Builder(Mutex<Postgres>);
+pub(crate) fn builder(name: &'static str, server: Postgres) -> ServerBuilder<Server> {
+    ServerBuilder::new(name, Server(server))
+}
 
-impl Builder {
-    pub(crate) fn new(server: Postgres) -> Builder {
-        Builder(Mutex::new(server))
-    }
-
-    fn server(&self) -> MutexGuard<'_, Postgres> {
-        self.0.lock().unwrap()
-    }
-
-    fn by_hand(&self, sql: &str) -> Option<BoxFuture<'_, Result<(), BuildError>>> {
-        let said = self.server().psql(sql);
-        Some(ready(if said.trim().is_empty() { Ok(()) } else { Err(said.into()) }).boxed())
+impl Server {
+    fn by_hand(&self, sql: &str) -> BoxFuture<'_, Result<(), BuildError>> {
+        let said = self.0.psql(sql);
+        ready(if said.trim().is_empty() { Ok(()) } else { Err(said.into()) }).boxed()
     }
 }
 
-impl StoreBuilder for Builder {
-    fn name(&self) -> &str {
-        "postgres"
+impl TestServer for Server {
+    fn url(&self) -> String {
+        self.0.url()
     }
 
-    fn open(&self) -> BoxFuture<'_, Result<Arc<dyn LeaseStore>, BuildError>> {
-        let url = self.server().url();
-        async move { open(&url).await }.boxed()
+    fn open(url: String) -> Opening<dyn LeaseStore> {
+        async move { Ok(Arc::new(tenure_postgres::open(url.parse::<PostgresConfig>()?).await?) as _) }.boxed()
     }
 
-    fn records(&self) -> Option<&dyn Records> {
-        Some(self)
+    fn open_documents(url: String) -> Opening<dyn DocumentStore> {
+        async move { Ok(Arc::new(tenure_postgres::open_documents(url.parse::<PostgresConfig>()?).await?) as _) }.boxed()
     }
 
-    fn stoppable(&self) -> Option<&dyn Stoppable> {
-        Some(self)
-    }
-
-    fn killable(&self) -> Option<&dyn Killable> {
-        Some(self)
-    }
-
-    fn stoppable_client(&self) -> Option<BoxFuture<'_, Result<Box<dyn StoppableClient>, BuildError>>> {
-        let port = self.server().port();
-        let client = async move {
-            let proxy = Proxy::to(port).await;
-            let store = open(&proxy.url()).await?;
-            Ok(Box::new(CutOff { store, proxy }) as Box<dyn StoppableClient>)
-        };
-        Some(client.boxed())
-    }
-}
-
-async fn open(url: &str) -> Result<Arc<dyn LeaseStore>, BuildError> {
-    Ok(Arc::new(tenure_postgres::open(url.parse::<tenure_postgres::PostgresConfig>()?).await?))
-}
-
-impl Records for Builder {
-    fn forget<'a>(&'a self, key: &'a LeaseKey) -> Option<BoxFuture<'a, Result<(), BuildError>>> {
+    fn forget<'a>(&'a mut self, key: &'a LeaseKey) -> BoxFuture<'a, Result<(), BuildError>> {
         self.by_hand(&format!("delete from tenure_leases where key = '{key}'"))
     }
 
-    fn plant<'a>(&'a self, key: &'a LeaseKey, holder: &'a HolderId) -> Option<BoxFuture<'a, Result<(), BuildError>>> {
+    fn plant<'a>(&'a mut self, key: &'a LeaseKey, holder: &'a HolderId) -> BoxFuture<'a, Result<(), BuildError>> {
         self.by_hand(&format!(
             "insert into tenure_leases (key, version, holder, ttl_ms, hold_ms, resign_requested, touched_at, format) \
              values ('{key}', 1, '{holder}', 0, 0, false, now(), 9)"
         ))
     }
-}
 
-impl Stoppable for Builder {
-    fn stop(&self) -> BoxFuture<'_, Result<(), BuildError>> {
-        self.server().stop();
-        ready(Ok(())).boxed()
+    fn stop(&mut self) {
+        self.0.stop();
     }
 
-    fn resume(&self) -> BoxFuture<'_, Result<(), BuildError>> {
-        self.server().resume();
-        ready(Ok(())).boxed()
-    }
-}
-
-impl Killable for Builder {
-    fn kill(&self) -> BoxFuture<'_, Result<(), BuildError>> {
-        self.server().kill();
-        ready(Ok(())).boxed()
+    fn resume(&mut self) -> Result<(), BuildError> {
+        self.0.resume();
+        Ok(())
     }
 
-    fn start(&self) -> BoxFuture<'_, Result<(), BuildError>> {
-        ready(self.server().start_again().map_err(BuildError::from)).boxed()
-    }
-}
-
-/// A client behind a proxy that can hold everything back.
-struct CutOff {
-    store: Arc<dyn LeaseStore>,
-    proxy: Proxy,
-}
-
-impl StoppableClient for CutOff {
-    fn store(&self) -> Arc<dyn LeaseStore> {
-        Arc::clone(&self.store)
+    fn kill(&mut self) {
+        self.0.kill();
     }
 
-    fn stop(&self) -> BoxFuture<'_, Result<(), BuildError>> {
-        self.proxy.set(Mode::Hold);
-        ready(Ok(())).boxed()
+    fn start(&mut self) -> Result<(), BuildError> {
+        Ok(self.0.start_again()?)
     }
 
-    fn resume(&self) -> BoxFuture<'_, Result<(), BuildError>> {
-        self.proxy.set(Mode::Pass);
-        ready(Ok(())).boxed()
+    fn relay(&self) -> Result<Relay, BuildError> {
+        let proxy = Proxy::to(self.0.port())?;
+        let url = format!("postgres://postgres@127.0.0.1:{}/postgres?sslmode=disable", proxy.port());
+        Ok(Relay::new(url, move || proxy.cut(Cut::Silent)))
     }
 }
