@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use tenure_postgres::{PostgresConfig, PostgresStore};
+use tenure_postgres::{PostgresConfig, PostgresRecords, PostgresStore};
+use tenure_records::RecordDocuments;
 use tenure_store::{Claim, Claimed, Held, HolderId, LeaseKey, LeaseStore, Nonce, Released, Renewed, StoreError, Term};
 use tenure_test_servers::{PostgresPrograms, or_skip};
 
@@ -17,6 +18,10 @@ pub(crate) async fn try_open(url: &str) -> Result<PostgresStore, StoreError> {
 
 pub(crate) async fn open(url: &str) -> PostgresStore {
     try_open(url).await.unwrap()
+}
+
+pub(crate) async fn open_documents(url: &str) -> RecordDocuments<PostgresRecords> {
+    tenure_postgres::open_documents(url.parse().unwrap()).await.unwrap()
 }
 
 /// Why it cannot be opened.
