@@ -5,15 +5,13 @@
 //! has no field for (term, nonce, note, the exact ttl) stands in annotations. `README.md` says what the API server must
 //! allow.
 
-mod api;
 mod config;
-mod names;
 mod object;
 mod records;
-mod watch;
 
 pub use config::KubernetesConfig;
 pub use records::KubernetesRecords;
+pub use tenure_base_kubernetes::Cluster;
 
 use tenure_records::{RecordDocuments, RecordStore};
 use tenure_store::StoreError;

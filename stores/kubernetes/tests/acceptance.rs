@@ -12,6 +12,7 @@ use futures_util::StreamExt;
 use kit::*;
 use tenure::Election;
 use tenure_store::{Claim, Claimed, Held, KeyPrefix, LeaseStore, Note, Released, Renewed, Wake};
+use tenure_test_servers::Kube;
 use tokio::time::Instant;
 
 /// A key that is a name is the Lease of that name, with the fields that client-go writes and all else in annotations; other
@@ -175,7 +176,8 @@ async fn a_standby_leads_after_an_outage() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_etcd_writes_are_unknown() {
     let Some(kube) = start("kubernetes acceptance") else { return };
-    let config = tenure_kubernetes::KubernetesConfig { timeout: Duration::from_secs(1), ..with(kube.admin()) };
+    let mut config = with(kube.admin());
+    config.cluster.timeout = Duration::from_secs(1);
     let store = tenure_kubernetes::open(config).await.unwrap();
     let mine = Claim { ttl: Duration::from_secs(600), ..claim("k", 1) };
     let own = held(&mine, granted(&store, &mine).await);
@@ -235,4 +237,47 @@ async fn prefixes_keep_programs_apart() {
         let listed = store.list(&KeyPrefix::default()).await.unwrap();
         assert_eq!(listed.iter().map(|record| record.holder.as_str()).collect::<Vec<_>>(), [holder]);
     }
+}
+
+/// How many requests of each verb for Leases the API server has answered.
+fn requests(kube: &Kube, verb: &str) -> u64 {
+    let metrics = kubectl(kube, &["get", "--raw", "/metrics"]);
+    let ours = metrics.lines().filter(|line| {
+        line.starts_with("apiserver_request_total{")
+            && line.contains("resource=\"leases\"")
+            && line.contains(&format!("verb=\"{verb}\""))
+    });
+    ours.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
+}
+
+/// A holder costs three PUTs for each ttl and nothing else; a standby that is told of changes one GET for each ttl, and a watch
+/// that lasts a minute. Nobody lists.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_holder_and_a_standby_cost_little() {
+    let Some(kube) = start("kubernetes acceptance") else { return };
+    let seconds = std::env::var("TENURE_SOAK_SECONDS").ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(24);
+    let (ttl, span) = (Duration::from_secs(3), Duration::from_secs(seconds));
+    let elect = async |holder: &str| {
+        let store = Arc::new(open(kube.admin()).await.unwrap());
+        Election::builder(store, "k").holder(holder).ttl(ttl).start().unwrap()
+    };
+    let (one, two) = (elect("one").await, elect("two").await);
+    let _leading = one.campaign().await.unwrap();
+    let campaign = tokio::spawn(async move { two.campaign().await.map(drop) });
+    // Until both are in their stride.
+    tokio::time::sleep(ttl * 2).await;
+    let verbs = ["PUT", "GET", "WATCH", "LIST", "POST", "DELETE"];
+    let count = |kube: &Kube| verbs.map(|verb| requests(kube, verb));
+    let (before, begun) = (count(&kube), Instant::now());
+    tokio::time::sleep(span).await;
+    let (after, took) = (count(&kube), begun.elapsed());
+    campaign.abort();
+    let [puts, gets, watches, lists, posts, deletes] = std::array::from_fn(|at| after[at] - before[at]);
+    let told = format!("in {took:.1?} with ttl {ttl:?}: {puts} PUT, {gets} GET, {watches} WATCH, {lists} LIST");
+    println!("{told}");
+    let ttls = took.as_secs() / ttl.as_secs();
+    assert!((2 * ttls..=4 * ttls).contains(&puts), "{told}");
+    assert!(gets <= 2 * ttls + 2, "{told}");
+    assert!(watches <= 2 + took.as_secs() / 30 && lists <= 2, "{told}");
+    assert_eq!((posts, deletes), (0, 0), "{told}");
 }

@@ -4,7 +4,7 @@
 #[path = "support/builder.rs"]
 mod builder;
 
-use builder::Builder;
+use builder::builder;
 use tenure_conformance::suite;
 use tenure_test_servers::{KubePrograms, or_skip};
 
@@ -12,5 +12,5 @@ use tenure_test_servers::{KubePrograms, or_skip};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kubernetes_passes_the_suite() {
     let Some(programs) = or_skip("kubernetes", false, KubePrograms::find()) else { return };
-    println!("{}", suite(&Builder::new(programs.start().unwrap())).await);
+    println!("{}", suite(&builder(programs.start().unwrap())).await);
 }

@@ -123,7 +123,7 @@ async fn what_is_missing_is_named() {
 async fn a_missing_namespace_is_an_error() {
     let Some(kube) = start("kubernetes rights") else { return };
     let mut config = with(kube.admin());
-    config.namespace = Some("nowhere".to_owned());
+    config.cluster.namespace = Some("nowhere".to_owned());
     let store = tenure_kubernetes::open(config).await.unwrap();
     let error = acquire(&store, &claim("k", 1)).await.unwrap_err();
     assert!(error.kind() == StoreErrorKind::Invalid && error.to_string().contains("nowhere"), "{error}");

@@ -1,11 +1,11 @@
 //! What the tests share: a server, claims with few words, kubectl, and waiting with an end.
 #![allow(dead_code)]
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
-use tenure_kubernetes::{KubernetesConfig, KubernetesStore};
+use tenure_kubernetes::{Cluster, KubernetesConfig, KubernetesStore};
 use tenure_store::{Claim, Claimed, Held, HolderId, LeaseKey, LeaseStore, Nonce, Released, Renewed, StoreError, Term};
 use tenure_test_servers::{Kube, KubePrograms, or_skip};
 use tokio::time::Instant;
@@ -18,25 +18,14 @@ pub(crate) fn start(suite: &str) -> Option<Kube> {
 }
 
 pub(crate) fn with(kubeconfig: PathBuf) -> KubernetesConfig {
-    KubernetesConfig { kubeconfig: Some(kubeconfig), ..KubernetesConfig::default() }
+    KubernetesConfig {
+        cluster: Cluster { kubeconfig: Some(kubeconfig), ..Cluster::default() },
+        ..KubernetesConfig::default()
+    }
 }
 
 pub(crate) async fn open(kubeconfig: PathBuf) -> Result<KubernetesStore, StoreError> {
     tenure_kubernetes::open(with(kubeconfig)).await
-}
-
-/// A kubeconfig of a user with these YAML members, who trusts the authority in this file.
-pub(crate) fn kubeconfig(kube: &Kube, name: &str, ca: &Path, user: &str) -> PathBuf {
-    let (port, ca) = (kube.port(), ca.display());
-    let text = format!(
-        "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
-         clusters: [{{name: c, cluster: {{server: \"https://127.0.0.1:{port}\", certificate-authority: \"{ca}\"}}}}]\n\
-         contexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n\
-         users: [{{name: u, user: {user}}}]\n"
-    );
-    let path = kube.folder().join(name);
-    std::fs::write(&path, text).unwrap();
-    path
 }
 
 /// A claim by the holder `process`, for 10 s.

@@ -1,20 +1,31 @@
-//! Whom the store is to the API server: tokens that change, plugins, and authorities that do not fit.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-#[path = "support/kit.rs"]
-mod kit;
+//! Whom a client is to the API server: tokens that change, plugins, and authorities that do not fit.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kit::*;
-use tenure_store::{Claim, StoreError, StoreErrorKind};
+use tenure_base_kubernetes::{KubernetesError, KubernetesErrorKind};
 use tenure_test_servers::Kube;
 use tokio::time::Instant;
 
-async fn refused(kubeconfig: PathBuf) -> StoreError {
-    open(kubeconfig).await.map(drop).expect_err("this must not open")
+use crate::{PATIENCE, connect, created, start};
+
+async fn refused(kubeconfig: PathBuf) -> KubernetesError {
+    connect(kubeconfig).await.map(drop).expect_err("this must not be let in")
+}
+
+/// A kubeconfig of a user with these YAML members, who trusts the authority in this file.
+fn kubeconfig(kube: &Kube, name: &str, ca: &Path, user: &str) -> PathBuf {
+    let (port, ca) = (kube.port(), ca.display());
+    let text = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
+         clusters: [{{name: c, cluster: {{server: \"https://127.0.0.1:{port}\", certificate-authority: \"{ca}\"}}}}]\n\
+         contexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n\
+         users: [{{name: u, user: {user}}}]\n"
+    );
+    let path = kube.folder().join(name);
+    std::fs::write(&path, text).unwrap();
+    path
 }
 
 /// A plugin that prints `printed`, counts its runs in `runs`, and ends with `code`.
@@ -39,17 +50,17 @@ fn credential(token: &str) -> String {
 /// missing are told apart, and none of them is repeated.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn credentials_come_from_plugins_and_files() {
-    let Some(kube) = start("kubernetes credentials") else { return };
+    let Some(kube) = start() else { return };
     let ca = kube.ca();
     let user = plugin(&kube, "works", &credential("tok-admin"), 0);
-    let store = open(kubeconfig(&kube, "exec.yaml", &ca, &user)).await.unwrap();
-    granted(&store, &claim("k", 1)).await;
+    let client = connect(kubeconfig(&kube, "exec.yaml", &ca, &user)).await.unwrap();
+    created(&client, "k").await;
 
     let file = kube.folder().join("token");
     std::fs::write(&file, "tok-admin").unwrap();
-    let by_file = |path: &std::path::Path| format!("{{tokenFile: \"{}\"}}", path.display());
-    let store = open(kubeconfig(&kube, "file.yaml", &ca, &by_file(&file))).await.unwrap();
-    granted(&store, &claim("l", 1)).await;
+    let by_file = |path: &Path| format!("{{tokenFile: \"{}\"}}", path.display());
+    let client = connect(kubeconfig(&kube, "file.yaml", &ca, &by_file(&file))).await.unwrap();
+    created(&client, "l").await;
 
     let user = plugin(&kube, "fails", "hunter2", 3);
     let error = refused(kubeconfig(&kube, "fails.yaml", &ca, &user)).await.to_string();
@@ -59,9 +70,12 @@ async fn credentials_come_from_plugins_and_files() {
     assert!(error.contains("printed no ExecCredential") && !error.contains("hunter2"), "{error}");
     let error = refused(kubeconfig(&kube, "wrong.yaml", &ca, "{token: hunter2}")).await;
     let text = error.to_string();
-    assert!(error.kind() == StoreErrorKind::Denied && text.contains("does not accept the credentials"), "{text}");
+    assert!(
+        error.kind() == KubernetesErrorKind::Unauthenticated && text.contains("does not accept the credentials"),
+        "{text}"
+    );
     assert!(!text.contains("hunter2"), "{text}");
-    let missing = by_file(std::path::Path::new("/no/such/token"));
+    let missing = by_file(Path::new("/no/such/token"));
     let error = refused(kubeconfig(&kube, "missing.yaml", &ca, &missing)).await.to_string();
     assert!(error.contains("/no/such/token"), "{error}");
 }
@@ -69,7 +83,7 @@ async fn credentials_come_from_plugins_and_files() {
 /// When the server stops accepting a plugin's token, the plugin is asked again, and not before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_that_is_refused_is_fetched_anew() {
-    let Some(mut kube) = start("kubernetes credentials") else { return };
+    let Some(mut kube) = start() else { return };
     let (known, printed) = (kube.folder().join("tokens.csv"), kube.folder().join("printed"));
     let before = std::fs::read_to_string(&known).unwrap();
     std::fs::write(&known, format!("{before}tok-old,old,9,\"system:masters\"\n")).unwrap();
@@ -79,10 +93,10 @@ async fn a_token_that_is_refused_is_fetched_anew() {
     // What stands in the script is closed by its quotes, so that the shell reads the file at each run.
     let user = plugin(&kube, "works", &format!("'\"$(cat {})\"'", printed.display()), 0);
     let runs = |kube: &Kube| std::fs::read_to_string(kube.folder().join("works.runs")).unwrap().lines().count();
-    let store = open(kubeconfig(&kube, "exec.yaml", &kube.ca(), &user)).await.unwrap();
-    let (mine, first) = (Claim { ttl: Duration::from_secs(600), ..claim("k", 1) }, runs(&kube));
-    let own = held(&mine, granted(&store, &mine).await);
-    renew(&store, &own).await.unwrap();
+    let client = connect(kubeconfig(&kube, "exec.yaml", &kube.ca(), &user)).await.unwrap();
+    let first = runs(&kube);
+    let mut object = created(&client, "k").await;
+    client.replace(&object).await.unwrap();
     assert_eq!(runs(&kube), first, "a token that works is kept");
 
     std::fs::write(&known, before).unwrap();
@@ -90,7 +104,8 @@ async fn a_token_that_is_refused_is_fetched_anew() {
     kube.start_again().unwrap();
     std::fs::write(&printed, credential("tok-admin")).unwrap();
     let deadline = Instant::now() + PATIENCE;
-    while let Err(error) = renew(&store, &own).await {
+    object.metadata.labels = Some([("tried".to_owned(), "again".to_owned())].into());
+    while let Err(error) = client.replace(&object).await {
         assert!(Instant::now() < deadline, "{error}");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
@@ -100,7 +115,7 @@ async fn a_token_that_is_refused_is_fetched_anew() {
 /// An authority that did not sign the server's certificate is an error that says so and how to mend it, within seconds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_authority_is_told() {
-    let Some(kube) = start("kubernetes credentials") else { return };
+    let Some(kube) = start() else { return };
     let other = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     let ca = kube.folder().join("other.pem");
     std::fs::write(&ca, other.cert.pem()).unwrap();
@@ -114,5 +129,5 @@ async fn a_wrong_authority_is_told() {
     let nobody = way.config().to_owned();
     drop(way);
     let error = refused(nobody).await;
-    assert!(error.kind() == StoreErrorKind::Unavailable && error.to_string().contains("no connection"), "{error}");
+    assert!(error.kind() == KubernetesErrorKind::Unavailable && error.to_string().contains("no connection"), "{error}");
 }

@@ -1,0 +1,72 @@
+//! The HTTP client below, made with the credentials of a kubeconfig, and why it cannot be made.
+
+use std::time::Duration;
+
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use kube::client::{AuthError, ConfigExt};
+use kube::{Client, Config};
+use tower::{BoxError, ServiceBuilder};
+
+use crate::error::{KubernetesError, chain};
+
+/// How long to wait for a connection, and for a plugin that fetches credentials before the first one.
+const CONNECT: Duration = Duration::from_secs(2);
+const PLUGIN: Duration = Duration::from_secs(30);
+
+/// A client without retries: the second try of a conditional write would meet the first. The library's own repeats what was
+/// answered by 429, 503 or 504.
+pub(crate) async fn log_in(config: &Config) -> Result<Client, KubernetesError> {
+    // Only where no other part of the program has chosen: the library asks for the process's choice.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let cluster = config.clone();
+    // Plugins are run here, and block.
+    let made = tokio::task::spawn_blocking(move || assemble(&cluster));
+    let invalid = KubernetesError::invalid;
+    match tokio::time::timeout(PLUGIN, made).await {
+        Ok(Ok(Ok(client))) => Ok(client),
+        Ok(Ok(Err(kube::Error::Auth(error)))) => Err(invalid(missing(Some(&error)))),
+        Ok(Ok(Err(error))) => Err(invalid(format!("TLS cannot be set up: {}", chain(&error)))),
+        Ok(Err(_)) => Err(invalid("the credentials could not be read".to_owned())),
+        Err(_) => Err(invalid(format!("the plugin for credentials did not end within {PLUGIN:?}"))),
+    }
+}
+
+/// Why there are no credentials. Of what a plugin printed nothing is repeated, for it may be a token.
+pub(crate) fn missing(error: Option<&AuthError>) -> String {
+    match error {
+        Some(AuthError::AuthExecRun { cmd, out }) => {
+            format!("the plugin {cmd:?} for credentials ended: {}", out.status)
+        }
+        Some(AuthError::AuthExecStart(error)) => format!("the plugin for credentials cannot be started: {error}"),
+        Some(AuthError::ReadTokenFile(error, path)) => format!("{} cannot be read: {error}", path.display()),
+        Some(AuthError::AuthExecParse(_) | AuthError::ExecPluginFailed) => {
+            "the plugin for credentials printed no ExecCredential".to_owned()
+        }
+        Some(AuthError::MissingCommand) => "the kubeconfig names no command for its plugin".to_owned(),
+        _ => "the credentials of the kubeconfig cannot be used".to_owned(),
+    }
+}
+
+fn assemble(config: &Config) -> Result<Client, kube::Error> {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(CONNECT));
+    // A peer that has vanished is noticed on connections that nobody writes to, such as that of a watch.
+    tcp.set_keepalive(Some(Duration::from_secs(5)));
+    tcp.set_keepalive_interval(Some(Duration::from_secs(5)));
+    tcp.set_keepalive_retries(Some(2));
+    let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(Duration::from_secs(30))
+        .pool_max_idle_per_host(4)
+        .build(config.rustls_https_connector_with_connector(tcp)?);
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer()?)
+        .layer(config.extra_headers_layer()?)
+        .map_err(BoxError::from)
+        .service(http);
+    Ok(Client::new(service, config.default_namespace.clone()))
+}
