@@ -107,7 +107,8 @@ impl Client {
     }
 
     /// Replaces the object whose uid and resourceVersion these are. Both have to be there: a PUT without uid makes a deleted
-    /// object anew, and one without resourceVersion replaces whatever stands.
+    /// object anew, and one without resourceVersion replaces whatever stands. One that is equal to what stands keeps its
+    /// resourceVersion, as if nothing had been written.
     pub async fn replace(&self, object: &Object) -> Result<Changed, KubernetesError> {
         let (name, ..) = identity(object)?;
         let answer = self.connection.call(Verb::Update, Some(name), "", self.body(object)?).await?;

@@ -59,10 +59,10 @@ impl Records for KubernetesRecords {
     }
 
     async fn write(&self, Write { place, expected, to }: &Write) -> Result<Swap, StoreError> {
-        let mut object = match expected {
-            Some(version) => at(version)?,
-            None => Object::new(&name(&self.prefix, place), &leases()),
-        };
+        let name = name(&self.prefix, place);
+        let mut object = expected.as_ref().map_or_else(|| Ok(Object::new(&name, &leases())), at)?;
+        // A version of another place is of another object, and matches nothing here.
+        object.metadata.name = Some(name);
         let deleted = Version::new(format!("{}/deleted", object.metadata.uid.as_deref().unwrap_or_default()));
         let changed = match (expected, to) {
             (_, Some(content)) => {
