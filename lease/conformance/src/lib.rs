@@ -16,7 +16,6 @@ mod expiry;
 mod faults;
 mod keys;
 mod kit;
-mod memory_records;
 mod notes;
 mod races;
 mod report;
@@ -38,7 +37,6 @@ pub use builder::{
 };
 pub use kit::Options;
 use kit::{CaseVerdict, Kit, Outcome};
-pub use memory_records::MemoryRecords;
 pub use report::{Line, Report, Result as CaseResult};
 pub use server_builder::{Opening, Relay, ServerBuilder, TestServer};
 pub use table_builder::{Act, TableBuilder};

@@ -131,14 +131,17 @@ async fn forgotten(kit: &Kit<'_>, store: &dyn Rewindable, ttl: Duration) -> Resu
     let [one, two] = clients(store).await?;
     let min = one.info().min_ttl;
     let ttl = min.max(ttl);
-    let of = |name: &str, ttl| Claim { ttl, ..kit.claim(&kit.key(&format!("{name}, {}", ttl.as_millis()))) };
-    let renewed = of("renewed", ttl);
-    let (term, _) = kit.until_granted(&one, &renewed, ttl).await?;
+    let short = min.max(ttl / 4);
+    let of = |name: &str, lasts| Claim { ttl: lasts, ..kit.claim(&kit.key(&format!("{name}, {}", ttl.as_millis()))) };
+    let claim = of("renewed", short);
+    let (term, _) = kit.until_granted(&one, &claim, ttl).await?;
+    let renewed = Held { ttl, ..held(&claim, term) };
+    extended(&one, &renewed).await?;
     perform(store.save(), "the state to be kept").await?;
     // So that what comes back runs out well before what was promised.
     tokio::time::sleep(ttl / 4).await;
     let sent = Instant::now();
-    extended(&one, &held(&renewed, term)).await?;
+    extended(&one, &renewed).await?;
     // Waits, where the store still waits for what an earlier case has made it forget.
     let new = of("new", ttl);
     kit.until_granted(&one, &new, ttl).await?;
@@ -148,9 +151,8 @@ async fn forgotten(kit: &Kit<'_>, store: &dyn Rewindable, ttl: Duration) -> Resu
     if sent.elapsed() >= ttl {
         return Ok(None);
     }
-    let short = Claim { ttl: min.max(ttl / 16), ..of("renewed", ttl) };
-    let again = of("new", ttl);
-    let claims = tokio::join!(kit.until_granted(&two, &short, ttl), kit.until_granted(&two, &again, ttl));
+    let (next, again) = (of("renewed", short), of("new", ttl));
+    let claims = tokio::join!(kit.until_granted(&two, &next, ttl), kit.until_granted(&two, &again, ttl));
     let mut shown = Vec::new();
     for (name, since, at) in [("a renewed", sent, claims.0?.1), ("a new", granted_by, claims.1?.1)] {
         let lasted = at - since;

@@ -1,11 +1,15 @@
 //! A store over records in memory passes the suite, with a clock on the server's side and without one.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "support/memory_records.rs"]
+mod memory_records;
+
 use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
-use tenure_conformance::{BuildError, MemoryRecords, Records as PastTheStore, Rewindable, StoreBuilder, suite};
+use memory_records::MemoryRecords;
+use tenure_conformance::{BuildError, Records as PastTheStore, Rewindable, StoreBuilder, suite};
 use tenure_records::{Content, Lasts, Place, Record, RecordDocuments, RecordStore};
 use tenure_store::{DocumentStore, HolderId, LeaseKey, LeaseStore, RecordFormat};
 

@@ -1,10 +1,13 @@
 //! Changes that are looked for on a server that tells of none.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "support/memory_records.rs"]
+mod memory_records;
+
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use tenure_conformance::MemoryRecords;
+use memory_records::MemoryRecords;
 use tenure_records::{Content, Kind, Place, polled_changes};
 use tenure_store::{KeyPrefix, LeaseKey};
 

@@ -1,4 +1,5 @@
 //! Records in this process's memory, with a clock of their own or without: for tests, and as the simplest server there is.
+#![allow(dead_code)]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 
 /// Records in memory. Clones share them.
 #[derive(Clone, Debug)]
-pub struct MemoryRecords {
+pub(crate) struct MemoryRecords {
     shared: Arc<Shared>,
     has_clock: bool,
 }
@@ -65,13 +66,13 @@ const CHANGES: usize = 4_096;
 
 impl MemoryRecords {
     /// Nothing is there. With a clock each read tells how old a record is; without one silence has to tell.
-    pub fn new(has_clock: bool) -> MemoryRecords {
+    pub(crate) fn new(has_clock: bool) -> MemoryRecords {
         let shared = Shared { places: Mutex::default(), changed: broadcast::Sender::new(CHANGES) };
         MemoryRecords { shared: Arc::new(shared), has_clock }
     }
 
     /// Puts something in a place without looking at what is there, as another program might; `None` deletes.
-    pub fn put(&self, place: &Place, content: Option<Content>) {
+    pub(crate) fn put(&self, place: &Place, content: Option<Content>) {
         let mut places = self.places();
         places.put(place, content);
         drop(places);
@@ -79,13 +80,13 @@ impl MemoryRecords {
     }
 
     /// Keeps what stands there now for [`MemoryRecords::come_back`].
-    pub fn save(&self) {
+    pub(crate) fn save(&self) {
         let mut places = self.places();
         places.saved = places.rows.clone();
     }
 
     /// Comes back with what was saved last, as a server does that was restored from a backup. With a clock it tells since when.
-    pub fn come_back(&self) {
+    pub(crate) fn come_back(&self) {
         let mut places = self.places();
         places.rows = places.saved.clone();
         places.incarnation += 1;
