@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::folder::durable_folder;
 use crate::{Cut, CutOff, Missing, Proxy, Server, StartError, find, free_port};
 
 /// The programs of etcd.
@@ -74,7 +75,7 @@ impl EtcdPrograms {
     }
 
     fn assemble(&self, nodes: usize, options: &EtcdOptions, apart: bool) -> Result<Etcd, StartError> {
-        let folder = tempfile::tempdir().map_err(io)?;
+        let folder = durable_folder().map_err(io)?;
         let listened: Vec<u16> = (0..nodes).map(|_| free_port()).collect();
         let ways = listened.iter().filter(|_| apart).map(|port| Proxy::between(*port).map_err(io));
         let ways = ways.collect::<Result<Vec<_>, _>>()?;

@@ -9,6 +9,7 @@ use rcgen::KeyPair;
 use tempfile::TempDir;
 
 use crate::find::{Missing, find};
+use crate::folder::durable_folder;
 use crate::ports::free_port;
 use crate::proxy::{Cut, CutOff, Proxy};
 use crate::server::{Server, StartError};
@@ -34,7 +35,7 @@ impl KubePrograms {
     /// Starts both servers, and waits until the API answers and has its namespace `default`.
     pub fn start(&self) -> Result<Kube, StartError> {
         let io = |error| StartError::Io { name: "kube-apiserver".to_owned(), error };
-        let folder = tempfile::tempdir().map_err(io)?;
+        let folder = durable_folder().map_err(io)?;
         let at = |name: &str| folder.path().join(name);
         let (port, etcd_port, peer_port) = (free_port(), free_port(), free_port());
 

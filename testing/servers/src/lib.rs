@@ -7,6 +7,7 @@
 mod etcd;
 mod find;
 mod firestore;
+mod folder;
 mod kube;
 mod nats;
 mod ports;

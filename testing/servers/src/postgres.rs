@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use tempfile::TempDir;
 
+use crate::folder::durable_folder;
 use crate::{Missing, Server, StartError, WallClock, find, free_port};
 
 const REMEDY: &str = "install the Debian package postgresql";
@@ -75,7 +76,7 @@ impl PostgresPrograms {
     /// # Errors
     /// Where it does not come up; also where root has no user `postgres` to run it as.
     pub fn start(&self, options: PostgresOptions) -> Result<Postgres, StartError> {
-        let folder = tempfile::tempdir().map_err(io)?;
+        let folder = durable_folder().map_err(io)?;
         let given = folder.path().display().to_string();
         if is_root() {
             // The server refuses to be root's, and wants a folder of its own.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 pub use self::cluster::{RedisCluster, RedisClusterOptions};
+use crate::folder::durable_folder;
 use crate::wall_clock::OWN_ALLOCATOR;
 use crate::{Cut, CutOff, Missing, Proxy, Server, StartError, WallClock, find, free_port_below};
 
@@ -93,7 +94,7 @@ impl RedisPrograms {
 
     /// Starts a single server.
     pub fn start(&self, options: RedisOptions) -> Result<Redis, StartError> {
-        let folder = tempfile::tempdir().map_err(io("redis"))?;
+        let folder = if options.durable { durable_folder() } else { tempfile::tempdir() }.map_err(io("redis"))?;
         let port = free_port_below(PORTS_BELOW);
         let mut command = Command::new(&self.server);
         command.args(["--bind", "127.0.0.1", "--daemonize", "no", "--save", "", "--dir"]).arg(folder.path());
