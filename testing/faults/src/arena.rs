@@ -57,6 +57,13 @@ impl Arena {
         self.followed(leader, from)
     }
 
+    /// Has the leader resign, and waits for the next tenure, whosever it is.
+    pub(crate) fn resign(&mut self) -> Result<(), String> {
+        let leader = self.fleet.acting()?;
+        self.fleet.signal(leader.worker, Signal::USR1);
+        self.followed(leader, boottime()).map(drop)
+    }
+
     /// A leader that may be killed.
     pub(crate) fn mortal_leader(&mut self) -> Result<Leader, String> {
         loop {

@@ -2,6 +2,7 @@
 //! own; followed while they run.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -32,6 +33,35 @@ const STEADY: Duration = Duration::from_millis(700);
 pub(crate) struct Leader {
     pub(crate) worker: usize,
     pub(crate) term: u64,
+}
+
+/// What workers have of their system.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Resources {
+    pub(crate) threads: usize,
+    /// Those that are no connections through proxies.
+    pub(crate) descriptors: usize,
+    /// Through their proxies.
+    pub(crate) connections: usize,
+}
+
+impl Resources {
+    /// Of what there is more than `bound` has, if of anything.
+    pub(crate) fn is_more_than(self, bound: Resources) -> Option<&'static str> {
+        let each = [
+            ("the threads", self.threads, bound.threads),
+            ("the descriptors", self.descriptors, bound.descriptors),
+            ("the connections", self.connections, bound.connections),
+        ];
+        each.into_iter().find(|(_, now, most)| now > most).map(|(what, ..)| what)
+    }
+}
+
+impl fmt::Display for Resources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Resources { threads, descriptors, connections } = self;
+        write!(f, "{threads} threads, {descriptors} descriptors, {connections} connections")
+    }
 }
 
 pub(crate) struct Fleet {
@@ -124,6 +154,11 @@ impl Fleet {
             seen = fleet.acts.len();
             found.map(|act| (fleet.leader_of(&act), act.begin))
         })
+    }
+
+    /// Who begins the next act.
+    pub(crate) fn acting(&mut self) -> Result<Leader, String> {
+        self.act("somebody who acts", |_| true).map(|(leader, _)| leader)
     }
 
     /// Who acts, once somebody has acted for a while: there is something to strike, and there are others to take over.
@@ -264,12 +299,22 @@ impl Fleet {
 
     // ---- what they leave behind ----------------------------------------------------------------------------------
 
-    /// Threads, descriptors, and connections through its ways of one worker.
-    pub(crate) fn resources(&self, worker: usize) -> [usize; 3] {
+    /// What one worker has now.
+    pub(crate) fn resources(&self, worker: usize) -> Resources {
         let worker = &self.workers[worker];
         let pid = worker.child.as_ref().map_or(0, Child::id);
         let count = |what: &str| std::fs::read_dir(format!("/proc/{pid}/{what}")).map_or(0, Iterator::count);
-        [count("task"), count("fd"), worker.ways.iter().map(Proxy::connections).sum()]
+        let connections = worker.ways.iter().map(Proxy::connections).sum();
+        Resources { threads: count("task"), descriptors: count("fd").saturating_sub(connections), connections }
+    }
+
+    /// What all of them have together.
+    pub(crate) fn all_resources(&self) -> Resources {
+        (0..self.workers.len()).map(|worker| self.resources(worker)).fold(Resources::default(), |sum, one| Resources {
+            threads: sum.threads + one.threads,
+            descriptors: sum.descriptors + one.descriptors,
+            connections: sum.connections + one.connections,
+        })
     }
 
     /// Asks all of them to end, waits for it, and closes their ways.

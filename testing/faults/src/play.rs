@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::arena::Arena;
 use crate::faults::{FAULTS, Fault};
-use crate::fleet::{Fleet, LONG_LIVED};
+use crate::fleet::{Fleet, LONG_LIVED, Resources};
 use crate::journal::boottime;
 use crate::judge::{self, Millis, Verdict, Window};
 use crate::rig::{Plays, Rig};
@@ -14,9 +14,14 @@ use crate::row::Row;
 const MARGIN: Duration = Duration::from_millis(200);
 /// How many tenures a long run sees at least.
 const ELECTIONS: usize = 60;
-/// By how much the threads, descriptors and connections of a worker that lives long may be more than in the beginning,
-/// when it may have had no use for some of them yet; besides, a connection to each server.
-const WARM: [usize; 3] = [2, 3, 1];
+/// By how much the threads and the other descriptors of a worker that lives long may be more than in the beginning, when it
+/// may have had no use for some of them yet. Its connections are bounded by [`Rig::connections_to_each`].
+const WARM: [usize; 2] = [2, 3];
+/// How many elections without a fault close a run: before them a client's pool is as warm as it gets, and whatever each of
+/// them leaves behind is there as many times afterwards.
+const CALM: usize = 12;
+/// How many come before these are counted.
+const CALMING: usize = 6;
 /// How long what is left behind may take to go.
 const GOING: Duration = Duration::from_secs(15);
 
@@ -93,8 +98,8 @@ fn rounds(name: &str, arena: &mut Arena, plan: &Plan, played: &mut Played) -> Re
     let started = boottime();
     arena.fleet.settled()?;
     let warm = arena.fleet.resources(LONG_LIVED);
-    let servers = arena.rig.ports().len();
-    let may_be = [warm[0] + WARM[0], warm[1] + WARM[1] + servers, warm[2] + WARM[2] + servers];
+    let connections = arena.rig.connections_to_each() * arena.rig.ports().len();
+    let may_be = Resources { threads: warm.threads + WARM[0], descriptors: warm.descriptors + WARM[1], connections };
     let mut rounds = 0;
     while rounds < plan.rounds || boottime() < started + plan.at_least {
         round(name, arena, rounds, plan, played, false)?;
@@ -103,18 +108,37 @@ fn rounds(name: &str, arena: &mut Arena, plan: &Plan, played: &mut Played) -> Re
     for number in 0..rounds {
         round(name, arena, number, plan, played, true)?;
     }
-    // Elections without a fault, where the faults brought fewer than there must be.
-    while arena.fleet.terms()? < plan.elections {
-        let leader = arena.fleet.settled()?;
-        arena.hand_over(leader)?;
-    }
-    arena.fleet.settled()?;
-    within(GOING, || {
+    let now = within(GOING, || {
         let now = arena.fleet.resources(LONG_LIVED);
-        let fits = now.iter().zip(may_be).all(|(now, may_be)| *now <= may_be);
-        fits.then_some(())
-            .ok_or_else(|| format!("threads, descriptors and connections of a worker grew from {warm:?} to {now:?}"))
-    })
+        let is_more = now.is_more_than(may_be);
+        is_more.map_or(Ok(now), |what| Err(format!("{what} of a worker grew from {warm} to {now}, not to {may_be}")))
+    })?;
+    println!("{name}: a worker had {warm} in the beginning, and {now} after the faults (at most {may_be})");
+    calm_elections(name, arena, plan)
+}
+
+/// Elections without a fault: nothing grows with their number. Where faults brought fewer than there must be, the rest too.
+fn calm_elections(name: &str, arena: &mut Arena, plan: &Plan) -> Result<(), String> {
+    let missing = plan.elections.saturating_sub(arena.fleet.terms()?).saturating_sub(CALM);
+    (0..missing.max(CALMING)).try_for_each(|_| arena.resign())?;
+    arena.fleet.settled()?;
+    let before = arena.fleet.all_resources();
+    (0..CALM).try_for_each(|_| arena.resign())?;
+    arena.fleet.settled()?;
+    // A pool may open one more here or there, by chance; what each election leaves behind is there twelve times.
+    let few = CALM / 3;
+    let may_be = Resources {
+        threads: before.threads + few,
+        descriptors: before.descriptors + few,
+        connections: before.connections + few,
+    };
+    let now = within(GOING, || {
+        let now = arena.fleet.all_resources();
+        let is_more = now.is_more_than(may_be);
+        is_more.map_or(Ok(now), |what| Err(format!("{what} of all workers grew from {before} to {now} in {CALM} elections")))
+    })?;
+    println!("{name}: all workers had {before} before {CALM} elections without a fault, and {now} after them");
+    Ok(())
 }
 
 /// Every fault once, of those that come last or of the others.
@@ -180,13 +204,13 @@ fn leave(arena: &mut Arena, connections: Option<usize>) -> Result<(), String> {
 }
 
 /// Tries until it is so; answers the last error where it is not in time.
-fn within(limit: Duration, mut is_so: impl FnMut() -> Result<(), String>) -> Result<(), String> {
+fn within<T>(limit: Duration, mut is_so: impl FnMut() -> Result<T, String>) -> Result<T, String> {
     let give_up = boottime() + limit;
     loop {
         match is_so() {
             Err(why) if boottime() > give_up => return Err(why),
             Err(_) => std::thread::sleep(Duration::from_millis(50)),
-            Ok(()) => return Ok(()),
+            Ok(found) => return Ok(found),
         }
     }
 }

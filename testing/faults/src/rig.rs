@@ -67,6 +67,12 @@ pub(crate) trait Rig {
     /// The ports that clients connect to; none where they need no connection.
     fn ports(&self) -> Vec<u16>;
 
+    /// How many connections a client may keep to each server: by default one for its requests, and the one by which it is
+    /// told of changes.
+    fn connections_to_each(&self) -> usize {
+        2
+    }
+
     /// The ports by which replies name these servers, one by one, where they do: they are renamed to those of a client's own
     /// proxies.
     fn announced(&self) -> Vec<u16> {

@@ -41,6 +41,12 @@ impl Rig for Cluster {
         self.servers.ports()
     }
 
+    /// The one by which it is told of changes, and what a pool keeps while nobody uses it: a candidate has a step and a look at
+    /// the key under way at a time, and after a fault a step that is late.
+    fn connections_to_each(&self) -> usize {
+        4
+    }
+
     fn client(&self, worker: usize, ports: &[u16]) -> Client {
         let hosts: Vec<_> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
         // One of them has the patience to be answered after its lease has run out.
