@@ -48,21 +48,22 @@ pub(crate) const OPENING: Duration = Duration::from_secs(3);
 const OTHERS: Duration = Duration::from_millis(250);
 
 /// The faults under which two may hold one key; `forgets` is what a restart has to do with it.
-const fn overlap_faults(forgets: &'static str) -> [&'static str; 6] {
+const fn overlap_faults(forgets: &'static str) -> [&'static str; 7] {
     [
         "a replica is promoted that had not yet received the lease (replication is asynchronous)",
         "a cluster's master fails over while a slot is being moved from it: its replica may know of no move",
         "a slot is moved from a node that has been up for less than the longest ttl or hold",
         "leases are deleted or evicted while they are held (FLUSHALL, DEL, an eviction policy)",
         "the server's wall clock is set forward, or differs between a master and the replica that replaces it",
+        "the server's wall clock was ahead and is set back, and then an older state is put in place: two tenures may have one term",
         forgets,
     ]
 }
 
-static FAULTS: [&str; 6] = overlap_faults(
+static FAULTS: [&str; 7] = overlap_faults(
     "the server restarts without what it had acknowledged, and candidates of one key have different ttls or holds",
 );
-static FAULTS_DURABLE: [&str; 6] = overlap_faults(
+static FAULTS_DURABLE: [&str; 7] = overlap_faults(
     "the server restarts without what it had acknowledged, although durable=true says that it never does",
 );
 
