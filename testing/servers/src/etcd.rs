@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::folder::durable_folder;
+use crate::folder::{copy_folder, durable_folder};
 use crate::{Cut, CutOff, Missing, Proxy, Server, StartError, find, free_port};
 
 /// The programs of etcd.
@@ -230,12 +230,7 @@ impl Etcd {
     }
 
     fn copy(&self, from: &str, to: &str) -> Result<(), StartError> {
-        let (from, to) = (self.folder.path().join(from), self.folder.path().join(to));
-        if to.exists() {
-            std::fs::remove_dir_all(&to).map_err(io)?;
-        }
-        let status = Command::new("cp").arg("-a").arg(from).arg(to).status().map_err(io)?;
-        if status.success() { Ok(()) } else { Err(io(std::io::Error::other("cp could not copy the data"))) }
+        copy_folder(&self.folder.path().join(from), &self.folder.path().join(to)).map_err(io)
     }
 
     /// Which server leads, once one does.

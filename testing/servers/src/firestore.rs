@@ -33,6 +33,7 @@ pub struct FirestorePrograms {
 pub struct Firestore {
     // Declared before the folder, so that the server ends before its files are removed.
     server: Server,
+    jar: PathBuf,
     port: u16,
     _folder: TempDir,
 }
@@ -61,7 +62,7 @@ impl FirestorePrograms {
         command.arg(format!("--port={port}")).current_dir(folder.path());
         let log = folder.path().join("log");
         let server = Server::start("firestore", command, log, || answers(port))?;
-        Ok(Firestore { server, port, _folder: folder })
+        Ok(Firestore { server, jar: self.jar.clone(), port, _folder: folder })
     }
 }
 
@@ -74,6 +75,13 @@ impl Firestore {
     /// `127.0.0.1:PORT`, for `FIRESTORE_EMULATOR_HOST`.
     pub fn host(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The version of the emulator's component, where its jar lies in the folder of the gcloud CLI.
+    pub fn version(&self) -> String {
+        let sdk = self.jar.canonicalize().ok().and_then(|jar| jar.ancestors().nth(3).map(|sdk| sdk.join("VERSION")));
+        let version = sdk.and_then(|file| std::fs::read_to_string(file).ok());
+        version.map_or("emulator".to_owned(), |version| format!("emulator {}", version.trim()))
     }
 
     /// The id of a project that is still empty.

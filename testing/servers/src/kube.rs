@@ -9,7 +9,7 @@ use rcgen::KeyPair;
 use tempfile::TempDir;
 
 use crate::find::{Missing, find};
-use crate::folder::durable_folder;
+use crate::folder::{copy_folder, durable_folder};
 use crate::ports::free_port;
 use crate::proxy::{Cut, CutOff, Proxy};
 use crate::server::{Server, StartError};
@@ -34,8 +34,7 @@ impl KubePrograms {
 
     /// Starts both servers, and waits until the API answers and has its namespace `default`.
     pub fn start(&self) -> Result<Kube, StartError> {
-        let io = |error| StartError::Io { name: "kube-apiserver".to_owned(), error };
-        let folder = durable_folder().map_err(io)?;
+        let folder = durable_folder().map_err(failed)?;
         let at = |name: &str| folder.path().join(name);
         let (port, etcd_port, peer_port) = (free_port(), free_port(), free_port());
 
@@ -47,11 +46,11 @@ impl KubePrograms {
         etcd.args(["--initial-cluster", &format!("s={peers}")]);
         let etcd = Server::start("etcd", etcd, at("etcd.log"), || listens(etcd_port))?;
 
-        let key = KeyPair::generate().map_err(|error| io(std::io::Error::other(error)))?;
-        std::fs::write(at("sa.key"), key.serialize_pem()).map_err(io)?;
-        std::fs::write(at("sa.pub"), key.public_key_pem()).map_err(io)?;
+        let key = KeyPair::generate().map_err(|error| failed(std::io::Error::other(error)))?;
+        std::fs::write(at("sa.key"), key.serialize_pem()).map_err(failed)?;
+        std::fs::write(at("sa.pub"), key.public_key_pem()).map_err(failed)?;
         let tokens = format!("{ADMIN},admin,1,\"system:masters\"\n{LIMITED},limited,2\n{NOBODY},nobody,3\n");
-        std::fs::write(at("tokens.csv"), tokens).map_err(io)?;
+        std::fs::write(at("tokens.csv"), tokens).map_err(failed)?;
         let mut command = Command::new(&self.apiserver);
         let with = |flag: &str, file: &str| format!("--{flag}={}", at(file).display());
         command
@@ -65,8 +64,8 @@ impl KubePrograms {
             .arg(with("token-auth-file", "tokens.csv"))
             .args(["--disable-admission-plugins=ServiceAccount", "--endpoint-reconciler-type=none"]);
         let kubectl = self.kubectl.clone();
-        std::fs::create_dir(at("certs")).map_err(io)?;
-        write_config(folder.path(), "admin.yaml", port, ADMIN, &at("certs/apiserver.crt")).map_err(io)?;
+        std::fs::create_dir(at("certs")).map_err(failed)?;
+        write_config(folder.path(), "admin.yaml", port, ADMIN, &at("certs/apiserver.crt")).map_err(failed)?;
         let ready = readiness(&kubectl, folder.path(), port);
         let api = Server::start("kube-apiserver", command, at("apiserver.log"), ready)?;
         Ok(Kube { api, etcd, port, etcd_port, kubectl, folder })
@@ -129,9 +128,22 @@ impl Kube {
     /// A way of the user who may do everything, through a proxy.
     pub fn way(&self) -> std::io::Result<KubeWay> {
         let proxy = Proxy::to(self.port)?;
-        let name = format!("way-{}.yaml", proxy.port());
-        let config = write_config(self.folder.path(), &name, proxy.port(), ADMIN, &self.ca())?;
+        let config = self.config_at(proxy.port())?;
         Ok(KubeWay { proxy, config })
+    }
+
+    /// The kubeconfig of the user who may do everything, who finds the server at this port.
+    pub fn config_at(&self, port: u16) -> std::io::Result<PathBuf> {
+        write_config(self.folder.path(), &format!("way-{port}.yaml"), port, ADMIN, &self.ca())
+    }
+
+    /// The API server's version, such as `1.20.2`; `0.0.0-master` where whoever built it gave it none.
+    pub fn version(&self) -> String {
+        let said = self.kubectl(["get", "--raw", "/version"]).map(|output| output.stdout).unwrap_or_default();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        let version = said.split("\"gitVersion\"").nth(1).and_then(|rest| rest.split('"').nth(1));
+        let version = version.map(|version| version.trim_start_matches('v'));
+        version.and_then(|version| version.split('+').next()).unwrap_or("unknown").to_owned()
     }
 
     /// Runs `kubectl` as the user who may do everything.
@@ -208,6 +220,40 @@ impl Kube {
         self.etcd.kill();
     }
 
+    /// Stops both servers (SIGSTOP): nobody is answered, and connections stay open.
+    pub fn stop(&self) {
+        self.api.stop();
+        self.etcd.stop();
+    }
+
+    /// Lets both go on (SIGCONT).
+    pub fn resume(&self) {
+        self.etcd.resume();
+        self.api.resume();
+    }
+
+    /// Saves a copy of what etcd has on its disk, while it stands still.
+    pub fn save(&self) -> Result<(), StartError> {
+        self.etcd.stop();
+        let copied = copy_folder(&self.folder.path().join("etcd"), &self.folder.path().join("saved"));
+        self.etcd.resume();
+        copied.map_err(failed)
+    }
+
+    /// Kills both, and starts them again with the copy that was saved last.
+    pub fn rewind(&mut self) -> Result<(), StartError> {
+        self.kill();
+        copy_folder(&self.folder.path().join("saved"), &self.folder.path().join("etcd")).map_err(failed)?;
+        self.start_again()
+    }
+
+    /// Kills both, and starts them again with nothing.
+    pub fn lose(&mut self) -> Result<(), StartError> {
+        self.kill();
+        std::fs::remove_dir_all(self.folder.path().join("etcd")).map_err(failed)?;
+        self.start_again()
+    }
+
     /// Starts both again after a kill, over the same data.
     pub fn start_again(&mut self) -> Result<(), StartError> {
         let etcd_port = self.etcd_port;
@@ -231,6 +277,10 @@ impl KubeWay {
     pub fn cut(&self, how: Cut) -> CutOff {
         CutOff::cut(std::iter::once(&self.proxy), how)
     }
+}
+
+fn failed(error: std::io::Error) -> StartError {
+    StartError::Io { name: "kube-apiserver".to_owned(), error }
 }
 
 /// What kubectl knows of servers lies in the temporary folder of each, and not in the user's.

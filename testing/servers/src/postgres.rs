@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use tempfile::TempDir;
 
-use crate::folder::durable_folder;
+use crate::folder::{copy_folder, durable_folder};
 use crate::{Missing, Server, StartError, WallClock, find, free_port};
 
 const REMEDY: &str = "install the Debian package postgresql";
@@ -32,10 +32,10 @@ pub struct PostgresOptions {
     pub password: Option<String>,
     /// PEM files of the server's certificate and of its key: it offers TLS then.
     pub tls: Option<(PathBuf, PathBuf)>,
+    /// The server's wall clock, where a test sets it; its file must be readable for the user `postgres`.
+    pub clock: Option<WallClock>,
     /// Further settings, such as `["default_transaction_read_only=on"]`.
     pub settings: Vec<String>,
-    /// The clock that it reads, in a folder that everybody may read.
-    pub clock: Option<WallClock>,
 }
 
 /// One running server, on a port of 127.0.0.1 and on a socket in its folder.
@@ -97,10 +97,17 @@ impl PostgresPrograms {
             }
         }
         let port = free_port();
-        let mut command = self.command(&self.postgres);
+        let mut command = match &options.clock {
+            None => self.command(&self.postgres),
+            Some(clock) => {
+                // By a program that begins as the server's own user: what the library leaves in shared memory is that user's.
+                let mut command = self.command(Path::new("env"));
+                command.args(clock.environment().map(|(name, value)| format!("{name}={value}"))).arg(&self.postgres);
+                command
+            }
+        };
         command.arg("-D").arg(&data).args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
         command.args(["-c", &format!("unix_socket_directories={given}"), "-c", "full_page_writes=off"]);
-        command.envs(options.clock.iter().flat_map(WallClock::environment));
         if options.tls.is_some() {
             command.args(["-c", "ssl=on"]);
             command.args([
@@ -195,6 +202,44 @@ impl Postgres {
         let _ = std::fs::remove_file(self.folder.path().join("data/postmaster.pid"));
         let port = self.port;
         self.server.start_again(|| answers(port))
+    }
+
+    /// Its version, such as `15.20`.
+    pub fn version(&self) -> String {
+        self.psql("show server_version").split_whitespace().next().unwrap_or("unknown").to_owned()
+    }
+
+    /// How many connections clients have, the one that asks left out.
+    pub fn connections(&self) -> Option<usize> {
+        let of_clients = "select count(*) from pg_stat_activity where backend_type = 'client backend'";
+        self.psql(of_clients).trim().parse::<usize>().ok()?.checked_sub(1)
+    }
+
+    /// Saves a copy of the data on its disk, while it stands still.
+    pub fn save(&self) -> Result<(), StartError> {
+        self.stop();
+        let copied = self.copy("data", "saved");
+        self.resume();
+        copied
+    }
+
+    /// Kills it, and starts it again with the copy that was saved last.
+    pub fn rewind(&mut self) -> Result<(), StartError> {
+        self.kill();
+        self.copy("saved", "data")?;
+        self.start_again()
+    }
+
+    /// Kills it, and starts it again with nothing in its database.
+    pub fn lose(&mut self) -> Result<(), StartError> {
+        self.kill();
+        self.start_again()?;
+        self.psql("drop schema public cascade; create schema public");
+        Ok(())
+    }
+
+    fn copy(&self, from: &str, to: &str) -> Result<(), StartError> {
+        copy_folder(&self.folder.path().join(from), &self.folder.path().join(to)).map_err(io)
     }
 
     /// The processes that it started.
