@@ -42,7 +42,8 @@ pub fn main() -> ExitCode {
     if arguments.get(1).is_some_and(|mode| mode == worker::MODE) {
         return worker::main(&arguments[2..]);
     }
-    let trials = RIGS.iter().map(|starter| Trial::test(starter.name.replace(' ', "_"), || trial(starter)));
+    let trials =
+        RIGS.iter().map(|starter| Trial::test(starter.name.replace(", ", "_").replace(' ', "_"), || trial(starter)));
     let conclusion = libtest_mimic::run(&Arguments::from_args(), trials.collect());
     let rows = row::all();
     if rows.len() > 1 {

@@ -63,7 +63,7 @@ struct Played {
 
 /// Plays everything and judges it; what goes wrong is in the row.
 pub(crate) fn play(name: &'static str, rig: Box<dyn Rig>, plan: &Plan) -> Row {
-    let (version, ttl) = (rig.version(), rig.ttl());
+    let (version, ttl, remark) = (rig.version(), rig.ttl(), rig.remark());
     let mut played = Played { elections: plan.elections, ..Played::default() };
     // Before the workers, so that only what they leave behind is more.
     let mut rig = rig;
@@ -91,7 +91,7 @@ pub(crate) fn play(name: &'static str, rig: Box<dyn Rig>, plan: &Plan) -> Row {
         "{name}: {} acts, {} of them held up, the fenced file refused {}",
         verdict.acts, verdict.held_up, arena.fleet.refused
     );
-    Row { store: name, version, faults: played.windows.len(), verdict, missing: played.missing }
+    Row { store: name, version, faults: played.windows.len(), verdict, remark, missing: played.missing }
 }
 
 fn rounds(name: &str, arena: &mut Arena, plan: &Plan, played: &mut Played) -> Result<(), String> {
@@ -135,7 +135,9 @@ fn calm_elections(name: &str, arena: &mut Arena, plan: &Plan) -> Result<(), Stri
     let now = within(GOING, || {
         let now = arena.fleet.all_resources();
         let is_more = now.is_more_than(may_be);
-        is_more.map_or(Ok(now), |what| Err(format!("{what} of all workers grew from {before} to {now} in {CALM} elections")))
+        is_more.map_or(Ok(now), |what| {
+            Err(format!("{what} of all workers grew from {before} to {now} in {CALM} elections"))
+        })
     })?;
     println!("{name}: all workers had {before} before {CALM} elections without a fault, and {now} after them");
     Ok(())

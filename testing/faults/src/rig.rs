@@ -85,6 +85,11 @@ pub(crate) trait Rig {
     /// Whether this can be done here.
     fn plays(&self, deed: Deed) -> Plays;
 
+    /// What is to be said of what cannot happen here, or is played by another name: a part of the closing row.
+    fn remark(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Keeps the state of now for [`Deed::Rewind`].
     fn save(&mut self) -> Result<(), String>;
 

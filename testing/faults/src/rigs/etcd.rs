@@ -7,7 +7,8 @@ use tenure_test_servers::{Cut, CutOff, Etcd, EtcdOptions, EtcdPrograms, or_skip}
 use crate::rig::{Client, Deed, Plays, Rig, Started, Starter};
 
 pub(crate) const STARTER: Starter = Starter { name: "etcd", start: || start("fault arm on etcd", 1) };
-pub(crate) const THREE: Starter = Starter { name: "etcd three", start: || start("fault arm on etcd three", 3) };
+pub(crate) const THREE: Starter =
+    Starter { name: "etcd, three servers", start: || start("fault arm on etcd, three servers", 3) };
 
 fn start(suite: &str, nodes: usize) -> Started {
     let Some(programs) = or_skip(suite, true, EtcdPrograms::find()) else { return Ok(None) };
@@ -64,6 +65,11 @@ impl Rig for Cluster {
             Deed::Rewind | Deed::Lose if alone => Plays::Outside,
             Deed::Rewind | Deed::Lose | Deed::StepClock => Plays::Nothing,
         }
+    }
+
+    fn remark(&self) -> Option<&'static str> {
+        let alone = self.servers.count() == 1;
+        (!alone).then_some("what all servers lose or forget is played on a single one")
     }
 
     fn save(&mut self) -> Result<(), String> {

@@ -74,6 +74,10 @@ impl Rig for Cluster {
         }
     }
 
+    fn remark(&self) -> Option<&'static str> {
+        Some("what all servers lose or forget is played on a single one")
+    }
+
     fn save(&mut self) -> Result<(), String> {
         Ok(())
     }

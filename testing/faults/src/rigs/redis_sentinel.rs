@@ -55,6 +55,10 @@ impl Rig for Sentinel {
         }
     }
 
+    fn remark(&self) -> Option<&'static str> {
+        Some("what all servers lose or forget is played on a single one")
+    }
+
     fn save(&mut self) -> Result<(), String> {
         Ok(())
     }

@@ -50,6 +50,10 @@ impl Rig for Sqlite {
         }
     }
 
+    fn remark(&self) -> Option<&'static str> {
+        Some("there is no server to kill, and the clock is the machine's own")
+    }
+
     fn save(&mut self) -> Result<(), String> {
         let copy = self.path("saved.db");
         let _ = std::fs::remove_file(&copy);
