@@ -35,15 +35,41 @@ pub(crate) fn render(log: &str) -> Option<String> {
     if stores.is_empty() {
         return None;
     }
-    let wide = stores.keys().map(|name| name.len()).max().unwrap_or(0).max("lease store".len());
-    let head = ("lease store", "server", "suite", "fault arm");
-    let mut text = format!("{:<wide$}  {:<9}  {:<33}  {}\n", head.0, head.1, head.2, head.3);
-    for (name, store) in stores {
-        let suite = store.suite.map_or_else(|| "-".to_owned(), show);
-        let arm = store.arm.map_or_else(|| "-".to_owned(), |(verdict, counts)| format!("{verdict}: {counts}"));
-        _ = writeln!(text, "{name:<wide$}  {:<9}  {suite:<33}  {arm}", store.version.unwrap_or("-"));
+    let mut rows = vec![["lease store", "server", "outcome", "suite", "fault arm"].map(str::to_owned)];
+    rows.extend(stores.iter().map(|(name, store)| store.row(name)));
+    let wide = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    let [name, version, outcome, suite] = [wide(0), wide(1), wide(2), wide(3)];
+    let mut text = String::new();
+    for row in &rows {
+        _ = writeln!(
+            text,
+            "{:<name$}  {:<version$}  {:<outcome$}  {:<suite$}  {}",
+            row[0], row[1], row[2], row[3], row[4]
+        );
     }
     Some(text)
+}
+
+impl Store<'_> {
+    fn row(&self, name: &str) -> [String; 5] {
+        let suite = self.suite.map_or_else(|| "-".to_owned(), show);
+        let arm = self.arm.map_or_else(|| "-".to_owned(), |(verdict, counts)| format!("{verdict}: {counts}"));
+        [name.to_owned(), self.version.unwrap_or("-").to_owned(), self.outcome().to_owned(), suite, arm]
+    }
+
+    /// What became of both: the worse of them. What was left out of one that ran, with its reason, is no failure.
+    fn outcome(&self) -> &'static str {
+        let arm = self.arm.map_or("-", |(verdict, _)| verdict);
+        match self.suite {
+            Some([_, failed, _]) if failed > 0 => "failed",
+            _ if arm.starts_with("FAILED") => "failed",
+            _ if arm.starts_with("partial") => "partial",
+            None if arm.starts_with("skipped") => "skipped",
+            // One half of what there is to be seen.
+            Some(_) if arm.starts_with("skipped") => "partial",
+            _ => "passed",
+        }
+    }
 }
 
 /// Name, version, counts, verdict.
@@ -83,6 +109,13 @@ mod tests {
         let text = render(log).unwrap();
         let row = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
         assert_eq!(text.lines().count(), 5, "{text}");
+        let outcome = |name: &str| {
+            ["passed", "failed", "partial", "skipped"].map(|word| row(name).contains(&format!("  {word}  ")))
+        };
+        assert_eq!(outcome("redis cluster"), [false, false, true, false], "{text}");
+        assert_eq!(outcome("memory"), [true, false, false, false], "{text}");
+        assert_eq!(outcome("sqlite"), [false, true, false, false], "{text}");
+        assert_eq!(outcome("etcd"), [false, false, false, true], "{text}");
         assert!(row("redis cluster").contains("48 passed, 0 failed, 1 skipped"), "{text}");
         assert!(
             row("redis cluster").contains("7.0.15") && row("redis cluster").contains("partial (no nodes: none): 63")

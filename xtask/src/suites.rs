@@ -92,9 +92,15 @@ pub(crate) fn simulate(seeds: u64, rest: &[String]) -> Result<bool> {
 /// Where cargo cannot be started, or its output not be kept.
 pub(crate) fn stores() -> Result<bool> {
     let mut command = cargo(&["test", "--locked", "--no-fail-fast"]);
-    for package in
-        ["tenure-conformance", "tenure-sqlite", "tenure-redis", "tenure-etcd", "tenure-postgres", "tenure-firestore"]
-    {
+    for package in [
+        "tenure-conformance",
+        "tenure-sqlite",
+        "tenure-redis",
+        "tenure-etcd",
+        "tenure-postgres",
+        "tenure-kubernetes",
+        "tenure-firestore",
+    ] {
         command.args(["-p", package]);
     }
     let suites = step::run("stores", command.args(["suite", "--", "--nocapture", "--test-threads", "1"]), 20 * MINUTE)?;
