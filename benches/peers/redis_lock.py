@@ -1,6 +1,6 @@
 # One candidate with python-redis-lock: told on stdin to campaign and to release, answers with the moment of each.
 #
-# Started with the URL and the name of the lock. The same words as the candidates in Rust: see src/handoff/candidate.rs.
+# Started with the URL, the name of the lock, and its ttl in seconds. The same words as the candidates in Rust: see src/handoff/candidate.rs.
 import sys
 import time
 
@@ -9,7 +9,7 @@ import redis_lock
 
 client = redis.Redis.from_url(sys.argv[1])
 client.ping()
-lock = redis_lock.Lock(client, sys.argv[2], expire=15, auto_renewal=True)
+lock = redis_lock.Lock(client, sys.argv[2], expire=int(sys.argv[3]) if len(sys.argv) > 3 else 15, auto_renewal=True)
 
 
 def say(what, at):

@@ -1,6 +1,7 @@
 //! From the call that releases to the election in another process: ours beside a minimal implementation, and beside
 //! other locks.
 
+mod advisory;
 pub(crate) mod bare;
 mod candidate;
 pub(crate) mod candidate_process;

@@ -40,6 +40,15 @@ pub(crate) struct Took {
     pub(crate) times: usize,
 }
 
+impl Took {
+    /// The summary of all.
+    pub(crate) fn of(milliseconds: Vec<f64>) -> Took {
+        let times = milliseconds.len();
+        let spread = pairs::spread(milliseconds);
+        Took { median_ms: spread.median, worst_ms: spread.most, times }
+    }
+}
+
 impl Latencies {
     /// One more block.
     pub(crate) fn push(&mut self, block: Vec<f64>) {
@@ -48,10 +57,7 @@ impl Latencies {
 
     /// Median and worst of all.
     pub(crate) fn took(&self) -> Took {
-        let all: Vec<f64> = self.blocks.concat();
-        let times = all.len();
-        let spread = pairs::spread(all);
-        Took { median_ms: spread.median, worst_ms: spread.most, times }
+        Took::of(self.blocks.concat())
     }
 
     /// For each block, how many times as long it took as the other side's block, by their medians.

@@ -4,9 +4,11 @@ mod channels;
 mod clock;
 mod corpus;
 mod envelope;
+mod failover;
 mod handoff;
 mod idle;
 mod latency;
+mod machine;
 mod memory;
 mod nats;
 mod node;
@@ -21,7 +23,7 @@ mod takeover;
 mod tmi_envelope;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::time::Duration;
 use std::{fs, thread};
 
 use anyhow::{Context, Result};
@@ -63,6 +65,8 @@ struct Args {
 /// The parts for which this program starts itself as another process.
 #[derive(Debug, Subcommand)]
 enum Part {
+    /// Hands one lease over, on every store in one run, beside what people use on the same server
+    Handoff(failover::Options),
     #[command(hide = true)]
     ServeTls { folder: PathBuf },
     #[command(hide = true)]
@@ -72,7 +76,7 @@ enum Part {
     #[command(hide = true)]
     Listen { port: u16, ca: PathBuf, channels: usize, lines_each: u64 },
     #[command(hide = true)]
-    Candidate { kind: String, url: String, key: String },
+    Candidate { kind: String, url: String, key: String, ttl_ms: Option<u64> },
     #[command(hide = true)]
     Hold { url: String, seconds: u64 },
     #[command(hide = true)]
@@ -92,7 +96,10 @@ fn main() -> Result<()> {
         Some(Part::Listen { port, ca, channels, lines_each }) => {
             answer(&memory::ours::listen(*port, ca, *channels, *lines_each)?)
         }
-        Some(Part::Candidate { kind, url, key }) => handoff::candidate_process::run(kind, url, key),
+        Some(Part::Handoff(options)) => failover::run(options),
+        Some(Part::Candidate { kind, url, key, ttl_ms }) => {
+            handoff::candidate_process::run(kind, url, key, ttl_ms.map(Duration::from_millis))
+        }
         Some(Part::Work { path }) => takeover::command::run(path),
         Some(Part::Hold { url, seconds }) => answer(&idle::holder::hold(url, *seconds)?),
     }
@@ -102,9 +109,9 @@ fn measure(args: &Args) -> Result<()> {
     let effort = if args.quick { Effort::QUICK } else { Effort::FULL };
     let lines = corpus::distinct_lines()?;
     let circumstances = vec![
-        format!("{} CPUs, {}", thread::available_parallelism().map_or(0, usize::from), cpu_name()),
+        format!("{} CPUs, {}", thread::available_parallelism().map_or(0, usize::from), machine::cpu_name()),
         format!("{} pairs, CPU time, at least {} ms a batch", effort.pairs, effort.batch.as_millis()),
-        format!("{}, node {}", version_of("rustc"), version_of("node")),
+        format!("{}, node {}", machine::version_of("rustc"), machine::version_of("node")),
     ];
     let mut report = Report { circumstances, ..Report::default() };
     let wanted = |group: &str| {
@@ -165,17 +172,4 @@ fn write(path: &Path, text: &str) -> Result<()> {
 fn answer<T: serde::Serialize>(value: &T) -> Result<()> {
     println!("{}", serde_json::to_string(value)?);
     Ok(())
-}
-
-/// The output of `PROGRAM --version`.
-fn version_of(program: &str) -> String {
-    let output = Command::new(program).arg("--version").output();
-    output.map_or_else(|_| "not there".to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
-}
-
-fn cpu_name() -> String {
-    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name =
-        info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ").map(|(_, name)| name.trim()));
-    name.unwrap_or("unnamed").to_owned()
 }

@@ -8,6 +8,22 @@ use tenure_test_servers::{Nats, NatsOptions, Redis, RedisOptions, RedisPrograms,
 
 use crate::report::Report;
 
+/// How a program reaches a store.
+#[derive(Clone, Debug)]
+pub(crate) struct Access {
+    /// The URL.
+    pub(crate) url: String,
+    /// What the environment has to say besides.
+    pub(crate) environment: Vec<(&'static str, String)>,
+}
+
+impl Access {
+    /// By the URL alone.
+    pub(crate) fn of(url: impl Into<String>) -> Access {
+        Access { url: url.into(), environment: Vec::new() }
+    }
+}
+
 /// The stores that whole programs are measured on: SQLite in a folder of its own, and Redis if it is on this machine.
 pub(crate) struct Stores {
     folder: TempDir,

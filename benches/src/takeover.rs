@@ -3,7 +3,7 @@
 
 pub(crate) mod command;
 mod daemon;
-mod singleton;
+pub(crate) mod singleton;
 mod ttl;
 
 use std::path::Path;
@@ -13,7 +13,7 @@ use anyhow::Result;
 use crate::latency::{Latencies, Rounds};
 use crate::pairs::Effort;
 use crate::report::{Limit, Report, Waited};
-use crate::servers::Stores;
+use crate::servers::{Access, Stores};
 use daemon::Daemons;
 use singleton::{Killed, Singleton};
 use ttl::TTL;
@@ -36,7 +36,7 @@ pub(crate) fn measure(report: &mut Report, effort: Effort, tenure: Option<&Path>
     let rounds = Rounds::at_least(ROUNDS, effort);
     for (name, url) in stores.urls() {
         for (whom, killed) in [("CMD", Killed::Command), ("tenure", Killed::Tenure)] {
-            let mut pair = Singleton::start(tenure, url)?;
+            let mut pair = Singleton::start(tenure, &Access::of(url), TTL)?;
             let what = format!("takeover after kill -9 of {whom}, tenure run, {name}");
             push(report, &what, rounds, || pair.take_over(killed))?;
         }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -19,11 +20,24 @@ pub(crate) struct Options {
     pub(crate) write: bool,
 }
 
+/// The options of the table of hand-overs.
+#[derive(Clone, Debug)]
+pub(crate) struct Handoff {
+    /// How often each thing is done.
+    pub(crate) rounds: Option<u32>,
+    /// Whether to print JSON.
+    pub(crate) json: bool,
+    /// Only this store.
+    pub(crate) only: Option<String>,
+    /// Whether to write the table into BENCHMARKS.md.
+    pub(crate) write: bool,
+}
+
 /// The peers in Python, each with its version.
 const PYTHON_FILE: &str = "benches/peers/requirements.txt";
-/// The markers in BENCHMARKS.md, between which the last results stand.
-const BEGIN: &str = "<!-- results: begin -->";
-const END: &str = "<!-- results: end -->";
+/// What stands between markers in BENCHMARKS.md: the results of the groups, and the table of hand-overs.
+const RESULTS: &str = "results";
+const HANDOFF: &str = "handoff";
 
 /// Measures; true when the benchmarks ran to their end.
 ///
@@ -41,21 +55,8 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
             None
         }
     };
-    let python = match python_peers(&logs) {
-        Ok(program) => Some(program),
-        Err(error) => {
-            println!("SKIPPED: rows beside Python: {error:#}");
-            None
-        }
-    };
-    println!("building tenure-benches and tenure-cli in release");
-    let mut build = root::command("cargo");
-    build.args(["build", "--release", "--locked", "-p", "tenure-benches", "-p", "tenure-cli"]);
-    let built = step::run("bench-build", &mut build, Duration::from_secs(1800))?;
-    if !built.ok {
-        built.show_end();
-        bail!("the benchmarks do not build");
-    }
+    let python = python_or_none(&logs);
+    build()?;
     let json = logs.join("bench.json");
     let markdown = logs.join("bench.md");
     let mut command = root::command("cargo");
@@ -76,14 +77,67 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     command.arg("--tenure").arg(release_folder().join("tenure"));
     let ok = command.status().context("cannot start the benchmarks")?.success();
     if ok && options.write {
-        let path = root::root().join("BENCHMARKS.md");
-        let page = fs::read_to_string(&path).context("cannot read BENCHMARKS.md")?;
         let results = fs::read_to_string(&markdown).with_context(|| format!("cannot read {}", markdown.display()))?;
-        let page = with_results(&page, &results).context("BENCHMARKS.md has lost the lines around its results")?;
-        fs::write(&path, page).context("cannot write BENCHMARKS.md")?;
-        println!("BENCHMARKS.md holds these results now");
+        write_page(RESULTS, &results)?;
     }
     Ok(ok)
+}
+
+/// Measures hand-overs on every store, and prints their table; true when the benchmarks ran to their end.
+///
+/// # Errors
+/// Where something cannot be built, started or written.
+pub(crate) fn hand_over(options: &Handoff) -> Result<bool> {
+    if options.write && (options.json || options.only.is_some() || options.rounds.is_some()) {
+        bail!("--write takes the whole table: leave --json, --only and --rounds out");
+    }
+    let python = python_or_none(&root::logs()?);
+    build()?;
+    let mut command = root::command(&release_folder().join("tenure-benches").to_string_lossy());
+    command.arg("handoff").args(python.iter().flat_map(|python| ["--python".as_ref(), python.as_os_str()]));
+    if let Some(rounds) = options.rounds {
+        command.args(["--rounds", &rounds.to_string()]);
+    }
+    if let Some(only) = &options.only {
+        command.args(["--only", only]);
+    }
+    if options.json {
+        command.arg("--json");
+    }
+    let output = command.stderr(Stdio::inherit()).output().context("cannot start the benchmarks")?;
+    let table = String::from_utf8_lossy(&output.stdout);
+    print!("{table}");
+    if output.status.success() && options.write {
+        write_page(HANDOFF, &table)?;
+    }
+    Ok(output.status.success())
+}
+
+/// Builds what measures and what is measured, with all stores.
+fn build() -> Result<()> {
+    println!("building tenure-benches and tenure-cli in release");
+    let mut build = root::command("cargo");
+    build.args(["build", "--release", "--locked", "-p", "tenure-benches", "-p", "tenure-cli"]);
+    build.args(["--features", "tenure-cli/all-stores"]);
+    let built = step::run("bench-build", &mut build, Duration::from_secs(1800))?;
+    if !built.ok {
+        built.show_end();
+        bail!("the benchmarks do not build");
+    }
+    Ok(())
+}
+
+fn python_or_none(logs: &Path) -> Option<PathBuf> {
+    python_peers(logs).inspect_err(|error| println!("SKIPPED: rows beside Python: {error:#}")).ok()
+}
+
+fn write_page(what: &str, results: &str) -> Result<()> {
+    let path = root::root().join("BENCHMARKS.md");
+    let page = fs::read_to_string(&path).context("cannot read BENCHMARKS.md")?;
+    let page = with_results(&page, what, results).context("BENCHMARKS.md has lost the lines around its results")?;
+    fs::write(&path, page).context("cannot write BENCHMARKS.md")?;
+    println!("BENCHMARKS.md holds these results now");
+    Ok(())
 }
 
 /// Installs the peer on Node.
@@ -123,10 +177,11 @@ fn python_peers(logs: &Path) -> Result<PathBuf> {
 }
 
 /// The page with new results between its markers; `None` where a marker is missing.
-fn with_results(page: &str, results: &str) -> Option<String> {
-    let (before, rest) = page.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}\n{}\n{END}{after}", results.trim()))
+fn with_results(page: &str, what: &str, results: &str) -> Option<String> {
+    let (begin, end) = (format!("<!-- {what}: begin -->"), format!("<!-- {what}: end -->"));
+    let (before, rest) = page.split_once(&begin)?;
+    let (_, after) = rest.split_once(&end)?;
+    Some(format!("{before}{begin}\n{}\n{end}{after}", results.trim()))
 }
 
 #[cfg(test)]
@@ -136,9 +191,9 @@ mod tests {
     /// The text around the results stays; a page without markers is refused.
     #[test]
     fn results_replace_results() {
-        let page = format!("# Speed\n{BEGIN}\nold\n{END}\nHow.\n");
-        let new = with_results(&page, "new\n").unwrap();
-        assert_eq!(new, format!("# Speed\n{BEGIN}\nnew\n{END}\nHow.\n"));
-        assert_eq!(with_results("# Speed", "new"), None);
+        let page = "# Speed\n<!-- handoff: begin -->\nold\n<!-- handoff: end -->\nHow.\n";
+        let new = with_results(page, HANDOFF, "new\n").unwrap();
+        assert_eq!(new, "# Speed\n<!-- handoff: begin -->\nnew\n<!-- handoff: end -->\nHow.\n");
+        assert_eq!(with_results(page, RESULTS, "new"), None);
     }
 }

@@ -73,12 +73,24 @@ enum Task {
     /// Builds in release, measures in alternating pairs, and writes target/xtask/bench.json. The peer on Node needs
     /// `node` 20 and `npm`, those in Python `python3` with `venv` and `pip`, the rows about servers `redis-server` and
     /// `nats-server`, the rows beside flock util-linux and bash; without them the rows are left out, and the table says so.
+    ///
+    /// `cargo xtask bench handoff` prints another table: one lease that changes hands, on every store in one run, beside what
+    /// people use on the same server. A server or a peer that is missing is a row that says how to get it.
     Bench {
+        /// The one table in place of all groups
+        #[arg(value_enum)]
+        what: Option<Table>,
+        /// How often each thing is done, of the table
+        #[arg(long, requires = "what")]
+        rounds: Option<u32>,
+        /// The table as JSON
+        #[arg(long, requires = "what")]
+        json: bool,
         /// Three short pairs in place of nine: shows that it works, measures nothing
         #[arg(long)]
         quick: bool,
         /// Only the groups whose name contains this: parse, envelope, sqlite, memory, channels, nats, renew, handoff,
-        /// takeover, run, idle
+        /// takeover, run, idle. Of the table: this store
         #[arg(long, value_name = "GROUP")]
         only: Option<String>,
         /// Puts the results into BENCHMARKS.md, between its markers
@@ -121,6 +133,13 @@ enum Task {
     },
 }
 
+/// A table of `cargo xtask bench` that is no group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Table {
+    /// Hand-overs on every store
+    Handoff,
+}
+
 /// What `cargo xtask soak` can soak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Soaked {
@@ -140,7 +159,10 @@ fn main() -> ExitCode {
             print!("{}", files.map_or_else(|| map::render(&tree), |folder| map::render_files(&tree, &folder)));
             true
         }),
-        Task::Bench { quick, only, write } => bench::run(&bench::Options { quick, only, write }),
+        Task::Bench { what: Some(Table::Handoff), rounds, json, only, write, quick: _ } => {
+            bench::hand_over(&bench::Handoff { rounds, json, only, write })
+        }
+        Task::Bench { quick, only, write, .. } => bench::run(&bench::Options { quick, only, write }),
         Task::Stores => suites::stores(),
         Task::Soak { what: Soaked::Run, rounds, minutes, only, other } => {
             suites::soak(rounds.unwrap_or(100), Duration::from_secs(60 * minutes), &only, other.as_deref())

@@ -8,4 +8,8 @@ pub(crate) trait Candidate {
     async fn campaign(&mut self) -> Result<()>;
     /// Releases it.
     async fn release(&mut self) -> Result<()>;
+    /// Keeps it while it is held, where the caller has to see to that.
+    async fn keep(&mut self) -> Result<()> {
+        std::future::pending().await
+    }
 }

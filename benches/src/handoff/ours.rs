@@ -1,4 +1,6 @@
-//! Our candidate: an election of the library, with every default.
+//! Our candidate: an election of the library, with every default but the ttl where one is given.
+
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tenure::{Election, Leadership};
@@ -16,9 +18,13 @@ impl Ours {
     ///
     /// # Errors
     /// Where the store does not open.
-    pub(crate) async fn start(url: &str, key: &str) -> Result<Self> {
+    pub(crate) async fn start(url: &str, key: &str, ttl: Option<Duration>) -> Result<Self> {
         let store = tenure_open::open(url).await.context("cannot open the store")?;
-        let election = Election::builder(store, key).start()?;
+        let builder = Election::builder(store, key);
+        let election = match ttl {
+            Some(ttl) => builder.ttl(ttl).start()?,
+            None => builder.start()?,
+        };
         Ok(Self { election, leadership: None })
     }
 }

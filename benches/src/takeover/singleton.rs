@@ -10,12 +10,12 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::command::StartReport;
-use super::ttl::TTL;
 use crate::clock::shared_ns;
+use crate::servers::Access;
 
 /// Which process is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Killed {
+pub(crate) enum Killed {
     /// The command.
     Command,
     /// The program that campaigns and renews.
@@ -28,14 +28,20 @@ const TIMEOUT: Duration = Duration::from_secs(40);
 const SETTLE: Duration = Duration::from_millis(150);
 
 /// Both programs, and the command that runs.
-pub(super) struct Singleton {
-    tenure: PathBuf,
-    url: String,
+pub(crate) struct Singleton {
+    program: Program,
     folder: tempfile::TempDir,
     listener: UnixListener,
     leader: Instance,
     standby: Instance,
     works: StartReport,
+}
+
+/// What is started, over and over.
+struct Program {
+    tenure: PathBuf,
+    store: Access,
+    ttl: &'static str,
 }
 
 struct Instance {
@@ -48,14 +54,15 @@ impl Singleton {
     ///
     /// # Errors
     /// Where the first does not lead, or the second does not wait.
-    pub(super) fn start(tenure: &Path, url: &str) -> Result<Self> {
+    pub(crate) fn start(tenure: &Path, store: &Access, ttl: &'static str) -> Result<Self> {
+        let program = Program { tenure: tenure.to_owned(), store: store.clone(), ttl };
         let folder = tempfile::tempdir().context("no temporary folder")?;
         let listener = UnixListener::bind(folder.path().join("works")).context("cannot listen")?;
-        let leader = Instance::start(tenure, url, folder.path())?;
+        let leader = Instance::start(&program, folder.path())?;
         let works = hear(&listener)?;
-        let mut standby = Instance::start(tenure, url, folder.path())?;
+        let mut standby = Instance::start(&program, folder.path())?;
         standby.waits()?;
-        Ok(Self { tenure: tenure.to_owned(), url: url.to_owned(), folder, listener, leader, standby, works })
+        Ok(Self { program, folder, listener, leader, standby, works })
     }
 
     /// Kills one process, and returns after how many milliseconds the other program's command works. Then the killed
@@ -63,7 +70,7 @@ impl Singleton {
     ///
     /// # Errors
     /// Where that does not happen, or two commands live.
-    pub(super) fn take_over(&mut self, killed: Killed) -> Result<f64> {
+    pub(crate) fn take_over(&mut self, killed: Killed) -> Result<f64> {
         std::thread::sleep(SETTLE);
         let target = match killed {
             Killed::Command => self.works.pid,
@@ -75,7 +82,7 @@ impl Singleton {
         ensure!(works.term > self.works.term, "terms must grow");
         ensure!(!is_alive(self.works.pid), "two commands at a time");
         self.leader.child.wait()?;
-        let fresh = Instance::start(&self.tenure, &self.url, self.folder.path())?;
+        let fresh = Instance::start(&self.program, self.folder.path())?;
         self.leader = std::mem::replace(&mut self.standby, fresh);
         self.standby.waits()?;
         self.works = works;
@@ -84,9 +91,11 @@ impl Singleton {
 }
 
 impl Instance {
-    fn start(tenure: &Path, url: &str, folder: &Path) -> Result<Self> {
+    fn start(program: &Program, folder: &Path) -> Result<Self> {
+        let Program { tenure, store, ttl } = program;
         let mut child = Command::new(tenure)
-            .args(["run", "--lease", "bench/takeover", "--ttl", TTL, "--store", url, "--"])
+            .args(["run", "--lease", "bench/takeover", "--ttl", ttl, "--store", &store.url, "--"])
+            .envs(store.environment.iter().cloned())
             .arg(std::env::current_exe().context("cannot find this program")?)
             .arg("work")
             .arg(folder.join("works"))

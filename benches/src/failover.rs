@@ -1,0 +1,98 @@
+//! One lease that changes hands, on every store in one run: it is released, its holder's process is killed, its host is
+//! lost, its network is cut; beside what people use on the same server.
+
+mod contender;
+mod losses;
+mod memory;
+mod options;
+mod peers;
+mod release;
+mod round_trip;
+mod side;
+mod site;
+mod table;
+mod ttl;
+
+use anyhow::{Context, Result};
+
+use crate::latency::Took;
+use crate::takeover::singleton::{Killed, Singleton};
+use losses::Loss;
+pub(crate) use options::Options;
+use options::{Change, Store};
+use side::Side;
+use site::Site;
+use table::{Cell, Row, Table};
+use ttl::TTL_ARGUMENT;
+
+/// Measures every store that is wanted, and prints the table.
+///
+/// # Errors
+/// Where a candidate fails. A server or a peer that is missing is a row that says so.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let mut table = Table::new(options.rounds);
+    for store in options.stores() {
+        eprintln!("measuring: {}", store.name());
+        match store {
+            Store::Memory => table.rows.push(memory::measure(options.rounds)?),
+            _ => match Site::start(store) {
+                Ok(site) => measure(&site, options, &mut table.rows).with_context(|| store.name())?,
+                Err(error) => table.rows.push(Row::missing(store.name(), "Tenure", &format!("{error:#}"))),
+            },
+        }
+    }
+    table.judge();
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&table)?);
+    } else {
+        print!("{}", table.markdown());
+    }
+    Ok(())
+}
+
+/// All rows of one server: ours first.
+fn measure(site: &Site, options: &Options, rows: &mut Vec<Row>) -> Result<()> {
+    let round_trip = round_trip::measure(site)?;
+    for found in peers::of(site, options) {
+        let side = match found {
+            Ok(side) => side,
+            Err(missing) => {
+                rows.push(Row::missing(site.name, missing.name, &missing.why));
+                continue;
+            }
+        };
+        eprintln!("measuring: {}, {}", site.name, side.name);
+        let mut row = Row::of(site, &side, round_trip);
+        if options.wants(Change::Release) {
+            row.release = Cell::Took(release::measure(&side, &site.access(), options.rounds)?);
+        }
+        if options.wants(Change::Killed) {
+            row.killed = if side.is_ours { killed(site, options)? } else { lost(site, &side, Loss::Killed, options)? };
+        }
+        if options.wants(Change::Lost) {
+            row.lost = lost(site, &side, Loss::Host, options)?;
+        }
+        if options.wants(Change::Cut) {
+            row.cut = lost(site, &side, Loss::Network, options)?;
+        }
+        rows.push(row);
+    }
+    Ok(())
+}
+
+fn lost(site: &Site, side: &Side, loss: Loss, options: &Options) -> Result<Cell> {
+    if loss == Loss::Network && !site.has_network() {
+        return Ok(Cell::DoesNotApply("no network".to_owned()));
+    }
+    losses::measure(site, side, loss, options.rounds)
+}
+
+/// `tenure run`, whose watchdog outlives it and releases the lease once everything of it is dead.
+fn killed(site: &Site, options: &Options) -> Result<Cell> {
+    let Some(tenure) = options.tenure() else { return Ok(Cell::Skipped(options::NO_TENURE.to_owned())) };
+    let mut pair = Singleton::start(&tenure, &site.access(), TTL_ARGUMENT)?;
+    // The first one warms up and is not counted.
+    pair.take_over(Killed::Tenure)?;
+    let took = (0..options.rounds).map(|_| pair.take_over(Killed::Tenure)).collect::<Result<Vec<_>>>()?;
+    Ok(Cell::Took(Took::of(took)))
+}
