@@ -13,7 +13,7 @@ mod site;
 mod table;
 mod ttl;
 
-use anyhow::{Context, Result};
+use anyhow::{Result, ensure};
 
 use crate::latency::Took;
 use crate::takeover::singleton::{Killed, Singleton};
@@ -28,7 +28,8 @@ use ttl::TTL_ARGUMENT;
 /// Measures every store that is wanted, and prints the table.
 ///
 /// # Errors
-/// Where a candidate fails. A server or a peer that is missing is a row that says so.
+/// Where something went wrong, after all else was measured and printed. A server or a peer that is missing is a row that says
+/// so, and no error.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let mut table = Table::new(options.rounds);
     for store in options.stores() {
@@ -36,7 +37,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         match store {
             Store::Memory => table.rows.push(memory::measure(options.rounds)?),
             _ => match Site::start(store) {
-                Ok(site) => measure(&site, options, &mut table.rows).with_context(|| store.name())?,
+                Ok(site) => measure(&site, options, &mut table.rows),
                 Err(error) => table.rows.push(Row::missing(store.name(), "Tenure", &format!("{error:#}"))),
             },
         }
@@ -47,12 +48,21 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     } else {
         print!("{}", table.markdown());
     }
+    ensure!(table.failures() == 0, "{} of the figures are missing: see the table", table.failures());
     Ok(())
 }
 
 /// All rows of one server: ours first.
-fn measure(site: &Site, options: &Options, rows: &mut Vec<Row>) -> Result<()> {
-    let round_trip = round_trip::measure(site)?;
+fn measure(site: &Site, options: &Options, rows: &mut Vec<Row>) {
+    let round_trip = match round_trip::measure(site) {
+        Ok(took) => took,
+        Err(error) => {
+            let mut row = Row::new(site.name, table::OURS);
+            row.release = Cell::Failed(format!("{error:#}"));
+            return rows.push(row);
+        }
+    };
+    let told = |measured: Result<Cell>| measured.unwrap_or_else(|error| Cell::Failed(format!("{error:#}")));
     for found in peers::of(site, options) {
         let side = match found {
             Ok(side) => side,
@@ -64,20 +74,20 @@ fn measure(site: &Site, options: &Options, rows: &mut Vec<Row>) -> Result<()> {
         eprintln!("measuring: {}, {}", site.name, side.name);
         let mut row = Row::of(site, &side, round_trip);
         if options.wants(Change::Release) {
-            row.release = Cell::Took(release::measure(&side, &site.access(), options.rounds)?);
+            row.release = told(release::measure(&side, &site.access(), options.rounds).map(Cell::Took));
         }
         if options.wants(Change::Killed) {
-            row.killed = if side.is_ours { killed(site, options)? } else { lost(site, &side, Loss::Killed, options)? };
+            let how = if side.is_ours { killed(site, options) } else { lost(site, &side, Loss::Killed, options) };
+            row.killed = told(how);
         }
         if options.wants(Change::Lost) {
-            row.lost = lost(site, &side, Loss::Host, options)?;
+            row.lost = told(lost(site, &side, Loss::Host, options));
         }
         if options.wants(Change::Cut) {
-            row.cut = lost(site, &side, Loss::Network, options)?;
+            row.cut = told(lost(site, &side, Loss::Network, options));
         }
         rows.push(row);
     }
-    Ok(())
 }
 
 fn lost(site: &Site, side: &Side, loss: Loss, options: &Options) -> Result<Cell> {

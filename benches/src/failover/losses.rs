@@ -58,7 +58,7 @@ pub(super) fn measure(site: &Site, side: &Side, loss: Loss, rounds: u32) -> Resu
 }
 
 fn once(site: &Site, side: &Side, loss: Loss, round: u32) -> Result<Option<f64>> {
-    let key = format!("bench-{loss:?}-{round}").to_lowercase();
+    let key = side.key(&format!("{loss:?}-{round}"));
     let (direct, way) = (site.access(), if loss == Loss::Network { site.way()? } else { None });
     let own = way.as_ref().map_or(&direct, |way| &way.access);
     let mut holder = Contender::start(side.manner, || (side.command)(own, &key))?;

@@ -15,8 +15,8 @@ const SETTLE: Duration = Duration::from_millis(400);
 
 /// The milliseconds from the call that releases, or the signal that makes a program release, to the election of the other.
 pub(super) fn measure(side: &Side, access: &Access, rounds: u32) -> Result<Took> {
-    let key = "bench-release";
-    let start = || Contender::start(side.manner, || (side.command)(access, key));
+    let key = side.key("release");
+    let start = || Contender::start(side.manner, || (side.command)(access, &key));
     let (mut holder, mut other) = (start()?, start()?);
     holder.campaign()?;
     holder.elected(PATIENCE)?.context("nobody is elected")?;

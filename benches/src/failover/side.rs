@@ -28,6 +28,14 @@ pub(super) struct Side<'a> {
     pub(super) lanes: u32,
 }
 
+impl Side<'_> {
+    /// A key of its own: what one kind of candidate leaves behind is in no other's way. It is the name of a Lease as well.
+    pub(super) fn key(&self, what: &str) -> String {
+        let sign = |sign: char| if sign.is_ascii_alphanumeric() { sign.to_ascii_lowercase() } else { '-' };
+        format!("bench-{}-{what}", self.name).chars().map(sign).collect()
+    }
+}
+
 /// A peer that is not on this machine.
 pub(super) struct Missing {
     pub(super) name: &'static str,

@@ -56,6 +56,8 @@ pub(super) enum Cell {
     },
     /// It cannot happen here, because of this.
     DoesNotApply(String),
+    /// It went wrong.
+    Failed(String),
     /// It was not measured: what is missing, and how to get it.
     Skipped(String),
 }
@@ -77,6 +79,12 @@ impl Table {
         let cpus = std::thread::available_parallelism().map_or(0, usize::from);
         let machine = format!("{cpus} CPUs, {}, {}", cpu_name(), kernel());
         Table { machine, rounds, ttl_ms: TTL.as_millis(), rows: Vec::new() }
+    }
+
+    /// How many things went wrong.
+    pub(super) fn failures(&self) -> usize {
+        let cells = self.rows.iter().flat_map(|row| [&row.release, &row.killed, &row.lost, &row.cut]);
+        cells.filter(|cell| matches!(cell, Cell::Failed(_))).count()
     }
 
     /// Holds ours beside the fastest peer on each store.
@@ -163,6 +171,7 @@ impl Cell {
             Cell::NotTaken { never, times, within_s } if never == times => format!("none within {within_s} s"),
             Cell::NotTaken { never, times, within_s } => format!("{never} of {times}: none within {within_s} s"),
             Cell::DoesNotApply(why) => format!("({why})"),
+            Cell::Failed(why) => format!("FAILED: {why}"),
             Cell::Skipped(why) if why.is_empty() => String::new(),
             Cell::Skipped(why) => format!("skipped: {why}"),
         }
@@ -177,6 +186,7 @@ impl Serialize for Cell {
                 serde_json::json!({"never": never, "times": times, "within_s": within_s})
             }
             Cell::DoesNotApply(why) => serde_json::json!({"does_not_apply": why}),
+            Cell::Failed(why) => serde_json::json!({"failed": why}),
             Cell::Skipped(why) => serde_json::json!({"skipped": why}),
         };
         value.serialize(serializer)
