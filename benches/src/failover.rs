@@ -20,6 +20,7 @@ use crate::takeover::singleton::{Killed, Singleton};
 use losses::Loss;
 pub(crate) use options::Options;
 use options::{Change, Store};
+use release::Releases;
 use side::Side;
 use site::Site;
 use table::{Cell, Row, Table};
@@ -54,40 +55,41 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 /// All rows of one server: ours first.
 fn measure(site: &Site, options: &Options, rows: &mut Vec<Row>) {
-    let round_trip = match round_trip::measure(site) {
-        Ok(took) => took,
-        Err(error) => {
-            let mut row = Row::new(site.name, table::OURS);
-            row.release = Cell::Failed(format!("{error:#}"));
-            return rows.push(row);
-        }
-    };
-    let told = |measured: Result<Cell>| measured.unwrap_or_else(|error| Cell::Failed(format!("{error:#}")));
+    let (mut sides, mut missing) = (Vec::new(), Vec::new());
     for found in peers::of(site, options) {
-        let side = match found {
-            Ok(side) => side,
-            Err(missing) => {
-                rows.push(Row::missing(site.name, missing.name, &missing.why));
-                continue;
-            }
-        };
-        eprintln!("measuring: {}, {}", site.name, side.name);
-        let mut row = Row::of(site, &side, round_trip);
-        if options.wants(Change::Release) {
-            row.release = told(release::measure(&side, &site.access(), options.rounds).map(Cell::Took));
+        match found {
+            Ok(side) => sides.push(side),
+            Err(peer) => missing.push(Row::missing(site.name, peer.name, &peer.why)),
         }
+    }
+    let told = |measured: Result<Cell>| measured.unwrap_or_else(|error| Cell::Failed(format!("{error:#}")));
+    let mut measured: Vec<Row> = sides.iter().map(|side| Row::of(site, side)).collect();
+    if options.wants(Change::Release) {
+        match release::measure(site, &sides, options.rounds) {
+            Ok(Releases { sides, round_trip }) => {
+                for (row, took) in measured.iter_mut().zip(sides) {
+                    row.round_trip = Some(round_trip);
+                    row.release = told(took.map(Cell::Took));
+                }
+            }
+            Err(error) => measured[0].release = told(Err(error)),
+        }
+    }
+    for (row, side) in measured.iter_mut().zip(&sides) {
+        eprintln!("measuring: {}, losses of {}", site.name, side.name);
         if options.wants(Change::Killed) {
-            let how = if side.is_ours { killed(site, options) } else { lost(site, &side, Loss::Killed, options) };
-            row.killed = told(how);
+            row.killed =
+                told(if side.is_ours { killed(site, options) } else { lost(site, side, Loss::Killed, options) });
         }
         if options.wants(Change::Lost) {
-            row.lost = told(lost(site, &side, Loss::Host, options));
+            row.lost = told(lost(site, side, Loss::Host, options));
         }
         if options.wants(Change::Cut) {
-            row.cut = told(lost(site, &side, Loss::Network, options));
+            row.cut = told(lost(site, side, Loss::Network, options));
         }
-        rows.push(row);
     }
+    rows.append(&mut measured);
+    rows.append(&mut missing);
 }
 
 fn lost(site: &Site, side: &Side, loss: Loss, options: &Options) -> Result<Cell> {

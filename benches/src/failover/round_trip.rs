@@ -10,27 +10,26 @@ use tokio_postgres::NoTls;
 
 use super::site::{Kubeconfig, Server, Site};
 use crate::clock::shared_ns;
-use crate::latency::Took;
 
-const TIMES: usize = 40;
-const WARM_UP: usize = 5;
+const TIMES: usize = 10;
+const WARM_UP: usize = 3;
 /// Between two of them: a hand-over, too, finds client and server at rest.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The milliseconds of one write.
-pub(super) fn measure(site: &Site) -> Result<Took> {
+/// The milliseconds of each of some writes, to a record that no other `block` writes to.
+pub(super) fn measure(site: &Site, block: u32) -> Result<Vec<f64>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let took = runtime.block_on(async {
         match &site.server {
-            Server::Sqlite(_) => sqlite(site).await,
-            Server::Redis(_) => redis(&site.access().url).await,
-            Server::Etcd(server) => etcd(server.ports()[0]).await,
-            Server::Postgres(_) => postgres(&site.access().url).await,
-            Server::Kubernetes(_) => kubernetes(site).await,
-            Server::Firestore(server) => firestore(server.port()).await,
+            Server::Sqlite(_) => sqlite(site, block).await,
+            Server::Redis(_) => redis(&site.access().url, block).await,
+            Server::Etcd(server) => etcd(server.ports()[0], block).await,
+            Server::Postgres(_) => postgres(&site.access().url, block).await,
+            Server::Kubernetes(_) => kubernetes(site, block).await,
+            Server::Firestore(server) => firestore(server.port(), block).await,
         }
     });
-    took.map(Took::of).context("cannot measure a round trip")
+    took.context("cannot measure a round trip")
 }
 
 /// Does it so often, and returns the milliseconds of each time.
@@ -45,20 +44,21 @@ async fn repeated(mut once: impl AsyncFnMut() -> Result<()>) -> Result<Vec<f64>>
     Ok(took.split_off(WARM_UP))
 }
 
-async fn sqlite(site: &Site) -> Result<Vec<f64>> {
+async fn sqlite(site: &Site, block: u32) -> Result<Vec<f64>> {
     let file = site.sqlite().context("no file")??;
-    file.execute_batch("create table t (k text primary key, v integer); insert into t values ('k', 0)")?;
-    let mut written = file.prepare("update t set v = v + 1 where k = 'k' and v = ?1")?;
+    file.execute_batch("create table if not exists t (k integer primary key, v integer)")?;
+    file.execute("insert into t values (?1, 0)", [block])?;
+    let mut written = file.prepare("update t set v = v + 1 where k = ?1 and v = ?2")?;
     let mut version = 0_i64;
     repeated(async || {
-        ensure!(written.execute([version])? == 1, "nothing was written");
+        ensure!(written.execute((block, version))? == 1, "nothing was written");
         version += 1;
         Ok(())
     })
     .await
 }
 
-async fn redis(url: &str) -> Result<Vec<f64>> {
+async fn redis(url: &str, block: u32) -> Result<Vec<f64>> {
     let mut connection = redis::Client::open(url)?.get_multiplexed_async_connection().await?;
     let script = redis::Script::new(
         "if (redis.call('GET', KEYS[1]) or '0') == ARGV[1] then redis.call('SET', KEYS[1], ARGV[1] + 1) return 1 end return 0",
@@ -66,7 +66,8 @@ async fn redis(url: &str) -> Result<Vec<f64>> {
     script.load_async(&mut connection).await?;
     let mut version = 0;
     repeated(async || {
-        let done: i64 = script.key("bench-round-trip").arg(version).invoke_async(&mut connection).await?;
+        let done: i64 =
+            script.key(format!("bench-round-trip-{block}")).arg(version).invoke_async(&mut connection).await?;
         version += 1;
         ensure!(done == 1, "nothing was written");
         Ok(())
@@ -74,27 +75,27 @@ async fn redis(url: &str) -> Result<Vec<f64>> {
     .await
 }
 
-async fn postgres(url: &str) -> Result<Vec<f64>> {
+async fn postgres(url: &str, block: u32) -> Result<Vec<f64>> {
     let (session, connection) = tokio_postgres::connect(url, NoTls).await?;
     tokio::spawn(connection);
-    session
-        .batch_execute("create table bench_round_trip (k text primary key, v bigint); insert into bench_round_trip values ('k', 0)")
-        .await?;
-    let written = session.prepare("update bench_round_trip set v = v + 1 where k = 'k' and v = $1").await?;
+    session.batch_execute("create table if not exists bench_round_trip (k bigint primary key, v bigint)").await?;
+    let key = i64::from(block);
+    session.execute("insert into bench_round_trip values ($1, 0)", &[&key]).await?;
+    let written = session.prepare("update bench_round_trip set v = v + 1 where k = $1 and v = $2").await?;
     let mut version = 0_i64;
     repeated(async || {
-        ensure!(session.execute(&written, &[&version]).await? == 1, "nothing was written");
+        ensure!(session.execute(&written, &[&key, &version]).await? == 1, "nothing was written");
         version += 1;
         Ok(())
     })
     .await
 }
 
-async fn etcd(port: u16) -> Result<Vec<f64>> {
+async fn etcd(port: u16, block: u32) -> Result<Vec<f64>> {
     let (client, url) = (http(None)?, format!("http://127.0.0.1:{port}/v3/kv/txn"));
-    let mut revision = "0".to_owned();
+    // The gateway wants base64, which this is.
+    let (key, mut revision) = (format!("bench{block:03}"), "0".to_owned());
     repeated(async || {
-        let key = "YmVuY2g="; // bench
         let asked = json!({
             "compare": [{"key": key, "target": "MOD", "mod_revision": revision}],
             "success": [{"request_put": {"key": key, "value": key}}],
@@ -107,7 +108,7 @@ async fn etcd(port: u16) -> Result<Vec<f64>> {
     .await
 }
 
-async fn kubernetes(site: &Site) -> Result<Vec<f64>> {
+async fn kubernetes(site: &Site, block: u32) -> Result<Vec<f64>> {
     let Server::Kubernetes(server) = &site.server else { return Ok(Vec::new()) };
     let config = Kubeconfig::read(&site.access())?;
     let client = http(Some(ClientTls { ca_file: Some(server.ca()), ..ClientTls::default() }))?;
@@ -115,9 +116,10 @@ async fn kubernetes(site: &Site) -> Result<Vec<f64>> {
     let call = |method, url: &str, lease: &Value| -> Result<Call> {
         Ok(Call::new(method, Url::parse(url)?).json(lease).authorization("Bearer", &config.token.clone().into()))
     };
-    let made = json!({"metadata": {"name": "bench-round-trip"}, "spec": {"holderIdentity": "0"}});
+    let name = format!("bench-round-trip-{block}");
+    let made = json!({"metadata": {"name": name}, "spec": {"holderIdentity": "0"}});
     let mut lease = sent(&client, call(Method::POST, &all, &made)?).await?;
-    let one = format!("{all}/bench-round-trip");
+    let one = format!("{all}/{name}");
     let mut version = 0;
     repeated(async || {
         version += 1;
@@ -128,13 +130,14 @@ async fn kubernetes(site: &Site) -> Result<Vec<f64>> {
     .await
 }
 
-async fn firestore(port: u16) -> Result<Vec<f64>> {
+async fn firestore(port: u16, block: u32) -> Result<Vec<f64>> {
     let root = "projects/demo-bench/databases/(default)/documents";
     let (client, url) = (http(None)?, format!("http://127.0.0.1:{port}/v1/{root}:commit"));
     let (mut version, mut condition) = (0, json!({"exists": false}));
     repeated(async || {
         version += 1;
-        let update = json!({"name": format!("{root}/bench/roundTrip"), "fields": {"v": {"integerValue": version}}});
+        let update =
+            json!({"name": format!("{root}/bench/roundTrip{block}"), "fields": {"v": {"integerValue": version}}});
         let asked = json!({"writes": [{"update": update, "currentDocument": condition}]});
         let call = Call::new(Method::POST, Url::parse(&url)?).json(&asked).header("authorization", "Bearer owner");
         let answer = sent(&client, call).await?;

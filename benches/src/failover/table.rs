@@ -150,9 +150,9 @@ impl Row {
         }
     }
 
-    pub(super) fn of(site: &Site, side: &Side, round_trip: Took) -> Row {
+    pub(super) fn of(site: &Site, side: &Side) -> Row {
         let row = Row::new(site.name, side.name);
-        Row { server: site.version.clone(), how: side.how, round_trip: Some(round_trip), ..row }
+        Row { server: site.version.clone(), how: side.how, ..row }
     }
 
     /// A row of what is not on this machine.
