@@ -81,7 +81,7 @@ impl Firestore {
     pub fn version(&self) -> String {
         let sdk = self.jar.canonicalize().ok().and_then(|jar| jar.ancestors().nth(3).map(|sdk| sdk.join("VERSION")));
         let version = sdk.and_then(|file| std::fs::read_to_string(file).ok());
-        version.map_or("emulator".to_owned(), |version| format!("emulator {}", version.trim()))
+        version.map_or("unknown".to_owned(), |version| version.trim().to_owned())
     }
 
     /// The id of a project that is still empty.

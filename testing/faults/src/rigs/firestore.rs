@@ -7,9 +7,9 @@ use tenure_test_servers::{Firestore, FirestorePrograms, or_skip};
 use crate::rig::{Client, Deed, Plays, Rig, Starter};
 
 pub(crate) const STARTER: Starter = Starter {
-    name: "firestore",
+    name: "firestore emulator",
     start: || {
-        let found = or_skip("fault arm on firestore", false, FirestorePrograms::find());
+        let found = or_skip("fault arm on firestore emulator", false, FirestorePrograms::find());
         let Some(programs) = found else { return Ok(None) };
         let server = programs.start().map_err(|error| error.to_string())?;
         let project = server.new_project();
