@@ -34,7 +34,7 @@ impl Rows {
             Kind::Document => format!("{}_documents", config.table.strip_suffix("_leases").unwrap_or(&config.table)),
         };
         // The columns that content is spread over, content from a row `t`, a row from the `content` that is given, what of a
-        // row shows who has it, and whether that changes: a renewal is no news, tenures are told apart by their nonces.
+        // row shows who has it, and whether that changes: a renewal is no news, tenures are told apart by holder and nonce.
         let (columns, fields, content, given, has, is_news) = match kind {
             Kind::Lease => (
                 "holder text, term bigint, nonce text, note text, previous_note text, ttl_ms bigint not null, \
@@ -43,8 +43,8 @@ impl Rows {
                 "holder, term, nonce, note, previous_note, ttl_ms, hold_ms, bound_to, bound_term, resign_requested, format",
                 "convert_to((select row_to_json(r) from (select t.*, 0 as beat) r)::text, 'UTF8')",
                 "json_populate_record(null::{table}, convert_from(u.content, 'UTF8')::json)",
-                "t.nonce",
-                "convert_from(u.content, 'UTF8')::json->>'nonce' is distinct from locked.has",
+                "concat_ws(' ', t.holder, t.nonce)",
+                "concat_ws(' ', r.holder, r.nonce) is distinct from locked.has",
             ),
             Kind::Document => ("value bytea not null", "value", "t.value", "(select u.content as value)", "0", "true"),
         };
@@ -82,7 +82,7 @@ impl Rows {
                  on conflict (key) do nothing returning key), \
                  done as (select key from swapped union all select key from gone union all select key from made) \
                  select u.key, case when {is_news} then pg_notify('{channel}', u.key)::text end \
-                 from done join u on u.key = done.key left join locked on locked.key = done.key"
+                 from done join u on u.key = done.key cross join lateral {given} r left join locked on locked.key = done.key"
             ),
             table,
             channel,
