@@ -90,6 +90,8 @@ pub(crate) async fn renewing_an_expired_lease_is_lost(kit: &Kit<'_>) -> CaseVerd
     gone(kit, &store, claim.ttl).await?;
     let answer = renew(&store, &own).await?;
     demand!(answer == Renewed::Lost { to: None }, "a renewal after the expiry to be Lost, got {answer:?}");
+    let asked = store.request_resign(&claim.key).await.map_err(|error| failed("request", error))?;
+    demand!(!asked, "nobody to be asked to resign after the expiry");
     // Whether the record is still there to be freed is up to the store.
     release(&store, &own).await?;
     granted(&store, &kit.claim(&claim.key)).await?;
