@@ -134,12 +134,14 @@ pub(crate) fn request_resign(db: &Connection, at: &Moment<'_>, key: &LeaseKey) -
 pub(crate) fn remove(db: &Connection, at: &Moment<'_>, key: &LeaseKey) -> rusqlite::Result<Option<LeaseRecord>> {
     let Some(mut slot) = load(db, at, key)? else { return Ok(None) };
     let foreign = matches!(slot.tenure, Occupant::Foreign { .. });
+    // What has run out goes too, so that its own late release changes nothing.
+    let occupied = slot.tenure != Occupant::Nobody;
     let before = bound(&slot).cloned();
     let stood = slot.remove(at.now, key);
     bind(db, key, before.as_ref(), None)?;
     if foreign {
         db.prepare_cached("DELETE FROM lease WHERE key = ?1")?.execute([key.as_str()])?;
-    } else if stood.is_some() {
+    } else if occupied {
         save(db, at, key, &slot, Change::ChangedHands)?;
     }
     Ok(stood)

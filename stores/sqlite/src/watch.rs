@@ -293,7 +293,8 @@ fn read(
     let (count, table, columns) = match what {
         What::Leases => {
             let hands = connection.prepare_cached("SELECT hands FROM change")?.query_row([], |row| row.get(0))?;
-            (hands, "lease", "key, nonce")
+            // Another program's record has no nonce; what is released has no holder either.
+            (hands, "lease", "key, coalesce(nonce, holder)")
         }
         What::Documents => match document_rows::count(connection)? {
             Some(count) => (count, document_rows::TABLE, "key, version"),
