@@ -1,11 +1,13 @@
 //! `tenure doctor`: checks the machine, the environment, the store and the bus, and says how to mend what is wrong.
 
 mod bus;
+mod documents;
 mod environment;
 mod file;
 mod finding;
 mod machine;
 mod processes;
+mod server;
 mod settings;
 mod store;
 
@@ -22,9 +24,10 @@ use finding::{Finding, Severity};
 #[command(after_help = "\
 Each line is ok, warn or fail, and says how to mend what is not ok. The exit code is 0 where \
 nothing failed, else 1. The store is tried for real: a probe lease under tenure-doctor/ is \
-claimed, renewed and released, and nothing else is touched. Which store that is, and where it \
-was named (a flag, the environment, a file), is said first. A server that was just started \
-grants none at first: that is waited for.
+claimed, renewed, watched and released, on a server a document is made there and deleted, and \
+nothing else is touched. The server is asked for its version, its clock, and settings that \
+weaken the guarantee. Which store that is, and where it was named (a flag, the environment, a \
+file), is said first. A server that was just started grants none at first: that is waited for.
 
 With --json one object a line: check, status, text, remedy (null where there is nothing to mend).
 

@@ -2,7 +2,7 @@
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, stream};
-use tenure_store::{KeyPrefix, LeaseKey, StoreError, StoreErrorKind};
+use tenure_store::{Diagnosis, KeyPrefix, LeaseKey, StoreError, StoreErrorKind};
 
 use crate::records::{Changes, Kind, Place, Records, RecordsInfo, Seen, Swap, Write};
 
@@ -39,6 +39,10 @@ impl<R: Records> Calls<R> {
 
     pub(crate) async fn changes(&self, kind: Kind, prefix: &KeyPrefix) -> Result<Changes, StoreError> {
         self.in_time(READ, self.records.changes(kind, prefix)).await?
+    }
+
+    pub(crate) async fn diagnose(&self) -> Result<Diagnosis, StoreError> {
+        self.in_time(READ, self.records.diagnose()).await?
     }
 
     pub(crate) async fn read(&self, places: &[Place]) -> Answers<Seen> {

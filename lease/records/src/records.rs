@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, stream};
 use tenure_store::record::Content;
-use tenure_store::{KeyPrefix, LeaseKey, StoreError, StoreErrorKind, StoreInfo};
+use tenure_store::{Diagnosis, KeyPrefix, LeaseKey, StoreError, StoreErrorKind, StoreInfo};
 
 /// One state of one place. A server gives it out with each write, or the writer chooses it at random and writes it along. It
 /// never repeats for a place, also not after the record was deleted, nor where equal contents are written again.
@@ -92,6 +92,11 @@ pub trait Records: fmt::Debug + Send + Sync + 'static {
     async fn changes(&self, kind: Kind, prefix: &KeyPrefix) -> Result<Changes, StoreError> {
         let _ = (kind, prefix);
         Err(StoreError::new(StoreErrorKind::Unsupported, "tells nobody of changes; candidates go by their timers"))
+    }
+
+    /// What an operator should know of the server, as [`LeaseStore::diagnose`](tenure_store::LeaseStore::diagnose) tells it.
+    async fn diagnose(&self) -> Result<Diagnosis, StoreError> {
+        Ok(Diagnosis::default())
     }
 
     /// Many reads in one request, at most [`RecordsInfo::batch`] of them, answered in order. Asked only where that is above 1.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tenure_store::{
-    Answers, Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseRecord, LeaseStore, Released, Renewed, StoreError,
-    StoreErrorKind, StoreInfo, Term, WakeFeed, WakeStream, check_batch, check_ttl,
+    Answers, Claim, Claimed, Diagnosis, Held, KeyPrefix, LeaseKey, LeaseRecord, LeaseStore, Released, Renewed,
+    StoreError, StoreErrorKind, StoreInfo, Term, WakeFeed, WakeStream, check_batch, check_ttl,
 };
 
 use crate::calls::Calls;
@@ -184,6 +184,10 @@ impl<R: Records> LeaseStore for RecordStore<R> {
         let (calls, memory) = (Arc::clone(&self.calls), Arc::clone(&self.memory));
         let source = || LeaseChanges { calls, memory, known: HashMap::new() };
         self.feed.watch(prefix, self.calls.info.call_timeout, source).await
+    }
+
+    async fn diagnose(&self) -> Result<Diagnosis, StoreError> {
+        self.calls.diagnose().await
     }
 }
 

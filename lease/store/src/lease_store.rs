@@ -5,6 +5,7 @@ use std::fmt;
 use async_trait::async_trait;
 use tenure_core::{Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseRecord, Released, Renewed, Term};
 
+use crate::diagnosis::Diagnosis;
 use crate::error::StoreError;
 use crate::info::StoreInfo;
 use crate::wake::WakeStream;
@@ -61,4 +62,10 @@ pub trait LeaseStore: fmt::Debug + Send + Sync + 'static {
     /// Hints about keys with this prefix, of those that come free and of new tenures. Fails as
     /// [`Unsupported`](crate::StoreErrorKind::Unsupported) where there are none to be had.
     async fn watch(&self, prefix: &KeyPrefix) -> Result<WakeStream, StoreError>;
+
+    /// Asks the server for what an operator should know of it. Changes nothing, and no election asks. What this user may not
+    /// ask is a remark with the right that is missing, and no error. A store without a server knows nothing.
+    async fn diagnose(&self) -> Result<Diagnosis, StoreError> {
+        Ok(Diagnosis::default())
+    }
 }

@@ -157,6 +157,7 @@
 //! tenure ([`ClaimTime::complete_since`]), so that nothing is granted that somebody may have been promised.
 
 mod batch;
+mod diagnosis;
 mod document;
 mod document_store;
 mod error;
@@ -175,6 +176,7 @@ mod wake_feed;
 mod wake_hub;
 
 pub use batch::{check_batch, check_ttl};
+pub use diagnosis::{ClockReading, Diagnosis, Remark};
 pub use document::{Document, DocumentList, Found, Swapped, Version, check_document};
 pub use document_store::DocumentStore;
 pub use error::{StoreError, StoreErrorKind};

@@ -8,10 +8,10 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tenure_base_google::{Change, Changed, Failure, Firestore, FirestoreError, Read, is_id};
 use tenure_records::{Changes, Content, Kind, Place, Records, RecordsInfo, Seen, Swap, Version, Write, polled_changes};
-use tenure_store::{KeyPrefix, LeaseKey, StoreError, StoreErrorKind, StoreInfo, Timing};
+use tenure_store::{Diagnosis, KeyPrefix, LeaseKey, StoreError, StoreErrorKind, StoreInfo, Timing};
 
 use crate::config::{FirestoreConfig, failed};
-use crate::fields;
+use crate::{diagnosis, fields};
 
 /// Records in Firestore. A key `COLLECTION/DOCUMENT` of two ids is that document; every other key is a document of one
 /// collection, whose id is the key in URL-safe Base64. Documents lie in the collection `values` below `doc` of the same one.
@@ -170,6 +170,10 @@ impl Records for FirestoreRecords {
             }
         }
         found.into_iter().collect()
+    }
+
+    async fn diagnose(&self) -> Result<Diagnosis, StoreError> {
+        diagnosis::diagnose(self, self.config.database.emulator.as_deref()).await
     }
 
     async fn changes(&self, kind: Kind, prefix: &KeyPrefix) -> Result<Changes, StoreError> {

@@ -32,6 +32,7 @@ mod batch;
 mod cluster;
 mod config;
 mod connection;
+mod diagnosis;
 mod document_verbs;
 mod documents;
 mod error;

@@ -81,6 +81,29 @@ impl ServerInfo {
         Ok(())
     }
 
+    /// The server's name and version.
+    pub(crate) fn product(&self) -> String {
+        match self.text("valkey_version") {
+            version if version.is_empty() => format!("Redis {}", self.text("redis_version")),
+            version => format!("Valkey {version}"),
+        }
+    }
+
+    /// Whether it keeps an append-only file.
+    pub(crate) fn appends(&self) -> bool {
+        self.number("aof_enabled") == 1
+    }
+
+    /// How much memory it may take, 0 for any amount, and what it does then.
+    pub(crate) fn eviction(&self) -> (u64, String) {
+        (self.number("maxmemory"), self.text("maxmemory_policy"))
+    }
+
+    /// How many replicas are connected to it.
+    pub(crate) fn replicas(&self) -> u64 {
+        self.number("connected_slaves")
+    }
+
     fn version(&self) -> Option<(u32, u32)> {
         let version = self.text("redis_version");
         let mut numbers = version.split('.').map(|number| number.parse().ok());

@@ -9,14 +9,15 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use tenure_store::{
-    Answers, Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseRecord, LeaseStore, Released, Renewed, StoreError,
-    StoreErrorKind, StoreInfo, Term, WakeStream, check_batch, check_ttl,
+    Answers, Claim, Claimed, Diagnosis, Held, KeyPrefix, LeaseKey, LeaseRecord, LeaseStore, Released, Renewed,
+    StoreError, StoreErrorKind, StoreInfo, Term, WakeStream, check_batch, check_ttl,
 };
 use tokio::time::{Instant, timeout_at};
 
 use crate::batch;
 use crate::config::RedisConfig;
 use crate::connection::Connector;
+use crate::diagnosis;
 use crate::error::unavailable;
 use crate::extend_only::ExtendOnly;
 use crate::names;
@@ -287,5 +288,9 @@ impl LeaseStore for RedisStore {
 
     async fn watch(&self, prefix: &KeyPrefix) -> Result<WakeStream, StoreError> {
         self.watches.start(prefix, self.deadline(0)).await
+    }
+
+    async fn diagnose(&self) -> Result<Diagnosis, StoreError> {
+        diagnosis::diagnose(&self.topology, &self.config).await
     }
 }

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 use tenure_base_sqlite::Durability;
 use tenure_store::{
-    Answers, Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseRecord, LeaseStore, Released, Renewed, StoreError,
-    StoreInfo, Term, WakeStream, check_batch,
+    Answers, Claim, Claimed, Diagnosis, Held, KeyPrefix, LeaseKey, LeaseRecord, LeaseStore, Released, Renewed,
+    StoreError, StoreInfo, Term, WakeStream, check_batch,
 };
 
 use crate::config::SqliteConfig;
@@ -139,5 +139,11 @@ impl LeaseStore for SqliteStore {
 
     async fn watch(&self, prefix: &KeyPrefix) -> Result<WakeStream, StoreError> {
         self.0.watches.start(prefix).await
+    }
+
+    async fn diagnose(&self) -> Result<Diagnosis, StoreError> {
+        let mut found = Diagnosis::default();
+        found.version = Some(format!("SQLite {}", rusqlite::version()));
+        Ok(found)
     }
 }

@@ -49,6 +49,11 @@ impl Finding {
         }
     }
 
+    /// Not as bad: what failed is needed by few.
+    pub(super) fn weaker(self) -> Finding {
+        Finding { severity: Severity::Warn, ..self }
+    }
+
     pub(super) fn json(&self) -> Value {
         json!({ "check": self.check, "status": self.severity.word(), "text": self.text, "remedy": self.remedy })
     }
@@ -63,6 +68,7 @@ const REMEDY_BEGINNINGS: &[&str] = &[
     "docs/",
     "file and directory must ",
     "give ",
+    "grant ",
     "its directory must ",
     "leave ",
     "let ",
@@ -73,6 +79,7 @@ const REMEDY_BEGINNINGS: &[&str] = &[
     "raise ",
     "see ",
     "set ",
+    "start ",
     "use ",
     "write ",
 ];

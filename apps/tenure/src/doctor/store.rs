@@ -1,4 +1,5 @@
-//! Tries the store for real: whether it is reachable and quick enough, every verb, hints, the server's clock.
+//! Tries the store for real: whether it is reachable and quick enough, what its server says of itself, every right on a key
+//! of the doctor's own, hints.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,12 +7,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use futures_util::StreamExt;
-use tenure_core::{Claim, Claimed, Held, HolderId, KeyPrefix, LeaseKey, Nonce, Note, Released, Renewed, Term};
+use tenure_core::{Claim, Claimed, Held, HolderId, KeyPrefix, LeaseKey, Nonce, Note, Released, Renewed};
 use tenure_store::{Answers, LeaseStore, StoreError, StoreErrorKind};
 use tokio::time::Instant;
 
-use super::file;
 use super::finding::Finding;
+use super::{documents, file, server};
 use crate::exit::Exit;
 use crate::store::{ANSWER, StoreArgs, answer, open};
 use tenure_base_net::durations::short;
@@ -31,8 +32,6 @@ const DEFAULT_REMEDY: &str = "write the URL as `tenure stores` shows it, and see
 const SLOW_ROUND_TRIP: Duration = Duration::from_millis(250);
 /// How long to wait for a hint.
 const HINT_TIMEOUT: Duration = Duration::from_secs(2);
-/// How far a server's clock may be off before it is reported.
-const MAX_CLOCK_SKEW: Duration = Duration::from_secs(2);
 
 /// Opens the store and tries every verb. Where the store is a file that does not exist, it is not created: a temporary
 /// store on the same file system is tried in its place.
@@ -101,11 +100,10 @@ async fn check_url(url: &str) -> Vec<Finding> {
             return findings;
         }
     }
+    findings.extend(server::check(&*store).await);
+    findings.push(list(&*store).await);
     match Probe::claim_in_time(&store).await {
-        Ok(probe) => {
-            findings.extend(probe.skew());
-            findings.extend(probe.finish().await);
-        }
+        Ok(probe) => findings.extend(probe.finish().await),
         Err(error) => findings.push(match error.downcast_ref::<Busy>() {
             // Nothing is broken: other doctors hold the keys, or the server grants no lease yet.
             Some(busy) => {
@@ -119,6 +117,7 @@ async fn check_url(url: &str) -> Vec<Finding> {
             ),
         }),
     }
+    findings.extend(documents::check(url).await);
     findings
 }
 
@@ -149,13 +148,13 @@ fn overlaps(store: &dyn LeaseStore) -> Option<Finding> {
     (!faults.is_empty()).then(|| Finding::ok("faults", text()))
 }
 
-/// The median of a few round trips.
+/// The median of a few round trips. Needs no more than the right to read.
 async fn round_trip(store: &dyn LeaseStore) -> Result<Finding> {
-    let prefix = KeyPrefix::new(PREFIX)?;
+    let key = LeaseKey::new(format!("{PREFIX}{}", host()))?;
     let mut spans = Vec::new();
     for _ in 0..5 {
         let asked = Instant::now();
-        answer(store.list(&prefix)).await?;
+        answer(store.record(&key)).await?;
         spans.push(asked.elapsed());
     }
     spans.sort();
@@ -168,6 +167,23 @@ async fn round_trip(store: &dyn LeaseStore) -> Result<Finding> {
     } else {
         Finding::ok("round trip", text)
     })
+}
+
+/// Whether this user may list. No election needs it.
+async fn list(store: &dyn LeaseStore) -> Finding {
+    let listed = async { answer(store.list(&KeyPrefix::new(PREFIX)?)).await };
+    match listed.await {
+        Ok(_) => Finding::ok("list", "leases can be listed"),
+        Err(error) => {
+            let remedy = "let this user list: `tenure leases` needs it, elections do not";
+            Finding::failed("list", &error, remedy).weaker()
+        }
+    }
+}
+
+/// This machine's name, as a part of a key.
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().replace(char::is_control, "?")
 }
 
 /// Every probe key is held.
@@ -199,8 +215,6 @@ impl std::error::Error for Busy {}
 struct Probe<'a> {
     store: &'a Arc<dyn LeaseStore>,
     held: Held,
-    /// The wall clock, in microseconds, before and after the claim.
-    around: (u64, u64),
 }
 
 impl<'a> Probe<'a> {
@@ -231,7 +245,7 @@ impl<'a> Probe<'a> {
     async fn claim(store: &'a Arc<dyn LeaseStore>) -> Result<Probe<'a>> {
         let info = store.info();
         let ttl = TTL.clamp(info.min_ttl, info.max_ttl);
-        let host = rustix::system::uname().nodename().to_string_lossy().replace(char::is_control, "?");
+        let host = host();
         let nonce = Nonce { process: crate::identity::random(), campaign: 1 };
         let mut holders = Vec::new();
         let mut left = ttl;
@@ -242,11 +256,10 @@ impl<'a> Probe<'a> {
                 nonce,
                 ttl,
             );
-            let before = wall_micros();
             match only(answer(store.acquire(std::slice::from_ref(&claim))).await?).context("claim")? {
                 Claimed::Granted { term, .. } => {
                     let held = Held { key: claim.key, nonce, term, ttl, note: Note::default() };
-                    return Ok(Probe { store, held, around: (before, wall_micros()) });
+                    return Ok(Probe { store, held });
                 }
                 stale @ Claimed::Stale { .. } => bail!("a claim that names no last term was answered {stale:?}"),
                 Claimed::Held { by, term, remaining, .. } => {
@@ -260,25 +273,6 @@ impl<'a> Probe<'a> {
         // Never zero, because a remainder is a lower bound.
         let left = left.max(Duration::from_millis(100));
         Err(Busy { keys: format!("{PREFIX}{host}/"), by, closed, left }.into())
-    }
-
-    /// Compares the store's clock with this machine's, as far as the term shows it: terms are seeded by the store's
-    /// clock.
-    fn skew(&self) -> Option<Finding> {
-        let (before, after) = self.around;
-        let term = self.held.term.get();
-        let off = if term < before { before - term } else { term.saturating_sub(after) };
-        let off = Duration::from_micros(off);
-        let ahead = if term < before { "behind" } else { "ahead of" };
-        Some(if off > MAX_CLOCK_SKEW {
-            Finding::warn(
-                "wall clocks",
-                format!("the store's clock is about {} {ahead} this machine's", short(off)),
-                "let both follow NTP: wall clocks only seed terms and name times, but people compare them",
-            )
-        } else {
-            Finding::ok("wall clocks", "the store's clock and this machine's agree")
-        })
     }
 
     /// Refuses a rival, renews, asks for a resignation, releases while it listens for a hint, and cleans up.
@@ -367,11 +361,6 @@ fn only<T>(answers: Answers<T>) -> Result<T> {
     Ok(answers.into_iter().next().unwrap_or_else(|| Err(missing()))?)
 }
 
-fn wall_micros() -> u64 {
-    let now = jiff::Timestamp::now().as_microsecond();
-    u64::try_from(now).unwrap_or(0).min(Term::LIMIT)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -386,7 +375,7 @@ mod tests {
             let findings = check_url(&url).await;
             assert!(findings.iter().all(|finding| finding.severity == Severity::Ok), "{findings:#?}");
             let checks: Vec<_> = findings.iter().map(|finding| finding.check).collect();
-            assert_eq!(checks, ["store", "faults", "round trip", "wall clocks", "lease", "wake-ups"]);
+            assert_eq!(checks, ["store", "faults", "round trip", "server", "list", "lease", "wake-ups"]);
         }
         let store = open(&url).await.unwrap();
         assert!(store.list(&KeyPrefix::default()).await.unwrap().is_empty());
