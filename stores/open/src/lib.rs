@@ -19,10 +19,10 @@ mod url;
 use std::sync::Arc;
 
 use tenure_base_net::disclosure::shown_scheme;
-use tenure_store::{DocumentStore, LeaseStore};
+use tenure_store::{DocumentStore, LeaseStore, StoreError, StoreErrorKind};
 
 pub use error::OpenError;
-pub use scheme::{Scheme, schemes};
+pub use scheme::{Capabilities, Clock, Expiry, Hints, Scheme, schemes};
 pub use url::{absolute, file_of, file_url, in_namespace, is_private, namespace_of, shown};
 
 /// Opens the store that `url` names; see [`schemes`] for what there is.
@@ -33,25 +33,25 @@ pub use url::{absolute, file_of, file_url, in_namespace, is_private, namespace_o
 /// Fails where the URL is wrong, the scheme is unknown or not compiled in, or the store cannot be opened. URLs may hold
 /// passwords, so errors repeat nothing of them but the scheme, and the path where that is all there is.
 pub async fn open(url: &str) -> Result<Arc<dyn LeaseStore>, OpenError> {
-    open_for(url, Purpose::Write).await
+    with_example(url, open_for(url, Purpose::Write).await)
 }
 
 /// Opens the store that `url` names for reading. A store that is a file is neither created nor changed, and no file is
 /// written beside it: its verbs that would write are refused, and opening fails where the file is missing. Every other
 /// store is opened as by [`open`], and the caller must not write.
 pub async fn open_to_read(url: &str) -> Result<Arc<dyn LeaseStore>, OpenError> {
-    open_for(url, Purpose::Read).await
+    with_example(url, open_for(url, Purpose::Read).await)
 }
 
 /// Opens the documents of the store that `url` names: what a fleet shares besides leases lies beside them, and neither sees the
 /// other. The URL, the connection and what is refused are those of [`open`], and `memory:NAME` is shared as there.
 pub async fn open_documents(url: &str) -> Result<Arc<dyn DocumentStore>, OpenError> {
-    open_documents_for(url, Purpose::Write).await
+    with_example(url, open_documents_for(url, Purpose::Write).await)
 }
 
 /// Opens the documents of the store that `url` names for reading, as [`open_to_read`] opens its leases.
 pub async fn open_documents_to_read(url: &str) -> Result<Arc<dyn DocumentStore>, OpenError> {
-    open_documents_for(url, Purpose::Read).await
+    with_example(url, open_documents_for(url, Purpose::Read).await)
 }
 
 #[derive(Clone, Copy)]
@@ -135,6 +135,10 @@ async fn open_documents_for(url: &str, purpose: Purpose) -> Result<Arc<dyn Docum
 /// Checks the URL as [`open`] would, with the environment and the files of passwords and certificates, but opens nothing and
 /// asks no server: an error here is a mistake in the configuration, so that trying again cannot help.
 pub fn check(url: &str) -> Result<(), OpenError> {
+    with_example(url, check_config(url))
+}
+
+fn check_config(url: &str) -> Result<(), OpenError> {
     let (scheme, _) = split_scheme(url)?;
     match scheme.name {
         #[cfg(feature = "etcd")]
@@ -155,6 +159,21 @@ pub fn check(url: &str) -> Result<(), OpenError> {
         _ => {}
     }
     Ok(())
+}
+
+/// Adds a right URL to the error of a wrong one that shows none.
+fn with_example<T>(url: &str, outcome: Result<T, OpenError>) -> Result<T, OpenError> {
+    outcome.map_err(|error| match (error, split_scheme(url)) {
+        (OpenError::Store(error), Ok((scheme, _))) if error.kind() == StoreErrorKind::Invalid => {
+            let text = error.to_string();
+            let shown = text.split([' ', '`', '"']).filter_map(|word| word.split_once(':'));
+            match shown.into_iter().any(|(name, rest)| !rest.is_empty() && scheme.names(name)) {
+                true => OpenError::Store(error),
+                false => StoreError::new(error.kind(), format!("{text}; a right URL is {}", scheme.example)).into(),
+            }
+        }
+        (error, _) => error,
+    })
 }
 
 /// Splits the URL into its scheme and the text behind the colon.
@@ -294,6 +313,52 @@ mod tests {
         );
         assert!(refused("hunter2 and more: x").await.contains("unknown scheme"));
     }
+
+    /// What is wrong with a URL is named, a right one is shown, and nothing of what may be a password is repeated, whatever the
+    /// scheme.
+    #[test]
+    fn bad_urls_name_the_wrong_part_and_show_a_right_one() {
+        let mut unclear = Vec::new();
+        for (url, wrong, right) in BAD {
+            let scheme = url.split(':').next().unwrap();
+            if !schemes().iter().any(|known| known.compiled && known.names(scheme)) {
+                continue;
+            }
+            let error = check(url).err().map_or_else(|| "it passes".to_owned(), |error| error.to_string());
+            if !error.contains(wrong) || !error.contains(right) {
+                unclear.push(format!("{url}: {wrong:?} and {right:?} are not both in: {error}"));
+            }
+            assert!(!error.contains("hunter2"), "{url}: {error}");
+        }
+        assert!(unclear.is_empty(), "{}", unclear.join("\n"));
+        let covered = |scheme: &Scheme| BAD.iter().any(|(url, ..)| scheme.names(url.split(':').next().unwrap()));
+        assert!(schemes().iter().filter(|scheme| scheme.compiled && scheme.name != scheme::MEMORY).all(covered));
+    }
+
+    /// A wrong URL, what of it the error names, and what it shows in its place.
+    const BAD: &[(&str, &str, &str)] = &[
+        ("sqlite:", "no file", "sqlite:PATH"),
+        ("sqlite:x.db?pol_ms=3", "pol_ms", "poll=5ms"),
+        ("sqlite:x.db?poll_ms=often", "poll_ms", "sqlite:PATH"),
+        ("redis://", "host", "redis://HOST"),
+        ("redis://me:hunter2@h:port/0", "a host is HOST, HOST:PORT", "redis://HOST"),
+        ("redis://:hunter2@h/x", "database", "redis://HOST"),
+        ("redis://:hunter2@h?durabel=true", "durabel", "durable"),
+        ("redis-sentinel://:hunter2@h", "master", "redis-sentinel://HOST,.../MASTER"),
+        ("redis-cluster://h/3", "database", "redis-cluster://HOST"),
+        ("postgres://me:hunter2@h:port/db", "a host is HOST, HOST:PORT", "postgres://USER@HOST"),
+        ("postgres://me:hunter2@h/db?sslmod=require", "sslmod", "sslmode"),
+        ("postgresql://h/db?sslmode=perhaps", "sslmode", "verify-full"),
+        ("etcd://me:hunter2@h:port", "HOST:PORT", "etcd://HOST"),
+        ("etcd://me:hunter2@h/leases", "path", "etcd://HOST:PORT?prefix="),
+        ("etcds://me:hunter2@h?prefx=a", "prefx", "prefix"),
+        ("etcd://me@h", "password", "etcd://USER:PASSWORD@HOST"),
+        ("kubernetes:Team_A", "no namespace", "kubernetes:NAMESPACE"),
+        ("kubernetes:a?contxt=b", "contxt", "context"),
+        ("firestore://", "PROJECT", "firestore://PROJECT"),
+        ("firestore://p/a b", "DATABASE", "firestore://PROJECT"),
+        ("firestore://p?pol=1s", "pol", "poll"),
+    ];
 
     /// Every Redis scheme reaches the Redis store, which says what is wrong without the password.
     #[cfg(feature = "redis")]

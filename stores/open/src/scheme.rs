@@ -1,4 +1,4 @@
-//! The schemes of store URLs, compiled in or not.
+//! The schemes of store URLs, compiled in or not, and what each store can do.
 
 /// One kind of store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +11,85 @@ pub struct Scheme {
     pub feature: Option<&'static str>,
     /// An example of such a URL.
     pub example: &'static str,
+    /// What such a store can do; `None` where nobody has written it yet.
+    pub capabilities: Option<Capabilities>,
+}
+
+/// What a store can do, whatever its configuration: a server may deny some of it (`tenure doctor` tries).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// How candidates learn that a key came free.
+    pub hints: Hints,
+    /// What tells that a lease is over whose holder has vanished.
+    pub expiry: Expiry,
+    /// How many leases one round trip renews.
+    pub batch: usize,
+    /// Whether it keeps documents.
+    pub documents: bool,
+    /// Whether the guide to fencing has what checks a term inside the server, in a transaction of the user's own.
+    pub fence: bool,
+    /// Whose wall clock seeds terms.
+    pub clock: Clock,
+}
+
+/// How candidates learn that a key came free before their timers tell them to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hints {
+    /// The store tells them.
+    Push,
+    /// They look every now and then.
+    Poll,
+}
+
+/// What tells that a lease is over whose holder has vanished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// The store itself, in the step of the claim.
+    Script,
+    /// The record's age by the server's clock.
+    Age,
+    /// That the record stood unchanged for a ttl by the candidate's own clock: one that has just begun waits a ttl.
+    Silence,
+}
+
+/// Whose wall clock seeds terms. None decides when a lease is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// The server's.
+    Server,
+    /// The candidate's own.
+    Own,
+}
+
+impl Hints {
+    /// The word for it in lists.
+    pub fn word(self) -> &'static str {
+        match self {
+            Hints::Push => "push",
+            Hints::Poll => "poll",
+        }
+    }
+}
+
+impl Expiry {
+    /// The word for it in lists.
+    pub fn word(self) -> &'static str {
+        match self {
+            Expiry::Script => "script",
+            Expiry::Age => "age",
+            Expiry::Silence => "silence",
+        }
+    }
+}
+
+impl Clock {
+    /// The word for it in lists.
+    pub fn word(self) -> &'static str {
+        match self {
+            Clock::Server => "server",
+            Clock::Own => "own",
+        }
+    }
 }
 
 impl Scheme {
@@ -48,32 +127,55 @@ pub(crate) const REDIS: &str = "redis";
 /// The scheme of Leases in Kubernetes.
 pub(crate) const KUBERNETES: &str = "kubernetes";
 
-const fn scheme(name: &'static str, compiled: bool, example: &'static str) -> Scheme {
-    Scheme { name, compiled, feature: None, example }
+/// A store that is planned.
+const fn planned(name: &'static str, example: &'static str) -> Scheme {
+    Scheme { name, compiled: false, feature: None, example, capabilities: None }
 }
 
 /// A store that the feature of its scheme's name builds in.
-const fn featured(name: &'static str, compiled: bool, example: &'static str) -> Scheme {
-    Scheme { name, compiled, feature: Some(name), example }
+const fn featured(name: &'static str, compiled: bool, example: &'static str, capabilities: Capabilities) -> Scheme {
+    Scheme { name, compiled, feature: Some(name), example, capabilities: Some(capabilities) }
 }
 
+/// A store with documents.
+const fn can(hints: Hints, expiry: Expiry, batch: usize, fence: bool, clock: Clock) -> Capabilities {
+    Capabilities { hints, expiry, batch, documents: true, fence, clock }
+}
+
+use Clock::{Own, Server};
+use Expiry::{Age, Script, Silence};
+use Hints::{Poll, Push};
+
+const IN_MEMORY: Scheme = Scheme {
+    name: MEMORY,
+    compiled: true,
+    feature: None,
+    example: "memory:NAME",
+    capabilities: Some(can(Push, Script, 10_000, false, Own)),
+};
+
 const SCHEMES: &[Scheme] = &[
-    scheme(MEMORY, true, "memory:NAME"),
-    featured(FILE, cfg!(feature = "sqlite"), "sqlite:PATH"),
-    featured("redis", cfg!(feature = "redis"), "redis://HOST:PORT/DB"),
-    featured("postgres", cfg!(feature = "postgres"), "postgres://USER@HOST/DATABASE"),
-    featured("etcd", cfg!(feature = "etcd"), "etcd://HOST:PORT"),
-    featured("kubernetes", cfg!(feature = "kubernetes"), "kubernetes:NAMESPACE"),
-    featured("firestore", cfg!(feature = "firestore"), "firestore://PROJECT"),
-    scheme("mysql", false, "mysql://USER@HOST/DATABASE"),
-    scheme("sqlserver", false, "sqlserver://USER@HOST/DATABASE"),
-    scheme("consul", false, "consul://HOST:PORT"),
-    scheme("nats", false, "nats://HOST:PORT"),
-    scheme("zookeeper", false, "zookeeper://HOST:PORT"),
-    scheme("s3", false, "s3://BUCKET/PREFIX"),
-    scheme("gs", false, "gs://BUCKET/PREFIX"),
-    scheme("az", false, "az://CONTAINER/PREFIX"),
-    scheme("dynamodb", false, "dynamodb://TABLE"),
+    IN_MEMORY,
+    featured(FILE, cfg!(feature = "sqlite"), "sqlite:PATH", can(Poll, Script, 10_000, true, Own)),
+    featured("redis", cfg!(feature = "redis"), "redis://HOST:PORT/DB", can(Push, Script, 10_000, true, Server)),
+    featured(
+        "postgres",
+        cfg!(feature = "postgres"),
+        "postgres://USER@HOST/DATABASE",
+        can(Push, Age, 1_000, true, Server),
+    ),
+    featured("etcd", cfg!(feature = "etcd"), "etcd://HOST:PORT", can(Push, Silence, 127, false, Own)),
+    featured("kubernetes", cfg!(feature = "kubernetes"), "kubernetes:NAMESPACE", can(Push, Silence, 1, false, Server)),
+    featured("firestore", cfg!(feature = "firestore"), "firestore://PROJECT", can(Poll, Age, 500, false, Server)),
+    planned("mysql", "mysql://USER@HOST/DATABASE"),
+    planned("sqlserver", "sqlserver://USER@HOST/DATABASE"),
+    planned("consul", "consul://HOST:PORT"),
+    planned("nats", "nats://HOST:PORT"),
+    planned("zookeeper", "zookeeper://HOST:PORT"),
+    planned("s3", "s3://BUCKET/PREFIX"),
+    planned("gs", "gs://BUCKET/PREFIX"),
+    planned("az", "az://CONTAINER/PREFIX"),
+    planned("dynamodb", "dynamodb://TABLE"),
 ];
 
 const ALIASES: &[(&str, &str)] = &[

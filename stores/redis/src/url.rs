@@ -101,7 +101,7 @@ fn parse(text: &str) -> Result<RedisConfig, StoreError> {
         (_, Some(_)) => return Err(invalid("redis: the database stands in the path and in ?db=; write it once")),
     };
     if kind == Kind::Cluster && config.database != 0 {
-        return Err(invalid("redis: a cluster has database 0 alone; leave the number away"));
+        return Err(invalid("redis: a cluster has database 0 alone; write redis-cluster://HOST,... without a number"));
     }
     if !tls && [&options.ca, &options.cert, &options.key].into_iter().any(Option::is_some) {
         return Err(invalid(
