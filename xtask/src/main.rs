@@ -1,9 +1,11 @@
-//! The project's own tasks: `cargo xtask test`, `tidy`, `map`, `bench`, `stores`, `soak` and `sim`.
+//! The project's own tasks: `cargo xtask test`, `tidy`, `map`, `bench`, `build-times`, `stores`, `soak` and `sim`.
 
 mod bench;
+mod build_times;
 mod circles;
 mod clock;
 mod crate_files;
+mod features;
 mod lex;
 mod live;
 mod map;
@@ -42,7 +44,7 @@ enum Task {
     /// Runs every check of the project and closes with one table
     ///
     /// Sets up what it needs first (as root on Debian it installs the packages, and says so; elsewhere it names what is
-    /// missing), then: format, clippy with warnings as errors, all tests of all crates, doc tests, the tidy rules, the
+    /// missing), then: format, clippy with warnings as errors, what each store compiles alone, all tests of all crates, doc tests, the tidy rules, the
     /// simulator, clients on Node that are not ours, and the documentation. With CI=true a missing tool is a failure, not a skip. Exit status 1 when anything
     /// failed.
     Test {
@@ -96,6 +98,14 @@ enum Task {
         /// Puts the results into BENCHMARKS.md, between its markers
         #[arg(long)]
         write: bool,
+    },
+    /// Times a first release build with the default stores, with all, and with each alone
+    ///
+    /// Each in a folder of its own below target/xtask/build-times, which is removed afterwards. Leave the machine alone meanwhile.
+    BuildTimes {
+        /// Only those whose name contains this: default, all stores, memory alone, etcd alone, ...
+        #[arg(long, value_name = "NAME", default_value = "")]
+        only: String,
     },
     /// Runs the suite and its fault arm on every lease store, and closes with one table of them
     Stores,
@@ -163,6 +173,7 @@ fn main() -> ExitCode {
             bench::hand_over(&bench::Handoff { rounds, json, only, write })
         }
         Task::Bench { quick, only, write, .. } => bench::run(&bench::Options { quick, only, write }),
+        Task::BuildTimes { only } => build_times::run(&only),
         Task::Stores => suites::stores(),
         Task::Soak { what: Soaked::Run, rounds, minutes, only, other } => {
             suites::soak(rounds.unwrap_or(100), Duration::from_secs(60 * minutes), &only, other.as_deref())

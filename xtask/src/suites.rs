@@ -11,7 +11,7 @@ use crate::clock::{Started, minutes};
 use crate::outcome::{self, ByCrate, Outcome};
 use crate::report::{Report, Row};
 use crate::step::{self, StepResult};
-use crate::{node, root, setup, store_table, tidy};
+use crate::{features, node, root, setup, store_table, tidy};
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// How many soaks run at once: their rounds mostly wait, so more of them than cores can run beside each other.
@@ -45,7 +45,7 @@ struct Run {
 /// # Errors
 /// None: what goes wrong is a row of the table.
 pub(crate) fn test(plan: &Plan) -> Result<bool> {
-    let mut run = Run { report: Report::default(), stores: None, started: Started::now(), step: 0, steps: 9 };
+    let mut run = Run { report: Report::default(), stores: None, started: Started::now(), step: 0, steps: 10 };
     println!("cargo xtask test: logs in target/xtask/");
     run.setup();
     run.whole("format", cargo(&["fmt", "--all", "--check"]), 5 * MINUTE);
@@ -55,6 +55,7 @@ pub(crate) fn test(plan: &Plan) -> Result<bool> {
         cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
         25 * MINUTE,
     );
+    run.features();
     run.tests();
     run.doc_tests();
     run.node_clients();
@@ -246,6 +247,21 @@ impl Run {
             }
         }
         self.add("tidy", outcome, Some(started.elapsed()), "one rule each");
+    }
+
+    /// Whoever chooses one store compiles nothing of the others.
+    fn features(&mut self) {
+        self.announce("features");
+        let started = Started::now();
+        let outcome = match features::check() {
+            Err(error) => Outcome::failed(format!("{error:#}")),
+            Ok(wrong) if wrong.is_empty() => Outcome { passed: features::count(), ..Outcome::default() },
+            Ok(wrong) => {
+                wrong.iter().for_each(|line| eprintln!("    {line}"));
+                Outcome { failed: wrong.len() as u64, failures: wrong, ..Outcome::default() }
+            }
+        };
+        self.add("features", outcome, Some(started.elapsed()), "one store each");
     }
 
     /// All tests of all crates, under nextest where it is installed.

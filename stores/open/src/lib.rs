@@ -16,10 +16,11 @@ mod named;
 mod scheme;
 mod url;
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use tenure_base_net::disclosure::shown_scheme;
-use tenure_store::{DocumentStore, LeaseStore, StoreError, StoreErrorKind};
+use tenure_store::{DocumentStore, LeaseStore, StoreError};
 
 pub use error::OpenError;
 pub use scheme::{Capabilities, Clock, Expiry, Hints, Scheme, schemes};
@@ -33,25 +34,25 @@ pub use url::{absolute, file_of, file_url, in_namespace, is_private, namespace_o
 /// Fails where the URL is wrong, the scheme is unknown or not compiled in, or the store cannot be opened. URLs may hold
 /// passwords, so errors repeat nothing of them but the scheme, and the path where that is all there is.
 pub async fn open(url: &str) -> Result<Arc<dyn LeaseStore>, OpenError> {
-    with_example(url, open_for(url, Purpose::Write).await)
+    open_for(url, Purpose::Write).await
 }
 
 /// Opens the store that `url` names for reading. A store that is a file is neither created nor changed, and no file is
 /// written beside it: its verbs that would write are refused, and opening fails where the file is missing. Every other
 /// store is opened as by [`open`], and the caller must not write.
 pub async fn open_to_read(url: &str) -> Result<Arc<dyn LeaseStore>, OpenError> {
-    with_example(url, open_for(url, Purpose::Read).await)
+    open_for(url, Purpose::Read).await
 }
 
 /// Opens the documents of the store that `url` names: what a fleet shares besides leases lies beside them, and neither sees the
 /// other. The URL, the connection and what is refused are those of [`open`], and `memory:NAME` is shared as there.
 pub async fn open_documents(url: &str) -> Result<Arc<dyn DocumentStore>, OpenError> {
-    with_example(url, open_documents_for(url, Purpose::Write).await)
+    open_documents_for(url, Purpose::Write).await
 }
 
 /// Opens the documents of the store that `url` names for reading, as [`open_to_read`] opens its leases.
 pub async fn open_documents_to_read(url: &str) -> Result<Arc<dyn DocumentStore>, OpenError> {
-    with_example(url, open_documents_for(url, Purpose::Read).await)
+    open_documents_for(url, Purpose::Read).await
 }
 
 #[derive(Clone, Copy)]
@@ -67,30 +68,30 @@ async fn open_for(url: &str, purpose: Purpose) -> Result<Arc<dyn LeaseStore>, Op
         scheme::MEMORY => Ok(named::memory(rest)),
         #[cfg(feature = "etcd")]
         scheme::ETCD => {
-            let config = url.parse::<tenure_etcd::EtcdConfig>()?.with_environment()?;
+            let config = parsed::<tenure_etcd::EtcdConfig>(url)?.with_environment()?;
             Ok(Arc::new(tenure_etcd::open(config).await?))
         }
         #[cfg(feature = "postgres")]
         scheme::POSTGRES => {
-            let config = url.parse::<tenure_postgres::PostgresConfig>()?.with_environment()?;
+            let config = parsed::<tenure_postgres::PostgresConfig>(url)?.with_environment()?;
             Ok(Arc::new(tenure_postgres::open(config).await?))
         }
         #[cfg(feature = "firestore")]
         scheme::FIRESTORE => {
-            let config = url.parse::<tenure_firestore::FirestoreConfig>()?.with_environment()?;
+            let config = parsed::<tenure_firestore::FirestoreConfig>(url)?.with_environment()?;
             Ok(Arc::new(tenure_firestore::open(&config).await?))
         }
         #[cfg(feature = "redis")]
         scheme::REDIS => {
-            let config = url.parse::<tenure_redis::RedisConfig>()?.with_environment()?;
+            let config = parsed::<tenure_redis::RedisConfig>(url)?.with_environment()?;
             Ok(Arc::new(tenure_redis::RedisStore::open(config).await?))
         }
         #[cfg(feature = "kubernetes")]
-        scheme::KUBERNETES => Ok(Arc::new(tenure_kubernetes::open(url.parse()?).await?)),
+        scheme::KUBERNETES => Ok(Arc::new(tenure_kubernetes::open(parsed(url)?).await?)),
         #[cfg(feature = "sqlite")]
         scheme::FILE => Ok(Arc::new(match purpose {
-            Purpose::Write => tenure_sqlite::SqliteStore::open(url.parse()?).await?,
-            Purpose::Read => tenure_sqlite::SqliteStore::open_to_read(url.parse()?).await?,
+            Purpose::Write => tenure_sqlite::SqliteStore::open(parsed(url)?).await?,
+            Purpose::Read => tenure_sqlite::SqliteStore::open_to_read(parsed(url)?).await?,
         })),
         name => Err(OpenError::NotCompiled { scheme: name }),
     }
@@ -103,30 +104,30 @@ async fn open_documents_for(url: &str, purpose: Purpose) -> Result<Arc<dyn Docum
         scheme::MEMORY => Ok(named::memory_documents(rest)),
         #[cfg(feature = "etcd")]
         scheme::ETCD => {
-            let config = url.parse::<tenure_etcd::EtcdConfig>()?.with_environment()?;
+            let config = parsed::<tenure_etcd::EtcdConfig>(url)?.with_environment()?;
             Ok(Arc::new(tenure_etcd::open_documents(config).await?))
         }
         #[cfg(feature = "postgres")]
         scheme::POSTGRES => {
-            let config = url.parse::<tenure_postgres::PostgresConfig>()?.with_environment()?;
+            let config = parsed::<tenure_postgres::PostgresConfig>(url)?.with_environment()?;
             Ok(Arc::new(tenure_postgres::open_documents(config).await?))
         }
         #[cfg(feature = "firestore")]
         scheme::FIRESTORE => {
-            let config = url.parse::<tenure_firestore::FirestoreConfig>()?.with_environment()?;
+            let config = parsed::<tenure_firestore::FirestoreConfig>(url)?.with_environment()?;
             Ok(Arc::new(tenure_firestore::open_documents(&config).await?))
         }
         #[cfg(feature = "kubernetes")]
-        scheme::KUBERNETES => Ok(Arc::new(tenure_kubernetes::open_documents(url.parse()?).await?)),
+        scheme::KUBERNETES => Ok(Arc::new(tenure_kubernetes::open_documents(parsed(url)?).await?)),
         #[cfg(feature = "redis")]
         scheme::REDIS => {
-            let config = url.parse::<tenure_redis::RedisConfig>()?.with_environment()?;
+            let config = parsed::<tenure_redis::RedisConfig>(url)?.with_environment()?;
             Ok(Arc::new(tenure_redis::RedisDocuments::open(config).await?))
         }
         #[cfg(feature = "sqlite")]
         scheme::FILE => Ok(Arc::new(match purpose {
-            Purpose::Write => tenure_sqlite::SqliteDocuments::open(url.parse()?).await?,
-            Purpose::Read => tenure_sqlite::SqliteDocuments::open_to_read(url.parse()?).await?,
+            Purpose::Write => tenure_sqlite::SqliteDocuments::open(parsed(url)?).await?,
+            Purpose::Read => tenure_sqlite::SqliteDocuments::open_to_read(parsed(url)?).await?,
         })),
         name => Err(OpenError::NotCompiled { scheme: name }),
     }
@@ -135,44 +136,39 @@ async fn open_documents_for(url: &str, purpose: Purpose) -> Result<Arc<dyn Docum
 /// Checks the URL as [`open`] would, with the environment and the files of passwords and certificates, but opens nothing and
 /// asks no server: an error here is a mistake in the configuration, so that trying again cannot help.
 pub fn check(url: &str) -> Result<(), OpenError> {
-    with_example(url, check_config(url))
-}
-
-fn check_config(url: &str) -> Result<(), OpenError> {
     let (scheme, _) = split_scheme(url)?;
     match scheme.name {
         #[cfg(feature = "etcd")]
-        scheme::ETCD => url.parse::<tenure_etcd::EtcdConfig>()?.with_environment()?.check_files()?,
+        scheme::ETCD => parsed::<tenure_etcd::EtcdConfig>(url)?.with_environment()?.check_files()?,
         #[cfg(feature = "postgres")]
-        scheme::POSTGRES => url.parse::<tenure_postgres::PostgresConfig>()?.with_environment()?.check_files()?,
+        scheme::POSTGRES => parsed::<tenure_postgres::PostgresConfig>(url)?.with_environment()?.check_files()?,
         #[cfg(feature = "firestore")]
-        scheme::FIRESTORE => drop(url.parse::<tenure_firestore::FirestoreConfig>()?.with_environment()?),
+        scheme::FIRESTORE => drop(parsed::<tenure_firestore::FirestoreConfig>(url)?.with_environment()?),
         #[cfg(feature = "redis")]
         scheme::REDIS => {
-            let config = url.parse::<tenure_redis::RedisConfig>()?.with_environment()?;
+            let config = parsed::<tenure_redis::RedisConfig>(url)?.with_environment()?;
             tenure_redis::RedisStore::check_files(&config)?;
         }
         #[cfg(feature = "kubernetes")]
-        scheme::KUBERNETES => drop(url.parse::<tenure_kubernetes::KubernetesConfig>()?),
+        scheme::KUBERNETES => drop(parsed::<tenure_kubernetes::KubernetesConfig>(url)?),
         #[cfg(feature = "sqlite")]
-        scheme::FILE => drop(url.parse::<tenure_sqlite::SqliteConfig>()?),
+        scheme::FILE => drop(parsed::<tenure_sqlite::SqliteConfig>(url)?),
         _ => {}
     }
     Ok(())
 }
 
-/// Adds a right URL to the error of a wrong one that shows none.
-fn with_example<T>(url: &str, outcome: Result<T, OpenError>) -> Result<T, OpenError> {
-    outcome.map_err(|error| match (error, split_scheme(url)) {
-        (OpenError::Store(error), Ok((scheme, _))) if error.kind() == StoreErrorKind::Invalid => {
-            let text = error.to_string();
-            let shown = text.split([' ', '`', '"']).filter_map(|word| word.split_once(':'));
-            match shown.into_iter().any(|(name, rest)| !rest.is_empty() && scheme.names(name)) {
-                true => OpenError::Store(error),
-                false => StoreError::new(error.kind(), format!("{text}; a right URL is {}", scheme.example)).into(),
-            }
+/// What the URL says. The error of a wrong one shows a right one.
+#[allow(dead_code, reason = "memory alone has no configuration")]
+fn parsed<T: FromStr<Err = StoreError>>(url: &str) -> Result<T, OpenError> {
+    let (scheme, _) = split_scheme(url)?;
+    url.parse::<T>().map_err(|error| {
+        let text = error.to_string();
+        let mut words = text.split([' ', '`', '"']).filter_map(|word| word.split_once(':'));
+        match words.any(|(name, rest)| !rest.is_empty() && scheme.names(name)) {
+            true => OpenError::Store(error),
+            false => StoreError::new(error.kind(), format!("{text}; a right URL is {}", scheme.example)).into(),
         }
-        (error, _) => error,
     })
 }
 
