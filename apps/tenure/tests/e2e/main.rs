@@ -12,6 +12,7 @@ mod demo;
 mod demo_screen;
 mod detached;
 mod detached_scripts;
+mod doctor_servers;
 mod endpoints;
 mod fleet;
 mod host_settings;

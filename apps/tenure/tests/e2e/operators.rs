@@ -1,14 +1,12 @@
 //! The operator's commands that look: leases, fence check, doctor, stores, completions, and the help of all.
 
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 use tenure_store::{Bound, BoundClaim, Claim, Claimed, Held, HolderId, LeaseKey, LeaseStore, Nonce, Note, Term};
-use tenure_test_servers::{
-    KubePrograms, Nats, NatsLogin, NatsOptions, RedisOptions, RedisPrograms, nats_program, or_skip,
-};
+use tenure_test_servers::{Nats, NatsLogin, NatsOptions, RedisOptions, RedisPrograms, nats_program, or_skip};
 
 use crate::fleet::tenure;
 
@@ -383,71 +381,6 @@ fn the_doctor_waits_for_a_server_that_was_just_started() {
     assert!(ran.err.contains("grants nothing yet") && ran.err.contains("before Redis started"), "{}", ran.err);
     let lease = ran.lines().into_iter().find(|line| line["check"] == "lease").unwrap();
     assert_eq!((ran.code, &lease["status"]), (Some(0), &"ok".into()), "{}", ran.out);
-}
-
-/// What weakens the guarantee on a server is warned of with its mend, and so is a right that no election needs: nothing of it is a
-/// failure. Nothing that was tried is left.
-#[test]
-fn the_doctor_looks_at_the_server_and_at_each_right() {
-    let Some(programs) = or_skip("doctor", true, RedisPrograms::find()) else { return };
-    let arguments = ["--maxmemory-policy", "allkeys-lru"].map(str::to_owned).to_vec();
-    let server = programs.start(RedisOptions { durable: true, arguments, ..RedisOptions::default() }).unwrap();
-    server.cli(["ACL", "SETUSER", "some", "on", ">hunter2", "~*", "&*", "+@all", "-scan"]);
-    let url = format!("redis://some:hunter2@127.0.0.1:{}?durable=true", server.port());
-    let ran = ran(tenure().args(["doctor", "--json"]).env("TENURE_STORE", &url));
-    assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
-    assert!(!ran.out.contains("hunter2") && !ran.err.contains("hunter2"), "{}{}", ran.out, ran.err);
-    let lines = ran.lines();
-    let found = |check: &str, text: &str| {
-        let line = lines.iter().find(|line| line["check"] == check && line["text"].as_str().unwrap().contains(text));
-        let line = line.unwrap_or_else(|| panic!("no {check} says {text:?}: {}", ran.out));
-        (line["status"].as_str().unwrap().to_owned(), line["remedy"].as_str().unwrap_or_default().to_owned())
-    };
-    let ok = ("ok".to_owned(), String::new());
-    for (check, text) in [
-        ("server", "Redis "),
-        ("server", "syncs each write to disk"),
-        ("clock offset", "agree within"),
-        ("lease", "claimed"),
-        ("wake-ups", "is told within"),
-        ("documents", "made, read, changed, deleted"),
-    ] {
-        assert_eq!(found(check, text), ok, "{check}");
-    }
-    let (status, remedy) = found("server", "maxmemory-policy is allkeys-lru");
-    assert!(status == "warn" && remedy.starts_with("CONFIG SET maxmemory-policy noeviction"), "{remedy}");
-    let (status, remedy) = found("list", "scan");
-    assert!(status == "warn" && remedy.contains("ACL SETUSER"), "{status}: {remedy}");
-    assert_eq!(server.cli(["--scan", "--pattern", "*doctor*document*"]).trim(), "");
-    assert_eq!(server.cli(["--scan", "--pattern", "tenure-doctor*"]).trim(), "", "no lease is left");
-}
-
-/// Without the right to list the doctor still tries everything else: its round trip needs none.
-#[test]
-fn the_doctor_needs_no_list() {
-    let stores = ran(tenure().args(["stores", "--json"])).lines();
-    if !stores.iter().any(|store| store["scheme"] == "kubernetes" && store["compiled"] == true) {
-        println!("SKIPPED: doctor on Kubernetes: this binary has no such store");
-        return;
-    }
-    let Some(kube) = or_skip("doctor on Kubernetes", false, KubePrograms::find()) else { return };
-    let kube = kube.start().unwrap();
-    let done = |arguments: &[&str]| assert!(kube.kubectl(arguments).unwrap().status.success(), "{arguments:?}");
-    let resource = "--resource=leases.coordination.k8s.io";
-    done(&["create", "clusterrole", "limited", "--verb=get,create,update", resource]);
-    done(&["create", "clusterrolebinding", "limited", "--clusterrole=limited", "--user=limited"]);
-    let url = format!("kubernetes:default?kubeconfig={}", kube.limited(true).unwrap().display());
-    let until = Instant::now() + Duration::from_secs(60);
-    // The authorizer learns of roles by a watch of its own.
-    while ran(tenure().args(["who", "k", "--store", &url])).code != Some(1) {
-        assert!(Instant::now() < until, "the role is not heeded");
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    let ran = ran(tenure().args(["doctor", "--json", "--store", &url]));
-    let status = |check: &str| ran.lines().iter().find(|line| line["check"] == check).unwrap()["status"].clone();
-    assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
-    assert_eq!((status("round trip"), status("lease"), status("documents")), ("ok".into(), "ok".into(), "ok".into()));
-    assert_eq!((status("list"), status("wake-ups")), ("warn".into(), "warn".into()), "{}", ran.out);
 }
 
 /// An error that says by itself how to mend it gets no second remedy, and what Redis and its users are told by the
