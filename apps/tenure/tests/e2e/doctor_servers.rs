@@ -113,7 +113,8 @@ fn the_doctor_names_the_grant_that_is_missing() {
     assert!(status == "warn" && remedy.contains("GRANT"), "{status}: {remedy}");
 }
 
-/// A user of etcd who may read and nothing more is told by the command that gives what is missing.
+/// A user of etcd who may do nothing below the prefix is told by the command that gives what is missing. (Of one who may
+/// read there the oldest servers allow writes as well: they do not check what is nested in a transaction.)
 #[test]
 fn the_doctor_names_the_role_that_is_missing() {
     if !has("etcd") {
@@ -127,7 +128,7 @@ fn the_doctor_names_the_role_that_is_missing() {
         "user grant-role root root",
         "user add reader:hunter2",
         "role add looks",
-        "role grant-permission looks read --prefix=true tenure/",
+        "role grant-permission looks read --prefix=true elsewhere/",
         "user grant-role reader looks",
         "auth enable",
     ] {
@@ -135,8 +136,7 @@ fn the_doctor_names_the_role_that_is_missing() {
     }
     let reader = doctor(&etcd.url().replace("etcd://", "etcd://reader:hunter2@"));
     assert_eq!(reader.code, Some(1), "{}{}", reader.out, reader.err);
-    assert_eq!((found(&reader, "round trip", "").0.as_str(), found(&reader, "list", "").0.as_str()), ("ok", "ok"));
-    let (status, remedy) = found(&reader, "lease", "permission denied");
+    let (status, remedy) = found(&reader, "store", "permission denied");
     assert!(status == "fail" && remedy.contains("etcdctl role grant-permission"), "{status}: {remedy}");
     let wrong = doctor(&etcd.url().replace("etcd://", "etcd://reader:hunter22@"));
     assert_eq!((wrong.code, found(&wrong, "store", "login is refused").0.as_str()), (Some(1), "fail"), "{}", wrong.out);
