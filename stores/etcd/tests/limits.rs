@@ -14,6 +14,8 @@ use tenure_test_servers::{Cut, EtcdOptions, EtcdPrograms, Proxy, or_skip};
 use tokio::time::{Instant, sleep, timeout};
 
 const LONG: Duration = Duration::from_secs(60);
+/// For megabytes on a busy machine: what is looked at is not how fast they are.
+const PATIENT: &str = "?timeout=30s";
 
 /// A member that is cut off from the others knows no leader and says so, before it does anything: the next one is asked within
 /// the same call, for a write too.
@@ -48,7 +50,7 @@ async fn a_member_without_a_leader_is_passed_over() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_request_is_too_large() {
     let Some(etcd) = start("etcd, large requests", 1, &EtcdOptions::default()) else { return };
-    let store = open(&etcd.url()).await.unwrap();
+    let store = open(&(etcd.url() + PATIENT)).await.unwrap();
     let large = |letter: &str| Note::new(letter.repeat(Note::MAX_BYTES)).unwrap();
     let claims = |letter: &str| -> Vec<Claim> {
         let one = |n| Claim { note: large(letter), ..claim(&format!("large/{n}"), "anna", LONG) };
@@ -120,7 +122,7 @@ async fn compaction_under_a_watch_loses_no_release() {
     let Some(mut etcd) = start("etcd, compaction", 1, &EtcdOptions::default()) else { return };
     let proxy = Proxy::to(etcd.nodes()[0].port()).unwrap();
     let late = open(&format!("etcd://127.0.0.1:{}", proxy.port())).await.unwrap();
-    let store = open(&etcd.url()).await.unwrap();
+    let store = open(&(etcd.url() + PATIENT)).await.unwrap();
     let own = granted(&store, &claim("k", "anna", LONG)).await;
     let mut hints = late.watch(&KeyPrefix::default()).await.unwrap();
     let cut = proxy.cut(Cut::Silent);
@@ -158,7 +160,7 @@ async fn an_older_state_is_noticed() {
     let [one, two] = [open(&etcd.url()).await.unwrap(), open(&etcd.url()).await.unwrap()];
     let first = granted(&one, &claim("k", "anna", ttl)).await;
     etcd.save().unwrap();
-    one.release(&[first.clone()]).await.unwrap().remove(0).unwrap();
+    one.release(std::slice::from_ref(&first)).await.unwrap().remove(0).unwrap();
     let second = granted(&two, &claim("k", "bert", LONG)).await;
     let mut hints = two.watch(&KeyPrefix::default()).await.unwrap();
     etcd.rewind().unwrap();
