@@ -6,10 +6,9 @@ use tenure_records::{Place, Records};
 use tenure_store::{ClockReading, Diagnosis, LeaseKey, StoreError};
 
 use crate::config::failed;
-use crate::records::FirestoreRecords;
 
 /// Reads a document that is not there, for the time at which it was read.
-pub(crate) async fn diagnose(records: &FirestoreRecords, emulator: Option<&str>) -> Result<Diagnosis, StoreError> {
+pub(crate) async fn diagnose(records: &dyn Records, emulator: Option<&str>) -> Result<Diagnosis, StoreError> {
     let key = LeaseKey::new("tenure-doctor").map_err(|error| failed(tenure_store::StoreErrorKind::Invalid, error))?;
     let asked = SystemTime::now();
     let seen = records.read(&Place::lease(&key)).await?;

@@ -207,9 +207,7 @@ async fn limits_of_sessions_end_no_tenure() {
     let Some(server) = server(PostgresOptions::default()) else { return };
     let server = Arc::new(server);
     drop(open(&server.url()).await);
-    for limit in
-        ["idle_in_transaction_session_timeout = '1ms'", "statement_timeout = '5s'", "lock_timeout = '200ms'"]
-    {
+    for limit in ["idle_in_transaction_session_timeout = '1ms'", "statement_timeout = '5s'", "lock_timeout = '200ms'"] {
         server.psql(&format!("alter role postgres set {limit}"));
     }
     let store = open(&server.url()).await;

@@ -1,10 +1,6 @@
 //! What an operator is told of servers that weaken the guarantee.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-#[path = "support/kit.rs"]
-mod kit;
-
-use kit::*;
 use tenure_redis::RedisStore;
 use tenure_store::{Diagnosis, LeaseStore};
 use tenure_test_servers::{RedisClusterOptions, RedisOptions, RedisPrograms, or_skip};

@@ -1,10 +1,11 @@
 //! `tenure doctor` over servers: what weakens the guarantee there, and rights that are missing.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tenure_test_servers::{
     EtcdOptions, EtcdPrograms, KubePrograms, PostgresOptions, PostgresPrograms, RedisOptions, RedisPrograms, or_skip,
 };
+use tokio::time::Instant;
 
 use crate::fleet::tenure;
 use crate::operators::{Ran, ran};
