@@ -8,6 +8,7 @@
 //! without an answer tells whether it may have been done.
 
 mod database;
+mod diagnosis;
 mod document;
 mod error;
 mod firestore;

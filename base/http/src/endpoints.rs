@@ -81,6 +81,25 @@ impl<P: Protocol> Endpoints<P> {
         self.standing.borrow().epoch
     }
 
+    /// How many servers there are.
+    pub fn servers(&self) -> usize {
+        self.urls.len()
+    }
+
+    /// Host and port of the server of this number, from 0 on.
+    pub fn place(&self, server: usize) -> String {
+        let url = self.urls.get(server);
+        url.map_or_else(String::new, |url| {
+            let host = url.host_str().unwrap_or_default();
+            url.port_or_known_default().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+        })
+    }
+
+    /// Asks this server alone, from 0 on, for something that changes nothing.
+    pub async fn ask_server(&self, server: usize, path: &str, body: &Value) -> Result<Value, AskError> {
+        self.ask_one(server % self.urls.len(), path, body).await
+    }
+
     /// How long a question takes at most: each server is asked, and may be asked for a token before.
     pub fn longest_question(&self) -> Duration {
         self.client.timeout() * u32::try_from(self.urls.len() + 2).unwrap_or(u32::MAX)

@@ -21,7 +21,7 @@ pub use kube::core::DynamicObject as Object;
 /// How many objects a page of a list has.
 const PAGE: usize = 500;
 /// The name that is asked for, to learn what is allowed.
-const PROBE: &str = "tenure";
+pub(crate) const PROBE: &str = "tenure";
 
 /// A client for one kind of objects in one namespace.
 ///
@@ -29,7 +29,7 @@ const PROBE: &str = "tenure";
 /// time is the caller's to bound. Dropping the future of one that writes leaves its outcome unknown.
 #[derive(Debug)]
 pub struct Client {
-    connection: Arc<Connection>,
+    pub(crate) connection: Arc<Connection>,
     timeout: Duration,
     missing: Option<Verb>,
 }

@@ -55,6 +55,12 @@ impl Connection {
     }
 
     /// Host and port; a login that stands in the URL is left out.
+    /// The server's version. `None` where it does not tell: administrators can forbid that.
+    pub(crate) async fn version(&self) -> Option<String> {
+        let version = async { self.client().await.ok()?.apiserver_version().await.ok() };
+        Some(tokio::time::timeout(self.timeout, version).await.ok()??.git_version)
+    }
+
     fn server(&self) -> String {
         let url = &self.config.cluster_url;
         format!("{}:{}", url.host().unwrap_or_default(), url.port_u16().unwrap_or(443))

@@ -39,6 +39,7 @@ mod client;
 mod cluster;
 mod connection;
 mod credentials;
+mod diagnosis;
 mod error;
 mod lease_spec;
 mod object_name;

@@ -1,7 +1,8 @@
 //! What everything that speaks to a server needs, and nothing of what it speaks about.
 //!
 //! Stores and buses read their URLs with [`server_url`], or [`address`] and [`query`], take secrets from the environment with [`secret`], trust
-//! servers as [`tls`] says, name what answers in another protocol with [`spoken`], and show URLs to people through [`disclosure`].
+//! servers as [`tls`] says, name what answers in another protocol with [`spoken`], show URLs to people through [`disclosure`],
+//! and tell operators of their servers in the words of [`diagnosis`].
 //!
 //! ```
 //! use std::time::Duration;
@@ -25,6 +26,7 @@
 //! ```
 
 pub mod address;
+pub mod diagnosis;
 pub mod disclosure;
 pub mod durations;
 pub mod file_url;

@@ -21,7 +21,7 @@ const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(crate) struct Connections {
     pub(crate) config: DatabaseConfig,
-    tls: MakeRustlsConnect,
+    pub(crate) tls: MakeRustlsConnect,
     permits: Semaphore,
     idle: Mutex<Vec<Link>>,
     /// The host that took writes last.
@@ -112,7 +112,7 @@ impl Connections {
         Err(DatabaseError::of_all(&errors))
     }
 
-    fn options(&self, server: &Server) -> tokio_postgres::Config {
+    pub(crate) fn options(&self, server: &Server) -> tokio_postgres::Config {
         let mut options = tokio_postgres::Config::new();
         options.host(&server.host).port(server.port).application_name("tenure");
         options.target_session_attrs(TargetSessionAttrs::ReadWrite);

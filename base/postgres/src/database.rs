@@ -28,7 +28,7 @@ const TRIAL: Duration = Duration::from_secs(2);
 /// A client of one database.
 #[derive(Clone, Debug)]
 pub struct Database {
-    connections: Arc<Connections>,
+    pub(crate) connections: Arc<Connections>,
 }
 
 impl Database {

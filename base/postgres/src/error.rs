@@ -104,8 +104,13 @@ impl DatabaseError {
             None => {
                 // The text of the error itself says only which part failed; its source says why.
                 let why = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
-                let hint =
-                    if why.contains("certificate") { "; name the authority's file with ?sslrootcert=FILE" } else { "" };
+                let hint = match &*why {
+                    why if why.contains("certificate") => "; name the authority's file with ?sslrootcert=FILE",
+                    why if why.contains("does not allow writes") => {
+                        "; name every host, the one that takes writes is used"
+                    }
+                    _ => "",
+                };
                 DatabaseError::lost(call, at, &format!("{error}{why}{hint}"))
             }
         }
@@ -122,8 +127,11 @@ impl DatabaseError {
             }
             (&SqlState::INSUFFICIENT_PRIVILEGE, _) => (
                 Kind::Denied,
-                ": the user needs SELECT, INSERT, UPDATE and DELETE on the table, and CREATE on the schema where it is missing",
+                "; let the user have them: GRANT SELECT, INSERT, UPDATE, DELETE ON the table, and CREATE ON SCHEMA where it is missing",
             ),
+            (&SqlState::INVALID_CATALOG_NAME, _) => {
+                (Kind::Invalid, "; name another one in the URL or PGDATABASE, or create it")
+            }
             (_, "28") => (
                 Kind::Denied,
                 ": look at user and password (the URL, PGUSER, PGPASSWORD, PGPASSFILE) and at the server's pg_hba.conf",

@@ -42,6 +42,7 @@
 mod config;
 mod connections;
 mod database;
+mod diagnosis;
 mod error;
 mod listener;
 mod pgpass;

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use async_trait::async_trait;
+use tenure_base_net::diagnosis::Diagnosis;
 use tenure_core::{Claim, Claimed, Held, KeyPrefix, LeaseKey, LeaseRecord, Released, Renewed, Term};
 
-use crate::diagnosis::Diagnosis;
 use crate::error::StoreError;
 use crate::info::StoreInfo;
 use crate::wake::WakeStream;

@@ -157,7 +157,6 @@
 //! tenure ([`ClaimTime::complete_since`]), so that nothing is granted that somebody may have been promised.
 
 mod batch;
-mod diagnosis;
 mod document;
 mod document_store;
 mod error;
@@ -176,7 +175,6 @@ mod wake_feed;
 mod wake_hub;
 
 pub use batch::{check_batch, check_ttl};
-pub use diagnosis::{ClockReading, Diagnosis, Remark};
 pub use document::{Document, DocumentList, Found, Swapped, Version, check_document};
 pub use document_store::DocumentStore;
 pub use error::{StoreError, StoreErrorKind};
@@ -186,6 +184,7 @@ pub use memory::MemoryStore;
 pub use memory_documents::MemoryDocuments;
 pub use slot::{Change, ClaimTime, Ends, Occupant, Slot, Tenure};
 pub use table::LeaseTable;
+pub use tenure_base_net::diagnosis::{ClockReading, Diagnosis, Remark};
 pub use tenure_core::{
     Bound, BoundClaim, Claim, Claimed, Held, HolderId, KeyPrefix, LeaseKey, LeaseRecord, NameError, Nonce, Note,
     RecordFormat, Released, Renewed, Term, Time, Timing,

@@ -2,11 +2,10 @@
 
 use std::str::FromStr;
 
+use tenure_base_etcd::Gateway;
 use tenure_base_http::{ClusterConfig, ClusterVariables, Endpoints};
 use tenure_base_net::server_url::UrlForm;
 use tenure_store::{StoreError, StoreErrorKind};
-
-use crate::cluster::Gateway;
 
 /// Where the leases are: `etcd://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]...][?OPTIONS]`. `etcds://` is the same with TLS,
 /// which `ca=` and `cert=` mean too. User and password are percent-decoded. Ports default to 2379. `etcd:` without a host

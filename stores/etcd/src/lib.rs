@@ -14,7 +14,7 @@
 //! used, so nothing of a process is left to be kept alive or to be forgotten. When a lease is over is told by silence: a
 //! candidate that has just started waits one ttl before it takes a key whose holder has vanished.
 
-mod cluster;
+mod answers;
 mod config;
 mod records;
 

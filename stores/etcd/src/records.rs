@@ -7,12 +7,13 @@ use async_trait::async_trait;
 use futures_util::future::{join, ready};
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
+use tenure_base_etcd::{Gateway, diagnose};
 use tenure_base_http::encoding::{base64, bytes, end_of_prefix, number};
 use tenure_base_http::{Asked, Endpoints};
 use tenure_records::{Changes, Content, Kind, Place, Records, RecordsInfo, Seen, Swap, Version, Write};
-use tenure_store::{KeyPrefix, LeaseKey, StoreError, StoreErrorKind, StoreInfo, Timing};
+use tenure_store::{Diagnosis, KeyPrefix, LeaseKey, StoreError, StoreErrorKind, StoreInfo, Timing};
 
-use crate::cluster::{Gateway, error, unanswered};
+use crate::answers::{error, unanswered};
 use crate::config::EtcdConfig;
 
 /// Records in etcd.
@@ -30,6 +31,7 @@ static INFO: StoreInfo = StoreInfo::new("etcd")
     .overlap_faults(&[
         "the cluster is restored from a backup, or forced into a new one, and so has lost what was written since",
         "the URL names members of several clusters",
+        "a candidate's wall clock was ahead and is set back, and then the cluster is restored: two tenures may have one term",
     ]);
 
 /// How many parts a transaction of etcd takes (`--max-txn-ops`), less the one that stands around them.
@@ -177,6 +179,10 @@ impl Records for EtcdRecords {
                 _ => return Ok(all),
             }
         }
+    }
+
+    async fn diagnose(&self) -> Result<Diagnosis, StoreError> {
+        Ok(diagnose(&self.cluster).await)
     }
 
     async fn changes(&self, kind: Kind, prefix: &KeyPrefix) -> Result<Changes, StoreError> {

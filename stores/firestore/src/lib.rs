@@ -5,7 +5,6 @@
 //! looking every two seconds, or candidates go by their timers alone.
 
 mod config;
-mod diagnosis;
 mod fields;
 mod records;
 

@@ -11,7 +11,7 @@ use tenure_records::{Changes, Content, Kind, Place, Records, RecordsInfo, Seen, 
 use tenure_store::{Diagnosis, KeyPrefix, LeaseKey, StoreError, StoreErrorKind, StoreInfo, Timing};
 
 use crate::config::{FirestoreConfig, failed};
-use crate::{diagnosis, fields};
+use crate::fields;
 
 /// Records in Firestore. A key `COLLECTION/DOCUMENT` of two ids is that document; every other key is a document of one
 /// collection, whose id is the key in URL-safe Base64. Documents lie in the collection `values` below `doc` of the same one.
@@ -46,8 +46,12 @@ impl FirestoreRecords {
 
     /// Reads a document that is not there.
     pub(crate) async fn ping(&self) -> Result<(), StoreError> {
-        let name = format!("{}/{}/doc", self.firestore.root(), self.config.collection);
-        self.firestore.read(&[name]).await.map(drop).map_err(told(UNREAD))
+        self.firestore.read(&[self.probe()]).await.map(drop).map_err(told(UNREAD))
+    }
+
+    /// A document that is read to see whether anything may be.
+    fn probe(&self) -> String {
+        format!("{}/{}/doc", self.firestore.root(), self.config.collection)
     }
 
     fn name(&self, Place { kind, key }: &Place) -> String {
@@ -173,7 +177,7 @@ impl Records for FirestoreRecords {
     }
 
     async fn diagnose(&self) -> Result<Diagnosis, StoreError> {
-        diagnosis::diagnose(self, self.config.database.emulator.as_deref()).await
+        self.firestore.diagnose(&self.config.database, self.probe()).await.map_err(told(UNREAD))
     }
 
     async fn changes(&self, kind: Kind, prefix: &KeyPrefix) -> Result<Changes, StoreError> {

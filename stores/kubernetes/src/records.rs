@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use jiff::Timestamp;
 use tenure_base_kubernetes::{Changed, Client, KubernetesErrorKind, Object, leases, object_name};
 use tenure_records::{Changes, Kind, Place, Records, RecordsInfo, Seen, Swap, Version, Write};
-use tenure_store::{KeyPrefix, LeaseKey, StoreError, StoreInfo, Timing};
+use tenure_store::{Diagnosis, KeyPrefix, LeaseKey, StoreError, StoreInfo, Timing};
 
 use crate::config::{KubernetesConfig, failed};
 use crate::object::{at, content, key, put, selector, version_of};
@@ -37,8 +37,7 @@ impl KubernetesRecords {
             let (verb, namespace) = (verb.name(), client.namespace());
             let without = if verb == "list" { "neither lists nor hints" } else { "no hints" };
             tracing::warn!(
-                "kubernetes: may not {verb} leases in namespace {namespace:?}: there are {without}, and a released key is found \
-                 when its lease would have run out; everything else works"
+                "kubernetes: may not {verb} leases in namespace {namespace:?}: there are {without}; all else works"
             );
         }
         Ok(KubernetesRecords { client, prefix: config.prefix })
@@ -101,6 +100,10 @@ impl Records for KubernetesRecords {
             Some(seen(&place, &object).map(|seen| (place.key, seen)))
         });
         found.await.map_err(failed)?.into_iter().collect()
+    }
+
+    async fn diagnose(&self) -> Result<Diagnosis, StoreError> {
+        self.client.diagnose().await.map_err(failed)
     }
 
     async fn changes(&self, kind: Kind, prefix: &KeyPrefix) -> Result<Changes, StoreError> {

@@ -9,7 +9,7 @@ use futures_util::future::ready;
 use futures_util::{StreamExt, stream};
 use tenure_base_postgres::{Database, DatabaseError, DatabaseErrorKind, Type, Values};
 use tenure_records::{Changes, Kind, Place, Records, RecordsInfo, Seen, Swap, Version, Write};
-use tenure_store::{KeyPrefix, LeaseKey, StoreError, StoreInfo, Timing};
+use tenure_store::{Diagnosis, KeyPrefix, LeaseKey, StoreError, StoreInfo, Timing};
 
 use crate::config::{PostgresConfig, failed};
 use crate::table::Rows;
@@ -107,6 +107,10 @@ impl Records for PostgresRecords {
         let answers = self.database.read(&rows.table, &rows.scan, &[(&prefix, Type::TEXT)]).await.map_err(failed)?;
         let seen = answers.iter().map(|row| rows.seen(row).map(|(key, seen)| Some((key?, seen))));
         seen.filter_map(Result::transpose).collect::<Result<_, _>>().map_err(failed)
+    }
+
+    async fn diagnose(&self) -> Result<Diagnosis, StoreError> {
+        Ok(self.database.diagnose(self.info.watch).await)
     }
 
     async fn changes(&self, kind: Kind, prefix: &KeyPrefix) -> Result<Changes, StoreError> {

@@ -20,10 +20,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("base/time", &[]),
     ("base/net", &[]),
     ("base/google", &["base/time", "base/net", "base/http"]),
+    ("base/etcd", &["base/net", "base/http"]),
     ("base/*", &["base/time", "base/net"]),
     // Leases.
     ("lease/core", &["base/time"]),
-    ("lease/store", &["base/time", "lease/core"]),
+    ("lease/store", &["base/time", "base/net", "lease/core"]),
     ("lease/records", &["base/time", "lease/core", "lease/store"]),
     ("lease/supervise", &["base/time", "lease/core", "lease/store"]),
     ("lease/conformance", &["base/time", "lease/core", "lease/store"]),

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// What [`LeaseStore::diagnose`](crate::LeaseStore::diagnose) has found out. Holds no secret.
+/// What was found out of the server of a store or a bus. Holds no secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Diagnosis {
