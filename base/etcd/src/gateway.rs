@@ -34,6 +34,8 @@ impl Protocol for Gateway {
         let of_the_token = ["invalid auth token", "user name is empty", "revision in header is old"];
         match answer.status() {
             _ if says(&"authentication is not enabled") => Meaning::NoLogins,
+            // A transaction that crosses the quota is applied, and answered so all the same.
+            _ if says(&"database space exceeded") => Meaning::Unknown,
             401 => Meaning::TokenRefused,
             _ if of_the_token.iter().any(says) => Meaning::TokenRefused,
             503 if message == "etcdserver: no leader" => Meaning::Elsewhere,

@@ -186,8 +186,10 @@ impl<P: Protocol> Endpoints<P> {
             let secret = match self.protocol.meaning(&answer) {
                 _ if answer.is_success() => self.protocol.token(&answer.json().map_err(unsent)?),
                 Meaning::NoLogins => None,
-                Meaning::Refused | Meaning::TokenRefused => return Err(AskError::LoginRefused(answer)),
-                Meaning::Elsewhere | Meaning::Unknown => return Err(AskError::Unavailable(told(&answer))),
+                Meaning::Refused | Meaning::TokenRefused => return Err(AskError::LoginRefused(answer.without_echo())),
+                Meaning::Elsewhere | Meaning::Unknown => {
+                    return Err(AskError::Unavailable(told(&answer.without_echo())));
+                }
             };
             *token = Token { number: token.number + 1, secret };
         }

@@ -203,9 +203,15 @@ async fn tokens_are_renewed_when_they_are_refused() {
         Err(error @ AskError::LoginRefused(_)) => assert!(!error.to_string().contains("hunter2"), "{error}"),
         other => panic!("{other:?}"),
     }
+    // A server of another kind repeats what it was sent.
+    for status in [400, 422] {
+        server.now(Does::Says(status, "{\"detail\":[{\"input\":{\"password\":\"hunter2\"}}]}"));
+        let error = ask(&fresh, Asked::Write).await.unwrap_err().to_string();
+        assert!(error.contains(&status.to_string()) && !error.contains("hunter2"), "{error}");
+    }
     server.now(Does::Nothing);
     assert!(matches!(ask(&fresh, Asked::Write).await, Err(AskError::Unavailable(_))));
-    assert_eq!(server.count(), before + 2);
+    assert_eq!(server.count(), before + 4);
     let nobody = over(vec![server.url()], false);
     server.now(Does::AsksForToken);
     assert!(matches!(ask(&nobody, Asked::Write).await, Err(AskError::TokenRefused(_))));

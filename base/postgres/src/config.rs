@@ -84,7 +84,8 @@ impl DatabaseConfig {
             user: url.user,
             password: url.password,
             database: Some(url.path).filter(|path| !path.is_empty()),
-            ssl,
+            // Whoever names an authority means TLS: without it a password would go to whoever answers.
+            ssl: ssl.or(tls.is_some().then_some(Ssl::Verified)),
             tls: tls.unwrap_or_default(),
             timeout: url.timeout.unwrap_or(Duration::from_secs(3)),
         };
@@ -230,6 +231,19 @@ mod tests {
         assert_eq!(own, [("own".to_owned(), "1".to_owned())]);
         let tls = ClientTls { ca_file: Some("/a".into()), identity: Some(("/c".into(), "/k".into())) };
         assert_eq!(config.tls, tls);
+    }
+
+    /// Whoever names an authority means TLS, unless the URL itself says less; a variable does not weaken that.
+    #[test]
+    fn an_authority_means_tls() {
+        for (url, ssl) in [
+            ("postgres://h?ca=/a", Some(Ssl::Verified)),
+            ("postgres://h?sslrootcert=/a", Some(Ssl::Verified)),
+            ("postgres://h?ca=/a&sslmode=prefer", Some(Ssl::IfOffered)),
+        ] {
+            assert_eq!(with(url, &[("PGSSLMODE", "disable")]).unwrap().ssl, ssl, "{url}");
+        }
+        assert_eq!(with("postgres://h", &[]).unwrap().ssl, None);
     }
 
     /// The password comes from the URL, the project's own variable, the platform's, a file, or the password file of each host.

@@ -159,11 +159,15 @@ impl Using<'_> {
 impl Drop for Using<'_> {
     fn drop(&mut self) {
         let Some(Link { client, carrier }) = self.link.take() else { return };
-        // The carrier would go on waiting for the answer.
-        carrier.abort();
         let (cancel, tls) = (client.cancel_token(), self.connections.tls.clone());
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { tokio::time::timeout(CANCEL_TIMEOUT, cancel.cancel_query(tls)).await });
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(async move {
+                _ = tokio::time::timeout(CANCEL_TIMEOUT, cancel.cancel_query(tls)).await;
+                // It would go on waiting for the answer. It is closed last: a pooler forgets what to cancel with its client.
+                carrier.abort();
+                drop(client);
+            })),
+            Err(_) => carrier.abort(),
         }
     }
 }

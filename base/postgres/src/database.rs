@@ -16,8 +16,9 @@ use crate::table::Table;
 /// The values of a statement, `$1` first, with their types: nothing is prepared, so that nobody has to ask the server for these.
 pub type Values<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
 
-/// What the first column of every read must be: a server that only replays another's log may be behind.
-pub const IS_REPLICA: &str = "pg_is_in_recovery()";
+/// What the first column of every read must be: a server that only replays another's log, or takes no writes any more, may be
+/// behind.
+pub const IS_REPLICA: &str = "(pg_is_in_recovery() or current_setting('transaction_read_only')::bool)";
 
 /// How often a read, which changes nothing, is asked at most.
 const TRIES: usize = 3;
@@ -149,7 +150,8 @@ impl Database {
     ) -> Result<T, DatabaseError> {
         let config = &self.connections.config;
         let late = |_| DatabaseError::lost(call, &config.shown(), &format!("no answer within {:?}", config.timeout));
-        tokio::time::timeout(config.timeout, future).await.map_err(late)?
+        // Whatever else is idle most likely leads to the same server.
+        tokio::time::timeout(config.timeout, future).await.inspect_err(|_| self.connections.forget()).map_err(late)?
     }
 
     fn failed(&self, call: Call, error: &tokio_postgres::Error) -> DatabaseError {

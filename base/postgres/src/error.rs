@@ -121,6 +121,7 @@ impl DatabaseError {
         let code = error.code();
         let (kind, hint) = match (code, &code.code()[..2]) {
             (&SqlState::T_R_SERIALIZATION_FAILURE, _) => (Kind::Conflict, ""),
+            (&SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN, _) => (call.lost(), ""),
             (&SqlState::UNDEFINED_TABLE | &SqlState::UNDEFINED_OBJECT, _) => (Kind::Missing, ""),
             (&SqlState::READ_ONLY_SQL_TRANSACTION, _) => {
                 (Kind::Unreachable, ": name every host in the URL, the one that takes writes is used")
@@ -139,7 +140,8 @@ impl DatabaseError {
             // Whoever ends a session may do so while its commit waits for a replica; it may stand then.
             _ if matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic)) => (call.lost(), ""),
             (_, "08" | "57") if *code != SqlState::QUERY_CANCELED => (call.lost(), ""),
-            (_, "40" | "53" | "55" | "57") => (Kind::Unavailable, ""),
+            // Of class 54 a queue of notifications that somebody keeps from being emptied is met.
+            (_, "40" | "53" | "54" | "55" | "57") => (Kind::Unavailable, ""),
             (_, "58" | "XX") => (call.lost(), ""),
             (_, "22") => (Kind::Invalid, ": the database's encoding must be UTF8"),
             _ => (Kind::Refused, ": a table must be as its documentation has it"),

@@ -160,6 +160,9 @@ impl Records for EtcdRecords {
             if part["succeeded"] == true {
                 return Ok(Swap::Done(version(revision, epoch)));
             }
+            if !part.is_object() {
+                return Err(error(StoreErrorKind::TimedOut, "an answer does not tell what became of a write"));
+            }
             let range = part["responses"][0].get("response_range");
             Ok(Swap::Conflict(range.map(|range| seen(&write.place, &range["kvs"][0], epoch))))
         });
