@@ -23,6 +23,9 @@ impl Firestore {
                 ),
                 "unset FIRESTORE_EMULATOR_HOST, and leave ?emulator= out, where leases matter",
             ),
+            None if database.endpoint.is_some() => {
+                found.well("firestore: by an endpoint that the URL names, with Google's default credentials");
+            }
             None => found.well("firestore: Google's own, with its default credentials"),
         }
         Ok(found)

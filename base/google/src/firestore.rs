@@ -49,8 +49,8 @@ impl Firestore {
         &self.root
     }
 
-    /// Google's clock in microseconds since 1970, as far as reads have told it: never ahead of it. The machine's own where
-    /// nothing was read yet.
+    /// Google's clock in microseconds since 1970, as far as reads have told it: never behind it, and ahead by less than the read
+    /// took. The machine's own where nothing was read yet.
     pub fn now_micros(&self) -> u64 {
         let told = *self.clock.lock().unwrap_or_else(PoisonError::into_inner);
         told.map_or_else(unix_micros, |(micros, at)| {
@@ -60,11 +60,15 @@ impl Firestore {
 
     /// Reads the documents of these names, in their order.
     pub async fn read(&self, names: &[String]) -> Result<Vec<Read>, FirestoreError> {
+        let asked = now();
         let answer = self.post(&self.root, "batchGet", &json!({ "documents": names })).await?;
         let rows = answer.as_array().into_iter().flatten();
         let named = rows.filter_map(|row| Some((row["found"]["name"].as_str().or(row["missing"].as_str())?, row)));
         let rows: HashMap<&str, &Value> = named.collect();
-        names.iter().map(|name| self.row(rows.get(name.as_str()).copied().unwrap_or(&Value::Null), "found")).collect()
+        names
+            .iter()
+            .map(|name| self.row(rows.get(name.as_str()).copied().unwrap_or(&Value::Null), "found", asked))
+            .collect()
     }
 
     /// Does these writes, each of which is decided by itself. No document may be named twice.
@@ -100,11 +104,12 @@ impl Firestore {
         let mut start = json!({ "values": [{ "stringValue": prefix }], "before": true });
         loop {
             let query = json!({ "from": [{ "collectionId": id }], "orderBy": order, "startAt": start, "limit": PAGE });
+            let asked = now();
             let answer = self.post(parent, "runQuery", &json!({ "structuredQuery": query })).await?;
             let rows = answer.as_array().into_iter().flatten().filter(|row| !row["document"].is_null());
             let mut count = 0;
             for row in rows {
-                let read = self.row(row, "document")?;
+                let read = self.row(row, "document", asked)?;
                 let text = read.document.as_ref().and_then(|document| document.text(field));
                 // What is behind the texts of this prefix does not begin so, or is no text.
                 if !text.is_some_and(|text| text.starts_with(prefix)) {
@@ -149,7 +154,10 @@ impl Firestore {
                 Value::Array(rows) => rows.iter().find_map(|row| row.get("error")),
                 value => value.get("error"),
             };
-            let Some(error) = error else { return Ok(value) };
+            let Some(error) = error else {
+                // What stands between may refuse in words of its own.
+                return if answer.is_success() { Ok(value) } else { Err(FirestoreError::Odd) };
+            };
             let status = error["status"].as_str().unwrap_or_default();
             if is_again || status != "UNAUTHENTICATED" || !self.login.renew(&pass)? {
                 return Err(self.refusal(status, error["message"].as_str().unwrap_or_default()));
@@ -167,9 +175,9 @@ impl Firestore {
         Ok(url)
     }
 
-    fn row(&self, row: &Value, member: &str) -> Result<Read, FirestoreError> {
+    fn row(&self, row: &Value, member: &str, asked: Time) -> Result<Read, FirestoreError> {
         let read = Read::of(row, member).ok_or(FirestoreError::Odd)?;
-        *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = Some((read.micros, now()));
+        *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = Some((read.micros, asked));
         Ok(read)
     }
 

@@ -35,9 +35,8 @@ pub(crate) async fn log_in(config: &Config) -> Result<Client, KubernetesError> {
 /// Why there are no credentials. Of what a plugin printed nothing is repeated, for it may be a token.
 pub(crate) fn missing(error: Option<&AuthError>) -> String {
     match error {
-        Some(AuthError::AuthExecRun { cmd, out }) => {
-            format!("the plugin {cmd:?} for credentials ended: {}", out.status)
-        }
+        // Its arguments and variables may be secrets too.
+        Some(AuthError::AuthExecRun { out, .. }) => format!("the plugin for credentials ended: {}", out.status),
         Some(AuthError::AuthExecStart(error)) => format!("the plugin for credentials cannot be started: {error}"),
         Some(AuthError::ReadTokenFile(error, path)) => format!("{} cannot be read: {error}", path.display()),
         Some(AuthError::AuthExecParse(_) | AuthError::ExecPluginFailed) => {

@@ -59,10 +59,17 @@ impl LeaseSpec {
     ///
     /// `renewTime` differs from what stood there, in the second as well, for that is all that client-go compares, and a
     /// renewal that it does not see would count as silence. With more than one in a second it runs ahead of the clock, 10 s at
-    /// most. Where this is no `renewal` it is a tenure of its own: `acquireTime` is set, and `leaseTransitions` grows.
+    /// most; where it falls back to it, `leaseTransitions` grows, so that nothing stands there twice. Where this is no `renewal` it is a tenure of its own: `acquireTime` is set, and `leaseTransitions` grows.
     pub fn hold(&mut self, holder: &str, lasts: Duration, renewal: bool, now: Timestamp) {
         let stood = self.renewed().and_then(|time| time.parse().ok());
-        let renewed = micro_time(later(now, stood));
+        let later = later(now, stood);
+        let renewed = micro_time(later);
+        // Where the clock is gone back to, the same second may stand here once more: client-go, which compares the whole of it,
+        // sees by the count that it is another renewal.
+        let falls_back = stood.is_some_and(|stood| later < stood);
+        if falls_back && renewal {
+            self.lease_transitions = Some(self.lease_transitions.map_or(0, |count| count.saturating_add(1)));
+        }
         if !renewal {
             self.lease_transitions = Some(self.lease_transitions.map_or(0, |count| count.saturating_add(1)));
             self.acquire_time = Some(renewed.clone());
@@ -122,6 +129,20 @@ mod tests {
             ("2026-01-02T04:04:05Z", "2026-01-02T03:04:05.900Z"),
         ] {
             assert_eq!(later(now, Some(at(stood))), at(expected), "{stood}");
+        }
+    }
+
+    /// Whatever client-go compares never stands there twice, however often a second is renewed.
+    #[test]
+    fn no_renewal_looks_like_another() {
+        let (mut spec, mut seen) = (LeaseSpec::default(), std::collections::HashSet::new());
+        let began = at("2026-01-02T03:04:05Z");
+        spec.hold("x", Duration::from_secs(1), false, began);
+        for renewal in 1..400_i64 {
+            let now = began + jiff::SignedDuration::from_millis(renewal * 333);
+            spec.hold("x", Duration::from_secs(1), true, now);
+            let second = spec.renewed().unwrap().parse::<Timestamp>().unwrap().as_second();
+            assert!(seen.insert((second, spec.lease_transitions)), "renewal {renewal}");
         }
     }
 

@@ -24,7 +24,7 @@ static INFO: StoreInfo = StoreInfo::new("kubernetes")
     .durable(true)
     .shared(true)
     .overlap_faults(&[
-        "the etcd behind the API server loses what it acknowledged, or is restored from a backup",
+        "the etcd behind the API server loses what it acknowledged, or is restored; or somebody deletes or edits the Lease",
         "a candidate on an old client-go that is configured with a shorter LeaseDuration than the ttl here",
     ]);
 

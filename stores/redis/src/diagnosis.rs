@@ -59,7 +59,12 @@ async fn ask(server: &Arc<Server>, deadline: Instant) -> Result<Asked, StoreErro
     let asked = SystemTime::now();
     let time: Option<(u64, u64)> = allowed(session.read(&cmd("TIME"), deadline).await)?;
     let clock = time.map(|(seconds, micros)| {
-        ClockReading::new(seconds * 1_000_000 + micros, Duration::ZERO, asked, SystemTime::now())
+        ClockReading::new(
+            seconds.saturating_mul(1_000_000).saturating_add(micros),
+            Duration::ZERO,
+            asked,
+            SystemTime::now(),
+        )
     });
     Ok((info.as_deref().map(ServerInfo::read), settings, clock))
 }

@@ -8,13 +8,14 @@ use tenure_store::{DocumentStore, StoreError, StoreErrorKind, Swapped};
 use super::finding::Finding;
 use crate::store::answer;
 
-/// Makes a document of its own on the server, changes it, and deletes it. Elections need none, so that what fails is no more
+/// Makes the document `key` on the server, changes it, and deletes it; what stood there before, which only a doctor that was
+/// killed can have left, goes first. Elections need none, so that what fails is no more
 /// than a warning. In a file whoever can write leases can write documents.
-pub(super) async fn check(url: &str) -> Option<Finding> {
+pub(super) async fn check(url: &str, key: &LeaseKey) -> Option<Finding> {
     if tenure_open::file_of(url).is_some() || tenure_open::is_private(url) {
         return None;
     }
-    Some(match tried(url).await {
+    Some(match tried(url, key).await {
         Ok(()) => Finding::ok("documents", "made, read, changed, deleted: each as it should be"),
         Err(error) => {
             let remedy = "let this user write documents too: fleets share values there, elections need none";
@@ -23,7 +24,7 @@ pub(super) async fn check(url: &str) -> Option<Finding> {
     })
 }
 
-async fn tried(url: &str) -> Result<()> {
+async fn tried(url: &str, key: &LeaseKey) -> Result<()> {
     let opening = async {
         tenure_open::open_documents(url).await.map_err(|error| match error {
             OpenError::Store(error) => error,
@@ -31,12 +32,15 @@ async fn tried(url: &str) -> Result<()> {
         })
     };
     let documents = answer(opening).await?;
-    let key = LeaseKey::new(format!("tenure-doctor/{:016x}", crate::identity::random()))?;
-    let outcome = changed(&*documents, &key).await;
+    // One that was killed may have left its document.
+    if let Some(left) = answer(documents.read(key)).await? {
+        let _ = answer(documents.delete(key, &left.version)).await?;
+    }
+    let outcome = changed(&*documents, key).await;
     if outcome.is_err()
-        && let Ok(Some(left)) = answer(documents.read(&key)).await
+        && let Ok(Some(left)) = answer(documents.read(key)).await
     {
-        let _ = answer(documents.delete(&key, &left.version)).await;
+        let _ = answer(documents.delete(key, &left.version)).await;
     }
     outcome
 }

@@ -35,7 +35,8 @@ fn plugin(kube: &Kube, name: &str, printed: &str, code: i32) -> String {
     std::fs::write(&path, script).unwrap();
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
     format!(
-        "{{exec: {{apiVersion: client.authentication.k8s.io/v1beta1, interactiveMode: Never, command: \"{}\"}}}}",
+        "{{exec: {{apiVersion: client.authentication.k8s.io/v1beta1, interactiveMode: Never, command: \"{}\", \
+         args: [--secret=hunter2], env: [{{name: SECRET, value: hunter2}}]}}}}",
         path.display()
     )
 }
