@@ -48,6 +48,9 @@ use futures_util::FutureExt;
 
 use cli::{Cli, Command};
 
+/// How long the end may take that a SQLite file needs to be closed.
+const CLOSING: std::time::Duration = std::time::Duration::from_secs(1);
+
 fn main() -> ExitCode {
     // With two TLS providers in one binary rustls would refuse to choose, so the process chooses one here.
     if rustls::crypto::ring::default_provider().install_default().is_err() {
@@ -89,7 +92,11 @@ fn main() -> ExitCode {
         Command::Completions(args) => completions::run(args, Cli::command()).map(|()| ExitCode::SUCCESS),
         Command::Man(args) => man::run(args, Cli::command()).map(|()| ExitCode::SUCCESS),
     };
-    outcome.unwrap_or_else(|error| exit::report(&error))
+    let code = outcome.unwrap_or_else(|error| exit::report(&error));
+    if !tenure_base_sqlite::wait_closed(CLOSING) {
+        tracing::debug!("a SQLite file is not closed yet: its disk hangs");
+    }
+    code
 }
 
 fn twitch_sim(args: tenure_twitch_sim::Args) -> anyhow::Result<ExitCode> {

@@ -70,5 +70,5 @@ pub use name::FileName;
 pub use node::Node;
 pub use open_file::{OpenFile, Opening, State};
 pub use reader::Reader;
-pub use worker::{Worker, WorkerLimits};
+pub use worker::{Worker, WorkerLimits, wait_closed};
 pub use writer::{Durability, Writer, WriterOptions};

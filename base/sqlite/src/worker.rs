@@ -1,7 +1,8 @@
 //! A thread of a file's own: SQLite blocks, so one thread does it, fed by a bounded queue; every wait has an end.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tenure_base_time::now;
@@ -18,6 +19,7 @@ const QUEUE: usize = 64;
 #[derive(Debug)]
 pub struct Worker<T> {
     jobs: mpsc::Sender<Job<T>>,
+    thread: Option<JoinHandle<()>>,
     name: FileName,
     limits: WorkerLimits,
 }
@@ -31,6 +33,36 @@ pub struct WorkerLimits {
     pub locks: Duration,
     /// What the disk has besides, before a call is given up.
     pub disk: Duration,
+}
+
+/// The threads of workers that were dropped, as long as they have not ended.
+static CLOSING: Mutex<Vec<JoinHandle<()>>> = Mutex::new(Vec::new());
+
+/// Waits until every [`Worker`] that was dropped has closed its file, at most so long; tells whether they have.
+///
+/// For the end of a process, which takes its threads along: one that ends while SQLite takes index and log away can leave the
+/// log alone behind, and nobody who only reads can open the file then.
+pub fn wait_closed(within: Duration) -> bool {
+    let until = now() + within;
+    loop {
+        let closing = CLOSING.lock().unwrap_or_else(PoisonError::into_inner);
+        if closing.iter().all(JoinHandle::is_finished) {
+            return true;
+        }
+        drop(closing);
+        if now() >= until {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+impl<T> Drop for Worker<T> {
+    fn drop(&mut self) {
+        let mut closing = CLOSING.lock().unwrap_or_else(PoisonError::into_inner);
+        closing.retain(|thread| !thread.is_finished());
+        closing.extend(self.thread.take());
+    }
 }
 
 struct Job<T> {
@@ -107,7 +139,7 @@ impl<T: 'static> Worker<T> {
             }
         };
         match std::thread::Builder::new().name(thread.to_owned()).spawn(run) {
-            Ok(_) => Ok(Worker { jobs, name: name.clone(), limits }),
+            Ok(thread) => Ok(Worker { jobs, thread: Some(thread), name: name.clone(), limits }),
             Err(error) => Err(FileError::no_thread(name, error)),
         }
     }
@@ -209,6 +241,17 @@ mod tests {
         hanging.await.unwrap();
         worker.call(|(), _| Ok(())).await.unwrap();
         assert!(!begun.load(Ordering::Relaxed), "an abandoned call was begun");
+    }
+
+    /// The end of a process can wait for what was let go, and does not wait for ever.
+    #[tokio::test]
+    async fn what_was_dropped_is_waited_for() {
+        let (worker, (unhang, hang)) = (worker(), hanging());
+        worker.call(hang).await.unwrap_err();
+        drop(worker);
+        assert!(!wait_closed(Duration::from_millis(50)), "it hangs");
+        drop(unhang);
+        assert!(wait_closed(Duration::from_secs(10)));
     }
 
     /// What cannot be opened fails with its own error, and its thread ends.
