@@ -57,6 +57,7 @@ const TARGETS: &[&str] = &[
     "tenure_records",
     "tenure_redis",
     "tenure_sqlite",
+    "tenure_store",
     "tenure_supervise",
     "tenure_twitch",
     "tenure_twitch_sim",

@@ -11,18 +11,20 @@ use crate::table::{Align, Table};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 BUILT IN says which cargo feature builds in what this binary lacks. Of stores:
-  HINTS   how a candidate learns early that a key came free: push (it is told), poll (it looks)
-  EXPIRY  what tells that the lease of a holder that has vanished is over: script (the store
-          itself), age (by the server's clock), silence (the candidate saw no renewal for a ttl;
-          one that has just started waits that long)
+  HINTS   how a candidate learns early that a key came free: push (it is
+          told), poll (it looks)
+  EXPIRY  what tells that the lease of a holder that has vanished is over:
+          script (the store itself), age (by the server's clock), silence (the
+          candidate saw no renewal for a ttl; a new one waits that long)
   BATCH   how many leases one round trip renews
   DOCS    whether it keeps documents
-  FENCE   whether docs/fencing.md has the snippet that checks a term inside the server
+  FENCE   whether docs/fencing.md has the snippet that checks a term inside
+          the server
   CLOCK   whose wall clock seeds terms: server, or own (the candidate's)
 
-One JSON object a line with --json: kind (store or bus), scheme, compiled, feature (what builds
-it in, or null), example, and for stores that there are hints, expiry, batch, documents, fence,
-clock (else null).
+One JSON object a line with --json: kind (store or bus), scheme, compiled,
+feature (what builds it in, or null), example, and for stores that there are
+hints, expiry, batch, documents, fence, clock (else null).
 
 Examples:
   tenure stores

@@ -10,6 +10,8 @@ use tenure_base_net::diagnosis::Diagnosis;
 
 use crate::gateway::Gateway;
 
+const MAJORITY: &str = "see that a majority of the members run and reach each other: etcdctl endpoint status --cluster";
+
 /// Asks every member that the URL names, and the cluster for its members and alarms. A member that does not answer is a remark.
 /// etcd tells no time, so there is no clock.
 pub async fn diagnose(cluster: &Endpoints<Gateway>) -> Diagnosis {
@@ -18,21 +20,23 @@ pub async fn diagnose(cluster: &Endpoints<Gateway>) -> Diagnosis {
     let status = (0..cluster.servers()).map(|member| cluster.ask_server(member, "v3/maintenance/status", &nothing));
     let (mut clusters, mut versions) = (BTreeSet::new(), BTreeSet::new());
     for (member, answer) in join_all(status).await.into_iter().enumerate() {
+        let at = format!("etcd {}", cluster.place(member));
         let status = match answer {
             Ok(status) => status,
+            // As it answers whoever asks for one that has a leader.
+            Err(error) if error.to_string().contains("no leader") => {
+                found.weak(format!("{at}: has no leader: it grants and renews nothing"), MAJORITY);
+                continue;
+            }
             Err(error) => {
                 found.weak(format!("etcd: {error}"), "see that this member runs, or take it out of the URL");
                 continue;
             }
         };
-        let at = format!("etcd {}", cluster.place(member));
         clusters.insert(number(&status["header"]["cluster_id"]));
         versions.extend(status["version"].as_str().map(str::to_owned));
         if number(&status["leader"]) == 0 {
-            found.weak(
-                format!("{at}: has no leader: it grants and renews nothing"),
-                "see that a majority of the members run and reach each other: etcdctl endpoint status --cluster",
-            );
+            found.weak(format!("{at}: has no leader: it grants and renews nothing"), MAJORITY);
         }
     }
     if clusters.len() > 1 {

@@ -38,6 +38,7 @@ const OTHERS: &[&str] = &[
     "TENURE_CORPORA",
     "TENURE_SERVERS",
     "TENURE_CUT",
+    "TENURE_TEST_OWN_MOUNTS",
     "TENURE_CUT_SECONDS",
     "TENURE_SEED",
     "TENURE_CASES",

@@ -70,7 +70,7 @@ mod tests {
         let hour = 3_600_000_000;
         for (found, severity, text) in [
             (look(-400, 600), Severity::Ok, "agree within 1ms"),
-            (look(1_000_000, 1_100_000), Severity::Ok, "1s ahead of"),
+            (look(1_000_000, 1_100_000), Severity::Ok, "1.0s ahead of"),
             (look(hour, hour + 5), Severity::Warn, "1h ahead of"),
             (look(-hour - 5, -hour), Severity::Warn, "1h behind"),
         ] {
