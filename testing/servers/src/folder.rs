@@ -11,14 +11,15 @@ const IN_MEMORY: &str = "/dev/shm";
 /// How much must be free there: etcd reserves 128 MiB for its log, and a cluster has three.
 const FREE: u64 = 2 << 30;
 
-/// A temporary folder: in memory where there is room, else on the disk.
+/// A temporary folder: where `TMPDIR` says, else in memory where there is room, else on the disk.
 ///
 /// A process that is killed loses nothing of what it has written, wherever that lies; and on a disk that is busy with other
 /// things a server that waits for each write answers nobody for seconds, which no test means to play.
 pub(crate) fn durable_folder() -> io::Result<TempDir> {
     let room =
         |place: &Path| rustix::fs::statvfs(place).is_ok_and(|of| of.f_bavail.saturating_mul(of.f_frsize) >= FREE);
-    let in_memory = Some(Path::new(IN_MEMORY)).filter(|place| room(place)).map(tempfile::tempdir_in);
+    let is_free = std::env::var_os("TMPDIR").is_none();
+    let in_memory = Some(Path::new(IN_MEMORY)).filter(|place| is_free && room(place)).map(tempfile::tempdir_in);
     match in_memory {
         Some(Ok(folder)) => Ok(folder),
         _ => tempfile::tempdir(),
