@@ -337,7 +337,7 @@ mod tests {
         ("sqlite:x.db?pol_ms=3", "pol_ms", "poll=5ms"),
         ("sqlite:x.db?poll_ms=often", "poll_ms", "sqlite:PATH"),
         ("redis://", "host", "redis://HOST"),
-        ("redis://me:hunter2@h:port/0", "expects HOST:PORT", "redis://HOST"),
+        ("redis://me:hunter2@h:port/0", "a host is HOST, HOST:PORT", "redis://HOST"),
         ("redis://:hunter2@h/x", "database", "redis://HOST"),
         ("redis://:hunter2@h?durabel=true", "durabel", "durable"),
         ("redis-sentinel://:hunter2@h", "master", "redis-sentinel://HOST,.../MASTER"),

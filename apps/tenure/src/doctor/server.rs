@@ -71,8 +71,8 @@ mod tests {
         for (found, severity, text) in [
             (look(-400, 600), Severity::Ok, "agree within 1ms"),
             (look(1_000_000, 1_100_000), Severity::Ok, "1.0s ahead of"),
-            (look(hour, hour + 5), Severity::Warn, "1h ahead of"),
-            (look(-hour - 5, -hour), Severity::Warn, "1h behind"),
+            (look(hour, hour + 5), Severity::Warn, "1h00m ahead of"),
+            (look(-hour - 5, -hour), Severity::Warn, "1h00m behind"),
         ] {
             assert!(found.severity == severity && found.text.contains(text), "{found:?}");
             assert_eq!(found.remedy.is_some(), severity == Severity::Warn);

@@ -104,7 +104,7 @@ fn a_store_that_is_back_is_no_failure() {
         });
         assert!(matches!(answers[0], Ok(Claimed::Granted { .. })), "{answers:?}");
     };
-    hold(6);
+    hold(4);
     let mut standby = scene.run(&["--wait", "20s", "--ttl", "2s"], "echo ran");
     standby.waits();
     let connection = rusqlite::Connection::open(scene.file("leases.db")).unwrap();
@@ -116,7 +116,6 @@ fn a_store_that_is_back_is_no_failure() {
         let (before, began) = (told(&standby), tokio::time::Instant::now());
         until("a failure", || told(&standby) > before || began.elapsed() > Duration::from_secs(8));
         connection.execute_batch("ROLLBACK").unwrap();
-        hold(10);
         // How long it has to be back to count as back is not to be seen from here.
         let back = tokio::time::Instant::now();
         until("a while", || back.elapsed() > Duration::from_secs(4));
