@@ -71,7 +71,7 @@ async fn few_rights_are_enough() {
         let create = &said[said.find("create table").unwrap()..];
         assert!(create.contains(table), "{create}");
         server.psql(create);
-        assert!(refused(&url).await.contains("SELECT, INSERT, UPDATE and DELETE"));
+        assert!(refused(&url).await.contains("GRANT SELECT, INSERT, UPDATE, DELETE ON"));
         assert_eq!(server.psql(&format!("grant select, insert, update, delete on {table} to app")), "");
     }
     let store = open(&url).await;
