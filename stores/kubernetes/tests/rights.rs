@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex};
 use kit::*;
 use tenure_records::{Content, Kind, Place, Records, Seen, Swap, Write as Put};
 use tenure_store::{KeyPrefix, LeaseKey, LeaseStore, Released, Renewed, StoreErrorKind};
-use tenure_test_servers::Kube;
 
 /// What was logged.
 #[derive(Clone, Default)]
@@ -26,24 +25,12 @@ impl Write for Said {
     }
 }
 
-/// Allows the user `limited` these verbs, everywhere.
-fn allow(kube: &Kube, verbs: &str) {
-    let manifest = format!(
-        "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {{name: limited}}\n\
-         rules: [{{apiGroups: [coordination.k8s.io], resources: [leases], verbs: {verbs}}}]\n---\n\
-         apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {{name: limited}}\n\
-         roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: limited}}\n\
-         subjects: [{{apiGroup: rbac.authorization.k8s.io, kind: User, name: limited}}]\n"
-    );
-    kube.apply(&manifest).unwrap();
-}
-
 /// With exactly get, create and update a whole election works, and documents with it; lists and hints say which right is
 /// missing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn get_create_and_update_suffice() {
     let Some(kube) = start("kubernetes rights") else { return };
-    allow(&kube, r#"["get", "create", "update"]"#);
+    kube.allow("get, create, update").unwrap();
     let said = Said::default();
     let writer = said.clone();
     let log = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
@@ -103,7 +90,7 @@ async fn what_is_missing_is_named() {
     assert!(error.kind() == StoreErrorKind::Denied && text.contains("may not get leases"), "{text}");
     assert!(text.contains("namespace \"default\"") && text.contains("Role"), "{text}");
 
-    allow(&kube, r#"["get", "list", "create", "update"]"#);
+    kube.allow("get, list, create, update").unwrap();
     let deadline = tokio::time::Instant::now() + PATIENCE;
     let store = loop {
         match open(kube.limited(true).unwrap()).await {

@@ -119,7 +119,7 @@ impl Kube {
         self.folder.path().join("admin.yaml")
     }
 
-    /// The kubeconfig of `limited`, who may do what [`Kube::apply`] gives that user, or of a user who may do nothing.
+    /// The kubeconfig of `limited`, who may do what [`Kube::allow`] gives that user, or of a user who may do nothing.
     pub fn limited(&self, may_something: bool) -> std::io::Result<PathBuf> {
         let (name, token) = if may_something { ("limited.yaml", LIMITED) } else { ("nobody.yaml", NOBODY) };
         write_config(self.folder.path(), name, self.port, token, &self.ca())
@@ -166,6 +166,18 @@ impl Kube {
         let file = tempfile::NamedTempFile::new_in(self.folder.path())?;
         std::fs::write(file.path(), manifest)?;
         self.done(&["apply", "-f", &file.path().display().to_string()])
+    }
+
+    /// Allows the user `limited` these verbs on Leases, such as `get, create`, everywhere and nothing else. The API server learns
+    /// of it a moment later.
+    pub fn allow(&self, verbs: &str) -> std::io::Result<()> {
+        self.apply(&format!(
+            "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {{name: limited}}\n\
+             rules: [{{apiGroups: [coordination.k8s.io], resources: [leases], verbs: [{verbs}]}}]\n---\n\
+             apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {{name: limited}}\n\
+             roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: limited}}\n\
+             subjects: [{{apiGroup: rbac.authorization.k8s.io, kind: User, name: limited}}]\n"
+        ))
     }
 
     /// The name of the Lease that is annotated with this key.

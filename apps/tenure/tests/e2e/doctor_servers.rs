@@ -73,10 +73,7 @@ fn the_doctor_needs_no_list() {
     }
     let Some(kube) = or_skip("doctor on Kubernetes", false, KubePrograms::find()) else { return };
     let kube = kube.start().unwrap();
-    let done = |arguments: &[&str]| assert!(kube.kubectl(arguments).unwrap().status.success(), "{arguments:?}");
-    let resource = "--resource=leases.coordination.k8s.io";
-    done(&["create", "clusterrole", "limited", "--verb=get,create,update", resource]);
-    done(&["create", "clusterrolebinding", "limited", "--clusterrole=limited", "--user=limited"]);
+    kube.allow("get, create, update").unwrap();
     let url = format!("kubernetes:default?kubeconfig={}", kube.limited(true).unwrap().display());
     let until = Instant::now() + Duration::from_secs(60);
     // The authorizer learns of roles by a watch of its own.
