@@ -22,7 +22,7 @@ pub use find::{Missing, find, or_skip};
 pub use firestore::{Firestore, FirestorePrograms};
 pub use kube::{Kube, KubePrograms, KubeWay};
 pub use nats::{Nats, NatsCluster, NatsLogin, NatsOptions, NatsTls, nats_program};
-pub use ports::{free_port, free_port_below};
+pub use ports::{free_port, free_port_and};
 pub use postgres::{Postgres, PostgresOptions, PostgresPrograms};
 pub use proxy::{Cut, CutOff, Proxy};
 pub use redis::{Redis, RedisCluster, RedisClusterOptions, RedisOptions, RedisPrograms, RedisSentinels, RedisTls};

@@ -13,13 +13,13 @@ use tempfile::TempDir;
 pub use self::cluster::{RedisCluster, RedisClusterOptions};
 use crate::folder::durable_folder;
 use crate::wall_clock::OWN_ALLOCATOR;
-use crate::{Cut, CutOff, Missing, Proxy, Server, StartError, WallClock, find, free_port_below};
+use crate::{Cut, CutOff, Missing, Proxy, Server, StartError, WallClock, find, free_port_and};
 
 const REMEDY: &str = "install the Debian packages redis-server, redis-sentinel and redis-tools";
 const VALKEY_REMEDY: &str = "optional: install valkey-server (Debian 12 has it in backports)";
 
-/// A cluster's nodes talk on their port + 10000.
-const PORTS_BELOW: u16 = 55_000;
+/// How far a node's port for the others of its cluster is from its port for clients.
+const BUS: u16 = 10_000;
 
 /// How long several servers may take to find each other.
 const ASSEMBLY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -95,7 +95,7 @@ impl RedisPrograms {
     /// Starts a single server.
     pub fn start(&self, options: RedisOptions) -> Result<Redis, StartError> {
         let folder = if options.durable { durable_folder() } else { tempfile::tempdir() }.map_err(io("redis"))?;
-        let port = free_port_below(PORTS_BELOW);
+        let port = free_port_and(BUS);
         let mut command = Command::new(&self.server);
         command.args(["--bind", "127.0.0.1", "--daemonize", "no", "--save", "", "--dir"]).arg(folder.path());
         command.arg("--unixsocket").arg(folder.path().join("redis.sock"));
@@ -163,7 +163,7 @@ impl RedisPrograms {
     }
 
     fn start_sentinel(&self, master: u16) -> Result<Redis, StartError> {
-        let (folder, port) = (tempfile::tempdir().map_err(io("redis sentinel"))?, free_port_below(PORTS_BELOW));
+        let (folder, port) = (tempfile::tempdir().map_err(io("redis sentinel"))?, free_port_and(BUS));
         let (name, folder_path) = (RedisSentinels::MASTER, folder.path().display());
         // Sentinel rewrites its own configuration.
         let file = folder.path().join("sentinel.conf");

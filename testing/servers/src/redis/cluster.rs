@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{Redis, RedisOptions, RedisPrograms, hosts, until};
+use super::{BUS, Redis, RedisOptions, RedisPrograms, hosts, until};
 use crate::{Cut, CutOff, Proxy, StartError};
 
 /// The options of a cluster. The default has three masters and no replicas, and refuses every request while any slot is
@@ -34,8 +34,6 @@ pub struct RedisCluster {
 
 /// How many slots there are.
 const SLOTS: u16 = 16_384;
-/// How far a node's port for the others is from its port for clients.
-const BUS: u16 = 10_000;
 
 impl Default for RedisClusterOptions {
     fn default() -> Self {
