@@ -1,6 +1,8 @@
 //! A document: a value under a key, at a version. What a fleet shares besides leases lies in such values.
 
+use std::collections::HashSet;
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
 use tenure_core::{KeyPrefix, LeaseKey};
 
@@ -135,6 +137,29 @@ impl DocumentList {
     }
 }
 
+/// Whom a store has told of values in the place of documents that another program wrote. They keep nobody from the rest of a
+/// list, and are left out of it with a warning; whoever reads one of them is told by an error.
+#[derive(Debug, Default)]
+pub struct LeftOut {
+    told: Mutex<HashSet<LeaseKey>>,
+}
+
+impl LeftOut {
+    /// Of how many keys a store warns.
+    pub const TOLD: usize = 64;
+
+    /// Warns of this key with what a read of it answers. Lists come again and again: it is told once, and no more than
+    /// [`LeftOut::TOLD`] are. Answers whether it was told now.
+    pub fn tell(&self, key: &LeaseKey, error: &StoreError) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news = told.len() < Self::TOLD && told.insert(key.clone());
+        if is_news {
+            tracing::warn!("{error}; it is left out of lists");
+        }
+        is_news
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,6 +176,15 @@ mod tests {
         let refused = check_document("x", &key, &vec![0; Document::MAX_BYTES + 1]).unwrap_err();
         assert_eq!(refused.kind(), StoreErrorKind::Invalid);
         assert!(refused.to_string().contains("131072") && refused.to_string().contains("\"k\""), "{refused}");
+    }
+
+    /// What is left out is told once, and of no more than are bearable.
+    #[test]
+    fn what_is_left_out_is_told_once() {
+        let (left_out, error) = (LeftOut::default(), StoreError::new(StoreErrorKind::Corrupt, "x: not ours"));
+        let tell = |n: usize| left_out.tell(&LeaseKey::new(n.to_string()).unwrap(), &error);
+        assert!(tell(0) && !tell(0) && tell(1));
+        assert_eq!((0..1_000).filter(|n| tell(*n)).count(), LeftOut::TOLD - 2);
     }
 
     /// A list is sorted, names each key once, leaves out what the prefix does not begin, and has an end.
