@@ -45,7 +45,7 @@ impl RedisDocuments {
         let topology = Arc::new(Topology::new(&config, &connector)?);
         check_masters(&topology, Instant::now() + config.timeout.max(OPENING)).await?;
         let (info, channel) = (info(config.durable), names::document_channel(config.database));
-        let watches = Watches::new(Arc::clone(&topology), connector, channel.clone());
+        let (watches, channel) = Watches::new(Arc::clone(&topology), connector, channel);
         Ok(RedisDocuments { config, info, topology, channel, watches })
     }
 

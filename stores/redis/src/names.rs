@@ -101,16 +101,37 @@ pub(crate) fn document_channel(database: i64) -> String {
     format!("tenure:wake:{database}:documents")
 }
 
-/// Reads a message on those channels: `freed NAME` or `taken NAME`, of documents `changed NAME`, with the name of the lease.
-pub(crate) fn read_message(message: &[u8]) -> Option<(LeaseKey, WakeChange)> {
-    let (change, name) = std::str::from_utf8(message).ok()?.split_once(' ')?;
+/// Such a channel as a script of a cluster is told it, for messages with identities.
+pub(crate) fn channel_with_identities(channel: &str) -> String {
+    format!("{channel}{{")
+}
+
+/// What a message on those channels says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Message {
+    /// Of this key.
+    pub(crate) key: LeaseKey,
+    /// This has become of it.
+    pub(crate) change: WakeChange,
+    /// It names the change by its tenure or version, so that only its own copies are equal to it.
+    pub(crate) is_identified: bool,
+}
+
+/// Reads a message on those channels: `freed NAME` or `taken NAME`, of documents `changed NAME`, with the name of the lease;
+/// where its script was told so, with `{ID}` behind the name, which has no braces.
+pub(crate) fn read_message(message: &[u8]) -> Option<Message> {
+    let (change, rest) = std::str::from_utf8(message).ok()?.split_once(' ')?;
+    let (name, identity) = match rest.strip_suffix('}') {
+        Some(rest) => rest.split_once('{')?,
+        None => (rest, ""),
+    };
     let change = match change {
         "freed" => WakeChange::Freed,
         "taken" => WakeChange::Taken,
         "changed" => WakeChange::Unknown,
         _ => return None,
     };
-    Some((key_of_lease(name)?, change))
+    Some(Message { key: key_of_lease(name)?, change, is_identified: !identity.is_empty() })
 }
 
 fn encode(text: &str) -> Cow<'_, str> {
@@ -216,14 +237,25 @@ mod tests {
         assert_eq!(pattern("{a"), "{%7Ba*}:tenure");
     }
 
-    /// Messages read back, of names with spaces and braces too; other messages are left alone.
+    /// Messages read back, of names with spaces and braces too, with identities and without; other messages are left alone.
     #[test]
     fn messages_are_read() {
-        let key = key("my {key}");
-        assert_eq!(read_message(b"freed my %7Bkey%7D"), Some((key.clone(), WakeChange::Freed)));
-        assert_eq!(read_message(b"taken my %7Bkey%7D"), Some((key.clone(), WakeChange::Taken)));
-        assert_eq!(read_message(b"changed my %7Bkey%7D"), Some((key, WakeChange::Unknown)));
-        for odd in [&b"my"[..], b"", b"held my", b"freed ", b"freed \xff", b"freed {"] {
+        let read = |change, is_identified| Some(Message { key: key("my {key}"), change, is_identified });
+        assert_eq!(read_message(b"freed my %7Bkey%7D"), read(WakeChange::Freed, false));
+        assert_eq!(read_message(b"taken my %7Bkey%7D{17}"), read(WakeChange::Taken, true));
+        assert_eq!(read_message(b"changed my %7Bkey%7D{a0}"), read(WakeChange::Unknown, true));
+        assert_eq!(read_message(b"changed my %7Bkey%7D{}"), read(WakeChange::Unknown, false));
+        for odd in [
+            &b"my"[..],
+            b"",
+            b"held my",
+            b"freed ",
+            b"freed \xff",
+            b"freed {",
+            b"freed a}",
+            b"freed {1}",
+            b"freed a{1}b",
+        ] {
             assert_eq!(read_message(odd), None, "{odd:?}");
         }
     }

@@ -86,7 +86,7 @@ impl RedisStore {
         check_masters(&topology, Instant::now() + config.timeout.max(OPENING)).await?;
         let info = info(config.durable);
         let channel = names::channel(config.database);
-        let watches = Watches::new(Arc::clone(&topology), connector, channel.clone());
+        let (watches, channel) = Watches::new(Arc::clone(&topology), connector, channel);
         Ok(RedisStore { config, info, topology, channel, extend_only: ExtendOnly::default(), watches })
     }
 

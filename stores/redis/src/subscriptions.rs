@@ -1,14 +1,15 @@
 //! The subscriptions that a store keeps up at the same time: where each of them stands, and which messages came over both.
 //!
 //! A server passes a message to its own subscribers. In a cluster a plain PUBLISH, also inside a script, goes over the cluster
-//! bus to the subscribers of every node. A store that subscribes on two nodes misses nothing while one of them dies, and hears
-//! everything twice.
+//! bus to the subscribers of every node. A store that subscribes on two nodes goes on hearing of everything while one of them
+//! dies or stalls, and hears everything twice. More than that the bus does not promise: what a node publishes is lost to another
+//! one while its link there is made anew, as after half of `cluster-node-timeout` without an answer.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tenure_store::{LeaseKey, StoreError, WakeChange};
+use tenure_store::StoreError;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -17,7 +18,7 @@ use crate::address::Address;
 /// How many subscriptions there are in a cluster.
 pub(crate) const IN_CLUSTER: usize = 2;
 
-/// How far the second copy of a message may be behind the first.
+/// How far the second copy of a message may be behind the first; one that comes later is handed on as well.
 const BEHIND: Duration = Duration::from_secs(2);
 
 /// Of how many messages the second copy is awaited; further messages are handed on twice.
@@ -34,6 +35,8 @@ pub(crate) struct Subscriptions {
 struct State {
     // None while no subscription is kept up.
     places: Vec<Place>,
+    // Which of them have failed since they stood last.
+    failed: Vec<bool>,
     // One has stood since they are kept up: a subscriber that was cut off may have missed messages.
     heard: bool,
 }
@@ -57,7 +60,7 @@ impl Subscriptions {
         self.state.send_if_modified(|state| {
             let begins = state.places.is_empty();
             if begins {
-                *state = State { places: vec![Place::default(); count], heard: false };
+                *state = State { places: vec![Place::default(); count], failed: vec![false; count], heard: false };
             }
             begins
         })
@@ -82,10 +85,10 @@ impl Subscriptions {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Whether a message that came over this subscription did not come over the other one before.
-    pub(crate) fn is_first_copy(&self, number: usize, key: &LeaseKey, change: WakeChange) -> bool {
-        let alone = self.state.borrow().places.iter().filter(|place| place.stands()).count() < 2;
-        alone || self.copies().is_first(number, key, change, Instant::now())
+    /// Whether a message that names its change, and came over this subscription, did not come over the other one before.
+    pub(crate) fn is_first_copy(&self, number: usize, message: &[u8]) -> bool {
+        let alone = self.state.borrow().places.len() < 2;
+        alone || self.copies().is_first(number, message, Instant::now())
     }
 
     /// Takes this node for this subscription, unless another one has it.
@@ -101,23 +104,27 @@ impl Subscriptions {
         })
     }
 
-    /// This subscription stands from now on. Answers whether messages may have been missed: one stood before, and for a while
-    /// none did.
+    /// This subscription stands from now on. Answers whether messages may have been missed since one stood first: for a while
+    /// none did, or this one did not. That the other one stood meanwhile proves nothing: a node that is silent, or cut off from
+    /// the others, keeps its connections, and it takes a while until that is noticed.
     pub(crate) fn stands(&self, number: usize, node: Address) -> bool {
         let mut missed = false;
         self.state.send_modify(|state| {
-            missed = state.none_stands() && state.heard;
+            missed = state.heard && (state.none_stands() || state.failed[number]);
             state.places[number] = Place::Standing(node);
+            state.failed[number] = false;
             state.heard = true;
         });
-        self.copies().forget();
         missed
     }
 
     /// This subscription stands no more. Answers where it was.
     pub(crate) fn fail(&self, number: usize, error: StoreError) -> Place {
         let mut place = Place::Failed(error);
-        self.state.send_modify(|state| std::mem::swap(&mut state.places[number], &mut place));
+        self.state.send_modify(|state| {
+            std::mem::swap(&mut state.places[number], &mut place);
+            state.failed[number] = true;
+        });
         self.copies().forget();
         place
     }
@@ -146,37 +153,35 @@ impl Place {
     }
 }
 
-/// Messages that came over one subscription and not over the other yet. It need not be exact, for a hint too many costs one
-/// claim; so it forgets whatever may be wrong.
+/// Messages that came over one subscription and not over the other yet.
+///
+/// A hint too many costs one claim, one that is held back costs a watcher what is left of a ttl. So nothing is counted, for
+/// either subscription may lack any message: each is known by its identity, and what is forgotten is handed on twice.
 #[derive(Default)]
 struct Copies {
-    // How many more copies the first subscription has brought than the second, and since when.
-    ahead: HashMap<(LeaseKey, WakeChange), (i32, Instant)>,
+    // Over which subscription each came, and when.
+    awaited: HashMap<Box<[u8]>, (usize, Instant)>,
 }
 
 impl Copies {
     /// Whether a message that comes over this subscription, now, is the first copy.
-    fn is_first(&mut self, number: usize, key: &LeaseKey, change: WakeChange, now: Instant) -> bool {
-        let step = if number == 0 { 1 } else { -1 };
-        let message = (key.clone(), change);
-        let known = self.ahead.get(&message).filter(|(_, since)| now < *since + BEHIND);
-        let ahead = known.map_or(0, |(ahead, _)| *ahead);
-        if ahead + step == 0 {
-            self.ahead.remove(&message);
-        } else {
-            if self.ahead.len() >= AWAITED {
-                self.ahead.retain(|_, (_, since)| now < *since + BEHIND);
-            }
-            if self.ahead.len() < AWAITED {
-                self.ahead.insert(message, (ahead + step, now));
-            }
+    fn is_first(&mut self, number: usize, message: &[u8], now: Instant) -> bool {
+        let awaited = |(other, since): &(usize, Instant)| *other != number && now < *since + BEHIND;
+        if self.awaited.remove(message).as_ref().is_some_and(awaited) {
+            return false;
         }
-        ahead * step >= 0
+        if self.awaited.len() >= AWAITED {
+            self.awaited.retain(|_, (_, since)| now < *since + BEHIND);
+        }
+        if self.awaited.len() < AWAITED {
+            self.awaited.insert(message.into(), (number, now));
+        }
+        true
     }
 
-    /// One of the subscriptions is made anew: copies that it would have brought are not awaited any more.
+    /// One of the subscriptions has broken off. A server that was put back to an older state may name a change as before.
     fn forget(&mut self) {
-        self.ahead.clear();
+        self.awaited.clear();
     }
 }
 
@@ -185,10 +190,6 @@ mod tests {
     use super::*;
     use crate::error::unavailable;
     use futures_util::FutureExt;
-
-    fn key(text: &str) -> LeaseKey {
-        LeaseKey::new(text).unwrap()
-    }
 
     fn node(port: u16) -> Address {
         Address::Tcp("h".to_owned(), port)
@@ -221,61 +222,72 @@ mod tests {
         assert!(subscriptions.tries(1, &node(1)));
     }
 
-    /// Messages may have been missed only where one stood before and then none did.
+    /// Messages may have been missed where one stood before and then none did, or where one is made anew: the other one may be on a
+    /// node that is silent, which nobody has noticed yet.
     #[test]
-    fn something_is_missed_while_nothing_stands() {
+    fn something_is_missed_while_one_does_not_stand() {
         let subscriptions = two();
         assert!(!subscriptions.stands(0, node(1)), "nothing was heard before");
         assert!(!subscriptions.stands(1, node(2)));
         assert!(matches!(fail(&subscriptions, 0), Place::Standing(_)) && !all_failed(&subscriptions));
-        assert!(!subscriptions.stands(0, node(3)), "the other one heard it");
+        assert!(subscriptions.stands(0, node(3)), "the other one may be silent");
+        assert!(!subscriptions.stands(0, node(3)), "that was told");
         fail(&subscriptions, 0);
         fail(&subscriptions, 1);
         assert!(all_failed(&subscriptions));
-        assert!(subscriptions.stands(1, node(2)) && !subscriptions.stands(0, node(1)));
+        assert!(subscriptions.stands(1, node(2)) && subscriptions.stands(0, node(1)));
         assert!(!subscriptions.end_unless(|| true) && subscriptions.end_unless(|| false) && subscriptions.begin(2));
         assert!(subscriptions.one_stands().now_or_never().is_none(), "begun anew, and not decided yet");
         assert!(!subscriptions.stands(0, node(1)), "nothing was heard before");
     }
 
-    /// A second copy is known while two subscriptions stand; while one stands every message is handed on.
+    /// Whatever one subscription lacks, because it was being made or because it was lost on the way, the other one's next message
+    /// is the first copy of that.
     #[test]
-    fn second_copies_are_known_while_two_subscriptions_stand() {
-        let (subscriptions, key) = (two(), LeaseKey::new("k").unwrap());
-        let is_first = |number| subscriptions.is_first_copy(number, &key, WakeChange::Freed);
-        subscriptions.stands(0, node(1));
-        assert!(is_first(0) && is_first(0));
-        subscriptions.stands(1, node(2));
-        assert!(is_first(1) && !is_first(0));
-        assert!(is_first(0));
-        fail(&subscriptions, 0);
-        assert!(is_first(1), "the one that stands is heard");
+    fn a_message_that_one_subscription_lacks_holds_back_no_later_one() {
+        for (deaf, heard) in [(0, 1), (1, 0)] {
+            let subscriptions = two();
+            let is_first = |number, message: &[u8]| subscriptions.is_first_copy(number, message);
+            subscriptions.stands(heard, node(1));
+            assert!(is_first(heard, b"freed k{1}") && is_first(heard, b"taken k{2}"));
+            // Its server's first messages come together with its word that it stands.
+            assert!(is_first(deaf, b"freed k{2}"));
+            subscriptions.stands(deaf, node(2));
+            assert!(!is_first(heard, b"freed k{2}"));
+            assert!(is_first(deaf, b"taken k{3}") && !is_first(heard, b"taken k{3}"));
+            assert!(is_first(heard, b"freed k{3}") && is_first(heard, b"taken k{4}"), "the other one lacks both");
+            assert!(is_first(deaf, b"freed k{4}"), "the node of the one that was heard has stalled");
+        }
     }
 
-    /// Of two copies the first is handed on, over whichever subscription it came; so is the same message later.
+    /// Where there is one subscription there are no copies, and nothing is remembered.
+    #[test]
+    fn one_subscription_brings_no_copies() {
+        let subscriptions = Subscriptions::default();
+        assert!(subscriptions.begin(1) && !subscriptions.stands(0, node(1)));
+        assert!(subscriptions.is_first_copy(0, b"freed k{1}") && subscriptions.is_first_copy(0, b"freed k{1}"));
+        assert!(subscriptions.copies().awaited.is_empty());
+    }
+
+    /// Of two copies the first is handed on, over whichever subscription it came; one that comes too late is handed on too.
     #[test]
     fn each_message_is_handed_on_once() {
-        let (mut copies, now, key) = (Copies::default(), Instant::now(), key("k"));
-        let is_first = |copies: &mut Copies, number, change| copies.is_first(number, &key, change, now);
+        let (mut copies, now) = (Copies::default(), Instant::now());
+        let messages = [&b"freed k{1}"[..], b"taken k{2}", b"freed k{2}"];
         for first in [0, 1] {
-            let second = 1 - first;
-            assert!(is_first(&mut copies, first, WakeChange::Freed) && is_first(&mut copies, first, WakeChange::Taken));
-            assert!(
-                is_first(&mut copies, first, WakeChange::Freed),
-                "again, before the other subscription has brought the first"
-            );
-            for change in [WakeChange::Freed, WakeChange::Taken, WakeChange::Freed] {
-                assert!(!is_first(&mut copies, second, change), "{change:?}");
+            for message in messages {
+                assert!(copies.is_first(first, message, now));
             }
-            assert!(copies.ahead.is_empty());
+            for message in messages {
+                assert!(!copies.is_first(1 - first, message, now));
+            }
+            assert!(copies.awaited.is_empty());
         }
-        assert!(is_first(&mut copies, 0, WakeChange::Freed));
+        assert!(copies.is_first(0, messages[0], now));
+        assert!(copies.is_first(0, messages[0], now), "the same subscription brings no copies");
+        assert!(copies.is_first(1, messages[0], now + BEHIND));
         copies.forget();
-        assert!(is_first(&mut copies, 1, WakeChange::Freed), "the first subscription may be another one now");
-        assert!(
-            copies.is_first(0, &key, WakeChange::Freed, now + BEHIND),
-            "the second subscription has lost the one before"
-        );
+        assert!(copies.is_first(0, messages[0], now + BEHIND), "it may be another change by now");
     }
 
     /// What is remembered is bounded, and without memory every copy is handed on.
@@ -283,15 +295,14 @@ mod tests {
     fn what_is_awaited_is_bounded() {
         let (mut copies, now) = (Copies::default(), Instant::now());
         let is_first = |copies: &mut Copies, number, n: usize, at| {
-            copies.is_first(number, &key(&format!("{n}")), WakeChange::Freed, at)
+            copies.is_first(number, format!("freed k{{{n}}}").as_bytes(), at)
         };
         for n in 0..AWAITED + 100 {
             assert!(is_first(&mut copies, 0, n, now));
         }
-        assert_eq!(copies.ahead.len(), AWAITED);
+        assert_eq!(copies.awaited.len(), AWAITED);
         assert!(!is_first(&mut copies, 1, 0, now) && is_first(&mut copies, 1, AWAITED + 1, now));
-        assert!(is_first(&mut copies, 0, 1, now + BEHIND));
-        assert!(is_first(&mut copies, 0, 2, now + BEHIND));
-        assert!(copies.ahead.len() <= AWAITED);
+        assert!(is_first(&mut copies, 0, AWAITED + 2, now + BEHIND));
+        assert_eq!(copies.awaited.len(), 1);
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use redis::{PushInfo, PushKind, Value};
-use tenure_store::{KeyPrefix, StoreError, Wake, WakeHub, WakeStream};
+use tenure_store::{KeyPrefix, Pauses, StoreError, Wake, WakeHub, WakeStream};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
@@ -24,7 +24,7 @@ use crate::topology::{Topology, rotate_at_random};
 /// How often a silent subscription is checked: where there may be another server to subscribe on, and where there is none.
 const CHECK: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(15));
 
-/// The wait before a subscription that failed is made again, at first and at most.
+/// The wait before a subscription that failed, or ended sooner than that, is made again, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
 /// The watches of one store.
@@ -38,10 +38,12 @@ pub(crate) struct Watches {
 }
 
 impl Watches {
-    /// None yet.
-    pub(crate) fn new(topology: Arc<Topology>, connector: Connector, channel: String) -> Arc<Self> {
+    /// None yet; and the channel as scripts are told it.
+    pub(crate) fn new(topology: Arc<Topology>, connector: Connector, channel: String) -> (Arc<Self>, String) {
         let (hub, overflowed, subscriptions) = (WakeHub::new("redis"), Arc::default(), Subscriptions::default());
-        Arc::new(Watches { topology, connector, channel, hub, overflowed, subscriptions })
+        // Over one subscription nothing comes twice, and messages stay as every version reads them.
+        let told = if topology.is_cluster() { names::channel_with_identities(&channel) } else { channel.clone() };
+        (Arc::new(Watches { topology, connector, channel, hub, overflowed, subscriptions }), told)
     }
 
     /// Hints that were folded into one without a key.
@@ -49,7 +51,8 @@ impl Watches {
         self.overflowed.load(Ordering::Relaxed)
     }
 
-    /// Starts a watch; what happens after this has returned is seen. The subscription ends with the last watch.
+    /// Starts a watch; what happens after this has returned is seen. The subscription ends with the last watch. Where the runtime
+    /// of the one who began it ends first, so do all watches; who watches again begins another one.
     pub(crate) async fn start(
         self: &Arc<Self>,
         prefix: &KeyPrefix,
@@ -58,18 +61,11 @@ impl Watches {
         let wakes = self.hub.watch(prefix, &self.overflowed)?;
         let count = if self.topology.is_cluster() { IN_CLUSTER } else { 1 };
         if self.subscriptions.begin(count) {
-            tokio::spawn(Arc::clone(self).run(count));
+            tokio::spawn(Running { watches: Arc::clone(self), in_order: false }.run(count));
         }
         let decided = timeout_at(deadline, self.subscriptions.one_stands()).await;
         decided.unwrap_or_else(|_| Err(unavailable("redis: a watch could not be started in time")))?;
         Ok(wakes)
-    }
-
-    async fn run(self: Arc<Self>, count: usize) {
-        tokio::select! {
-            () = self.nobody_watches() => {}
-            _ = join_all((0..count).map(|number| self.keep_up(number))) => {}
-        }
     }
 
     async fn nobody_watches(&self) {
@@ -83,36 +79,38 @@ impl Watches {
     }
 
     async fn keep_up(self: &Arc<Self>, number: usize) {
-        let mut pause = PAUSE.0;
+        let mut pauses = Pauses::new(PAUSE.0, PAUSE.1);
         loop {
-            let error = self.follow(number).await;
+            let (error, stood) = self.follow(number).await;
             tracing::debug!(number, %error, "a subscription to hints broke off");
             let place = self.subscriptions.fail(number, error);
             if let Place::Trying(address) | Place::Standing(address) = &place {
                 self.topology.doubt(address);
             }
-            pause = if matches!(place, Place::Standing(_)) { PAUSE.0 } else { (pause * 2).min(PAUSE.1) };
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(pauses.after(stood)).await;
         }
     }
 
-    /// Subscribes, and answers why the subscription ended. Its messages are handed on by the connection's own task.
-    async fn follow(self: &Arc<Self>, number: usize) -> StoreError {
+    /// Subscribes, and answers why the subscription ended, and for how long it stood. Its messages are handed on by the
+    /// connection's own task.
+    async fn follow(self: &Arc<Self>, number: usize) -> (StoreError, Duration) {
         let deadline = Instant::now() + self.connector.timeout();
         let ended = Arc::new(Notify::new());
         let (connection, address) = match timeout_at(deadline, self.subscribe(number, &ended, deadline)).await {
             Ok(Ok(subscribed)) => subscribed,
-            Ok(Err(error)) => return error,
-            Err(_) => return unavailable("redis: no subscription in time"),
+            Ok(Err(error)) => return (error, Duration::ZERO),
+            Err(_) => return (unavailable("redis: no subscription in time"), Duration::ZERO),
         };
+        let since = Instant::now();
         if self.subscriptions.stands(number, address.clone()) {
             // Nobody tells again what was published meanwhile.
             self.hub.wake(&Wake::unknown());
         }
-        tokio::select! {
+        let error = tokio::select! {
             () = ended.notified() => unavailable("redis: a subscription ended"),
             error = self.check(&connection, &address) => error,
-        }
+        };
+        (error, since.elapsed())
     }
 
     async fn subscribe(
@@ -147,10 +145,10 @@ impl Watches {
     fn on_push(&self, number: usize, ended: &Notify, push: PushInfo) {
         match (push.kind, push.data.get(1)) {
             (PushKind::Message, Some(Value::BulkString(message))) => {
-                if let Some((key, change)) = names::read_message(message)
-                    && self.subscriptions.is_first_copy(number, &key, change)
+                if let Some(read) = names::read_message(message)
+                    && (!read.is_identified || self.subscriptions.is_first_copy(number, message))
                 {
-                    self.hub.wake(&Wake { key: Some(key), change });
+                    self.hub.wake(&Wake { key: Some(read.key), change: read.change });
                 }
             }
             (PushKind::Disconnection | PushKind::Unsubscribe, _) => ended.notify_one(),
@@ -176,6 +174,34 @@ impl Watches {
                 Err(_) if self.topology.is_cluster() => {}
                 Err(error) => return error,
             }
+        }
+    }
+}
+
+/// The task that keeps subscriptions up. With its runtime it goes without a word: then no subscription is kept up any more, and
+/// whoever watches is told by the end of the stream.
+struct Running {
+    watches: Arc<Watches>,
+    // Nobody watched any more; by now another task may have begun.
+    in_order: bool,
+}
+
+impl Running {
+    async fn run(mut self, count: usize) {
+        let watches = Arc::clone(&self.watches);
+        tokio::select! {
+            () = watches.nobody_watches() => {}
+            _ = join_all((0..count).map(|number| watches.keep_up(number))) => {}
+        }
+        self.in_order = true;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.in_order {
+            self.watches.subscriptions.end_unless(|| false);
+            self.watches.hub.close();
         }
     }
 }

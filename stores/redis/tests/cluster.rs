@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use kit::*;
-use tenure_redis::RedisStore;
-use tenure_store::{Claim, Claimed, Held, KeyPrefix, LeaseStore, Renewed, StoreErrorKind, Wake, WakeStream};
+use tenure_redis::{RedisDocuments, RedisStore};
+use tenure_store::{
+    Claim, Claimed, DocumentStore, Held, KeyPrefix, LeaseStore, Renewed, StoreErrorKind, Swapped, Wake, WakeStream,
+};
 use tenure_test_servers::{Redis, RedisCluster, RedisClusterOptions, RedisPrograms, or_skip};
 use tokio::time::{Instant, timeout};
 
@@ -174,6 +176,34 @@ async fn a_subscription_leaves_a_node_that_is_down() {
             subscribed(&cluster).iter().sum::<usize>() == 2
         })
         .await;
+    }
+}
+
+/// A removal's hint and a document's come once too, though two subscriptions bring them.
+#[tokio::test]
+async fn hints_of_removals_and_documents_come_once() {
+    let Some(cluster) = start(&partial()) else { return };
+    let url = cluster.url() + "?durable=true";
+    let (store, documents) = (open(&url).await, RedisDocuments::open(url.parse().unwrap()).await.unwrap());
+    let mut wakes = store.watch(&KeyPrefix::default()).await.unwrap();
+    let mut changes = documents.watch(&KeyPrefix::default()).await.unwrap();
+    let heard = |documents: &str| subscribed_to(&cluster, &format!("tenure:wake:0{documents}")).iter().sum::<usize>();
+    until("two subscriptions stand for each", || heard("") == 2 && heard(":documents") == 2).await;
+    let mut version = None;
+    for process in 1..=20 {
+        granted(&store, &claim("k", process)).await;
+        store.remove(&key("k")).await.unwrap();
+        assert_eq!([next(&mut wakes).await, next(&mut wakes).await], [Wake::taken(key("k")), Wake::freed(key("k"))]);
+        let swapped = match &version {
+            None => documents.create(&key("k"), b"same").await,
+            Some(version) => documents.swap(&key("k"), version, b"same").await,
+        };
+        let Swapped::Done(next_version) = swapped.unwrap() else { panic!("nobody else writes") };
+        version = Some(next_version);
+        assert_eq!(next(&mut changes).await, Wake::changed(key("k")));
+    }
+    for wakes in [&mut wakes, &mut changes] {
+        assert!(timeout(Duration::from_millis(200), wakes.next()).await.is_err(), "a hint that came twice");
     }
 }
 
@@ -376,8 +406,12 @@ async fn until_held(store: &RedisStore, rival: &Claim, expected: &str) {
 
 /// How many subscriptions each node has; none where it does not answer.
 fn subscribed(cluster: &RedisCluster) -> Vec<usize> {
+    subscribed_to(cluster, "tenure:wake:0")
+}
+
+fn subscribed_to(cluster: &RedisCluster, channel: &str) -> Vec<usize> {
     let count = |node: &Redis| match node.pid().is_some() && !node.is_stopped() {
-        true => node.cli(["pubsub", "numsub", "tenure:wake:0"]).split_whitespace().next_back()?.parse().ok(),
+        true => node.cli(["pubsub", "numsub", channel]).split_whitespace().next_back()?.parse().ok(),
         false => None,
     };
     cluster.nodes().iter().map(|node| count(node).unwrap_or(0)).collect()

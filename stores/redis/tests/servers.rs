@@ -466,6 +466,46 @@ async fn a_watch_survives_the_loss_of_its_connection() {
     }
 }
 
+/// A subscription that is ended as soon as it stands is made again ever later.
+#[tokio::test]
+async fn a_subscription_that_does_not_last_is_made_ever_later() {
+    let Some(programs) = programs() else { return };
+    let server = programs.start(RedisOptions::default()).unwrap();
+    let store = open(&(server.url() + "?durable=true")).await;
+    let _wakes = store.watch(&KeyPrefix::default()).await.unwrap();
+    let mut ends = Vec::new();
+    for _ in 0..6 {
+        until("a subscription stands", || server.cli(["client", "kill", "type", "pubsub"]).trim() == "1").await;
+        ends.push(Instant::now());
+    }
+    // 50, 100, 200, 400 and 800 ms lie in between.
+    assert!(ends[5] - ends[0] > Duration::from_millis(1_400), "{ends:?}");
+}
+
+/// A watcher is told when the runtime ends that another one's watch, which it shares, was begun on; the store goes on, on the
+/// runtime that is there.
+#[test]
+fn a_watcher_outlives_the_runtime_of_another() {
+    let Some(programs) = programs() else { return };
+    let server = programs.start(RedisOptions::default()).unwrap();
+    let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (first, second) = (runtime(), runtime());
+    let store = first.block_on(open(&(server.url() + "?durable=true")));
+    let watch = || async { store.watch(&KeyPrefix::default()).await.unwrap() };
+    let _first = first.block_on(watch());
+    let mut wakes = second.block_on(watch());
+    drop(first);
+    second.block_on(async {
+        let end = timeout(PATIENCE, async { while wakes.next().await.is_some() {} }).await;
+        assert!(end.is_ok(), "a watch that nobody feeds");
+        let mut wakes = watch().await;
+        let mine = claim("k", 1);
+        let own = held(&mine, until_granted(&store, &mine).await);
+        release(&store, &own).await.unwrap();
+        assert_eq!([next(&mut wakes).await, next(&mut wakes).await], [Wake::taken(key("k")), Wake::freed(key("k"))]);
+    });
+}
+
 /// A watcher that does not read loses hints, which are counted, and is told so by one that names no key.
 #[tokio::test]
 async fn hints_that_nobody_reads_are_counted() {

@@ -102,7 +102,7 @@ local function step(i)
   -- Where a lease is displaced its record may lie elsewhere already, and has to stay there.
   write_record(key, kept, not value, bound)
   set_for(lease, lease_value(holder, term, nonce, note, false, bound), bound and '0' or ARGV[at + 3])
-  publish(ARGV[3], 'taken', lease)
+  publish(ARGV[3], 'taken', lease, term)
   return { 'granted', term, previous or false }
 end
 

@@ -18,7 +18,7 @@ local function step(i)
     redis.call('SET', key, following .. ' ' .. to)
   end
   -- The name without what marks it as a document: its braces, and `:document`.
-  publish(ARGV[1], 'changed', string.sub(key, 2, -11))
+  publish(ARGV[1], 'changed', string.sub(key, 2, -11), following)
   return { 'done', following }
 end
 

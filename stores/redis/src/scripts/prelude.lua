@@ -120,8 +120,15 @@ local function value_of(key)
   return false, redis.call('TYPE', key).ok
 end
 
--- Publishes what became of a lease: 'freed', or 'taken' by a new tenure. In a cluster every node passes it to its subscribers.
+-- Publishes what became of a lease: 'freed', or 'taken' by a new tenure. In a cluster every node passes it to its subscribers,
+-- and whoever listens on two nodes hears it twice: clients of a cluster put `{` behind the channel, for a message that has `{ID}`
+-- behind the name, by which its two copies are told from the next message; ID is nil where nothing names the change.
 -- A refusal (by an ACL rule) never undoes the step.
-local function publish(channel, change, lease)
-  redis.pcall('PUBLISH', channel, change .. ' ' .. lease)
+local function publish(channel, change, lease, id)
+  local message = change .. ' ' .. lease
+  if string.byte(channel, -1) == 123 then
+    channel = string.sub(channel, 1, -2)
+    if id then message = message .. '{' .. id .. '}' end
+  end
+  redis.pcall('PUBLISH', channel, message)
 end

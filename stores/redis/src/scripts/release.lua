@@ -18,7 +18,7 @@ local function step(i)
   record.note, record.nonce = note, '-'
   redis.call('DEL', lease)
   write_record(key, record)
-  publish(ARGV[1], 'freed', lease)
+  publish(ARGV[1], 'freed', lease, record.term)
   return { 'freed' }
 end
 

@@ -22,7 +22,7 @@ local function step()
     ttl, record.nonce = record.ttl, '-'
     write_record(key, record)
   end
-  publish(ARGV[1], 'freed', lease)
+  publish(ARGV[1], 'freed', lease, term)
   return { value and 'lease' or 'typed', value and shown(value) or other, left, ttl }
 end
 return each(1, step)
