@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tenure_store::{
-    Document, DocumentList, DocumentStore, KeyPrefix, LeaseKey, StoreError, StoreInfo, Swapped, Version, WakeStream,
-    check_document,
+    Document, DocumentList, DocumentStore, KeyPrefix, LeaseKey, LeftOut, StoreError, StoreErrorKind, StoreInfo,
+    Swapped, Version, WakeStream, check_document,
 };
 use tokio::time::Instant;
 
@@ -27,12 +27,16 @@ use crate::watch::Watches;
 /// Calls are bounded and refused as those of a [`RedisStore`](crate::RedisStore) are: nothing is written on a replica, on a
 /// server that may evict what it keeps, or on one that is full. A server that restarts without persistence forgets documents,
 /// and a replica that is promoted may not know the last change.
+///
+/// What another program has written in the place of a document is told to whoever reads or changes it, as
+/// [`Corrupt`](StoreErrorKind::Corrupt), and left out of lists, with a warning.
 pub struct RedisDocuments {
     config: RedisConfig,
     info: StoreInfo,
     topology: Arc<Topology>,
     channel: String,
     watches: Arc<Watches>,
+    left_out: LeftOut,
 }
 
 /// How many documents of a list are read at a time: their values may be large.
@@ -46,7 +50,7 @@ impl RedisDocuments {
         check_masters(&topology, Instant::now() + config.timeout.max(OPENING)).await?;
         let (info, channel) = (info(config.durable), names::document_channel(config.database));
         let (watches, channel) = Watches::new(Arc::clone(&topology), connector, channel);
-        Ok(RedisDocuments { config, info, topology, channel, watches })
+        Ok(RedisDocuments { config, info, topology, channel, watches, left_out: LeftOut::default() })
     }
 
     fn deadline(&self, items: usize) -> Instant {
@@ -107,9 +111,13 @@ impl DocumentStore for RedisDocuments {
         let keys: Vec<LeaseKey> = keys.into_iter().collect();
         let mut list = DocumentList::new(self.info.scheme, prefix);
         for keys in keys.chunks(AT_A_TIME) {
-            for document in batch::run(&self.topology, &document_verbs::read(keys), self.deadline(keys.len())).await {
-                if let Some(document) = document.map_err(for_read)? {
-                    list.add(document)?;
+            let read = batch::run(&self.topology, &document_verbs::read(keys), self.deadline(keys.len())).await;
+            for (key, document) in keys.iter().zip(read) {
+                match document.map_err(for_read) {
+                    Ok(Some(document)) => list.add(document)?,
+                    Ok(None) => {}
+                    Err(error) if error.kind() == StoreErrorKind::Corrupt => drop(self.left_out.tell(key, &error)),
+                    Err(error) => return Err(error),
                 }
             }
         }

@@ -57,14 +57,19 @@ pub(crate) fn change(
     Ok((Swapped::Done(Version::new(version)), made))
 }
 
-/// The documents under a prefix, by key; or that they are too many.
-pub(crate) fn list(db: &Connection, prefix: &KeyPrefix) -> rusqlite::Result<Result<Vec<Document>, StoreError>> {
+/// The documents under a prefix, by key; or that they are too many. `left_out` is told of each that cannot be read.
+pub(crate) fn list(
+    db: &Connection,
+    prefix: &KeyPrefix,
+    left_out: impl Fn(&LeaseKey),
+) -> rusqlite::Result<Result<Vec<Document>, StoreError>> {
     let mut list = Ok(DocumentList::new(INFO.scheme, prefix));
     if there(db, TABLE)? {
         rows::scan(db, TABLE, "key, version, value", prefix, |row| {
             let key = row.get_ref(0).ok().and_then(|key| LeaseKey::new(key.as_str().ok()?).ok());
             // A key that cannot be read was not written by this code; nobody can name it.
-            let Some(Ok(document)) = key.map(|key| document(key, row, 1)) else { return };
+            let Some(key) = key else { return };
+            let Ok(document) = document(key.clone(), row, 1) else { return left_out(&key) };
             if let Ok(documents) = &mut list
                 && let Err(error) = documents.add(document)
             {

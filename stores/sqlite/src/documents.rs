@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 use tenure_base_sqlite::FileError;
 use tenure_store::{
-    Document, DocumentStore, KeyPrefix, LeaseKey, StoreError, StoreErrorKind, StoreInfo, Swapped, Version, WakeStream,
-    check_document,
+    Document, DocumentStore, KeyPrefix, LeaseKey, LeftOut, StoreError, StoreErrorKind, StoreInfo, Swapped, Version,
+    WakeStream, check_document,
 };
 
 use crate::config::SqliteConfig;
@@ -25,23 +25,29 @@ use crate::watch::What;
 ///
 /// A change is on the disk before it is answered, and is bounded as a claim is: where others hold the file it fails as
 /// unavailable with nothing done, where the disk hangs with the outcome unknown. The table is made with the first document;
-/// where somebody drops it, what lay in it is lost, the next change makes it anew, and no version of before is taken.
+/// where somebody drops it, what lay in it is lost, the next change makes it anew, and no version of before is taken. A row that
+/// another program wrote and that cannot be read as a document is left out of lists, with a warning.
 pub struct SqliteDocuments {
     file: Opened,
     // This process has seen the table: where it is missing then, somebody has dropped it.
     seen: Arc<AtomicBool>,
+    left_out: Arc<LeftOut>,
 }
 
 impl SqliteDocuments {
     /// Opens the file, and creates it where it is missing; see [`SqliteStore::open`](crate::SqliteStore::open).
     pub async fn open(config: SqliteConfig) -> Result<SqliteDocuments, StoreError> {
-        Ok(SqliteDocuments { file: Opened::open(config, What::Documents).await?, seen: Arc::default() })
+        Ok(SqliteDocuments::of(Opened::open(config, What::Documents).await?))
     }
 
     /// Opens a file that is there, to look at it: `read`, `list` and `watch` work, every other verb is refused, and nothing is
     /// made, changed or left behind; see [`SqliteStore::open_to_read`](crate::SqliteStore::open_to_read).
     pub async fn open_to_read(config: SqliteConfig) -> Result<SqliteDocuments, StoreError> {
-        Ok(SqliteDocuments { file: Opened::open_to_read(config, What::Documents).await?, seen: Arc::default() })
+        Ok(SqliteDocuments::of(Opened::open_to_read(config, What::Documents).await?))
+    }
+
+    fn of(file: Opened) -> SqliteDocuments {
+        SqliteDocuments { file, seen: Arc::default(), left_out: Arc::default() }
     }
 
     /// The database file, as it was given.
@@ -108,10 +114,18 @@ impl DocumentStore for SqliteDocuments {
     }
 
     async fn list(&self, prefix: &KeyPrefix) -> Result<Vec<Document>, StoreError> {
-        let prefix = prefix.clone();
+        let (prefix, left_out) = (prefix.clone(), Arc::clone(&self.left_out));
+        let shown = self.file.path.display().to_string();
         let listed = self.file.worker.call(move |database, wait| {
+            let unreadable = |key: &LeaseKey| {
+                let message = format!(
+                    "sqlite:{shown}: document {key:?}: another program has written what stands there; delete its row in {}",
+                    document_rows::TABLE
+                );
+                left_out.tell(key, &StoreError::new(StoreErrorKind::Corrupt, message));
+            };
             // What there is in an empty file is nothing.
-            let listed = database.read(wait, |db, _| document_rows::list(db, &prefix).map(Some))?;
+            let listed = database.read(wait, |db, _| document_rows::list(db, &prefix, unreadable).map(Some))?;
             Ok(listed.unwrap_or_else(|| Ok(Vec::new())))
         });
         listed.await.map_err(unread)?

@@ -97,6 +97,19 @@ async fn another_file_has_other_documents() {
     assert_eq!(documents(&path).await.read(&key()).await.unwrap().unwrap().value, b"second");
 }
 
+/// A row that another program wrote, and that is no document, keeps nobody from listing the rest.
+#[tokio::test]
+async fn a_row_that_is_no_document_is_left_out_of_lists() {
+    let (_folder, path) = fresh();
+    let documents = documents(&path).await;
+    let version = create(&documents, b"ours").await;
+    sql(&path, "INSERT INTO tenure_documents VALUES ('a', CAST(x'ff' AS TEXT), x'00'), (char(7), 'control', x'00')");
+    for _ in 0..2 {
+        let listed = documents.list(&KeyPrefix::default()).await.unwrap();
+        assert_eq!(listed, [Document { key: key(), version: version.clone(), value: b"ours".to_vec() }]);
+    }
+}
+
 /// The file of a message bus, or of another program, is left as it is.
 #[tokio::test]
 async fn other_files_are_refused() {
