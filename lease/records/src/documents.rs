@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tenure_store::record::Content;
 use tenure_store::{
-    Document, DocumentList, DocumentStore, Found, KeyPrefix, LeaseKey, StoreError, StoreErrorKind, StoreInfo, Swapped,
-    Version, Wake, WakeFeed, WakeHub, WakeSource, WakeStream, check_document,
+    Document, DocumentList, DocumentStore, Found, KeyPrefix, LeaseKey, LeftOut, StoreError, StoreErrorKind, StoreInfo,
+    Swapped, Version, Wake, WakeFeed, WakeHub, WakeSource, WakeStream, check_document,
 };
 
 use crate::calls::Calls;
@@ -15,11 +15,13 @@ use crate::records::{Changes, Kind, Place, Records, Seen, Swap, Write};
 /// How often a creation is begun anew because others created and deleted the document meanwhile.
 const CONFLICTS: u8 = 3;
 
-/// Documents on a server that has [`Records`].
+/// Documents on a server that has [`Records`]. A value of another program's in the place of a document is left out of lists, with
+/// a warning that names its key; whoever reads it is told that it is [`Corrupt`](StoreErrorKind::Corrupt).
 #[derive(Debug)]
 pub struct RecordDocuments<R> {
     calls: Arc<Calls<R>>,
     feed: WakeFeed,
+    left_out: LeftOut,
 }
 
 impl<R: Records> RecordDocuments<R> {
@@ -27,7 +29,7 @@ impl<R: Records> RecordDocuments<R> {
     pub fn new(records: R) -> RecordDocuments<R> {
         let calls = Arc::new(Calls::new(records));
         let feed = WakeFeed::new(&calls.info.store);
-        RecordDocuments { calls, feed }
+        RecordDocuments { calls, feed, left_out: LeftOut::default() }
     }
 
     /// The server.
@@ -39,11 +41,6 @@ impl<R: Records> RecordDocuments<R> {
         self.calls.info.store.scheme
     }
 
-    async fn write(&self, key: &LeaseKey, expected: Option<Version>, to: Option<&[u8]>) -> Result<Swap, StoreError> {
-        let to = to.map(|value| Content::Document(value.to_vec()));
-        self.calls.write_one(&Write { place: Place::document(key), expected, to }).await
-    }
-
     /// A change of a document that must stand at this version.
     async fn change(
         &self,
@@ -51,7 +48,7 @@ impl<R: Records> RecordDocuments<R> {
         version: &Version,
         to: Option<&[u8]>,
     ) -> Result<Swapped<Version>, StoreError> {
-        Ok(match self.write(key, Some(version.clone()), to).await? {
+        Ok(match self.calls.write_one(self.calls.until(), &write(key, Some(version.clone()), to)).await? {
             Swap::Done(version) => Swapped::Done(version),
             Swap::Conflict(None) => Swapped::Conflict(Found::Unknown),
             Swap::Conflict(Some(seen)) => Swapped::Conflict(self.document(key, seen)?.into()),
@@ -78,7 +75,7 @@ impl<R: Records> DocumentStore for RecordDocuments<R> {
     }
 
     async fn read(&self, key: &LeaseKey) -> Result<Option<Document>, StoreError> {
-        let seen = self.calls.read_one(&Place::document(key)).await?;
+        let seen = self.calls.read_one(self.calls.until(), &Place::document(key)).await?;
         self.document(key, seen)
     }
 
@@ -86,12 +83,12 @@ impl<R: Records> DocumentStore for RecordDocuments<R> {
     /// version of the mark.
     async fn create(&self, key: &LeaseKey, value: &[u8]) -> Result<Swapped<Version>, StoreError> {
         check_document(self.scheme(), key, value)?;
-        let mut expected = None;
+        let (until, mut expected) = (self.calls.until(), None);
         for _ in 0..=CONFLICTS {
-            let seen = match self.write(key, expected, Some(value)).await? {
+            let seen = match self.calls.write_one(until, &write(key, expected, Some(value))).await? {
                 Swap::Done(version) => return Ok(Swapped::Done(version)),
                 Swap::Conflict(Some(seen)) => seen,
-                Swap::Conflict(None) => self.calls.read_one(&Place::document(key)).await?,
+                Swap::Conflict(None) => self.calls.read_one(until, &Place::document(key)).await?,
             };
             expected = seen.version.clone();
             if let Some(document) = self.document(key, seen)? {
@@ -114,8 +111,12 @@ impl<R: Records> DocumentStore for RecordDocuments<R> {
     async fn list(&self, prefix: &KeyPrefix) -> Result<Vec<Document>, StoreError> {
         let mut list = DocumentList::new(self.scheme(), prefix);
         for (key, seen) in self.calls.scan(Kind::Document, prefix).await? {
-            if let Some(document) = self.document(&key, seen)? {
-                list.add(document)?;
+            match self.document(&key, seen) {
+                Ok(Some(document)) => list.add(document)?,
+                Err(error) if prefix.matches(&key) => {
+                    self.left_out.tell(&key, &error);
+                }
+                Ok(None) | Err(_) => {}
             }
         }
         Ok(list.finish())
@@ -123,8 +124,12 @@ impl<R: Records> DocumentStore for RecordDocuments<R> {
 
     async fn watch(&self, prefix: &KeyPrefix) -> Result<WakeStream, StoreError> {
         let source = || DocumentChanges { calls: Arc::clone(&self.calls), began: false };
-        self.feed.watch(prefix, self.calls.info.call_timeout, source).await
+        self.feed.watch(prefix, self.calls.scan_timeout(), source).await
     }
+}
+
+fn write(key: &LeaseKey, expected: Option<Version>, to: Option<&[u8]>) -> Write {
+    Write { place: Place::document(key), expected, to: to.map(|value| Content::Document(value.to_vec())) }
 }
 
 /// Listens to documents: each change is a hint, and what was missed is one without a key.

@@ -63,7 +63,7 @@ impl<R: Records> WakeSource for LeaseChanges<R> {
     async fn changed(&mut self, hub: &WakeHub, (place, seen): Self::Change) -> Result<(), StoreError> {
         let seen = match seen {
             Some(seen) => seen,
-            None => self.calls.read_one(&place).await?,
+            None => self.calls.read_one(self.calls.until(), &place).await?,
         };
         self.learn(hub, place.key, seen, false);
         Ok(())

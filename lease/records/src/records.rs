@@ -60,7 +60,8 @@ pub type Changes = BoxStream<'static, (Place, Option<Seen>)>;
 pub struct RecordsInfo {
     /// What a store over it can do. `watch` says whether [`Records::changes`] works.
     pub store: StoreInfo,
-    /// How long one call may take: a read that takes longer is unavailable, the outcome of such a write unknown.
+    /// How long one call may take: a read that takes longer is unavailable, the outcome of such a write unknown. A verb, of
+    /// however many calls, takes at most twice that long, a [`scan`](Records::scan) ten times.
     pub call_timeout: Duration,
     /// How many calls may be under way at a time for one batch.
     pub in_flight: usize,
@@ -84,11 +85,15 @@ pub trait Records: fmt::Debug + Send + Sync + 'static {
     /// Does the write where the place has the version that it expects. The next version comes from its own answer.
     async fn write(&self, write: &Write) -> Result<Swap, StoreError>;
 
-    /// All that stands under keys with this prefix; what was deleted may be left out.
+    /// All that stands under keys with this prefix; what was deleted may be left out. What is not of this kind, as its place
+    /// should hold, is handed out all the same: as what it is, whoever asks decides.
+    ///
+    /// It has ten times the time of a call in all. Where it takes many requests the server bounds each by that of one, so that
+    /// one that does not answer is noticed as soon as in any other call.
     async fn scan(&self, kind: Kind, prefix: &KeyPrefix) -> Result<Vec<(LeaseKey, Seen)>, StoreError>;
 
     /// What changes under keys with this prefix, from now on. Its end, or an error before, means that changes may have been
-    /// missed. Hints: nothing is decided by them.
+    /// missed. Hints: nothing is decided by them. Has the time of a scan, for it may begin with one.
     async fn changes(&self, kind: Kind, prefix: &KeyPrefix) -> Result<Changes, StoreError> {
         let _ = (kind, prefix);
         Err(StoreError::new(StoreErrorKind::Unsupported, "tells nobody of changes; candidates go by their timers"))

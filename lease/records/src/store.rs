@@ -9,6 +9,7 @@ use tenure_store::{
     Answers, Claim, Claimed, Diagnosis, Held, KeyPrefix, LeaseKey, LeaseRecord, LeaseStore, Released, Renewed,
     StoreError, StoreErrorKind, StoreInfo, Term, WakeFeed, WakeStream, check_batch, check_ttl,
 };
+use tokio::time::Instant;
 
 use crate::calls::Calls;
 use crate::lease_changes::LeaseChanges;
@@ -18,8 +19,18 @@ use crate::step::{Ask, Memory, Moment, Next, Step, Told};
 /// A lease store over a server that has [`Records`].
 ///
 /// What the server cannot do stands here once for all: the steps, their short way, expiry by age or by silence, and the
-/// hints. It keeps in mind what it has seen, for at most 65,536 keys; a process that begins knows nothing, and on a server
-/// without a clock waits one ttl before it takes a key that somebody left without a release.
+/// hints.
+///
+/// It keeps in mind what it has seen, for at most 65,536 keys; a process that begins knows nothing, and on a server
+/// without a clock waits one ttl before it takes a key that somebody left without a release. What is seen is kept whole: of each
+/// key, its holder and the member it is bound to these are some 2 KiB at most, and of its two notes 16 KiB each. So the most that
+/// other people's records can make it hold is 65,536 x 34 KiB, 2.1 GiB; with keys of 40 bytes and notes of 100 it is some 50 MiB.
+///
+/// **Every verb ends** within twice the server's [`call_timeout`](crate::RecordsInfo::call_timeout), however many keys it names
+/// and however often others were quicker: each call has that time, and none begins later than that after the verb did. What was
+/// sent and not answered is unavailable where it was a read and unknown where it was a write; what there was no time for was
+/// not sent, and is [`Unavailable`](StoreErrorKind::Unavailable). Of very many keys the first are done, and whoever asks again for
+/// the others goes on from there. A list, and the beginning of a watch, may take ten times as long as a call: they read all there is.
 #[derive(Debug)]
 pub struct RecordStore<R> {
     calls: Arc<Calls<R>>,
@@ -67,18 +78,25 @@ impl<R: Records> RecordStore<R> {
     }
 
     /// Takes all steps to their ends; what they need of the server at the same time is asked for together.
+    ///
+    /// Where there are more than the server bears at a time some go first, and all the way: where the time does not suffice
+    /// for all, those are done, instead of all of them halfway.
     async fn run(&self, asks: Vec<Result<Ask, StoreError>>) -> Answers<Told> {
-        let mut steps = self.begin(asks);
-        while self.round(&mut steps).await {}
-        let answer = |(_, next)| match next {
-            Next::Done(answer) => answer,
-            Next::Read(_) | Next::Write(_) => Err(unfit()),
-        };
-        steps.into_iter().map(answer).collect()
+        let until = self.calls.until();
+        let (mut asks, mut answers) = (asks.into_iter(), Vec::new());
+        while asks.len() > 0 {
+            let mut steps = self.begin(asks.by_ref().take(self.calls.at_a_time()));
+            while self.round(&mut steps, until).await {}
+            answers.extend(steps.into_iter().map(|(_, next)| match next {
+                Next::Done(answer) => answer,
+                Next::Read(_) | Next::Write(_) => Err(unfit()),
+            }));
+        }
+        answers
     }
 
     /// What was asked wrongly has its answer at once, and no step.
-    fn begin(&self, asks: Vec<Result<Ask, StoreError>>) -> Vec<(Option<Step>, Next)> {
+    fn begin(&self, asks: impl Iterator<Item = Result<Ask, StoreError>>) -> Vec<(Option<Step>, Next)> {
         let (mut memory, at) = (self.memory(), now());
         let begin = |ask| match ask {
             Ok(ask) => {
@@ -87,11 +105,11 @@ impl<R: Records> RecordStore<R> {
             }
             Err(error) => (None, Next::Done(Err(error))),
         };
-        asks.into_iter().map(begin).collect()
+        asks.map(begin).collect()
     }
 
     /// Does what the steps want done; `false` where that is nothing more.
-    async fn round(&self, steps: &mut [(Option<Step>, Next)]) -> bool {
+    async fn round(&self, steps: &mut [(Option<Step>, Next)], until: Instant) -> bool {
         let (mut reading, mut places) = (Vec::new(), Vec::new());
         let (mut writing, mut writes) = (Vec::new(), Vec::new());
         for (step, next) in steps.iter_mut() {
@@ -110,7 +128,7 @@ impl<R: Records> RecordStore<R> {
         if reading.is_empty() && writing.is_empty() {
             return false;
         }
-        let (seen, swapped) = tokio::join!(self.calls.read(&places), self.calls.write(&writes));
+        let (seen, swapped) = tokio::join!(self.calls.read(until, &places), self.calls.write(until, &writes));
         let (mut memory, at) = (self.memory(), now());
         for ((step, next), seen) in reading.into_iter().zip(seen) {
             *next = step.seen(at, seen, &mut memory);
@@ -183,7 +201,7 @@ impl<R: Records> LeaseStore for RecordStore<R> {
     async fn watch(&self, prefix: &KeyPrefix) -> Result<WakeStream, StoreError> {
         let (calls, memory) = (Arc::clone(&self.calls), Arc::clone(&self.memory));
         let source = || LeaseChanges { calls, memory, known: HashMap::new() };
-        self.feed.watch(prefix, self.calls.info.call_timeout, source).await
+        self.feed.watch(prefix, self.calls.scan_timeout(), source).await
     }
 
     async fn diagnose(&self) -> Result<Diagnosis, StoreError> {

@@ -16,6 +16,7 @@ use tenure_records::{
 };
 use tenure_store::{DocumentStore, KeyPrefix, LeaseKey, LeaseStore, StoreError, StoreErrorKind, StoreInfo, Swapped};
 use tokio::sync::{broadcast, watch};
+use tracing_subscriber::util::SubscriberInitExt;
 
 #[derive(Clone, Debug)]
 struct Hard(Arc<Shared>);
@@ -151,7 +152,6 @@ async fn calls_end_in_time() {
     let documents = RecordDocuments::new(server.clone());
     server.0.stopped.send_replace(true);
     assert_eq!(documents.read(&key).await.unwrap_err().kind(), StoreErrorKind::Unavailable);
-    assert_eq!(documents.list(&KeyPrefix::default()).await.unwrap_err().kind(), StoreErrorKind::Unavailable);
     assert_eq!(documents.create(&key, b"late").await.unwrap_err().kind(), StoreErrorKind::TimedOut);
     server.0.stopped.send_replace(false);
     let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
@@ -178,15 +178,40 @@ async fn watches_outlive_their_subscription() {
     assert_eq!(next(&mut watch).await, Some(key));
 }
 
-/// What another program has put in a document's place is told, and left alone.
+/// What another program has put in a document's place is told to whoever asks for it, and left alone; lists go without it,
+/// with one warning that names its key.
 #[tokio::test]
 async fn what_is_no_document_is_told() {
-    let (server, key) = (Hard::new(), LeaseKey::new("k").unwrap());
+    let log = Log::default();
+    let writer = log.clone();
+    let _guard = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).set_default();
+    let (server, key, good) = (Hard::new(), LeaseKey::new("odd").unwrap(), LeaseKey::new("other").unwrap());
     let lease = Content::lease(&key, b"Instance-7");
     server.apply(&Write { place: Place::document(&key), expected: None, to: Some(lease) });
     let documents = RecordDocuments::new(server);
-    for told in [documents.read(&key).await.map(drop), documents.list(&KeyPrefix::default()).await.map(drop)] {
-        assert_eq!(told.unwrap_err().kind(), StoreErrorKind::Corrupt);
+    let Swapped::Done(_) = documents.create(&good, b"x").await.unwrap() else { panic!("not created") };
+    for prefix in ["", "o", "other", "odd"] {
+        let listed = documents.list(&KeyPrefix::new(prefix).unwrap()).await.unwrap();
+        let keys: Vec<&LeaseKey> = listed.iter().map(|document| &document.key).collect();
+        let expected: &[&LeaseKey] = if prefix == "odd" { &[] } else { &[&good] };
+        assert_eq!(keys, expected, "{prefix:?}");
     }
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(log.matches("WARN").count() == 1 && log.contains("\"odd\"") && log.contains("left out"), "{log}");
+    assert_eq!(documents.read(&key).await.unwrap_err().kind(), StoreErrorKind::Corrupt);
     assert_eq!(documents.create(&key, b"x").await.unwrap_err().kind(), StoreErrorKind::Corrupt);
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
