@@ -76,8 +76,8 @@ pub struct Memory {
     pub(crate) observations: Observations,
     /// The next [`Record::beat`].
     beat: u64,
-    /// The server's wall clock in microseconds since 1970, and when that was told.
-    server_clock: Option<(u64, Time)>,
+    /// The latest time that the server's wall clock has told, in microseconds since 1970.
+    server_clock: Option<u64>,
     /// Since when the server knows of every write, where it may have lost some before.
     complete_since: Option<Time>,
 }
@@ -111,19 +111,17 @@ impl Memory {
     }
 
     fn saw(&mut self, now: Time, key: &LeaseKey, by: By, seen: Seen) -> Observed {
-        if let Some(micros) = seen.server_micros {
-            self.server_clock = Some((micros, now));
-        }
+        self.server_clock = self.server_clock.max(seen.server_micros);
         // The time counts from the receipt, so that it begins rather too late. An answer that was overtaken undoes nothing.
         self.complete_since = self.complete_since.max(seen.complete_for.map(|told| now - told));
         self.observations.read(now, key, by, seen)
     }
 
-    /// What seeds a term: the server's clock where it tells one, else that of whoever claims.
+    /// What seeds a term: what the server's clock has told, where it tells, else the clock of whoever claims. Nobody counts on
+    /// from what was told, for no term may be ahead of the server: one that comes back with an older state gives its terms
+    /// out by its clock alone, and whoever claims then has read it since.
     fn clock_micros(&self, at: Moment) -> u64 {
-        self.server_clock.map_or(at.wall_micros, |(micros, told)| {
-            micros.saturating_add(u64::try_from(at.now.since(told).as_micros()).unwrap_or(u64::MAX))
-        })
+        self.server_clock.unwrap_or(at.wall_micros)
     }
 }
 

@@ -401,7 +401,17 @@ fn wall_clocks_only_seed_terms() {
     server.micros = Some(9_000_000_000);
     let refreshed = behind.ask(10, &mut server, Ask::Look(key())).0;
     assert_eq!(refreshed, Told::Looked(None, Some(last)));
-    assert_eq!(behind.claim(12, &mut server, 4).get(), 9_002_000_000);
+    // Nobody counts on from what the server told: its terms would be ahead of it, and one that comes back with an older state
+    // would fall behind them.
+    let term = behind.claim(7_200, &mut server, 4);
+    assert_eq!(term.get(), 9_000_000_000);
+    behind.ask(7_200, &mut server, Ask::Release(held(4, term)));
+    // Nor is anything undone by an answer that was overtaken, or by a clock that was set back.
+    server.micros = Some(9_500_000_000);
+    behind.ask(7_201, &mut server, Ask::Look(key()));
+    server.micros = Some(8_000_000_000);
+    behind.ask(7_202, &mut server, Ask::Look(key()));
+    assert_eq!(behind.claim(7_203, &mut server, 5).get(), 9_500_000_000);
 }
 
 /// What a claim meets under its own nonce and considers over begins a new tenure, under a higher term.
