@@ -7,6 +7,8 @@
 //!   connection. A call that is dropped, or takes too long, is cancelled at the server.
 //! - **A write is sent once.** A failed one is [`Unknown`](DatabaseErrorKind::Unknown) where it may have been done or may be done
 //!   later, and any other kind where nothing was done. No reconnection turns the one into the other.
+//! - [`Versioned`] rows change only where they still have the version that was seen, many in one statement. A change is answered
+//!   once it is on disk, or [soon](Commit::Soon) where it may be forgotten, as if it had not been asked for.
 //! - A [`Table`] is made on first use. Where the user may not do that the error says which statement an administrator runs.
 //! - A [`Listener`] hears the server's notifications, and [`Database::notifications_arrive`] tells whether any would come.
 //!
@@ -47,6 +49,7 @@ mod error;
 mod listener;
 mod pgpass;
 mod table;
+mod versioned;
 
 pub use config::{DatabaseConfig, Server, Ssl, URL_OPTIONS};
 pub use database::{Database, IS_REPLICA, Values};
@@ -57,3 +60,4 @@ pub use tenure_base_net::server_url::UrlForm;
 pub use tenure_base_net::tls::ClientTls;
 pub use tokio_postgres::Row;
 pub use tokio_postgres::types::Type;
+pub use versioned::{Change, Columns, Commit, Told, Versioned, VersionedRow};

@@ -1,25 +1,24 @@
 //! Records in the two tables: one statement for each read, write or scan, however many keys it names.
 
-use std::collections::HashSet;
 use std::slice::from_ref;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::ready;
 use futures_util::{StreamExt, stream};
-use tenure_base_postgres::{Database, DatabaseError, DatabaseErrorKind, Type, Values};
-use tenure_records::{Changes, Kind, Place, Records, RecordsInfo, Seen, Swap, Version, Write};
-use tenure_store::{Diagnosis, KeyPrefix, LeaseKey, StoreError, StoreInfo, Timing};
+use tenure_base_postgres::{Change, Commit, Database, DatabaseError, Told, Versioned, VersionedRow};
+use tenure_records::{Changes, Content, Kind, Occupancy, Place, Records, RecordsInfo, Seen, Swap, Version, Write};
+use tenure_store::{Diagnosis, KeyPrefix, LeaseKey, StoreError, StoreErrorKind, StoreInfo, Timing};
 
 use crate::config::{PostgresConfig, failed};
-use crate::table::Rows;
+use crate::table::{content, table, to_bytes};
 
 /// The records of a database.
 #[derive(Debug)]
 pub struct PostgresRecords {
     database: Database,
-    leases: Rows,
-    documents: Rows,
+    leases: Versioned,
+    documents: Versioned,
     info: StoreInfo,
 }
 
@@ -37,53 +36,40 @@ static INFO: StoreInfo = StoreInfo::new("postgres")
 impl PostgresRecords {
     /// As [`crate::open`].
     pub async fn open(config: PostgresConfig) -> Result<PostgresRecords, StoreError> {
-        let (leases, documents) = (Rows::new(&config, Kind::Lease), Rows::new(&config, Kind::Document));
+        let (leases, documents) = (table(&config, Kind::Lease), table(&config, Kind::Document));
         let database = Database::new(config.database).map_err(failed)?;
         let mut records = PostgresRecords { database, leases, documents, info: INFO.clone() };
         for kind in [Kind::Lease, Kind::Document] {
-            records.read_all(kind, &[]).await.map_err(failed)?;
+            records.read_all(kind, &[]).await?;
         }
-        let watch = records.database.notifications_arrive(&records.leases.channel).await;
+        let watch = records.leases.notifications_arrive(&records.database).await;
         records.info = records.info.watch(watch);
         Ok(records)
     }
 
-    fn rows(&self, kind: Kind) -> &Rows {
+    fn table(&self, kind: Kind) -> &Versioned {
         match kind {
             Kind::Lease => &self.leases,
             Kind::Document => &self.documents,
         }
     }
 
-    async fn read_all(&self, kind: Kind, places: &[Place]) -> Result<Vec<Seen>, DatabaseError> {
-        let rows = self.rows(kind);
+    async fn read_all(&self, kind: Kind, places: &[Place]) -> Result<Vec<Seen>, StoreError> {
         let keys: Vec<&str> = places.iter().map(|place| place.key.as_str()).collect();
-        let answers = self.database.read(&rows.table, &rows.read, &[(&keys, Type::TEXT_ARRAY)]).await?;
-        answers.iter().map(|row| rows.seen(row).map(|(_, seen)| seen)).collect()
+        let rows = self.table(kind).read(&self.database, &keys).await.map_err(failed)?;
+        Ok(rows.into_iter().map(|row| seen(kind, row).1).collect())
     }
 
-    async fn write_all(&self, kind: Kind, writes: &[Write]) -> Result<Vec<Swap>, DatabaseError> {
-        let rows = self.rows(kind);
-        let keys: Vec<&str> = writes.iter().map(|write| write.place.key.as_str()).collect();
-        let expected: Vec<Option<i64>> = writes.iter().map(expected).collect::<Result<_, _>>()?;
-        let next: Vec<i64> = writes.iter().map(|_| rand::random()).collect();
-        let contents: Vec<Option<Vec<u8>>> = writes.iter().map(|write| rows.bytes(write)).collect();
-        let values: Values<'_> = &[
-            (&keys, Type::TEXT_ARRAY),
-            (&expected, Type::INT8_ARRAY),
-            (&next, Type::INT8_ARRAY),
-            (&contents, Type::BYTEA_ARRAY),
-        ];
-        let answers = match self.database.write(&rows.table, &rows.write, values).await {
-            Err(error) if error.kind() == DatabaseErrorKind::Conflict => Vec::new(),
-            answers => answers?,
-        };
-        let done: HashSet<&str> = answers.iter().filter_map(|row| row.try_get(0).ok()).collect();
-        let swap = |(key, next): (&&str, &i64)| match done.contains(key) {
-            true => Swap::Done(Version::new(next.to_string())),
+    async fn write_all(&self, kind: Kind, writes: &[Write]) -> Result<Vec<Swap>, StoreError> {
+        let changes = writes.iter().map(change).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        // A release that the server forgets costs whoever waits a ttl, as that of a holder that died before it.
+        let commit = if writes.iter().all(releases) { Commit::Soon } else { Commit::OnDisk };
+        let done = self.table(kind).write(&self.database, &changes, commit).await.map_err(failed)?;
+        let swap = |(change, done): (&Change<'_>, bool)| match done {
+            true => Swap::Done(Version::new(change.next.to_string())),
             false => Swap::Conflict(None),
         };
-        Ok(keys.iter().zip(&next).map(swap).collect())
+        Ok(changes.iter().zip(done).map(swap).collect())
     }
 }
 
@@ -103,10 +89,9 @@ impl Records for PostgresRecords {
     }
 
     async fn scan(&self, kind: Kind, prefix: &KeyPrefix) -> Result<Vec<(LeaseKey, Seen)>, StoreError> {
-        let (rows, prefix) = (self.rows(kind), prefix.as_str());
-        let answers = self.database.read(&rows.table, &rows.scan, &[(&prefix, Type::TEXT)]).await.map_err(failed)?;
-        let seen = answers.iter().map(|row| rows.seen(row).map(|(key, seen)| Some((key?, seen))));
-        seen.filter_map(Result::transpose).collect::<Result<_, _>>().map_err(failed)
+        let rows = self.table(kind).scan(&self.database, prefix.as_str()).await.map_err(failed)?;
+        let seen = rows.into_iter().map(|row| seen(kind, row));
+        Ok(seen.filter_map(|(key, seen)| Some((key?, seen))).collect())
     }
 
     async fn diagnose(&self) -> Result<Diagnosis, StoreError> {
@@ -114,12 +99,22 @@ impl Records for PostgresRecords {
     }
 
     async fn changes(&self, kind: Kind, prefix: &KeyPrefix) -> Result<Changes, StoreError> {
-        let listener = self.database.listen(&self.rows(kind).channel).await.map_err(failed)?;
-        let told = stream::unfold(listener, |mut listener| async { Some((listener.next().await?, listener)) });
+        let listener = self.table(kind).listen(&self.database).await.map_err(failed)?;
+        let heard = stream::unfold(listener, |mut listener| async { Some((listener.next().await?, listener)) });
         let prefix = prefix.clone();
-        let place =
-            move |text| LeaseKey::new(text).ok().filter(|key| prefix.matches(key)).map(|key| Place { kind, key });
-        Ok(told.filter_map(move |text| ready(place(text).map(|place| (place, None)))).boxed())
+        let told = move |text: String| {
+            let Told { key, found } = Told::of(&text);
+            let key = LeaseKey::new(key).ok().filter(|key| prefix.matches(key))?;
+            let of = |(version, text): (i64, String)| Seen {
+                content: Some(content(kind, &key, text.as_bytes())),
+                version: Some(Version::new(version.to_string())),
+                age: Some(Duration::ZERO),
+                ..Seen::default()
+            };
+            let found = found.map(of);
+            Some((Place { kind, key }, found))
+        };
+        Ok(heard.filter_map(move |text| ready(told(text))).boxed())
     }
 
     async fn read_many(&self, places: &[Place]) -> Vec<Result<Seen, StoreError>> {
@@ -139,19 +134,37 @@ impl Records for PostgresRecords {
     }
 }
 
-fn expected(write: &Write) -> Result<Option<i64>, DatabaseError> {
-    let number = write.expected.as_ref().map(|version| version.as_str().parse()).transpose();
-    number.map_err(|_| DatabaseError::invalid("a version is a number"))
+/// The key of what was read, where something stands there.
+fn seen(kind: Kind, row: VersionedRow) -> (Option<LeaseKey>, Seen) {
+    let empty = Seen { server_micros: row.server_micros, ..Seen::default() };
+    // What is no key was written by hand, and is nobody's lease.
+    let found = row.found.and_then(|(key, version, bytes)| Some((LeaseKey::new(key).ok()?, version, bytes)));
+    let Some((key, version, bytes)) = found else { return (None, empty) };
+    let content = Some(content(kind, &key, &bytes));
+    let version = Some(Version::new(version.to_string()));
+    (Some(key), Seen { content, version, age: Some(row.age), ..empty })
 }
 
-fn one<T>(answers: Result<Vec<T>, DatabaseError>) -> Result<T, StoreError> {
-    let unfit = || DatabaseError::new(DatabaseErrorKind::Unknown, "not as many answers as questions");
-    answers.and_then(|mut answers| answers.pop().ok_or_else(unfit)).map_err(failed)
+fn change(write: &Write) -> Result<Change<'_>, DatabaseError> {
+    let expected = write.expected.as_ref().map(|version| version.as_str().parse()).transpose();
+    let expected = expected.map_err(|_| DatabaseError::invalid("a version is a number"))?;
+    let (key, next) = (&write.place.key, rand::random());
+    Ok(Change { key: key.as_str(), expected, next, content: write.to.as_ref().map(|content| to_bytes(key, content)) })
+}
+
+/// Whether nobody is to hold what this writes.
+fn releases(write: &Write) -> bool {
+    matches!(&write.to, Some(Content::Lease(record)) if record.occupancy == Occupancy::Nobody)
+}
+
+fn one<T>(answers: Result<Vec<T>, StoreError>) -> Result<T, StoreError> {
+    let unfit = || StoreError::new(StoreErrorKind::TimedOut, "postgres: not as many answers as questions");
+    answers.and_then(|mut answers| answers.pop().ok_or_else(unfit))
 }
 
 /// The answer for each of so many, which have one fate where they failed.
-fn each<T>(count: usize, answers: Result<Vec<T>, DatabaseError>) -> Vec<Result<T, StoreError>> {
-    match answers.map_err(failed) {
+fn each<T>(count: usize, answers: Result<Vec<T>, StoreError>) -> Vec<Result<T, StoreError>> {
+    match answers {
         Ok(answers) => answers.into_iter().map(Ok).collect(),
         Err(error) => (0..count).map(|_| Err(error.clone())).collect(),
     }

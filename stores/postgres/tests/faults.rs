@@ -15,9 +15,12 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use kit::*;
 use pooler::FakePooler;
-use tenure_base_postgres::{Database, DatabaseConfig, UrlForm};
-use tenure_store::{Claimed, DocumentStore, KeyPrefix, LeaseStore, Released, Renewed, StoreErrorKind, Swapped};
-use tenure_test_servers::{Postgres, PostgresOptions, WallClock};
+use tenure_base_postgres::{Database, DatabaseConfig, Told, UrlForm};
+use tenure_store::{
+    Bound, BoundClaim, Claim, Claimed, DocumentStore, KeyPrefix, LeaseStore, Note, Released, Renewed, StoreError,
+    StoreErrorKind, Swapped, Term,
+};
+use tenure_test_servers::{PgBouncer, Postgres, PostgresOptions, WallClock, or_skip};
 use tokio::time::Instant;
 
 const TTL: Duration = Duration::from_secs(60);
@@ -63,9 +66,16 @@ async fn the_bell_rings_for_claims_and_releases_alone() {
     }
     assert_eq!(release(&store, &own).await.unwrap(), Released::Freed);
     server.psql("select pg_notify('tenure_leases', 'the end')");
-    for told in ["k", "k", "the end"] {
-        assert_eq!(bell.next().await.as_deref(), Some(told));
+    // What stands there then comes along, so that whoever waits need not read it.
+    for holder in [r#""holder":"holder-1""#, r#""holder":null"#] {
+        let told = Told::of(&bell.next().await.unwrap());
+        assert!(told.key == "k" && told.found.as_ref().is_some_and(|(_, text)| text.contains(holder)), "{told:?}");
     }
+    assert_eq!(bell.next().await.as_deref(), Some("the end"));
+    // A note that a notification has no room for is read by whoever is told.
+    let note = Note::new("n".repeat(7_500)).unwrap();
+    granted(&store, &Claim { note, ..claim("k", 2, TTL) }).await;
+    assert_eq!(Told::of(&bell.next().await.unwrap()).found, None);
     // Documents have a bell of their own, and it rings for each change.
     let documents = open_documents(&server.url()).await;
     let mut wakes = documents.watch(&KeyPrefix::new("d/").unwrap()).await.unwrap();
@@ -77,42 +87,48 @@ async fn the_bell_rings_for_claims_and_releases_alone() {
     assert_eq!(told, [key("d/a"), key("d/a"), key("d/b")]);
 }
 
-/// Behind a fake pooler that lends two connections to all clients for one transaction at a time everything works but hints.
+/// Behind a pooler that lends two connections to all clients for one transaction at a time everything works but hints: behind
+/// a fake one, which never lends the same one twice in a row, and behind PgBouncer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pooler_of_transactions_takes_the_hints_alone() {
     let Some(server) = server(PostgresOptions::default()) else { return };
-    let pooler = FakePooler::to(server.port(), 2).await;
-    let url = pooler.url();
-    // Makes the tables, so that nobody else is refused doing that at the same time.
-    drop(open(&url).await);
-    let stores: Vec<_> = join_all((0..4).map(|_| open(&url))).await.into_iter().map(Arc::new).collect();
-    assert!(stores.iter().all(|store| !store.info().watch));
-    for round in 0..5 {
-        let rounds = (0..20_u64).map(|process| {
-            let store = Arc::clone(&stores[usize::try_from(process).unwrap() % stores.len()]);
-            tokio::spawn(async move {
-                let claim = claim(&format!("k/{}", process % 5), 100 * round + process, TTL);
-                let Claimed::Granted { term, .. } = acquire(&store, &claim).await.unwrap() else { return None };
-                let own = held(&claim, term);
-                for _ in 0..5 {
-                    assert!(matches!(renew(&store, &own).await.unwrap(), Renewed::Extended { .. }));
-                }
-                Some(own)
-            })
-        });
-        let won: Vec<_> = join_all(rounds).await.into_iter().filter_map(Result::unwrap).collect();
-        assert_eq!(won.len(), 5, "{won:?}");
-        assert_eq!(stores[0].list(&KeyPrefix::new("k/").unwrap()).await.unwrap().len(), 5);
-        for own in &won {
-            assert_eq!(release(&stores[1], own).await.unwrap(), Released::Freed);
-        }
-    }
-    let documents = open_documents(&url).await;
-    assert!(matches!(documents.create(&key("d"), b"one").await.unwrap(), Swapped::Done(_)));
-    assert_eq!(documents.list(&KeyPrefix::default()).await.unwrap().len(), 1);
-    assert!(errors(&server).is_empty(), "{:?}", errors(&server));
+    let fake = FakePooler::to(server.port(), 2).await;
+    works_without_hints(&server, &fake.url()).await;
     let sessions = server.psql("select distinct application_name from pg_stat_activity where datname = 'postgres'");
     assert!(!sessions.contains("tenure"), "{sessions}");
+    drop(fake);
+    let Some(program) = or_skip("pgbouncer", false, PgBouncer::find()) else { return };
+    let transactions = PgBouncer::start(&program, &server, "transaction", 2).unwrap();
+    works_without_hints(&server, &transactions.url()).await;
+    // One that lends whole sessions passes on hints as well.
+    let sessions = PgBouncer::start(&program, &server, "session", 20).unwrap();
+    assert!(open(&sessions.url()).await.info().watch);
+    assert!(errors(&server).is_empty(), "{:?}", errors(&server));
+}
+
+/// A claim and a renewal are answered once they are as safe as the server's settings make them, here on a standby that is not
+/// there. A release is not waited for, but that of a bound lease is: it has no end of its own, if it is forgotten.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_release_alone_does_not_wait_for_the_disk() {
+    let Some(server) = server(PostgresOptions::default()) else { return };
+    let store = open(&(server.url() + "?timeout=1s")).await;
+    let mut plain = Vec::new();
+    for name in ["1", "2", "5"] {
+        plain.push(granted(&store, &claim(name, 1, TTL)).await);
+    }
+    let to = Bound { member: key("member"), term: Term::new(7).unwrap() };
+    let bound = |name| Claim { bound: Some(BoundClaim { to: to.clone(), last_term: None }), ..claim(name, 3, TTL) };
+    let [three, four] = [granted(&store, &bound("3")).await, granted(&store, &bound("4")).await];
+    server.psql("alter system set synchronous_standby_names = 'nobody'");
+    server.psql("select pg_reload_conf()");
+    while server.psql("show synchronous_standby_names").trim() != "nobody" {}
+    assert!(renew(&store, &plain[1]).await.unwrap_err().is_outcome_unknown());
+    assert_eq!(release(&store, &plain[0]).await.unwrap(), Released::Freed);
+    assert_eq!(server.psql("select count(*) from tenure_leases where key = '1' and holder is null").trim(), "1");
+    assert!(acquire(&store, &claim("1", 5, TTL)).await.unwrap_err().is_outcome_unknown());
+    assert!(release(&store, &three).await.unwrap_err().is_outcome_unknown());
+    let both = store.release(&[plain[2].clone(), four]).await.unwrap();
+    assert!(both.iter().all(|answer| answer.as_ref().is_err_and(StoreError::is_outcome_unknown)), "{both:?}");
 }
 
 /// A server that is killed while commits are under way: what was granted stands afterwards, what was refused does not, and
@@ -321,4 +337,36 @@ async fn a_full_disk_refuses_claims() {
         assert!(matches!(renew(&store, held).await.unwrap(), Renewed::Extended { .. }), "{held:?}");
     }
     granted(&store, &claim("next", 1, TTL)).await;
+}
+
+async fn works_without_hints(server: &Postgres, url: &str) {
+    // Makes the tables, so that nobody else is refused doing that at the same time.
+    drop(open(url).await);
+    let stores: Vec<_> = join_all((0..4).map(|_| open(url))).await.into_iter().map(Arc::new).collect();
+    assert!(stores.iter().all(|store| !store.info().watch));
+    for round in 0..5 {
+        let rounds = (0..20_u64).map(|process| {
+            let store = Arc::clone(&stores[usize::try_from(process).unwrap() % stores.len()]);
+            tokio::spawn(async move {
+                let claim = claim(&format!("k/{}", process % 5), 100 * round + process, TTL);
+                let Claimed::Granted { term, .. } = acquire(&store, &claim).await.unwrap() else { return None };
+                let own = held(&claim, term);
+                for _ in 0..5 {
+                    assert!(matches!(renew(&store, &own).await.unwrap(), Renewed::Extended { .. }));
+                }
+                Some(own)
+            })
+        });
+        let won: Vec<_> = join_all(rounds).await.into_iter().filter_map(Result::unwrap).collect();
+        assert_eq!(won.len(), 5, "{won:?}");
+        assert_eq!(stores[0].list(&KeyPrefix::new("k/").unwrap()).await.unwrap().len(), 5);
+        for own in &won {
+            assert_eq!(release(&stores[1], own).await.unwrap(), Released::Freed);
+        }
+    }
+    let documents = open_documents(url).await;
+    let Swapped::Done(version) = documents.create(&key("d"), b"one").await.unwrap() else { panic!() };
+    assert_eq!(documents.list(&KeyPrefix::default()).await.unwrap().len(), 1);
+    assert!(matches!(documents.delete(&key("d"), &version).await.unwrap(), Swapped::Done(_)));
+    assert!(errors(server).is_empty(), "{:?}", errors(server));
 }
