@@ -28,6 +28,12 @@ pub struct Firestore {
 /// All that documents need.
 const SCOPE: &str = "https://www.googleapis.com/auth/datastore";
 
+/// How many bytes of writes one request has: Firestore takes 10 MiB, an emulator 4.
+const MAX_WRITES: usize = 3 << 20;
+
+/// The longest answer: a page of documents of 128 KiB each in Base64, with room.
+const MAX_ANSWER: usize = 64 << 20;
+
 /// How many documents, or names of collections, a query tells at a time.
 const PAGE: usize = 300;
 
@@ -37,7 +43,7 @@ impl Firestore {
 
     /// A client whose calls take at most so long; asks nobody. Must be called within tokio's runtime.
     pub fn new(database: &Database, timeout: Duration) -> Result<Firestore, FirestoreError> {
-        let client = Client::new(&ClientOptions { timeout, ..ClientOptions::default() })?;
+        let client = Client::new(&ClientOptions { timeout, max_answer: MAX_ANSWER, ..ClientOptions::default() })?;
         let login = if database.emulator.is_some() { Login::for_emulator() } else { Login::google(SCOPE)? };
         let root = format!("projects/{}/databases/{}/documents", database.project, database.database);
         let base = Url::parse(&database.base()).map_err(|error| FirestoreError::Setup(error.to_string()))?;
@@ -71,27 +77,39 @@ impl Firestore {
             .collect()
     }
 
-    /// Does these writes, each of which is decided by itself. No document may be named twice.
-    pub async fn write(
-        &self,
-        changes: &[Change],
-    ) -> Result<impl Iterator<Item = Result<Changed, FirestoreError>>, FirestoreError> {
+    /// Does these writes, each of which is decided by itself; by several requests at a time where one would be too long. No
+    /// document may be named twice.
+    pub async fn write(&self, changes: &[Change]) -> Vec<Result<Changed, FirestoreError>> {
         let writes: Vec<Value> = changes.iter().map(Change::to_json).collect();
-        let answer = self.post(&self.root, "batchWrite", &json!({ "writes": writes })).await?;
-        Ok(changes.iter().enumerate().map(move |(at, change)| {
-            let (status, updated) = (&answer["status"][at], &answer["writeResults"][at]["updateTime"]);
-            match (status["code"].as_u64().unwrap_or(0), updated.as_str()) {
-                (0, Some(time)) if change.fields.is_some() => Ok(Changed::Done(Some(time.to_owned()))),
-                (0, _) if status.is_object() && change.fields.is_none() => Ok(Changed::Done(None)),
-                (0, _) => Err(FirestoreError::Odd),
-                // Not found, exists already, another version, aborted for the sake of another write.
-                (5 | 6 | 9 | 10, _) => Ok(Changed::Refused),
-                (code, _) => Err(self.refusal(status_of(code), status["message"].as_str().unwrap_or_default())),
+        if changes.len() > 1 && writes.iter().map(|write| write.to_string().len()).sum::<usize>() > MAX_WRITES {
+            let (some, others) = changes.split_at(changes.len() / 2);
+            let (mut some, others) = tokio::join!(Box::pin(self.write(some)), Box::pin(self.write(others)));
+            some.extend(others);
+            return some;
+        }
+        match self.post(&self.root, "batchWrite", &json!({ "writes": writes })).await {
+            Ok(answer) => {
+                let results = (0..).map(|at: usize| (&answer["status"][at], &answer["writeResults"][at]["updateTime"]));
+                changes.iter().zip(results).map(|(change, result)| self.changed(change, result)).collect()
             }
-        }))
+            Err(error) => vec![Err(error); changes.len()],
+        }
     }
 
-    /// Hands over the documents of the collection `id` below `parent` whose text in `field` begins with `prefix`, in its order.
+    /// What became of one of several writes.
+    fn changed(&self, change: &Change, (status, updated): (&Value, &Value)) -> Result<Changed, FirestoreError> {
+        match (status["code"].as_u64().unwrap_or(0), updated.as_str()) {
+            (0, Some(time)) if change.fields.is_some() => Ok(Changed::Done(Some(time.to_owned()))),
+            (0, _) if status.is_object() && change.fields.is_none() => Ok(Changed::Done(None)),
+            (0, _) => Err(FirestoreError::Odd),
+            // Not found, exists already, another version, aborted for the sake of another write.
+            (5 | 6 | 9 | 10, _) => Ok(Changed::Refused),
+            (code, _) => Err(self.refusal(status_of(code), status["message"].as_str().unwrap_or_default())),
+        }
+    }
+
+    /// Hands over the documents of the collection `id` below `parent` whose text in `field` begins with `prefix`, in its order: page
+    /// by page, each of which has the time of a call.
     pub async fn query(
         &self,
         parent: &str,

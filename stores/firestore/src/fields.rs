@@ -79,10 +79,11 @@ pub(crate) fn of_document(key: &LeaseKey, value: &[u8]) -> Fields {
     fields.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
 }
 
-/// The document in these fields; `None` where this program has not written them.
-pub(crate) fn document(key: &LeaseKey, fields: &Fields) -> Option<Content> {
-    let is_its = text_in(fields.get("key")?)? == key.as_str();
-    is_its.then(|| bytes_in(fields.get("value")?)).flatten().map(Content::Document)
+/// The document in these fields; where this program has not written them, what is none: another program's record.
+pub(crate) fn document(key: &LeaseKey, fields: &Fields) -> Content {
+    let is_its = fields.get("key").and_then(text_in) == Some(key.as_str());
+    let value = fields.get("value").filter(|_| is_its).and_then(bytes_in);
+    value.map_or_else(|| Content::lease(key, b""), Content::Document)
 }
 
 #[cfg(test)]
@@ -222,8 +223,9 @@ mod tests {
     #[test]
     fn a_document_reads_back() {
         let fields = of_document(&key(), b"\x00\xff");
-        assert_eq!(document(&key(), &fields), Some(Content::Document(b"\x00\xff".to_vec())));
-        assert_eq!(document(&LeaseKey::new("other").unwrap(), &fields), None);
-        assert_eq!(document(&key(), &Fields::new()), None);
+        assert_eq!(document(&key(), &fields), Content::Document(b"\x00\xff".to_vec()));
+        for odd in [document(&LeaseKey::new("other").unwrap(), &fields), document(&key(), &Fields::new())] {
+            assert!(matches!(odd, Content::Lease(_)), "{odd:?}");
+        }
     }
 }

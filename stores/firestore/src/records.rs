@@ -28,7 +28,7 @@ static INFO: StoreInfo = StoreInfo::new("firestore")
     .shared(true)
     .overlap_faults(&[
         "the database is set back to an older state, or documents of leases are deleted or overwritten",
-        "Google's clock steps",
+        "Google's clock steps; where it was ahead, and the database is then set back, two tenures may have one term",
     ]);
 
 /// What is known of a read that was not answered: nothing, and nothing was changed.
@@ -74,17 +74,15 @@ impl FirestoreRecords {
         Change { name: self.name(place), updated: expected.as_ref().map(|time| time.as_str().to_owned()), fields }
     }
 
-    fn seen(&self, place: &Place, read: Read) -> Result<Seen, StoreError> {
+    fn seen(&self, place: &Place, read: Read) -> Seen {
         let nothing = Seen { server_micros: Some(read.micros), ..Seen::default() };
-        let Some(document) = read.document else { return Ok(nothing) };
+        let Some(document) = read.document else { return nothing };
         let content = match place.kind {
             Kind::Lease => fields::lease(&place.key, &document.fields, read.micros / 1_000),
-            Kind::Document => fields::document(&place.key, &document.fields).ok_or_else(|| {
-                failed(StoreErrorKind::Corrupt, format!("the document of {} is another program's", place.key))
-            })?,
+            Kind::Document => fields::document(&place.key, &document.fields),
         };
         let (content, version) = (Some(content), Some(Version::new(document.updated)));
-        Ok(Seen { content, version, age: Some(document.age), ..nothing })
+        Seen { content, version, age: Some(document.age), ..nothing }
     }
 
     /// Adds what stands under keys with this prefix in one collection. In that of all the others each document has a `key`;
@@ -94,7 +92,7 @@ impl FirestoreRecords {
         kind: Kind,
         collection: &str,
         prefix: &str,
-        found: &mut Vec<Result<(LeaseKey, Seen), StoreError>>,
+        found: &mut Vec<(LeaseKey, Seen)>,
     ) -> Result<(), StoreError> {
         let (root, is_own) = (self.firestore.root(), collection == self.config.collection);
         let (parent, id) = match kind {
@@ -112,9 +110,9 @@ impl FirestoreRecords {
             // What was copied from elsewhere tells the key of another document.
             let place = key.map(|key| Place { kind, key }).filter(|place| self.name(place) == document.name);
             let Some(place) = place else { return };
-            match self.seen(&place, read) {
-                Ok(seen) if !is_own && !fields::is_lease(&seen) => {}
-                seen => found.push(seen.map(|seen| (place.key, seen))),
+            let seen = self.seen(&place, read);
+            if is_own || fields::is_lease(&seen) {
+                found.push((place.key, seen));
             }
         };
         self.firestore.query(&parent, id, field, from, take).await.map_err(told(UNREAD))
@@ -137,7 +135,7 @@ impl Records for FirestoreRecords {
     async fn read_many(&self, places: &[Place]) -> Vec<Result<Seen, StoreError>> {
         let names: Vec<String> = places.iter().map(|place| self.name(place)).collect();
         match self.firestore.read(&names).await.map_err(told(UNREAD)) {
-            Ok(reads) => places.iter().zip(reads).map(|(place, read)| self.seen(place, read)).collect(),
+            Ok(reads) => places.iter().zip(reads).map(|(place, read)| Ok(self.seen(place, read))).collect(),
             Err(error) => vec![Err(error); places.len()],
         }
     }
@@ -154,10 +152,7 @@ impl Records for FirestoreRecords {
             Changed::Done(time) => Swap::Done(Version::new(time.as_deref().unwrap_or("none"))),
             Changed::Refused => Swap::Conflict(None),
         };
-        match self.firestore.write(&changes).await.map_err(told(UNKNOWN)) {
-            Ok(done) => done.map(|one| one.map(swap).map_err(told(UNKNOWN))).collect(),
-            Err(error) => vec![Err(error); writes.len()],
-        }
+        self.firestore.write(&changes).await.into_iter().map(|done| done.map(swap).map_err(told(UNKNOWN))).collect()
     }
 
     async fn scan(&self, kind: Kind, prefix: &KeyPrefix) -> Result<Vec<(LeaseKey, Seen)>, StoreError> {
@@ -173,7 +168,7 @@ impl Records for FirestoreRecords {
                 self.look_through(kind, other, prefix, &mut found).await?;
             }
         }
-        found.into_iter().collect()
+        Ok(found)
     }
 
     async fn diagnose(&self) -> Result<Diagnosis, StoreError> {

@@ -1,12 +1,18 @@
 //! Documents lie beside the leases: each write compares, also one that changes nothing, and neither meets the other.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "support/by_hand.rs"]
+mod by_hand;
 #[path = "support/kit.rs"]
 mod kit;
 
+use by_hand::{ByHand, text};
+use futures_util::future::try_join_all;
 use kit::*;
+use serde_json::json;
+use tenure_firestore::{FirestoreConfig, open_documents};
 use tenure_records::{Content, Kind, Place, Records, Swap, Version, Write};
-use tenure_store::{KeyPrefix, LeaseStore};
+use tenure_store::{Document, DocumentStore, KeyPrefix, LeaseStore, StoreErrorKind};
 use tenure_test_servers::{FirestorePrograms, or_skip};
 
 fn write(place: &Place, expected: Option<&Version>, to: Option<&[u8]>) -> Write {
@@ -64,4 +70,37 @@ async fn any_collection_will_do() {
         let listed = records.scan(Kind::Document, &KeyPrefix::default()).await.unwrap();
         assert_eq!((listed.len(), store.list(&KeyPrefix::default()).await.unwrap().len()), (1, 1), "{collection}");
     }
+}
+
+/// One value that is not ours keeps nobody from the others: it is told to whoever reads it, and left out of lists.
+#[tokio::test]
+async fn an_odd_value_fails_no_list() {
+    let Some(programs) = or_skip("firestore documents", false, FirestorePrograms::find()) else { return };
+    let emulator = programs.start().unwrap();
+    let (project, host) = (emulator.new_project(), emulator.host());
+    let config: FirestoreConfig = format!("firestore://{project}?emulator={host}").parse().unwrap();
+    let documents = open_documents(&config).await.unwrap();
+    for name in ["a", "b", "c"] {
+        documents.create(&key(name), b"1").await.unwrap();
+    }
+    // `b` in URL-safe Base64.
+    ByHand::new(&host, &project).put("tenure/doc/values/Yg", json!({ "key": text("b"), "value": text("x") })).await;
+    let listed = documents.list(&KeyPrefix::default()).await.unwrap();
+    assert_eq!(listed.iter().map(|document| document.key.as_str()).collect::<Vec<_>>(), ["a", "c"]);
+    assert_eq!(documents.read(&key("b")).await.unwrap_err().kind(), StoreErrorKind::Corrupt);
+}
+
+/// A page of the largest documents that there are is one answer.
+#[tokio::test]
+async fn large_documents_are_listed() {
+    let Some(programs) = or_skip("firestore documents", false, FirestorePrograms::find()) else { return };
+    let emulator = programs.start().unwrap();
+    let url = format!("firestore://{}?timeout=30s&emulator={}", emulator.new_project(), emulator.host());
+    let documents = open_documents(&url.parse().unwrap()).await.unwrap();
+    let (value, keys): (_, Vec<_>) =
+        (vec![0xff; Document::MAX_BYTES], (0..150).map(|n| key(&format!("{n}"))).collect());
+    for some in keys.chunks(10) {
+        try_join_all(some.iter().map(|key| documents.create(key, &value))).await.unwrap();
+    }
+    assert_eq!(documents.list(&KeyPrefix::default()).await.unwrap().len(), keys.len());
 }

@@ -3,16 +3,19 @@
 
 #[path = "support/by_hand.rs"]
 mod by_hand;
+#[path = "support/front.rs"]
+mod front;
 #[path = "support/kit.rs"]
 mod kit;
 
 use std::time::Duration;
 
 use by_hand::{ByHand, text};
+use front::Front;
 use kit::*;
 use serde_json::json;
 use tenure_records::{Content, Place, Records, Swap, Version, Write};
-use tenure_store::{LeaseStore, Renewed};
+use tenure_store::{Claim, Claimed, KeyPrefix, LeaseStore, Note, Renewed};
 use tenure_test_servers::{Firestore, FirestorePrograms, or_skip};
 use tokio::time::{Instant, sleep};
 
@@ -118,6 +121,26 @@ async fn a_write_that_fails_among_many_fails_alone() {
         );
         assert_eq!(seen.version, expected, "{at}");
     }
+}
+
+/// However long their notes are, so many leases are claimed and renewed at a time as one batch takes: what is too much for one
+/// request, 10 MiB of Firestore and 4 of an emulator, goes by several.
+#[tokio::test]
+async fn long_notes_fit_into_a_batch() {
+    let Some((emulator, _, _)) = opened().await else { return };
+    let front = Front::before(emulator.port());
+    front.state().takes_owner = true;
+    let url = format!("firestore://{}?timeout=30s&emulator={}", emulator.new_project(), front.host());
+    let store = open(&url).await.unwrap();
+    let note = Note::new("n".repeat(Note::MAX_BYTES)).unwrap();
+    let claims: Vec<Claim> = (0..500)
+        .map(|n| Claim { note: note.clone(), ttl: Duration::from_secs(600), ..claim(&format!("many/{n}"), 1) })
+        .collect();
+    let granted = store.acquire(&claims).await.unwrap();
+    assert!(granted.iter().all(|one| matches!(one, Ok(Claimed::Granted { .. }))), "{:?}", granted[0]);
+    assert_eq!(store.list(&KeyPrefix::default()).await.unwrap().len(), claims.len());
+    let largest = front.state().largest;
+    assert!(largest < 4 << 20, "{largest} bytes in one request");
 }
 
 /// While a transaction of another program has read the document a renewal waits for it, or is refused and made again; it

@@ -26,6 +26,8 @@ pub(crate) struct State {
     pub(crate) cut_after: Option<usize>,
     /// Every request: its path, and its header `authorization`.
     pub(crate) calls: Vec<(String, String)>,
+    /// How many bytes the largest body of a request had.
+    pub(crate) largest: usize,
     /// The bodies and queries of requests for tokens.
     pub(crate) asked_for_tokens: Vec<String>,
     /// The headers `x-goog-user-project`.
@@ -110,6 +112,7 @@ fn answer(
             format!("{{\"access_token\":\"hunter2-{token}\",\"expires_in\":{seconds},\"token_type\":\"Bearer\"}}");
         return Some(response("200 OK", &text));
     }
+    told.largest = told.largest.max(body.len());
     told.calls.push((path.to_owned(), authorization.to_owned()));
     told.quota_projects.extend(quota);
     let number = authorization.strip_prefix("Bearer hunter2-").and_then(|number| number.parse::<usize>().ok());
