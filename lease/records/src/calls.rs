@@ -25,6 +25,9 @@ type Answers<T> = Vec<Result<T, StoreError>>;
 /// A scan may take so many times as long as a call: a server tells what it has page by page.
 const SCAN: u32 = 10;
 
+/// No verb goes on asking for longer, whatever time a server gives its calls; no clock reaches every moment.
+const DAY: Duration = Duration::from_secs(86_400);
+
 const READ: StoreErrorKind = StoreErrorKind::Unavailable;
 const WRITE: StoreErrorKind = StoreErrorKind::TimedOut;
 
@@ -36,7 +39,7 @@ impl<R: Records> Calls<R> {
 
     /// Until when a verb that begins now may ask for something.
     pub(crate) fn until(&self) -> Instant {
-        Instant::now() + self.info.call_timeout
+        Instant::now() + self.info.call_timeout.min(DAY)
     }
 
     /// How long a scan may take. A server that tells of no changes looks through everything when it is asked to follow them.

@@ -130,7 +130,7 @@ async fn a_long_batch_ends_in_time_and_goes_on_where_it_ended() {
 /// Of what is not answered in time the writes that were sent are unknown; nothing is sent any more, and that is not done for certain.
 #[tokio::test]
 async fn what_was_not_sent_is_not_unknown() {
-    let call = Duration::from_millis(300);
+    let call = Duration::from_secs(1);
     let server = Slow { write: NEVER, ..slow(call) };
     let (store, begun) = (RecordStore::new(server.clone()), Instant::now());
     let answers = store.acquire(&claims(1_000)).await.unwrap();
@@ -174,6 +174,17 @@ async fn scans_have_their_own_time() {
     assert_eq!(leases.unwrap_err().kind(), StoreErrorKind::Unavailable);
     assert_eq!(listed.unwrap_err().kind(), StoreErrorKind::Unavailable);
     assert!(begun.elapsed() >= call * 10, "{:?}", begun.elapsed());
+}
+
+/// A server may give its calls all the time there is.
+#[tokio::test]
+async fn calls_may_have_no_bound() {
+    let server = slow(Duration::MAX);
+    let (store, documents) = (RecordStore::new(server.clone()), RecordDocuments::new(server));
+    assert_eq!(counted(&store.acquire(&claims(3)).await.unwrap()), [3, 0, 0]);
+    assert_eq!(store.list(&KeyPrefix::default()).await.unwrap().len(), 3);
+    assert!(store.watch(&KeyPrefix::default()).await.is_ok());
+    assert_eq!(documents.read(&LeaseKey::new("d").unwrap()).await.unwrap(), None);
 }
 
 /// Whoever looks for changes and gets no answer ends, so that the subscription is made anew.

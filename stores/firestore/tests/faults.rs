@@ -6,9 +6,11 @@ mod front;
 #[path = "support/kit.rs"]
 mod kit;
 
+use std::time::Duration;
+
 use front::Front;
 use kit::*;
-use tenure_store::{Claimed, LeaseStore, Renewed, StoreErrorKind};
+use tenure_store::{Claim, Claimed, KeyPrefix, LeaseStore, Renewed, StoreErrorKind};
 use tenure_test_servers::{Cut, Firestore, FirestorePrograms, Proxy, free_port, or_skip};
 use tokio::time::Instant;
 
@@ -148,6 +150,26 @@ async fn a_conflict_leads_to_a_look() {
     assert!(other.remove(&own.key).await.unwrap().is_some());
     assert_eq!(renew(&store, &own).await.unwrap(), Renewed::Lost { to: None });
     assert_eq!(front.calls_of(":batchWrite"), 4, "one for each step, and one that met a conflict");
+}
+
+/// A list of many pages takes longer than a call may, each page no longer than that.
+#[tokio::test]
+async fn a_list_of_many_pages_has_its_time() {
+    let Some(emulator) = emulator() else { return };
+    let (front, project, call) = (front(emulator.port()), emulator.new_project(), Duration::from_secs(2));
+    let quick = open(&format!("firestore://{project}?timeout=30s&emulator={}", emulator.host())).await.unwrap();
+    let lasting = |n| Claim { ttl: Duration::from_secs(600), ..claim(&format!("many {n}"), 1) };
+    let claims: Vec<Claim> = (0..700).map(lasting).collect();
+    assert!(quick.acquire(&claims).await.unwrap().iter().all(Result::is_ok));
+    let store = open(&format!("firestore://{project}?timeout=2s&emulator={}", front.host())).await.unwrap();
+    front.state().delay = call * 2 / 5;
+    let begun = Instant::now();
+    assert_eq!(store.list(&KeyPrefix::new("many").unwrap()).await.unwrap().len(), claims.len());
+    assert!(begun.elapsed() > call, "{:?}", begun.elapsed());
+    front.state().delay = call * 2;
+    let begun = Instant::now();
+    assert_eq!(store.list(&KeyPrefix::default()).await.unwrap_err().kind(), StoreErrorKind::Unavailable);
+    assert!(begun.elapsed() < call * 3, "a page that is not answered is noticed: {:?}", begun.elapsed());
 }
 
 /// While packets vanish every call ends in time; a claim that was on its way then is granted to nobody else afterwards.

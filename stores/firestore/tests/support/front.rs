@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
+use std::time::Duration;
 
 /// What the front does, and what it was asked.
 #[derive(Default)]
@@ -24,6 +25,8 @@ pub(crate) struct State {
     pub(crate) answer: Option<(&'static str, String)>,
     /// After so many bytes the connection is closed in the middle of an answer.
     pub(crate) cut_after: Option<usize>,
+    /// How long each call waits before it is handed on.
+    pub(crate) delay: Duration,
     /// Every request: its path, and its header `authorization`.
     pub(crate) calls: Vec<(String, String)>,
     /// How many bytes the largest body of a request had.
@@ -128,7 +131,9 @@ fn answer(
     if let Some((status, text)) = &told.answer {
         return Some(response(status, text));
     }
+    let delay = told.delay;
     drop(told);
+    thread::sleep(delay);
     let mut to = TcpStream::connect(("127.0.0.1", emulator)).ok()?;
     let length = body.len();
     let head = format!(
