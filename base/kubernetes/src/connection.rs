@@ -3,12 +3,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::stream::BoxStream;
-use http::{Request, StatusCode};
-use http_body_util::{BodyExt, Limited};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use kube::client::{AuthError, Body};
-use kube::core::{ApiResource, DynamicObject, Resource, WatchEvent};
+use kube::core::{ApiResource, DynamicObject, Resource};
 use kube::{Client, Config};
 use tenure_base_time::Time;
 use tokio::sync::RwLock;
@@ -17,17 +15,17 @@ use crate::answer::{Answer, micros};
 use crate::cluster::Cluster;
 use crate::credentials::{log_in, missing};
 use crate::error::{KubernetesError, chain};
+use crate::events::{Events, LONGEST_OBJECT};
 use crate::verb::Verb;
 
-/// The longest answer that is read. One object has at most 1.5 MiB; a page of a list has 500.
-const LONGEST: usize = 256 << 20;
+/// The longest page of a list that is read, of 500 objects.
+const LONGEST_PAGE: usize = 256 << 20;
+/// The longest that is read of why something was refused.
+const LONGEST_REASON: usize = 1 << 20;
 /// How often credentials are fetched anew at most, because the server refuses those that there are.
 const RENEW_CREDENTIALS: Duration = Duration::from_secs(10);
 /// How much longer a call waits than the server is given, so that its own word of the end of its time arrives.
 pub(crate) const GRACE: Duration = Duration::from_secs(1);
-
-/// What a watch tells, as it comes.
-pub(crate) type Events = BoxStream<'static, Result<WatchEvent<DynamicObject>, kube::Error>>;
 
 /// A way to one kind of objects in one namespace.
 pub(crate) struct Connection {
@@ -35,9 +33,12 @@ pub(crate) struct Connection {
     pub(crate) resource: ApiResource,
     path: String,
     timeout: Duration,
+    /// The client, and when its credentials were asked for.
     client: RwLock<(Client, Time)>,
     /// The server refused the credentials; a plugin may have others.
     refused: AtomicBool,
+    /// A watch was odd, and that has been said.
+    warned: AtomicBool,
 }
 
 impl Connection {
@@ -46,22 +47,24 @@ impl Connection {
         let config = cluster.find().await?;
         let path = DynamicObject::url_path(&resource, Some(&config.default_namespace));
         let client = RwLock::new((log_in(&config).await?, tenure_base_time::now()));
-        let refused = AtomicBool::new(false);
-        Ok(Connection { config, resource, path, timeout: cluster.timeout, client, refused })
+        let (refused, warned) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Connection { config, resource, path, timeout: cluster.timeout, client, refused, warned })
     }
 
     pub(crate) fn namespace(&self) -> &str {
         &self.config.default_namespace
     }
 
-    /// Host and port; a login that stands in the URL is left out.
     /// The server's version. `None` where it does not tell: administrators can forbid that.
     pub(crate) async fn version(&self) -> Option<String> {
-        let version = async { self.client().await.ok()?.apiserver_version().await.ok() };
-        Some(tokio::time::timeout(self.timeout, version).await.ok()??.git_version)
+        let told = self.in_time(Verb::Get, self.answer(Verb::Get, asked(Verb::Get, "/version", Vec::new()).ok()?));
+        let told = told.await.ok().filter(|answer| answer.status.is_success())?;
+        let version: serde_json::Value = serde_json::from_slice(&told.body).ok()?;
+        version["gitVersion"].as_str().map(str::to_owned)
     }
 
-    fn server(&self) -> String {
+    /// Host and port; a login that stands in the URL is left out.
+    pub(crate) fn server(&self) -> String {
         let url = &self.config.cluster_url;
         format!("{}:{}", url.host().unwrap_or_default(), url.port_u16().unwrap_or(443))
     }
@@ -76,28 +79,57 @@ impl Connection {
     ) -> Result<Answer, KubernetesError> {
         // The server gives up when nobody waits any more.
         let query = format!("timeout={}ms&{query}", self.timeout.as_millis());
-        let request = self.request(verb, name, &query, body)?.map(Body::from);
-        let answer = async {
-            let response = self.client().await?.send(request).await.map_err(|error| self.failed(verb, &error))?;
-            let status = response.status();
-            self.heed(status);
-            let date = response.headers().get(http::header::DATE).and_then(|date| date.to_str().ok());
-            let server_micros = date.and_then(|date| micros(date, jiff::Timestamp::now()));
-            let body = Limited::new(response.into_body(), LONGEST).collect().await;
-            let body = body.map_err(|error| self.unanswered(verb, format!("the answer broke off: {error}")))?;
-            Ok(Answer { status, server_micros, body: body.to_bytes().to_vec() })
-        };
-        self.in_time(verb, answer).await
+        let request = self.request(verb, name, &query, body)?;
+        self.in_time(verb, self.answer(verb, request)).await
     }
 
     /// Begins to watch; the answer has no end of its own but the query's.
     pub(crate) async fn events(&self, query: &str) -> Result<Events, KubernetesError> {
         let request = self.request(Verb::Watch, None, &format!("watch=1&{query}"), Vec::new())?;
         let begun = async {
-            let events = self.client().await?.request_events::<DynamicObject>(request).await;
-            Ok(events.map_err(|error| self.failed(Verb::Watch, &error))?.boxed())
+            let response = self.sent(Verb::Watch, request).await?;
+            match response.status().is_success() {
+                true => Ok(Events::of(response.into_body())),
+                false => Err(self.refusal(Verb::Watch, &self.read(Verb::Watch, response).await?)),
+            }
         };
         self.in_time(Verb::Watch, begun).await
+    }
+
+    async fn answer(&self, verb: Verb, request: Request<Vec<u8>>) -> Result<Answer, KubernetesError> {
+        self.read(verb, self.sent(verb, request).await?).await
+    }
+
+    /// What begins to answer.
+    async fn sent(&self, verb: Verb, request: Request<Vec<u8>>) -> Result<Response<Body>, KubernetesError> {
+        let sent = self.client().await?.send(request.map(Body::from)).await;
+        let response = sent.map_err(|error| self.failed(verb, &error))?;
+        self.heed(response.status());
+        Ok(response)
+    }
+
+    /// The whole of an answer, up to a bound. Of a refusal the status says enough, however long it is.
+    async fn read(&self, verb: Verb, response: Response<Body>) -> Result<Answer, KubernetesError> {
+        let status = response.status();
+        let date = response.headers().get(http::header::DATE).and_then(|date| date.to_str().ok());
+        let server_micros = date.and_then(|date| micros(date, jiff::Timestamp::now()));
+        let longest = match verb {
+            _ if !status.is_success() => LONGEST_REASON,
+            Verb::List => LONGEST_PAGE,
+            _ => LONGEST_OBJECT,
+        };
+        let body = match Limited::new(response.into_body(), longest).collect().await {
+            Ok(body) => body.to_bytes().to_vec(),
+            Err(error) if error.is::<LengthLimitError>() => {
+                let why = format!("{}: the answer has more than {longest} bytes", self.server());
+                if status.is_success() {
+                    return Err(self.unanswered(verb, why));
+                }
+                serde_json::json!({ "message": why }).to_string().into_bytes()
+            }
+            Err(error) => return Err(self.unanswered(verb, format!("the answer broke off: {error}"))),
+        };
+        Ok(Answer { status, server_micros, body })
     }
 
     /// The error of an answer that is neither success nor a conflict.
@@ -109,8 +141,13 @@ impl Connection {
         verb.refused(status.as_u16(), &self.resource, self.namespace(), said)
     }
 
-    fn unanswered(&self, verb: Verb, why: String) -> KubernetesError {
+    pub(crate) fn unanswered(&self, verb: Verb, why: String) -> KubernetesError {
         verb.unanswered(&self.resource, why)
+    }
+
+    /// Whether a watch that is odd is still to be told of: once.
+    pub(crate) fn warns(&self) -> bool {
+        !self.warned.swap(true, Ordering::Relaxed)
     }
 
     async fn in_time<T>(
@@ -130,23 +167,20 @@ impl Connection {
         body: Vec<u8>,
     ) -> Result<Request<Vec<u8>>, KubernetesError> {
         let name = name.map(|name| format!("/{name}")).unwrap_or_default();
-        let request = Request::builder()
-            .method(verb.method())
-            .uri(format!("{}{name}?{query}", self.path))
-            .header(http::header::ACCEPT, "application/json")
-            .header(http::header::CONTENT_TYPE, "application/json");
-        request.body(body).map_err(|error| KubernetesError::invalid(error.to_string()))
+        asked(verb, &format!("{}{name}?{query}", self.path), body)
     }
 
-    /// The client; made anew where the server has refused its credentials, for a plugin may have others by now.
+    /// The client; made anew where the server has refused its credentials, for a plugin may have others by now. A plugin that has
+    /// none is asked again as late as one that had some.
     async fn client(&self) -> Result<Client, KubernetesError> {
-        let (present, made) = self.client.read().await.clone();
+        let (present, asked) = self.client.read().await.clone();
         let now = tenure_base_time::now();
-        if now.since(made) < RENEW_CREDENTIALS || !self.refused.swap(false, Ordering::Relaxed) {
+        if now.since(asked) < RENEW_CREDENTIALS || !self.refused.swap(false, Ordering::Relaxed) {
             return Ok(present);
         }
-        let anew = log_in(&self.config).await?;
-        *self.client.write().await = (anew.clone(), now);
+        self.client.write().await.1 = now;
+        let anew = log_in(&self.config).await.inspect_err(|_| self.refused.store(true, Ordering::Relaxed))?;
+        self.client.write().await.0 = anew.clone();
         Ok(anew)
     }
 
@@ -160,11 +194,6 @@ impl Connection {
     fn failed(&self, verb: Verb, error: &kube::Error) -> KubernetesError {
         let unsent = |why: String| KubernetesError::unavailable(format!("{}: {why}", self.server()));
         match error {
-            kube::Error::Api(status) => {
-                let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-                self.heed(code);
-                self.refused(verb, code, &status.message)
-            }
             kube::Error::Service(error) => match error.downcast_ref::<hyper_util::client::legacy::Error>() {
                 Some(error) if error.is_connect() => unsent(format!("no connection: {}", tls_mend(chain(error)))),
                 Some(error) => self.unanswered(verb, chain(error)),
@@ -182,6 +211,15 @@ impl std::fmt::Debug for Connection {
         // What is left out holds credentials.
         f.debug_struct("Connection").field("server", &self.server()).field("path", &self.path).finish_non_exhaustive()
     }
+}
+
+fn asked(verb: Verb, uri: &str, body: Vec<u8>) -> Result<Request<Vec<u8>>, KubernetesError> {
+    let request = Request::builder()
+        .method(verb.method())
+        .uri(uri)
+        .header(http::header::ACCEPT, "application/json")
+        .header(http::header::CONTENT_TYPE, "application/json");
+    request.body(body).map_err(|error| KubernetesError::invalid(error.to_string()))
 }
 
 /// Adds what helps where the certificate is not trusted.

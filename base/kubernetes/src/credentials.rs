@@ -1,5 +1,6 @@
 //! The HTTP client below, made with the credentials of a kubeconfig, and why it cannot be made.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -8,7 +9,7 @@ use kube::client::{AuthError, ConfigExt};
 use kube::{Client, Config};
 use tower::{BoxError, ServiceBuilder};
 
-use crate::error::{KubernetesError, chain};
+use crate::error::{KubernetesError, KubernetesErrorKind, chain};
 
 /// How long to wait for a connection, and for a plugin that fetches credentials before the first one.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -25,10 +26,29 @@ pub(crate) async fn log_in(config: &Config) -> Result<Client, KubernetesError> {
     let invalid = KubernetesError::invalid;
     match tokio::time::timeout(PLUGIN, made).await {
         Ok(Ok(Ok(client))) => Ok(client),
-        Ok(Ok(Err(kube::Error::Auth(error)))) => Err(invalid(missing(Some(&error)))),
+        Ok(Ok(Err(kube::Error::Auth(error)))) => {
+            let kind = if may_pass(&error) { KubernetesErrorKind::Unavailable } else { KubernetesErrorKind::Invalid };
+            Err(KubernetesError::new(kind, missing(Some(&error))))
+        }
         Ok(Ok(Err(error))) => Err(invalid(format!("TLS cannot be set up: {}", chain(&error)))),
         Ok(Err(_)) => Err(invalid("the credentials could not be read".to_owned())),
-        Err(_) => Err(invalid(format!("the plugin for credentials did not end within {PLUGIN:?}"))),
+        Err(_) => {
+            let why = format!("the plugin for credentials did not end within {PLUGIN:?}");
+            Err(KubernetesError::unavailable(why))
+        }
+    }
+}
+
+/// Whether it may go by while nobody mends anything: a plugin asks others for its credentials, and says by its end alone
+/// that it got none. One that is not there, or that prints something else, stays wrong.
+fn may_pass(error: &AuthError) -> bool {
+    match error {
+        AuthError::AuthExecRun { .. } => true,
+        AuthError::AuthExecStart(error) => !matches!(
+            error.kind(),
+            ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::InvalidInput | ErrorKind::NotADirectory
+        ),
+        _ => false,
     }
 }
 

@@ -14,7 +14,8 @@ pub struct KubernetesError {
 /// What kind of failure it was. After all but [`Unknown`](KubernetesErrorKind::Unknown) nothing was done, and nothing will be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KubernetesErrorKind {
-    /// It stays wrong however often it is tried: a configuration, a plugin, a request that the server does not take.
+    /// It stays wrong however often it is tried: a configuration, a plugin that is not there, a request that the server does
+    /// not take.
     Invalid,
     /// The cluster can only be reached in a way that this client does not know.
     Unsupported,
@@ -22,7 +23,8 @@ pub enum KubernetesErrorKind {
     Unauthenticated,
     /// The server knows who this is, and does not allow it (403).
     Forbidden,
-    /// The server was not reached, or has no time now; of a call that only reads also that it was not answered.
+    /// The server was not reached, or has no time now, or a plugin had no credentials; of a call that only reads also that it
+    /// was not answered.
     Unavailable,
     /// The server may have done what was asked, or may still do it: no answer, one that broke off, or a failure of its own.
     Unknown,

@@ -6,7 +6,8 @@
 //!
 //! - **nothing is repeated**, and a [`Client::replace`] or [`Client::delete`] without a uid is refused before it is sent.
 //! - **a call is bounded** at both ends: the server is told when nobody waits any more (`?timeout=`), and the client waits a
-//!   second longer, so that it hears the server's own word. Connecting is bounded by 2 s, a plugin for credentials by 30 s.
+//!   second longer, so that it hears the server's own word. Connecting is bounded by 2 s, a plugin for credentials by 30 s. So is
+//!   what is read: an object by 16 MiB, a page of a list by 256 MiB, the reason of a refusal by 1 MiB.
 //! - **a failure says what it means**: [`Changed::Conflict`] where the object is not as it was seen, an error of kind
 //!   [`Unknown`](KubernetesErrorKind::Unknown) where the change may have been done or may be done later, any other kind where
 //!   nothing was done.
@@ -41,6 +42,7 @@ mod connection;
 mod credentials;
 mod diagnosis;
 mod error;
+mod events;
 mod lease_spec;
 mod object_name;
 mod verb;

@@ -7,8 +7,9 @@ use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, stream};
 use kube::core::{DynamicObject, WatchEvent};
 
-use crate::connection::{Connection, Events};
+use crate::connection::Connection;
 use crate::error::KubernetesError;
+use crate::events::{Events, NoEvent};
 
 /// How long one watch lasts; the server sends a bookmark shortly before its end, so that the next one goes on from there.
 const LASTS: u64 = 60;
@@ -50,8 +51,9 @@ impl Following {
     /// The next object that changed, or was deleted.
     async fn next(&mut self) -> Option<Change> {
         loop {
-            let event = match tokio::time::timeout(SILENT, self.events.next()).await.ok()? {
-                Some(event) => event.ok()?,
+            let told = tokio::time::timeout(SILENT, self.events.next()).await.ok()?;
+            let event = match told.map_err(|why| self.give_up(&why)).ok()? {
+                Some(event) => event,
                 None if self.went_on => {
                     self.went_on = false;
                     self.events = begin(&self.connection, &self.selected, &self.at).await.ok()?;
@@ -72,6 +74,17 @@ impl Following {
             };
             self.at = object.metadata.resource_version.clone()?;
             return Some(Change { object, deleted });
+        }
+    }
+
+    /// Says why there is no more. A connection that breaks off is everyday; what speaks otherwise is not, and a watch that is
+    /// begun anew may meet it again at once: it is said aloud once.
+    fn give_up(&self, why: &NoEvent) {
+        let server = self.connection.server();
+        if !matches!(why, NoEvent::BrokenOff(_)) && self.connection.warns() {
+            tracing::warn!("kubernetes: {server}: {why}: hints are missing or late");
+        } else {
+            tracing::debug!("kubernetes: {server}: {why}");
         }
     }
 }

@@ -2,12 +2,15 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tenure_base_kubernetes::{KubernetesError, KubernetesErrorKind};
 use tenure_test_servers::Kube;
 use tokio::time::Instant;
 
+use crate::fake::{FakeApi, Reply};
 use crate::{PATIENCE, connect, created, start};
 
 async fn refused(kubeconfig: PathBuf) -> KubernetesError {
@@ -64,11 +67,19 @@ async fn credentials_come_from_plugins_and_files() {
     created(&client, "l").await;
 
     let user = plugin(&kube, "fails", "hunter2", 3);
-    let error = refused(kubeconfig(&kube, "fails.yaml", &ca, &user)).await.to_string();
-    assert!(error.contains("exit status: 3") && !error.contains("hunter2"), "{error}");
+    let error = refused(kubeconfig(&kube, "fails.yaml", &ca, &user)).await;
+    let text = error.to_string();
+    assert!(text.contains("exit status: 3") && !text.contains("hunter2"), "{text}");
+    assert_eq!(error.kind(), KubernetesErrorKind::Unavailable, "it may have some the next time");
     let user = plugin(&kube, "odd", "hunter2: [", 0);
-    let error = refused(kubeconfig(&kube, "odd.yaml", &ca, &user)).await.to_string();
-    assert!(error.contains("printed no ExecCredential") && !error.contains("hunter2"), "{error}");
+    let error = refused(kubeconfig(&kube, "odd.yaml", &ca, &user)).await;
+    let text = error.to_string();
+    assert!(text.contains("printed no ExecCredential") && !text.contains("hunter2"), "{text}");
+    assert_eq!(error.kind(), KubernetesErrorKind::Invalid);
+    std::fs::remove_file(kube.folder().join("works")).unwrap();
+    let error = refused(kube.folder().join("exec.yaml")).await;
+    assert!(error.to_string().contains("cannot be started"), "{error}");
+    assert_eq!(error.kind(), KubernetesErrorKind::Invalid, "it is not there");
     let error = refused(kubeconfig(&kube, "wrong.yaml", &ca, "{token: hunter2}")).await;
     let text = error.to_string();
     assert!(
@@ -111,6 +122,63 @@ async fn a_token_that_is_refused_is_fetched_anew() {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     assert!(runs(&kube) > first && runs(&kube) <= first + 4, "{} runs", runs(&kube));
+}
+
+/// A plugin that has no credentials when the server refuses the old ones, played by a fake, makes calls unavailable and no
+/// configuration wrong: it is asked again, not at every call, and then all is well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plugin_that_fails_is_asked_again() {
+    let refuses = Arc::new(AtomicBool::new(false));
+    let refusing = Arc::clone(&refuses);
+    let fake = FakeApi::start(move |asked| {
+        let (status, body) = match asked {
+            _ if refusing.load(Ordering::SeqCst) => (401, "{}"),
+            _ if asked.contains("/leases/") => (404, r#"{"details": {"kind": "leases", "name": "k"}}"#),
+            _ => (200, r#"{"metadata": {}, "items": []}"#),
+        };
+        Reply { status, body: body.to_owned(), goes_on: false }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let [path, runs, fails] = ["plugin", "runs", "fails"].map(|name| folder.path().join(name));
+    let script =
+        format!("#!/bin/sh\necho >> {}\n[ -e {} ] && exit 1\n", runs.display(), fails.display()) + "printf '%s' '";
+    std::fs::write(&path, script + &credential("tok") + "'\n").unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    let config = fake.kubeconfig();
+    let exec = format!("exec: {{apiVersion: client.authentication.k8s.io/v1beta1, command: \"{}\"}}", path.display());
+    std::fs::write(
+        &config,
+        std::fs::read_to_string(&config).unwrap().replace("user: {}", &format!("user: {{{exec}}}")),
+    )
+    .unwrap();
+    let client = connect(config).await.unwrap();
+    client.get("k").await.unwrap();
+
+    std::fs::write(&fails, "").unwrap();
+    refuses.store(true, Ordering::SeqCst);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let error = client.get("k").await.unwrap_err();
+        match error.kind() {
+            KubernetesErrorKind::Unavailable if error.to_string().contains("exit status: 1") => break,
+            KubernetesErrorKind::Unauthenticated => assert!(Instant::now() < deadline, "{error}"),
+            _ => panic!("{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let count = || std::fs::read_to_string(&runs).unwrap().lines().count();
+    let before = count();
+    for _ in 0..10 {
+        assert_eq!(client.get("k").await.unwrap_err().kind(), KubernetesErrorKind::Unauthenticated);
+    }
+    assert_eq!(count(), before, "it was asked a moment ago");
+    std::fs::remove_file(&fails).unwrap();
+    refuses.store(false, Ordering::SeqCst);
+    while count() == before {
+        client.get("k").await.unwrap();
+        assert!(Instant::now() < deadline, "it is not asked again");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// An authority that did not sign the server's certificate is an error that says so and how to mend it, within seconds.

@@ -1,8 +1,10 @@
 //! What the client does with a real API server, and with servers that the test plays.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod bounds;
 mod changes;
 mod credentials;
+mod fake;
 mod outcomes;
 
 use std::path::PathBuf;
