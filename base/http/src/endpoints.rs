@@ -130,9 +130,9 @@ impl<P: Protocol> Endpoints<P> {
         Err(AskError::Unavailable(failed))
     }
 
-    /// What the server that is asked first tells in lines, and the epoch. It ends where the stream breaks, where another server
-    /// is asked first since, as this one may be stopped without a word, and where the data went back. Whoever follows a stream
-    /// renews no token: ask something before.
+    /// What the server that is asked first tells in lines, and the epoch. It ends where the stream breaks, where that server has
+    /// left a question without an answer since, as it may be stopped without a word, and where the data went back. Whoever
+    /// follows a stream renews no token: ask something before.
     pub async fn follow(&self, path: &str, body: &Value) -> Result<(BoxStream<'static, Value>, u64), AskError> {
         let mut standing = self.standing.subscribe();
         let Standing { first, epoch, .. } = *standing.borrow_and_update();

@@ -253,3 +253,21 @@ async fn a_stream_ends_where_its_server_counts_no_more() {
     other.now(Does::Says(403, "no"));
     assert!(matches!(servers.follow("watch", &json!({})).await, Err(AskError::Refused(_))));
 }
+
+/// Behind one address there may be several servers: a question that is not answered ends the stream too, so that it is begun
+/// anew where the next question goes; a refusal, which is an answer, does not.
+#[tokio::test]
+async fn a_stream_from_one_address_ends_when_nobody_answers_there() {
+    let server = Server::start(Does::Tells).await;
+    let servers = over(vec![server.url()], false);
+    let (mut told, _) = servers.follow("watch", &json!({})).await.unwrap();
+    told.next().await.unwrap();
+    server.now(Does::Says(403, "no"));
+    assert!(ask(&servers, Asked::Write).await.is_err());
+    let still = tokio::time::timeout(Duration::from_millis(50), told.next()).await;
+    assert!(still.is_err(), "{still:?}");
+    server.now(Does::Nothing);
+    assert!(ask(&servers, Asked::Read).await.is_err());
+    let ended = tokio::time::timeout(Duration::from_secs(20), told.next()).await;
+    assert_eq!(ended, Ok(None));
+}
