@@ -38,8 +38,8 @@ static INFO: StoreInfo = StoreInfo::new("etcd")
 const PARTS: usize = 127;
 /// How many bytes of values one transaction carries: etcd takes 1.5 MiB altogether (`--max-request-bytes`).
 const BYTES: usize = 1 << 20;
-/// How many keys one page of a scan has.
-const PAGE: usize = 500;
+/// How many keys one page of a scan has: of leases, and of documents, of which each may have 128 KiB.
+const PAGES: (usize, usize) = (500, 100);
 
 impl EtcdRecords {
     /// Connects: one read below the prefix must be answered.
@@ -171,7 +171,7 @@ impl Records for EtcdRecords {
 
     async fn scan(&self, kind: Kind, prefix: &KeyPrefix) -> Result<Vec<(LeaseKey, Seen)>, StoreError> {
         let (mut page, mut all) = (self.range(kind, prefix.as_str()), Vec::new());
-        page["limit"] = PAGE.into();
+        page["limit"] = if kind == Kind::Document { PAGES.1 } else { PAGES.0 }.into();
         loop {
             let (answer, epoch) = self.ask("v3/kv/range", &page, Asked::Read).await?;
             let pairs = answer["kvs"].as_array().map(Vec::as_slice).unwrap_or_default();

@@ -8,8 +8,13 @@ mod kit;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::join_all;
 use kit::{acquire, claim, granted, open, renewed, start};
-use tenure_store::{Claim, Claimed, KeyPrefix, Note, Released, Renewed, StoreError, StoreErrorKind, WakeChange};
+use tenure_etcd::EtcdConfig;
+use tenure_store::{
+    Claim, Claimed, Document, DocumentStore, KeyPrefix, LeaseKey, Note, Released, Renewed, StoreError, StoreErrorKind,
+    Swapped, WakeChange,
+};
 use tenure_test_servers::{Cut, EtcdOptions, EtcdPrograms, Proxy, or_skip};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -84,6 +89,24 @@ async fn no_request_is_too_large() {
         refused(answer.unwrap_err(), "too many operations");
     }
     granted(&store, &many[0]).await;
+}
+
+/// As many of the largest documents as a list may have come page by page, each below what one answer may have, and in order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_of_large_documents_comes_in_pages() {
+    let Some(etcd) = start("etcd, large documents", 1, &EtcdOptions::default()) else { return };
+    let config = (etcd.url() + PATIENT).parse::<EtcdConfig>().unwrap();
+    let documents = tenure_etcd::open_documents(config).await.unwrap();
+    let count = Document::MAX_LIST_BYTES / Document::MAX_BYTES - 1;
+    let keys: Vec<_> = (0..count).map(|n| LeaseKey::new(format!("d/{n:03}")).unwrap()).collect();
+    let value = vec![b'x'; Document::MAX_BYTES];
+    for keys in keys.chunks(16) {
+        for made in join_all(keys.iter().map(|key| documents.create(key, &value))).await {
+            assert!(matches!(made, Ok(Swapped::Done(_))), "{made:?}");
+        }
+    }
+    let listed = documents.list(&KeyPrefix::default()).await.unwrap();
+    assert!(listed.iter().map(|document| &document.key).eq(&keys), "{} of {count}", listed.len());
 }
 
 /// Tokens that run out between two renewals are renewed within the call: no renewal fails, and none is unknown.
