@@ -25,6 +25,7 @@ static INFO: StoreInfo = StoreInfo::new("kubernetes")
     .shared(true)
     .overlap_faults(&[
         "the etcd behind the API server loses what it acknowledged, or is restored; or somebody deletes or edits the Lease",
+        "the API server's wall clock was ahead and is set back, and then its etcd is restored: two tenures may have one term",
         "a candidate on an old client-go that is configured with a shorter LeaseDuration than the ttl here",
     ]);
 
@@ -111,11 +112,10 @@ impl Records for KubernetesRecords {
         let (keys, prefix) = (self.prefix.clone(), prefix.clone());
         let told = changes.filter_map(move |change| {
             let place = placed(kind, &keys, &change.object).filter(|place| prefix.matches(&place.key));
-            let told = place.map(|place| {
+            std::future::ready(place.map(|place| {
                 let seen = if change.deleted { Some(Seen::default()) } else { seen(&place, &change.object).ok() };
                 (place, seen)
-            });
-            std::future::ready(told)
+            }))
         });
         Ok(told.boxed())
     }
