@@ -16,6 +16,7 @@ use crate::journal::{Entry, Follower, boottime};
 use crate::judge::Act;
 use crate::rig::{Client, Rig};
 use crate::sink;
+use crate::sockets;
 use crate::worker;
 
 /// The key that they contend for.
@@ -70,8 +71,6 @@ pub(crate) struct Fleet {
     acts: Vec<Act>,
     /// How many processes there were.
     processes: usize,
-    /// How often the sink refused a term.
-    pub(crate) refused: usize,
     /// How many tasks were left in each worker that ended by itself.
     pub(crate) tasks_left: Vec<usize>,
     folder: TempDir,
@@ -98,7 +97,6 @@ impl Fleet {
             ttl: rig.ttl(),
             acts: Vec::new(),
             processes: 0,
-            refused: 0,
             tasks_left: Vec::new(),
             folder,
         };
@@ -211,7 +209,7 @@ impl Fleet {
             for entry in worker.follower.read()? {
                 match entry {
                     Entry::Begin { at, term } => {
-                        let act = Act { process: worker.process, term, begin: at, end: None };
+                        let act = Act { process: worker.process, term, begin: at, end: None, refused: false };
                         worker.open = Some(self.acts.len());
                         worker.last = Some(act);
                         self.acts.push(act);
@@ -221,7 +219,11 @@ impl Fleet {
                             self.acts[open].end = Some(at);
                         }
                     }
-                    Entry::Refused { .. } => self.refused += 1,
+                    Entry::Refused { .. } => {
+                        if let Some(open) = worker.open {
+                            self.acts[open].refused = true;
+                        }
+                    }
                     Entry::Ended { tasks } => self.tasks_left.push(tasks),
                 }
             }
@@ -306,6 +308,13 @@ impl Fleet {
         let count = |what: &str| std::fs::read_dir(format!("/proc/{pid}/{what}")).map_or(0, Iterator::count);
         let connections = worker.ways.iter().map(Proxy::connections).sum();
         Resources { threads: count("task"), descriptors: count("fd").saturating_sub(connections), connections }
+    }
+
+    /// How many connections they have to these ports themselves, and not through their proxies: no fault of a connection
+    /// reaches these.
+    pub(crate) fn connections_beside(&self, ports: &[u16]) -> usize {
+        let processes = self.workers.iter().filter_map(|worker| worker.child.as_ref().map(Child::id));
+        processes.map(|process| sockets::of(process, ports)).sum()
     }
 
     /// What all of them have together.

@@ -13,6 +13,8 @@ pub(crate) struct Act {
     pub(crate) begin: Duration,
     /// `None` where the process ended before the act did.
     pub(crate) end: Option<Duration>,
+    /// Whether the fenced file refused it.
+    pub(crate) refused: bool,
 }
 
 /// A span of time in which a fault was played.
@@ -38,6 +40,8 @@ pub(crate) struct Verdict {
     pub(crate) acts: usize,
     /// Acts that took longer than the margin, because their process was stopped or starved: from there only the fence stands.
     pub(crate) held_up: usize,
+    /// How many the fenced file refused.
+    pub(crate) refused: usize,
     /// The longest overlap of two tenures, by whether the fault model covers what was played then.
     pub(crate) inside: Duration,
     pub(crate) outside: Duration,
@@ -94,6 +98,21 @@ pub(crate) fn judge(acts: &[Act], sink: &[u64], windows: &[Window], ttl: Duratio
     }
     if let Some(pair) = sink.windows(2).find(|pair| pair[1] < pair[0]) {
         verdict.broken.push(format!("the fenced file went back from {} to {}", pair[0], pair[1]));
+    }
+    // The file hides from its own lines what it refuses. Whoever acts in time inside the model has the highest term of all.
+    let mut unfit = BTreeMap::new();
+    for act in acts.iter().filter(|act| act.refused) {
+        verdict.refused += 1;
+        let held_up = act.end.is_none_or(|end| end > act.begin + margin);
+        let here = windows.iter().find(|window| window.from <= act.begin && act.begin < window.until);
+        if !held_up && here.is_none_or(|window| window.inside) {
+            unfit.entry(act.term).or_insert(here.map_or("no fault", |window| window.fault));
+        }
+    }
+    for (term, fault) in unfit {
+        verdict
+            .broken
+            .push(format!("the fenced file refused the term {term}, whose act nothing held up, under {fault}"));
     }
     for window in windows {
         if let Some((from, until)) = window.nobody
@@ -155,7 +174,7 @@ mod tests {
     }
 
     fn act(process: usize, term: u64, begin: u64, end: u64) -> Act {
-        Act { process, term, begin: ms(begin), end: Some(ms(end)) }
+        Act { process, term, begin: ms(begin), end: Some(ms(end)), refused: false }
     }
 
     fn window(inside: bool, from: u64, until: u64) -> Window {
@@ -214,6 +233,20 @@ mod tests {
         assert!(judged(&[act(0, 5, 1, 2), act(1, 4, 10, 11)], &[window(false, 5, 20)]).broken.is_empty());
         let broken = judge(&[], &[4, 5, 5, 4], &[window(false, 0, 9)], TTL, MARGIN).broken;
         assert!(broken[0].contains("went back"), "{broken:?}");
+    }
+
+    /// What the file refuses inside the model although nothing held it up is found, also where no two acts overlap and no term
+    /// falls: the file has seen a higher one that is forgotten.
+    #[test]
+    fn what_the_file_refuses_is_judged() {
+        let acts = [act(0, 5, 1, 2), Act { refused: true, ..act(1, 6, 10, 11) }];
+        let verdict = judge(&acts, &[9, 9], &[window(true, 0, 100)], TTL, MARGIN);
+        assert!(verdict.broken.len() == 1 && verdict.broken[0].contains("refused the term 6"), "{verdict:?}");
+        assert_eq!((verdict.refused, judged(&acts, &[]).broken.len()), (1, 1), "also while no fault is played");
+        assert!(judged(&acts, &[window(false, 0, 100)]).broken.is_empty());
+        let stopped =
+            [Act { refused: true, ..act(0, 5, 1, 500) }, Act { refused: true, end: None, ..act(1, 6, 510, 0) }];
+        assert!(judged(&stopped, &[]).broken.is_empty());
     }
 
     /// Whoever acts where nobody may, and a key that is taken again too late, are found.

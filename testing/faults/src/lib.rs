@@ -7,9 +7,10 @@
 //!
 //! What is demanded of a store: acts of two tenures never overlap while the faults stay inside the fault model; outside
 //! of it (data lost, the store's clock stepped, a failover that loses what was acknowledged) by at most a ttl. The fenced
-//! file never goes back. While nobody can be answered nobody acts beyond the ttl. The key is taken again within a bound
-//! that each fault states. Nothing is left behind: no task of a worker that has ended, no connection at the server, no
-//! thread and no descriptor of a worker that lives long.
+//! file never goes back, and inside the model it refuses nobody whom nothing held up in the middle of an act. While nobody
+//! can be answered nobody acts beyond the ttl. The key is taken again within a bound that each fault states. Nothing is left
+//! behind: no task of a worker that has ended, no connection at the server, no thread and no descriptor of a worker that
+//! lives long. No connection leads past the proxies.
 //!
 //! A further store is one file in `rigs/`, and its starter's name in the list of `rigs.rs`.
 
@@ -23,6 +24,7 @@ mod rig;
 mod rigs;
 mod row;
 mod sink;
+mod sockets;
 mod worker;
 
 use std::process::ExitCode;

@@ -89,7 +89,7 @@ pub(crate) fn play(name: &'static str, rig: Box<dyn Rig>, plan: &Plan) -> Row {
     }
     println!(
         "{name}: {} acts, {} of them held up, the fenced file refused {}",
-        verdict.acts, verdict.held_up, arena.fleet.refused
+        verdict.acts, verdict.held_up, verdict.refused
     );
     Row { store: name, version, faults: played.windows.len(), verdict, remark, missing: played.missing }
 }
@@ -113,6 +113,10 @@ fn rounds(name: &str, arena: &mut Arena, plan: &Plan, played: &mut Played) -> Re
         let is_more = now.is_more_than(may_be);
         is_more.map_or(Ok(now), |what| Err(format!("{what} of a worker grew from {warm} to {now}, not to {may_be}")))
     })?;
+    let beside = arena.fleet.connections_beside(&arena.rig.ports());
+    if beside > 0 {
+        return Err(format!("{beside} connections of workers lead past their proxies, where no fault reaches them"));
+    }
     println!("{name}: a worker had {warm} in the beginning, and {now} after the faults (at most {may_be})");
     calm_elections(name, arena, plan)
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::sockets;
+
 /// Something that is done to servers, and mended again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Deed {
@@ -99,8 +101,10 @@ pub(crate) trait Rig {
     /// Mends what was done, and returns once the servers answer.
     fn mend(&mut self, deed: Deed) -> Result<(), String>;
 
-    /// How many connections clients have, where the servers tell.
-    fn connections(&mut self) -> Option<usize>;
+    /// How many connections there are at the servers, where they or the system tell: those of before there were clients stay.
+    fn connections(&mut self) -> Option<usize> {
+        sockets::at(&self.ports())
+    }
 }
 
 /// Running servers; `None`, after a line that says so, where they are not on this machine.

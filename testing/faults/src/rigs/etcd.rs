@@ -106,10 +106,6 @@ impl Rig for Cluster {
         }
         self.servers.wait_until_healthy().map_err(text)
     }
-
-    fn connections(&mut self) -> Option<usize> {
-        None
-    }
 }
 
 fn text(error: impl std::fmt::Display) -> String {

@@ -80,8 +80,4 @@ impl Rig for Emulator {
         }
         Ok(())
     }
-
-    fn connections(&mut self) -> Option<usize> {
-        None
-    }
 }

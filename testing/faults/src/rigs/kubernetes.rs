@@ -81,10 +81,6 @@ impl Rig for Api {
         }
         Ok(())
     }
-
-    fn connections(&mut self) -> Option<usize> {
-        None
-    }
 }
 
 fn text(error: impl std::fmt::Display) -> String {

@@ -86,10 +86,6 @@ impl Rig for Sqlite {
         }
         Ok(())
     }
-
-    fn connections(&mut self) -> Option<usize> {
-        None
-    }
 }
 
 fn text(error: impl std::fmt::Display) -> String {
