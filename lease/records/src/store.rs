@@ -26,11 +26,11 @@ use crate::step::{Ask, Memory, Moment, Next, Step, Told};
 /// key, its holder and the member it is bound to these are some 2 KiB at most, and of its two notes 16 KiB each. So the most that
 /// other people's records can make it hold is 65,536 x 34 KiB, 2.1 GiB; with keys of 40 bytes and notes of 100 it is some 50 MiB.
 ///
-/// **Every verb ends** within twice the server's [`call_timeout`](crate::RecordsInfo::call_timeout), however many keys it names
-/// and however often others were quicker: each call has that time, and none begins later than that after the verb did. What was
-/// sent and not answered is unavailable where it was a read and unknown where it was a write; what there was no time for was
-/// not sent, and is [`Unavailable`](StoreErrorKind::Unavailable). Of very many keys the first are done, and whoever asks again for
-/// the others goes on from there. A list, and the beginning of a watch, may take ten times as long as a call: they read all there is.
+/// **Every verb ends** within twice the server's [`call_timeout`](crate::RecordsInfo::call_timeout), however often others were
+/// quicker: each call has that time, and none begins later than that after the verb did. Of very many keys some go first, 256
+/// or what the server bears at a time, and each further group has that time anew as long as those before were answered. What
+/// was sent and not answered is unavailable where it was a read and unknown where it was a write; what there was no time for was
+/// not sent, and is [`Unavailable`](StoreErrorKind::Unavailable). A list, and the beginning of a watch, may take ten times as long as a call: they read all there is.
 #[derive(Debug)]
 pub struct RecordStore<R> {
     calls: Arc<Calls<R>>,
@@ -79,18 +79,23 @@ impl<R: Records> RecordStore<R> {
 
     /// Takes all steps to their ends; what they need of the server at the same time is asked for together.
     ///
-    /// Where there are more than the server bears at a time some go first, and all the way: where the time does not suffice
-    /// for all, those are done, instead of all of them halfway.
+    /// Where there are more than the server bears at a time some go first, and all the way. Once one of them failed for want of
+    /// time nothing more is asked than what its own time allows: the server is slow, or gone.
     async fn run(&self, asks: Vec<Result<Ask, StoreError>>) -> Answers<Told> {
-        let until = self.calls.until();
+        let mut until = self.calls.until();
         let (mut asks, mut answers) = (asks.into_iter(), Vec::new());
         while asks.len() > 0 {
             let mut steps = self.begin(asks.by_ref().take(self.calls.at_a_time()));
             while self.round(&mut steps, until).await {}
-            answers.extend(steps.into_iter().map(|(_, next)| match next {
+            let group = steps.into_iter().map(|(_, next)| match next {
                 Next::Done(answer) => answer,
                 Next::Read(_) | Next::Write(_) => Err(unfit()),
-            }));
+            });
+            let before = answers.len();
+            answers.extend(group);
+            if !answers[before..].iter().any(|answer| answer.as_ref().is_err_and(StoreError::is_retryable)) {
+                until = self.calls.until();
+            }
         }
         answers
     }
