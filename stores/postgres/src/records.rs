@@ -31,6 +31,7 @@ static INFO: StoreInfo = StoreInfo::new("postgres")
         "a failover to a replica that lacks the last commits, or two servers that both take writes",
         "a restart that loses commits (fsync = off; synchronous_commit = off), or an older backup put in place",
         "somebody drops a table, or deletes or changes rows by hand",
+        "the server's clock was ahead and is set back, and then an older backup is put in place: two tenures may have one term",
     ]);
 
 impl PostgresRecords {
