@@ -47,6 +47,7 @@ const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 const TARGETS: &[&str] = &[
     "tenure",
     "tenure_base_http",
+    "tenure_base_kubernetes",
     "tenure_base_nats",
     "tenure_base_postgres",
     "tenure_base_sqlite",
@@ -54,7 +55,6 @@ const TARGETS: &[&str] = &[
     "tenure_bus_sqlite",
     "tenure_ingest",
     "tenure_kubernetes",
-    "tenure_records",
     "tenure_redis",
     "tenure_sqlite",
     "tenure_store",
