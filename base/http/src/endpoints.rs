@@ -8,6 +8,7 @@ use reqwest::{Method, Url};
 use serde_json::Value;
 use tenure_base_net::secret::SecretString;
 use tokio::sync::{Mutex, watch};
+use tokio::time::Instant;
 
 use crate::answer::Answer;
 use crate::call::Call;
@@ -79,6 +80,12 @@ impl<P: Protocol> Endpoints<P> {
     /// version of an earlier epoch counts for anything.
     pub fn epoch(&self) -> u64 {
         self.standing.borrow().epoch
+    }
+
+    /// For how long at least the servers have known of every write that they acknowledged: since it was noticed that their data
+    /// had gone back. `None` where that was never so.
+    pub fn complete_for(&self) -> Option<Duration> {
+        self.standing.borrow().went_back.map(|noticed| noticed.elapsed())
     }
 
     /// How many servers there are.
@@ -209,7 +216,7 @@ impl<P: Protocol> Endpoints<P> {
     fn learn(&self, before: &Standing, endpoint: usize, answer: &Value) {
         let counted = self.protocol.counted(answer);
         self.standing.send_if_modified(|standing| {
-            let learned = standing.learn(before, endpoint, counted);
+            let learned = standing.learn(Instant::now(), before, endpoint, counted);
             if let Learned::WentBack(before, now) = learned {
                 let (name, is_other) = (P::NAME, before.cluster != now.cluster);
                 let (before, now) = (before.count, now.count);
@@ -218,7 +225,7 @@ impl<P: Protocol> Endpoints<P> {
                     now,
                     is_other,
                     "{name} has gone back to an older state, or is another cluster: it was restored from a backup, or the \
-                     servers are not all of one cluster; what was granted meanwhile may be granted twice"
+                     servers are not all of one cluster; who has not noticed may grant again what was granted meanwhile"
                 );
             }
             learned != Learned::Nothing

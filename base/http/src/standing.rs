@@ -1,5 +1,7 @@
 //! What is remembered of servers that are one: which of them is asked first, and whether their data went back.
 
+use tokio::time::Instant;
+
 use crate::protocol::Counted;
 
 /// How things stand. Whoever follows changes begins anew where [`Standing::learn`] or [`Standing::avoid`] says so.
@@ -7,8 +9,9 @@ use crate::protocol::Counted;
 pub(crate) struct Standing {
     /// The endpoint that is asked first.
     pub(crate) first: usize,
-    /// How often the data were found to be older than before, or others.
+    /// How often the data were found to be older than before, or others, and when that was noticed last.
     pub(crate) epoch: u64,
+    pub(crate) went_back: Option<Instant>,
     /// The newest that was told.
     newest: Option<Counted>,
 }
@@ -26,7 +29,13 @@ pub(crate) enum Learned {
 
 impl Standing {
     /// The endpoint has answered a question that was asked when things stood as `before`.
-    pub(crate) fn learn(&mut self, before: &Standing, endpoint: usize, counted: Option<Counted>) -> Learned {
+    pub(crate) fn learn(
+        &mut self,
+        now: Instant,
+        before: &Standing,
+        endpoint: usize,
+        counted: Option<Counted>,
+    ) -> Learned {
         let mut learned = Learned::Nothing;
         // Another call may have seen meanwhile that this endpoint has failed since.
         if self.first == before.first && endpoint != before.first {
@@ -37,7 +46,7 @@ impl Standing {
         // Answers may cross each other: only what was known before the question must not be undone.
         let undone = before.newest.filter(|old| found.cluster != old.cluster || found.count < old.count);
         if let Some(old) = undone {
-            (self.epoch, self.newest) = (self.epoch + 1, Some(found));
+            (self.epoch, self.went_back, self.newest) = (self.epoch + 1, Some(now), Some(found));
             return Learned::WentBack(old, found);
         }
         if self.newest.is_none_or(|newest| found.count > newest.count) {
@@ -62,6 +71,10 @@ impl Standing {
 mod tests {
     use super::*;
 
+    fn learn(standing: &mut Standing, before: &Standing, endpoint: usize, counted: Option<Counted>) -> Learned {
+        standing.learn(Instant::now(), before, endpoint, counted)
+    }
+
     fn at(cluster: u64, count: u64) -> Option<Counted> {
         Some(Counted { cluster, count })
     }
@@ -72,9 +85,9 @@ mod tests {
     fn who_answers_is_asked_first() {
         let mut standing = Standing::default();
         let before = standing;
-        assert_eq!(standing.learn(&before, 0, None), Learned::Nothing);
-        assert_eq!((standing.learn(&before, 2, None), standing.first), (Learned::Moved, 2));
-        assert_eq!((standing.learn(&before, 1, None), standing.first), (Learned::Nothing, 2));
+        assert_eq!(learn(&mut standing, &before, 0, None), Learned::Nothing);
+        assert_eq!((learn(&mut standing, &before, 2, None), standing.first), (Learned::Moved, 2));
+        assert_eq!((learn(&mut standing, &before, 1, None), standing.first), (Learned::Nothing, 2));
         assert!(standing.avoid(2, 3) && standing.first == 0);
         assert!(!standing.avoid(2, 3) && standing.first == 0);
         assert!(standing.avoid(0, 1) && standing.first == 0);
@@ -85,16 +98,19 @@ mod tests {
     fn data_that_went_back_begin_an_epoch() {
         let mut standing = Standing::default();
         let first = standing;
-        assert_eq!(standing.learn(&first, 0, at(7, 10)), Learned::Nothing);
+        assert_eq!(learn(&mut standing, &first, 0, at(7, 10)), Learned::Nothing);
         // It was asked before the ten were known.
-        assert_eq!(standing.learn(&first, 0, at(7, 9)), Learned::Nothing);
+        assert_eq!(learn(&mut standing, &first, 0, at(7, 9)), Learned::Nothing);
         let second = standing;
+        assert_eq!(standing.went_back, None);
         let back = Learned::WentBack(Counted { cluster: 7, count: 10 }, Counted { cluster: 7, count: 9 });
-        assert_eq!((standing.learn(&second, 0, at(7, 9)), standing.epoch), (back, 1));
+        assert_eq!((learn(&mut standing, &second, 0, at(7, 9)), standing.epoch), (back, 1));
+        assert!(standing.went_back.is_some());
         // Told by whoever had asked in the old epoch, it is no further news.
-        assert_eq!((standing.learn(&second, 0, at(7, 8)), standing.epoch), (Learned::Nothing, 1));
+        assert_eq!((learn(&mut standing, &second, 0, at(7, 8)), standing.epoch), (Learned::Nothing, 1));
         let third = standing;
-        assert!(matches!(standing.learn(&third, 0, at(8, 50)), Learned::WentBack(..)));
-        assert_eq!(standing.learn(&standing.clone(), 0, None), Learned::Nothing);
+        assert!(matches!(learn(&mut standing, &third, 0, at(8, 50)), Learned::WentBack(..)));
+        let last = standing;
+        assert_eq!(learn(&mut standing, &last, 0, None), Learned::Nothing);
     }
 }

@@ -34,6 +34,13 @@ static INFO: StoreInfo = StoreInfo::new("etcd")
         "a candidate's wall clock was ahead and is set back, and then the cluster is restored: two tenures may have one term",
     ]);
 
+/// What an answer was told with: the epoch in which it was asked for, and for how long nothing was lost.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    epoch: u64,
+    complete_for: Option<Duration>,
+}
+
 /// How many parts a transaction of etcd takes (`--max-txn-ops`), less the one that stands around them.
 const PARTS: usize = 127;
 /// How many bytes of values one transaction carries: etcd takes 1.5 MiB altogether (`--max-request-bytes`).
@@ -55,8 +62,13 @@ impl EtcdRecords {
         }
     }
 
-    async fn ask(&self, path: &str, body: &Value, asked: Asked) -> Result<(Value, u64), StoreError> {
-        self.cluster.ask(path, body, asked).await.map_err(unanswered)
+    async fn ask(&self, path: &str, body: &Value, asked: Asked) -> Result<(Value, Told), StoreError> {
+        let (answer, epoch) = self.cluster.ask(path, body, asked).await.map_err(unanswered)?;
+        Ok((answer, self.told(epoch)))
+    }
+
+    fn told(&self, epoch: u64) -> Told {
+        Told { epoch, complete_for: self.cluster.complete_for() }
     }
 
     /// Asks whether there is anything in this range: shows that it may be read, and renews a token that has run out.
@@ -77,10 +89,10 @@ impl EtcdRecords {
     }
 
     /// What a key and its value are, where they are of this kind.
-    fn found(&self, kind: Kind, pair: &Value, epoch: u64) -> Option<(Place, Seen)> {
+    fn found(&self, kind: Kind, pair: &Value, told: Told) -> Option<(Place, Seen)> {
         let key = bytes(&pair["key"])?;
         let place = Place::of_path(kind, std::str::from_utf8(&key).ok()?.strip_prefix(&self.prefix)?)?;
-        let seen = seen(&place, pair, epoch);
+        let seen = seen(&place, pair, told);
         Some((place, seen))
     }
 
@@ -103,15 +115,15 @@ impl EtcdRecords {
         } })
     }
 
-    /// What each of these parts of one transaction is answered, with the revision of what it wrote and the epoch. Whoever asks
+    /// What each of these parts of one transaction is answered, with the revision of what it wrote. Whoever asks
     /// notices that there are fewer answers.
-    async fn txn(&self, parts: Vec<Value>, asked: Asked) -> Vec<Result<(Value, u64, u64), StoreError>> {
+    async fn txn(&self, parts: Vec<Value>, asked: Asked) -> Vec<Result<(Value, u64, Told), StoreError>> {
         let count = parts.len();
         match self.ask("v3/kv/txn", &json!({ "success": parts }), asked).await {
-            Ok((mut answer, epoch)) => {
+            Ok((mut answer, told)) => {
                 let revision = number(&answer["header"]["revision"]);
                 let parts = answer["responses"].as_array_mut().map(std::mem::take).unwrap_or_default();
-                parts.into_iter().map(|part| Ok((part, revision, epoch))).collect()
+                parts.into_iter().map(|part| Ok((part, revision, told))).collect()
             }
             Err(error) => vec![Err(error); count],
         }
@@ -126,16 +138,15 @@ impl Records for EtcdRecords {
     }
 
     async fn read(&self, place: &Place) -> Result<Seen, StoreError> {
-        let (answer, epoch) = self.ask("v3/kv/range", &json!({ "key": self.key(place) }), Asked::Read).await?;
-        Ok(seen(place, &answer["kvs"][0], epoch))
+        let (answer, told) = self.ask("v3/kv/range", &json!({ "key": self.key(place) }), Asked::Read).await?;
+        Ok(seen(place, &answer["kvs"][0], told))
     }
 
     async fn read_many(&self, places: &[Place]) -> Vec<Result<Seen, StoreError>> {
         let parts = places.iter().map(|place| json!({ "request_range": { "key": self.key(place) } })).collect();
         let answers = places.iter().zip(self.txn(parts, Asked::Read).await);
-        let found = answers.map(|(place, answer)| {
-            answer.map(|(part, _, epoch)| seen(place, &part["response_range"]["kvs"][0], epoch))
-        });
+        let found = answers
+            .map(|(place, answer)| answer.map(|(part, _, told)| seen(place, &part["response_range"]["kvs"][0], told)));
         found.collect()
     }
 
@@ -154,17 +165,17 @@ impl Records for EtcdRecords {
         let epoch = self.cluster.epoch();
         let answers = self.txn(writes.iter().map(|write| self.swap(write, epoch)).collect(), Asked::Write).await;
         let swapped = writes.iter().zip(answers).map(|(write, answer)| {
-            let (part, revision, epoch) = answer?;
+            let (part, revision, told) = answer?;
             let part = &part["response_txn"];
             // The heads of inner answers are empty: whatever one transaction writes has its one revision.
             if part["succeeded"] == true {
-                return Ok(Swap::Done(version(revision, epoch)));
+                return Ok(Swap::Done(version(revision, told.epoch)));
             }
             if !part.is_object() {
                 return Err(error(StoreErrorKind::TimedOut, "an answer does not tell what became of a write"));
             }
             let range = part["responses"][0].get("response_range");
-            Ok(Swap::Conflict(range.map(|range| seen(&write.place, &range["kvs"][0], epoch))))
+            Ok(Swap::Conflict(range.map(|range| seen(&write.place, &range["kvs"][0], told))))
         });
         swapped.collect()
     }
@@ -173,9 +184,9 @@ impl Records for EtcdRecords {
         let (mut page, mut all) = (self.range(kind, prefix.as_str()), Vec::new());
         page["limit"] = if kind == Kind::Document { PAGES.1 } else { PAGES.0 }.into();
         loop {
-            let (answer, epoch) = self.ask("v3/kv/range", &page, Asked::Read).await?;
+            let (answer, told) = self.ask("v3/kv/range", &page, Asked::Read).await?;
             let pairs = answer["kvs"].as_array().map(Vec::as_slice).unwrap_or_default();
-            let found = pairs.iter().filter_map(|pair| self.found(kind, pair, epoch));
+            let found = pairs.iter().filter_map(|pair| self.found(kind, pair, told));
             all.extend(found.map(|(place, seen)| (place.key, seen)));
             match pairs.last().and_then(|pair| bytes(&pair["key"])) {
                 Some(last) if answer["more"] == true => page["key"] = base64([&last, &b"\0"[..]].concat()).into(),
@@ -205,7 +216,7 @@ impl Records for EtcdRecords {
         let records = self.clone();
         let events = told.flat_map(move |result| {
             let found = |event: &Value| {
-                let (place, seen) = records.found(kind, &event["kv"], epoch)?;
+                let (place, seen) = records.found(kind, &event["kv"], records.told(epoch))?;
                 Some((place, Some(if event["type"] == "DELETE" { Seen::default() } else { seen })))
             };
             stream::iter(result["events"].as_array().into_iter().flatten().filter_map(found).collect::<Vec<_>>())
@@ -214,14 +225,12 @@ impl Records for EtcdRecords {
     }
 }
 
-/// What stands in a place, where this is its key and value; nothing where there is none.
-fn seen(place: &Place, pair: &Value, epoch: u64) -> Seen {
-    if pair.is_null() {
-        return Seen::default();
-    }
-    let content = Content::from_bytes(place, bytes(&pair["value"]).unwrap_or_default());
-    let version = version(number(&pair["mod_revision"]), epoch);
-    Seen { content: Some(content), version: Some(version), ..Seen::default() }
+/// What stands in a place, where this is its key and value; nothing where there is none, which has the version of a key that was
+/// never written.
+fn seen(place: &Place, pair: &Value, Told { epoch, complete_for }: Told) -> Seen {
+    let content = (!pair.is_null()).then(|| Content::from_bytes(place, bytes(&pair["value"]).unwrap_or_default()));
+    let version = Some(version(number(&pair["mod_revision"]), epoch));
+    Seen { content, version, complete_for, ..Seen::default() }
 }
 
 /// The epoch sets the versions of a cluster that went back apart from those that it had before.

@@ -175,7 +175,7 @@ async fn compaction_under_a_watch_loses_no_release() {
 }
 
 /// A cluster that comes back with an older state forgets who was granted a key since. Whoever was notices at the next renewal,
-/// hints go on, and the key is granted once the forgotten holder's time is over.
+/// hints go on, and no key is granted by whoever has noticed before the time of a forgotten holder is over.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_older_state_is_noticed() {
     let Some(mut etcd) = start("etcd, older state", 1, &EtcdOptions::default()) else { return };
@@ -196,8 +196,14 @@ async fn an_older_state_is_noticed() {
         }
     };
     assert!(matches!(lost, Renewed::Lost { .. }), "{lost:?}");
+    // Of a key without a record nobody knows whether it had one; somebody who begins now knows of no loss.
+    let (noticed, other) = (Instant::now(), claim("other", "carl", ttl));
+    assert!(matches!(acquire(&two, &other).await, Ok(Claimed::Held { term: None, .. })));
+    granted(&open(&etcd.url()).await.unwrap(), &claim("unaware", "dora", ttl)).await;
+    granted(&two, &other).await;
+    assert!(noticed.elapsed() > ttl - Duration::from_millis(500), "{:?}", noticed.elapsed());
     // The record of before the restore runs out by silence: its holder gave the key back, and the cluster has forgotten that.
-    let third = granted(&two, &claim("k", "carl", LONG)).await;
+    let third = granted(&two, &claim("k", "carl", ttl)).await;
     assert!(third.term > second.term, "{third:?}");
     one.release(&[first]).await.unwrap().remove(0).unwrap();
     renewed(&two, &third).await;
