@@ -16,6 +16,8 @@ use crate::kit::{PATIENCE, open};
 
 /// How late what stands in the Lease may become known to whoever looks on.
 const LATE: Duration = Duration::from_millis(300);
+/// By how much less than another change one may be told late.
+const TOLD_LATE: Duration = Duration::from_secs(1);
 /// How often one of ours says that it acts.
 const BEAT: Duration = Duration::from_millis(20);
 
@@ -325,9 +327,10 @@ impl Timeline {
             }
             handed += 1;
             if !old.holder.is_empty() {
-                // Taken without a release: not before it was silent for as long as it says.
+                // Taken without a release: not before it was silent for as long as it says. Whoever took it was told of the last
+                // renewal by the server itself, and `kubectl` may tell of it much later on a machine that is busy.
                 assert!(
-                    new.at.since(old.at) + LATE >= old.duration,
+                    new.at.since(old.at) + TOLD_LATE >= old.duration,
                     "{}",
                     told(format!("{} took from {} after {:?}", new.holder, old.holder, new.at.since(old.at)))
                 );
