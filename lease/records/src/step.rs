@@ -76,8 +76,8 @@ pub struct Memory {
     pub(crate) observations: Observations,
     /// The next [`Record::beat`].
     beat: u64,
-    /// The latest time that the server's wall clock has told, in microseconds since 1970.
-    server_clock: Option<u64>,
+    /// What the server's wall clock told last, in microseconds since 1970, and when that came.
+    server_clock: Option<(u64, Time)>,
     /// Since when the server knows of every write, where it may have lost some before.
     complete_since: Option<Time>,
 }
@@ -100,18 +100,23 @@ impl Memory {
 
     /// A list showed this. Answers the lease, where somebody holds it as far as can be proven from here.
     pub fn listed(&mut self, now: Time, key: &LeaseKey, seen: Seen) -> Option<LeaseRecord> {
-        self.saw(now, key, By::Other, seen).slot(now).record(now, key)
+        self.saw(now, None, key, By::Other, seen).slot(now).record(now, key)
     }
 
     /// The server told of this change. Answers who is in the record, expired or not, and under which nonce: what tells one
     /// tenure from the next.
     pub fn heard(&mut self, now: Time, key: &LeaseKey, seen: Seen) -> Option<(HolderId, Option<Nonce>)> {
-        let observed = self.saw(now, key, By::Other, seen);
+        let observed = self.saw(now, None, key, By::Other, seen);
         observed.record?.holder().map(|(holder, nonce)| (holder.clone(), nonce))
     }
 
-    fn saw(&mut self, now: Time, key: &LeaseKey, by: By, seen: Seen) -> Observed {
-        self.server_clock = self.server_clock.max(seen.server_micros);
+    fn saw(&mut self, now: Time, asked: Option<Time>, key: &LeaseKey, by: By, seen: Seen) -> Observed {
+        if let Some(micros) = seen.server_micros {
+            // What was asked for after the last answer had come is later, also where the clock was set back. Of two answers that
+            // may have overtaken each other the higher one counts.
+            let rival = self.server_clock.filter(|(_, came)| asked.is_none_or(|asked| asked < *came));
+            self.server_clock = Some((rival.map_or(micros, |(told, _)| told.max(micros)), now));
+        }
         // The time counts from the receipt, so that it begins rather too late. An answer that was overtaken undoes nothing.
         self.complete_since = self.complete_since.max(seen.complete_for.map(|told| now - told));
         self.observations.read(now, key, by, seen)
@@ -121,7 +126,7 @@ impl Memory {
     /// from what was told, for no term may be ahead of the server: one that comes back with an older state gives its terms
     /// out by its clock alone, and whoever claims then has read it since.
     fn clock_micros(&self, at: Moment) -> u64 {
-        self.server_clock.unwrap_or(at.wall_micros)
+        self.server_clock.map_or(at.wall_micros, |(told, _)| told)
     }
 }
 
@@ -130,13 +135,14 @@ impl Memory {
 pub struct Step {
     ask: Ask,
     conflicts: u8,
+    /// When the read or write was asked for that is under way.
+    asked: Time,
     /// What was sent and not answered yet.
     pending: Option<Pending>,
 }
 
 #[derive(Debug)]
 struct Pending {
-    sent: Time,
     record: Record,
     told: Told,
 }
@@ -147,11 +153,8 @@ const CONFLICTS: u8 = 3;
 impl Step {
     /// Begins; says what to do first.
     pub fn begin(ask: Ask, at: Moment, memory: &mut Memory) -> (Step, Next) {
-        let mut step = Step { ask, conflicts: 0, pending: None };
-        let next = match step.short_way(at, memory) {
-            Some(next) => next,
-            None => Next::Read(step.place()),
-        };
+        let mut step = Step { ask, conflicts: 0, asked: at.now, pending: None };
+        let next = step.short_way(at, memory).unwrap_or_else(|| step.read(at));
         (step, next)
     }
 
@@ -159,7 +162,7 @@ impl Step {
     pub fn seen(&mut self, at: Moment, seen: Result<Seen, StoreError>, memory: &mut Memory) -> Next {
         match seen {
             Ok(seen) => {
-                let observed = memory.saw(at.now, self.key(), self.by(), seen);
+                let observed = memory.saw(at.now, Some(self.asked), self.key(), self.by(), seen);
                 self.take(at, &observed, memory)
             }
             // Nothing was written: whatever the error says of itself, the outcome is not in doubt.
@@ -173,13 +176,13 @@ impl Step {
     /// The write was answered.
     pub fn swapped(&mut self, at: Moment, swap: Result<Swap, StoreError>, memory: &mut Memory) -> Next {
         let key = self.key().clone();
-        let Some(Pending { sent, record, told }) = self.pending.take() else {
+        let Some(Pending { record, told }) = self.pending.take() else {
             let error = StoreError::new(StoreErrorKind::Corrupt, "an answer to a write that was not sent");
             return Next::Done(Err(error));
         };
         match swap {
             Ok(Swap::Done(version)) => {
-                memory.observations.wrote(at.now, &key, self.by(), sent, (version, record));
+                memory.observations.wrote(at.now, &key, self.by(), self.asked, (version, record));
                 Next::Done(Ok(told))
             }
             Ok(Swap::Conflict(found)) => {
@@ -191,7 +194,7 @@ impl Step {
                 }
                 match found {
                     Some(seen) => self.seen(at, Ok(seen), memory),
-                    None => Next::Read(self.place()),
+                    None => self.read(at),
                 }
             }
             Err(error) => {
@@ -276,8 +279,14 @@ impl Step {
         let claim = if let Ask::Acquire(claim) = &self.ask { Some(claim) } else { None };
         let record = Record::of(slot, observed.record.as_ref(), claim, memory.beat());
         let to = Some(Content::Lease(record.clone()));
-        self.pending = Some(Pending { sent: at.now, record, told });
+        self.pending = Some(Pending { record, told });
+        self.asked = at.now;
         Next::Write(Write { place: self.place(), expected: observed.version.clone(), to })
+    }
+
+    fn read(&mut self, at: Moment) -> Next {
+        self.asked = at.now;
+        Next::Read(self.place())
     }
 
     fn key(&self) -> &LeaseKey {

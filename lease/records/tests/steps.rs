@@ -406,12 +406,20 @@ fn wall_clocks_only_seed_terms() {
     let term = behind.claim(7_200, &mut server, 4);
     assert_eq!(term.get(), 9_000_000_000);
     behind.ask(7_200, &mut server, Ask::Release(held(4, term)));
-    // Nor is anything undone by an answer that was overtaken, or by a clock that was set back.
+    // An answer that may have been overtaken takes nothing back.
+    server.micros = Some(9_400_000_000);
+    let (mut overtaken, _) = behind.begin(7_201, Ask::Look(key()));
+    let early = server.read();
     server.micros = Some(9_500_000_000);
-    behind.ask(7_201, &mut server, Ask::Look(key()));
-    server.micros = Some(8_000_000_000);
     behind.ask(7_202, &mut server, Ask::Look(key()));
-    assert_eq!(behind.claim(7_203, &mut server, 5).get(), 9_500_000_000);
+    behind.seen(7_203, &mut overtaken, Ok(early));
+    let term = behind.claim(7_204, &mut server, 5);
+    assert_eq!(term.get(), 9_500_000_000);
+    behind.ask(7_204, &mut server, Ask::Release(held(5, term)));
+    // A clock that is set back is followed, or a server that forgets its records then would see the same term twice.
+    (server.micros, server.content) = (Some(9_100_000_000), None);
+    behind.ask(7_205, &mut server, Ask::Look(key()));
+    assert_eq!(behind.claim(7_206, &mut server, 6).get(), 9_100_000_000);
 }
 
 /// What a claim meets under its own nonce and considers over begins a new tenure, under a higher term.

@@ -176,8 +176,10 @@ impl Fleet {
         Checker::judge(&self.sim.ledger(), self.bodies())
     }
 
-    /// Waits until nothing that was written to a socket is missing on the bus; answers the verdict.
+    /// Waits until all lines that are queued were written to sockets, where these take them, and until none of them is missing on
+    /// the bus; answers the verdict.
     pub(crate) async fn settled(&self) -> Verdict {
+        self.sim.drained(Duration::from_secs(5)).await;
         until("everything on the bus", async || {
             tokio::time::sleep(Duration::from_millis(200)).await;
             (self.nats.is_some() || self.bus_file().exists()) && self.verdict().lost.count == 0
