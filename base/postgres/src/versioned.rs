@@ -22,10 +22,11 @@ pub struct Versioned {
     read: String,
     /// By the prefix of keys ($1): a row for each, or one without a key.
     scan: String,
-    /// The key ($1) whose version is the one that is expected ($2) gets a new one ($3) and content ($4).
+    /// The key ($1) whose version is the one that is expected ($2) gets a new one ($3) and values ($4); what is told ($5), and
+    /// whether it is answered soon ($6).
     swap: String,
-    /// The keys ($1) whose version is the one that is expected ($2) get a new one ($3) and content ($4), or go where that is
-    /// null; tells which did.
+    /// The keys ($1) whose version is the one that is expected ($2) get a new one ($3) and values ($4, each the literal of an
+    /// array), or go where these are null; then as above.
     write: String,
 }
 
@@ -36,16 +37,10 @@ pub struct Columns<'a> {
     pub definitions: &'a str,
     /// Their names.
     pub names: &'a str,
-    /// The bytes that a row `t` holds.
-    pub content: &'a str,
-    /// A row of these columns from the bytes `u.content`, to select from; `{table}` stands for the table.
+    /// What each gets, in the order of their names: an expression over the texts of a change's values, `{values}[1]` the first.
     pub given: &'a str,
-    /// Who has the row `{row}`: only where that changes the server tells of it. Without it the server tells of every change.
-    pub owner: Option<&'a str>,
-    /// What is told of a change besides key and version: a text from `u.content`, or null.
-    pub told: &'a str,
-    /// Whether what becomes of a row `t` must be on disk in any case before it is answered, as for [`Commit::OnDisk`].
-    pub firm: &'a str,
+    /// The bytes that a row `t` holds, to be read.
+    pub content: &'a str,
 }
 
 /// When a change is answered.
@@ -65,10 +60,12 @@ pub struct Change<'a> {
     pub key: &'a str,
     /// The version that must stand there; `None` where no row may.
     pub expected: Option<i64>,
-    /// The version that stands there then: random.
+    /// The version that stands there then: one that has never stood there.
     pub next: i64,
-    /// What stands there then; `None` deletes the row.
-    pub content: Option<Vec<u8>>,
+    /// The values of the columns then, as texts; `None` deletes the row.
+    pub values: Option<Vec<Option<String>>>,
+    /// What the server tells whoever listens, besides key and version: some 7,000 bytes at most. `None` tells nobody.
+    pub told: Option<String>,
 }
 
 /// A row as it was read, or that there was none.
@@ -87,26 +84,23 @@ pub struct VersionedRow {
 pub struct Told {
     /// Where.
     pub key: String,
-    /// The version and the content that stood there then, where they were told along.
+    /// The version that stood there then and what was told along, where something was.
     pub found: Option<(i64, String)>,
 }
 
 impl Versioned {
     /// The table of this name, which is its channel too. Name and schema must be [`identifier`](crate::identifier)s.
     pub fn new(schema: Option<&str>, name: &str, columns: &Columns<'_>) -> Versioned {
-        let Columns { definitions, names, content, given, owner, told, firm } = *columns;
+        let Columns { definitions, names, given, content } = *columns;
         let definitions = format!(
             "key text collate \"C\" primary key, version bigint not null, touched_at timestamptz not null, {definitions}"
         );
         let (channel, table) = (name, Table::new(schema, name, &definitions));
-        let (name, given) = (table.name(), given.replace("{table}", table.name()));
-        let owner_of = |row| owner.map_or("null".to_owned(), |owner| owner.replace("{row}", row));
-        let owned = owner_of("t");
-        let is_news =
-            |row| owner.map_or("true".to_owned(), |_| format!("{} is distinct from old.owner", owner_of(row)));
-        let (swap_is_news, write_is_news) = (is_news("t"), is_news("r"));
-        let tell = format!("pg_notify('{channel}', concat_ws(E'\\n', t.key, t.version, {told}))::text");
-        let soon = "set_config('synchronous_commit', 'off', true)";
+        let name = table.name();
+        let (swapped, written) = (given.replace("{values}", "($4::text[])"), given.replace("{values}", "u.values"));
+        let tell = |told: &str| format!("case when {told} is not null then pg_notify('{channel}', {told})::text end");
+        let (tell_one, tell_each) = (tell("$5"), tell("u.told"));
+        let soon = "case when $6 then set_config('synchronous_commit', 'off', true) end";
         let answer = format!(
             "select {IS_REPLICA}, t.key, t.version, \
              greatest(0, (extract(epoch from (c.now - t.touched_at)) * 1000000)::bigint), \
@@ -119,34 +113,29 @@ impl Versioned {
             ),
             // The first condition finds the beginning in the index, also where the second one cannot be looked up there.
             scan: format!("{answer} left join {name} t on t.key >= $1 and starts_with(t.key, $1) order by t.key"),
+            // What need not be asked of the row is not: half of what this takes is planning.
             swap: format!(
-                "update {name} t set (version, touched_at, {names}) = \
-                 (select $3::bigint, clock_timestamp(), {names} from {given} r) \
-                 from (select t.key, {owned} as owner, {firm} as firm from {name} t \
-                 where t.key = $1 and t.version = $2 for update) old, (select $4::bytea as content) u \
-                 where t.key = old.key and t.version = $2 returning t.key, \
-                 case when {swap_is_news} then {tell} end, case when $5 and not old.firm then {soon} end"
+                "update {name} t set (version, touched_at, {names}) = ($3, clock_timestamp(), {swapped}) \
+                 where t.key = $1 and t.version = $2 returning t.key, {tell_one}, {soon}"
             ),
             // Rows are locked in one order, and before any is made, so that no two batches wait for each other.
             write: format!(
-                "with u as materialized (select key collate \"C\" as key, expected, version, content \
-                 from unnest($1::text[], $2::bigint[], $3::bigint[], $4::bytea[]) as given(key, expected, version, content)), \
-                 old as materialized (select t.key, {owned} as owner, {firm} as firm from {name} t \
+                "with u as materialized (select key collate \"C\" as key, expected, version, values::text[] as values, told \
+                 from unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::text[]) \
+                 as given(key, expected, version, values, told)), \
+                 old as materialized (select t.key from {name} t \
                  join u on t.key = u.key and t.version = u.expected order by t.key for update of t), \
                  swapped as (update {name} t set (version, touched_at, {names}) = \
-                 (select u.version, clock_timestamp(), {names} from {given} r) from u join old on old.key = u.key \
-                 where t.key = u.key and t.version = u.expected and u.content is not null returning t.key), \
+                 (u.version, clock_timestamp(), {written}) from u join old on old.key = u.key \
+                 where t.key = u.key and t.version = u.expected and u.values is not null returning t.key), \
                  gone as (delete from {name} t using u join old on old.key = u.key \
-                 where t.key = u.key and t.version = u.expected and u.content is null returning t.key), \
+                 where t.key = u.key and t.version = u.expected and u.values is null returning t.key), \
                  made as (insert into {name} (key, version, touched_at, {names}) \
-                 select u.key, u.version, clock_timestamp(), {names} from u cross join lateral {given} r \
-                 where u.expected is null and u.content is not null and (select count(*) from old) >= 0 order by u.key \
+                 select u.key, u.version, clock_timestamp(), {written} from u \
+                 where u.expected is null and u.values is not null and (select count(*) from old) >= 0 order by u.key \
                  on conflict (key) do nothing returning key), \
                  done as (select key from swapped union all select key from gone union all select key from made) \
-                 select t.key, case when {write_is_news} then {tell} end, \
-                 case when $5 and not exists (select from old where firm) then {soon} end \
-                 from done join u t on t.key = done.key cross join lateral (select t.content) u \
-                 cross join lateral {given} r left join old on old.key = done.key"
+                 select u.key, {tell_each}, {soon} from done join u on u.key = done.key"
             ),
             channel: channel.to_owned(),
             table,
@@ -175,12 +164,14 @@ impl Versioned {
     ) -> Result<Vec<bool>, DatabaseError> {
         let soon = commit == Commit::Soon;
         let answers = match changes {
-            [Change { key, expected: Some(expected), next, content: Some(content) }] => {
+            [change @ Change { key, expected: Some(expected), next, values: Some(given), .. }] => {
+                let told = change.notification();
                 let values: Values<'_> = &[
                     (key, Type::TEXT),
                     (expected, Type::INT8),
                     (next, Type::INT8),
-                    (content, Type::BYTEA),
+                    (given, Type::TEXT_ARRAY),
+                    (&told, Type::TEXT),
                     (&soon, Type::BOOL),
                 ];
                 database.write(&self.table, &self.swap, values).await
@@ -189,12 +180,15 @@ impl Versioned {
                 let keys: Vec<&str> = changes.iter().map(|change| change.key).collect();
                 let expected: Vec<Option<i64>> = changes.iter().map(|change| change.expected).collect();
                 let next: Vec<i64> = changes.iter().map(|change| change.next).collect();
-                let contents: Vec<Option<&[u8]>> = changes.iter().map(|change| change.content.as_deref()).collect();
+                let given: Vec<Option<String>> =
+                    changes.iter().map(|change| change.values.as_deref().map(array)).collect();
+                let told: Vec<Option<String>> = changes.iter().map(Change::notification).collect();
                 let values: Values<'_> = &[
                     (&keys, Type::TEXT_ARRAY),
                     (&expected, Type::INT8_ARRAY),
                     (&next, Type::INT8_ARRAY),
-                    (&contents, Type::BYTEA_ARRAY),
+                    (&given, Type::TEXT_ARRAY),
+                    (&told, Type::TEXT_ARRAY),
                     (&soon, Type::BOOL),
                 ];
                 database.write(&self.table, &self.write, values).await
@@ -219,6 +213,15 @@ impl Versioned {
     }
 }
 
+impl Change<'_> {
+    /// What the server sends whoever listens; see [`Told::of`].
+    fn notification(&self) -> Option<String> {
+        let told = self.told.as_ref()?;
+        let (key, version) = (self.key, self.next);
+        Some(if told.is_empty() { format!("{key}\n{version}") } else { format!("{key}\n{version}\n{told}") })
+    }
+}
+
 impl Told {
     /// What a notification says.
     pub fn of(notification: &str) -> Told {
@@ -227,6 +230,13 @@ impl Told {
         let version = parts.next().and_then(|version| version.parse().ok());
         Told { key, found: version.zip(parts.next().map(str::to_owned)) }
     }
+}
+
+/// The literal of an array of texts.
+fn array(values: &[Option<String>]) -> String {
+    let quoted = |text: &String| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+    let values: Vec<String> = values.iter().map(|value| value.as_ref().map_or("NULL".to_owned(), quoted)).collect();
+    format!("{{{}}}", values.join(","))
 }
 
 fn seen(row: &Row) -> Result<VersionedRow, DatabaseError> {
@@ -256,5 +266,13 @@ mod tests {
         assert_eq!(Told::of("k\n-7\n{}\n"), told("k", Some((-7, "{}\n"))));
         assert_eq!(Told::of("k\nx\n{}"), told("k", None));
         assert_eq!(Told::of(""), told("", None));
+    }
+
+    /// Quotes, backslashes and what looks like nothing are carried.
+    #[test]
+    fn arrays_are_quoted() {
+        let values = [Some(r#"a"b\c{,}"#), None, Some("NULL"), Some("")].map(|value| value.map(str::to_owned));
+        assert_eq!(array(&values), r#"{"a\"b\\c{,}",NULL,"NULL",""}"#);
+        assert_eq!(array(&[]), "{}");
     }
 }

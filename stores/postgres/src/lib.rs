@@ -1,12 +1,13 @@
 //! Leases in PostgreSQL: `postgres://USER@HOST/DATABASE`; see [`PostgresConfig`] for every form.
 //!
 //! A lease is a row of the table `tenure_leases`, for anybody to read. Its age by the server's clock tells when it is over,
-//! each write names the version that it replaces, and the writer draws the next one at random. Each read, write and scan is one
-//! statement by itself, so that a pooler may hand it to any connection.
+//! each write names the version that it replaces, and the writer draws the next one: at random, below some bits that tell whose
+//! the record is. Each read, write and scan is one statement by itself, so that a pooler may hand it to any connection.
 
 mod config;
 mod records;
 mod table;
+mod version;
 
 pub use config::PostgresConfig;
 pub use records::PostgresRecords;

@@ -11,7 +11,8 @@ use tenure_records::{Changes, Content, Kind, Occupancy, Place, Records, RecordsI
 use tenure_store::{Diagnosis, KeyPrefix, LeaseKey, StoreError, StoreErrorKind, StoreInfo, Timing};
 
 use crate::config::{PostgresConfig, failed};
-use crate::table::{content, table, to_bytes};
+use crate::table::{content, table, values};
+use crate::version::Tag;
 
 /// The records of a database.
 #[derive(Debug)]
@@ -63,8 +64,11 @@ impl PostgresRecords {
 
     async fn write_all(&self, kind: Kind, writes: &[Write]) -> Result<Vec<Swap>, StoreError> {
         let changes = writes.iter().map(change).collect::<Result<Vec<_>, _>>().map_err(failed)?;
-        // A release that the server forgets costs whoever waits a ttl, as that of a holder that died before it.
-        let commit = if writes.iter().all(releases) { Commit::Soon } else { Commit::OnDisk };
+        // A release that the server forgets costs whoever waits a ttl, as that of a holder that died before it. That of a bound
+        // lease must not be forgotten: nobody waits for its end, for it has none of its own.
+        let may_be_forgotten =
+            |(write, change): (&Write, &Change<'_>)| releases(write) && !Tag::of_version(change.expected).is_bound;
+        let commit = if writes.iter().zip(&changes).all(may_be_forgotten) { Commit::Soon } else { Commit::OnDisk };
         let done = self.table(kind).write(&self.database, &changes, commit).await.map_err(failed)?;
         let swap = |(change, done): (&Change<'_>, bool)| match done {
             true => Swap::Done(Version::new(change.next.to_string())),
@@ -149,8 +153,12 @@ fn seen(kind: Kind, row: VersionedRow) -> (Option<LeaseKey>, Seen) {
 fn change(write: &Write) -> Result<Change<'_>, DatabaseError> {
     let expected = write.expected.as_ref().map(|version| version.as_str().parse()).transpose();
     let expected = expected.map_err(|_| DatabaseError::invalid("a version is a number"))?;
-    let (key, next) = (&write.place.key, rand::random());
-    Ok(Change { key: key.as_str(), expected, next, content: write.to.as_ref().map(|content| to_bytes(key, content)) })
+    let (key, tag) = (&write.place.key, Tag::of(write.to.as_ref()));
+    // A renewal is no news; that nobody has the key any more is, whoever had written what stood there.
+    let is_news = tag == Tag::of(None) || tag.tenure != Tag::of_version(expected).tenure;
+    let (values, told) = write.to.as_ref().map(|content| values(key, content)).unzip();
+    let told = is_news.then(|| told.unwrap_or_default());
+    Ok(Change { key: key.as_str(), expected, next: tag.version(), values, told })
 }
 
 /// Whether nobody is to hold what this writes.

@@ -1,36 +1,30 @@
 //! The two tables: what their columns are, and how contents lie in them.
 //!
-//! A record goes to the server and comes back as the JSON that other servers keep as it is; the server itself takes it
-//! apart into columns and puts it together.
+//! A record goes to the server as a text for each column, and comes back as the JSON that other servers keep as it is.
 
+use data_encoding::HEXLOWER;
+use serde_json::Value;
 use tenure_base_postgres::{Columns, Versioned};
 use tenure_records::{Content, Kind};
 use tenure_store::LeaseKey;
 
 use crate::config::PostgresConfig;
 
-/// Tenures are told apart by holder and nonce: a renewal is no news. A notification has room for some 8,000 bytes. That a bound
-/// lease was released must not be forgotten: nobody waits for its end, because it has none of its own.
 const LEASES: Columns<'_> = Columns {
     definitions: "holder text, term bigint, nonce text, note text, previous_note text, ttl_ms bigint not null, \
                   hold_ms bigint not null, bound_to text, bound_term bigint, resign_requested boolean not null, \
                   format integer not null",
     names: "holder, term, nonce, note, previous_note, ttl_ms, hold_ms, bound_to, bound_term, resign_requested, format",
+    given: "{values}[1], {values}[2]::bigint, {values}[3], {values}[4], {values}[5], {values}[6]::bigint, \
+            {values}[7]::bigint, {values}[8], {values}[9]::bigint, {values}[10]::boolean, {values}[11]::integer",
     content: "convert_to((select row_to_json(r) from (select t.*, 0 as beat) r)::text, 'UTF8')",
-    given: "json_populate_record(null::{table}, convert_from(u.content, 'UTF8')::json)",
-    owner: Some("concat_ws(' ', {row}.holder, {row}.nonce)"),
-    told: "case when octet_length(u.content) < 7000 then convert_from(u.content, 'UTF8') end",
-    firm: "t.bound_to is not null",
 };
 
 const DOCUMENTS: Columns<'_> = Columns {
     definitions: "value bytea not null",
     names: "value",
+    given: "decode({values}[1], 'hex')",
     content: "t.value",
-    given: "(select u.content as value)",
-    owner: None,
-    told: "null",
-    firm: "true",
 };
 
 /// The table of this kind.
@@ -45,13 +39,23 @@ pub(crate) fn table(config: &PostgresConfig, kind: Kind) -> Versioned {
     }
 }
 
-/// The bytes that stand for this content.
-pub(crate) fn to_bytes(key: &LeaseKey, content: &Content) -> Vec<u8> {
+/// What the columns get for this content, and what is told of it: a record where it is short, for a notification has room for some
+/// 8,000 bytes; of a document nothing.
+pub(crate) fn values(key: &LeaseKey, content: &Content) -> (Vec<Option<String>>, String) {
     let bytes = content.to_bytes(key);
-    match content {
-        Content::Lease(_) => swapped(&bytes, [(r"\u001a", r"\u001a1"), (r"\u0000", r"\u001a0")]),
-        Content::Document(_) => bytes,
+    if let Content::Document(_) = content {
+        return (vec![Some(HEXLOWER.encode(&bytes))], String::new());
     }
+    let json =
+        String::from_utf8_lossy(&swapped(&bytes, [(r"\u001a", r"\u001a1"), (r"\u0000", r"\u001a0")])).into_owned();
+    let members: Value = serde_json::from_str(&json).unwrap_or_default();
+    let text = |name: &str| match &members[name] {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    };
+    let values = LEASES.names.split(", ").map(text).collect();
+    (values, if json.len() < 7_000 { json } else { String::new() })
 }
 
 /// The content that these bytes stand for.
