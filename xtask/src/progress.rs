@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 pub(crate) struct Progress {
     doing: Option<Doing>,
     failed: u64,
+    /// nextest runs: what it repeats of the binaries' own output counts no test.
+    by_nextest: bool,
     /// What runs now, as the output tells it.
     running: String,
     /// The last line, for a step that counts nothing.
@@ -44,17 +46,22 @@ impl Progress {
         } else if let Some(tests) = number_after(line, "Starting ") {
             // nextest knows all tests before it runs the first.
             self.doing = Some(Doing { what: What::Tests, done: 0, all: tests });
+            self.by_nextest = true;
             self.running.clear();
         } else if let Some((failed, done, all)) = nextest_count(line) {
-            self.doing = Some(Doing { what: What::Tests, done, all });
-            self.failed += u64::from(failed);
-        } else if let Some(tests) =
-            number_after(line, "running ").filter(|_| line.ends_with(" tests") || line.ends_with(" test"))
+            // Its closing summary names once more what has failed.
+            let is_new = done > self.tests().0;
+            self.failed += u64::from(failed && is_new);
+            if is_new {
+                self.doing = Some(Doing { what: What::Tests, done, all });
+            }
+        } else if let Some(tests) = number_after(line, "running ")
+            .filter(|_| !self.by_nextest && (line.ends_with(" tests") || line.ends_with(" test")))
         {
             // libtest and doc tests tell of one binary after the other.
             let (done, all) = self.tests();
             self.doing = Some(Doing { what: What::Tests, done, all: all + tests });
-        } else if line.starts_with("test ") && line.contains("... ") && self.doing.is_some() {
+        } else if line.starts_with("test ") && line.contains("... ") && self.doing.is_some() && !self.by_nextest {
             let (done, all) = self.tests();
             self.doing = Some(Doing { what: What::Tests, done: done + 1, all });
             self.failed += u64::from(line.ends_with("FAILED"));
@@ -167,6 +174,11 @@ mod tests {
             progress.show(&["e2e demo::long".to_owned(), "conformance".to_owned()]),
             "2 of 346 tests done, 1 failed; now e2e demo::long, conformance"
         );
+        // What the test itself printed is shown, and the summary names it once more.
+        progress.take("    running 1 test");
+        progress.take("    test time::tests::subtracts ... FAILED");
+        progress.take("        FAIL [   0.003s] (  2/346) tenure-core time::tests::subtracts");
+        assert_eq!(progress.show(&[]), "2 of 346 tests done, 1 failed");
     }
 
     /// libtest's binaries add up.

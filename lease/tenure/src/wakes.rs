@@ -19,7 +19,7 @@ pub(crate) fn wakes(store: Arc<dyn LeaseStore>, keys: &SlotKeys, pause: Duration
         return stream::pending().boxed();
     }
     let own = keys.all().iter().cloned().collect();
-    let watching = Watching { store, prefix: keys.prefix().clone(), own, pause, stream: None };
+    let watching = Watching { store, prefix: keys.prefix().clone(), own, pause, stream: None, is_again: false };
     stream::unfold(watching, |mut watching| async move {
         watching.next().await;
         Some(((), watching))
@@ -33,6 +33,8 @@ struct Watching {
     own: HashSet<LeaseKey>,
     pause: Duration,
     stream: Option<WakeStream>,
+    /// Whether it has watched, or tried to, before.
+    is_again: bool,
 }
 
 impl Watching {
@@ -51,13 +53,23 @@ impl Watching {
                         tokio::time::sleep(self.pause).await;
                     }
                 },
-                None => match self.store.watch(&self.prefix).await {
-                    Ok(stream) => self.stream = Some(stream),
-                    Err(error) => {
-                        tracing::debug!(%error, "watching failed; the timer goes on");
-                        tokio::time::sleep(self.pause).await;
+                None => {
+                    let watched = self.store.watch(&self.prefix).await;
+                    let is_again = std::mem::replace(&mut self.is_again, true);
+                    match watched {
+                        Ok(stream) => {
+                            self.stream = Some(stream);
+                            // What happened while nobody watched was not told.
+                            if is_again {
+                                return;
+                            }
+                        }
+                        Err(error) => {
+                            tracing::debug!(%error, "watching failed; the timer goes on");
+                            tokio::time::sleep(self.pause).await;
+                        }
                     }
-                },
+                }
             }
         }
     }
@@ -97,7 +109,8 @@ mod tests {
     struct Taken {
         info: StoreInfo,
         claims: mpsc::UnboundedSender<()>,
-        wakes: Mutex<Option<mpsc::UnboundedReceiver<Wake>>>,
+        /// What each watch is told, the last first.
+        wakes: Mutex<Vec<mpsc::UnboundedReceiver<Wake>>>,
     }
 
     #[async_trait]
@@ -138,7 +151,7 @@ mod tests {
         }
 
         async fn watch(&self, _: &KeyPrefix) -> Result<WakeStream, StoreError> {
-            let wakes = self.wakes.lock().unwrap().take().expect("one watch");
+            let wakes = self.wakes.lock().unwrap().pop().expect("a watch that the test knows of");
             Ok(stream::unfold(wakes, |mut wakes| async { Some((wakes.recv().await?, wakes)) }).boxed())
         }
     }
@@ -148,7 +161,7 @@ mod tests {
     async fn a_candidate_does_not_claim_because_somebody_else_won() {
         let (claims, mut claimed) = mpsc::unbounded_channel();
         let (hints, wakes) = mpsc::unbounded_channel();
-        let store = Taken { info: MemoryStore::new().info(), claims, wakes: Mutex::new(Some(wakes)) };
+        let store = Taken { info: MemoryStore::new().info(), claims, wakes: Mutex::new(vec![wakes]) };
         let election = Election::builder(Arc::new(store), "k").start().unwrap();
         let _campaign = tokio::spawn(async move { election.campaign().await.map(drop) });
         claimed.recv().await.unwrap();
@@ -164,6 +177,21 @@ mod tests {
             tokio::time::timeout(Duration::from_secs(10), claimed.recv()).await.expect("a claim").unwrap();
         }
     }
+
+    /// Once a watch that ended goes on a candidate claims: a release meanwhile was told to nobody.
+    #[tokio::test]
+    async fn a_candidate_claims_when_it_watches_again() {
+        let (claims, mut claimed) = mpsc::unbounded_channel();
+        let [(first, one), (_second, two)] = [mpsc::unbounded_channel(), mpsc::unbounded_channel()];
+        let store = Taken { info: MemoryStore::new().info(), claims, wakes: Mutex::new(vec![two, one]) };
+        let ttl = Duration::from_secs(1);
+        let election = Election::builder(Arc::new(store), "k").ttl(ttl).start().unwrap();
+        let _campaign = tokio::spawn(async move { election.campaign().await.map(drop) });
+        claimed.recv().await.unwrap();
+        drop(first);
+        tokio::time::timeout(Duration::from_secs(10), claimed.recv()).await.expect("a claim").unwrap();
+    }
+
     /// On a store without hints a candidate asks at every retry interval, though the lease that it is told of lasts ten minutes.
     #[tokio::test]
     async fn without_hints_the_retry_interval_counts() {
