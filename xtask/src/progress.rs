@@ -38,6 +38,16 @@ impl Progress {
         if line.is_empty() {
             return false;
         }
+        if self.by_nextest {
+            if let Some((failed, done, all)) = nextest_count(line) {
+                // Its closing summary names once more what has failed.
+                let is_new = done > self.tests().0;
+                self.failed += u64::from(failed && is_new);
+                self.doing = Some(Doing { what: What::Tests, done: done.max(self.tests().0), all });
+            }
+            line.clone_into(&mut self.last);
+            return false;
+        }
         let bar = cargo_bar(line);
         let is_bar = bar.is_some();
         if let Some((done, all, running)) = bar {
@@ -48,20 +58,13 @@ impl Progress {
             self.doing = Some(Doing { what: What::Tests, done: 0, all: tests });
             self.by_nextest = true;
             self.running.clear();
-        } else if let Some((failed, done, all)) = nextest_count(line) {
-            // Its closing summary names once more what has failed.
-            let is_new = done > self.tests().0;
-            self.failed += u64::from(failed && is_new);
-            if is_new {
-                self.doing = Some(Doing { what: What::Tests, done, all });
-            }
-        } else if let Some(tests) = number_after(line, "running ")
-            .filter(|_| !self.by_nextest && (line.ends_with(" tests") || line.ends_with(" test")))
+        } else if let Some(tests) =
+            number_after(line, "running ").filter(|_| line.ends_with(" tests") || line.ends_with(" test"))
         {
             // libtest and doc tests tell of one binary after the other.
             let (done, all) = self.tests();
             self.doing = Some(Doing { what: What::Tests, done, all: all + tests });
-        } else if line.starts_with("test ") && line.contains("... ") && self.doing.is_some() && !self.by_nextest {
+        } else if line.starts_with("test ") && line.contains("... ") && self.doing.is_some() {
             let (done, all) = self.tests();
             self.doing = Some(Doing { what: What::Tests, done: done + 1, all });
             self.failed += u64::from(line.ends_with("FAILED"));

@@ -3,11 +3,13 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use hyper_util::client::legacy::connect::HttpConnector;
+use http::Uri;
+use hyper::rt::{Read, Write};
+use hyper_util::client::legacy::connect::{Connection, HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kube::client::{AuthError, ConfigExt};
 use kube::{Client, Config};
-use tower::{BoxError, ServiceBuilder};
+use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
 
 use crate::error::{KubernetesError, KubernetesErrorKind, chain};
 
@@ -68,19 +70,11 @@ pub(crate) fn missing(error: Option<&AuthError>) -> String {
 }
 
 fn assemble(config: &Config) -> Result<Client, kube::Error> {
-    let mut tcp = HttpConnector::new();
-    tcp.enforce_http(false);
-    tcp.set_nodelay(true);
-    tcp.set_connect_timeout(Some(CONNECT));
-    // A peer that has vanished is noticed on connections that nobody writes to, such as that of a watch.
-    tcp.set_keepalive(Some(Duration::from_secs(5)));
-    tcp.set_keepalive_interval(Some(Duration::from_secs(5)));
-    tcp.set_keepalive_retries(Some(2));
     let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(Duration::from_secs(30))
         .pool_max_idle_per_host(4)
-        .build(config.rustls_https_connector_with_connector(tcp)?);
+        .build(connector(config.clone())?);
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer()?)
@@ -88,4 +82,45 @@ fn assemble(config: &Config) -> Result<Client, kube::Error> {
         .map_err(BoxError::from)
         .service(http);
     Ok(Client::new(service, config.default_namespace.clone()))
+}
+
+/// Connects, TLS included, or fails in time. The client goes on connecting in a task of its own where another connection came free
+/// meanwhile, and would do so for ever with a server, or a network, that swallows what TLS begins with.
+fn connector(
+    config: Config,
+) -> Result<
+    impl Service<Uri, Response = impl Read + Write + Connection + Unpin + Send, Error = BoxError, Future: Unpin + Send>
+    + Clone,
+    kube::Error,
+> {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    // A peer that has vanished is noticed on connections that nobody writes to, such as that of a watch.
+    tcp.set_keepalive(Some(Duration::from_secs(5)));
+    tcp.set_keepalive_interval(Some(Duration::from_secs(5)));
+    tcp.set_keepalive_retries(Some(2));
+    let https = config.rustls_https_connector_with_connector(tcp)?;
+    Ok(https.map_future(|connecting| {
+        Box::pin(async {
+            let late = |_| BoxError::from(format!("not within {CONNECT:?}"));
+            tokio::time::timeout(CONNECT, connecting).await.map_err(late)?
+        })
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A server that accepts and then says nothing is given up: nobody else ends a connection that nobody waits for.
+    #[tokio::test]
+    async fn a_handshake_has_an_end() {
+        _ = rustls::crypto::ring::default_provider().install_default();
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url: Uri = format!("https://{}", silent.local_addr().unwrap()).parse().unwrap();
+        let connecting = connector(Config::new(url.clone())).unwrap().call(url);
+        let ended = tokio::time::timeout(Duration::from_secs(20), connecting).await.expect("an end");
+        assert!(ended.is_err_and(|error| error.to_string().contains("not within 2s")));
+    }
 }

@@ -114,8 +114,9 @@ impl Memory {
         if let Some(micros) = seen.server_micros {
             // What was asked for after the last answer had come is later, also where the clock was set back. Of two answers that
             // may have overtaken each other the higher one counts.
-            let rival = self.server_clock.filter(|(_, came)| asked.is_none_or(|asked| asked < *came));
-            self.server_clock = Some((rival.map_or(micros, |(told, _)| told.max(micros)), now));
+            let rival =
+                self.server_clock.filter(|(told, came)| *told > micros && asked.is_none_or(|asked| asked < *came));
+            self.server_clock = Some(rival.unwrap_or((micros, now)));
         }
         // The time counts from the receipt, so that it begins rather too late. An answer that was overtaken undoes nothing.
         self.complete_since = self.complete_since.max(seen.complete_for.map(|told| now - told));

@@ -188,11 +188,9 @@ impl<R: Records> LeaseStore for RecordStore<R> {
 
     async fn list(&self, prefix: &KeyPrefix) -> Result<Vec<LeaseRecord>, StoreError> {
         let seen = self.calls.scan(Kind::Lease, prefix).await?;
-        let now = tenure_base_time::now();
+        let (mut memory, now) = (self.memory(), tenure_base_time::now());
         let matching = seen.into_iter().filter(|(key, _)| prefix.matches(key));
-        // The verbs get their turn between two records, however long the list is.
-        let records = matching.filter_map(|(key, seen)| self.memory().listed(now, &key, seen));
-        let mut records: Vec<LeaseRecord> = records.collect();
+        let mut records: Vec<LeaseRecord> = matching.filter_map(|(key, seen)| memory.listed(now, &key, seen)).collect();
         records.sort_by(|one, other| one.key.cmp(&other.key));
         Ok(records)
     }

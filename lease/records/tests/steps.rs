@@ -422,6 +422,25 @@ fn wall_clocks_only_seed_terms() {
     assert_eq!(behind.claim(7_206, &mut server, 6).get(), 9_100_000_000);
 }
 
+/// Reads that overlap one after the other, without a lull, follow a clock that is set back as well: a reading counts from when it
+/// came, not from when it was last believed.
+#[test]
+fn overlapping_reads_follow_a_clock() {
+    let (mut server, mut process) = (Server { micros: Some(7_000_000_000), ..Server::default() }, Process::new());
+    let term = process.claim(0, &mut server, 1);
+    process.ask(0, &mut server, Ask::Release(held(1, term)));
+    let look = || Ask::Look(key());
+    let (mut first, mut second) = (process.begin(1, look()).0, process.begin(5, look()).0);
+    server.micros = Some(9_000_000_000);
+    process.seen(10, &mut first, Ok(server.read()));
+    let mut third = process.begin(12, look()).0;
+    server.micros = Some(8_000_000_000);
+    process.seen(15, &mut second, Ok(server.read()));
+    process.seen(22, &mut third, Ok(server.read()));
+    assert_eq!(process.ask(23, &mut server, Ask::Acquire(claim(2))).1, [0, 1]);
+    assert_eq!(server.tenure(), Some((2, 8_000_000_000)));
+}
+
 /// What a claim meets under its own nonce and considers over begins a new tenure, under a higher term.
 #[test]
 fn an_own_record_that_is_over_begins_anew() {

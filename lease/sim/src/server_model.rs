@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tenure_core::{LeaseKey, Nonce, Term, Time};
-use tenure_records::{Content, Occupancy, Record, Seen, Swap, Version, Write};
+use tenure_records::{Content, Seen, Swap, Version, Write};
 
 use crate::server::Server;
 use crate::store::{State, StoreTime};
@@ -83,18 +83,25 @@ impl ServerModel {
         }
     }
 
-    fn note_tenure(&mut self, key: &LeaseKey, content: Option<&Content>) {
-        let Some(Content::Lease(Record { occupancy: Occupancy::Tenure(occupant), term: Some(term), .. })) = content
-        else {
-            return;
-        };
-        let is_it = |known: &(LeaseKey, Nonce, Term)| known.0 == *key && known.1 == occupant.nonce && known.2 == *term;
-        let place = self.tenures.iter().rposition(is_it).unwrap_or_else(|| {
-            self.tenures.push((key.clone(), occupant.nonce, *term));
+    /// A write left this in the place. Whoever was there before, under that term, goes on, also where an older state brought that
+    /// back; everybody else begins a tenure, also under a nonce and a term that were lost before their claimant knew of them.
+    fn note_tenure(&mut self, key: &LeaseKey, left: Option<&Content>) {
+        let Some((nonce, term)) = tenure(left) else { return };
+        let stood = tenure(self.rows.get(key).map(|row| &row.content)) == Some((nonce, term));
+        let is_it = |known: &(LeaseKey, Nonce, Term)| known.0 == *key && known.1 == nonce && known.2 == term;
+        let known = self.tenures.iter().rposition(is_it).filter(|_| stood);
+        let place = known.unwrap_or_else(|| {
+            self.tenures.push((key.clone(), nonce, term));
             self.tenures.len() - 1
         });
         self.last = place as u64 + 1;
     }
+}
+
+/// The nonce and the term of the tenure that this is.
+fn tenure(content: Option<&Content>) -> Option<(Nonce, Term)> {
+    let Some(Content::Lease(record)) = content else { return None };
+    Some((record.occupant()?.nonce, record.term?))
 }
 
 impl Server for ServerModel {

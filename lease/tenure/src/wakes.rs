@@ -9,8 +9,8 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use tenure_core::{KeyPrefix, SlotKeys};
 use tenure_store::{LeaseKey, LeaseStore, Wake, WakeChange, WakeStream};
 
-/// The hints that say more of one of `keys` than that somebody was granted it; silent where the store has none, and it never
-/// ends.
+/// The hints that say more of one of `keys` than that somebody was granted it, and one whenever a watch begins, at first and
+/// again; silent where the store has none, and it never ends.
 ///
 /// The stream itself holds whatever it is waiting for, a subscription or the `pause` after one that ended: a driver that
 /// looks elsewhere meanwhile neither begins it anew nor shortens it.
@@ -19,7 +19,7 @@ pub(crate) fn wakes(store: Arc<dyn LeaseStore>, keys: &SlotKeys, pause: Duration
         return stream::pending().boxed();
     }
     let own = keys.all().iter().cloned().collect();
-    let watching = Watching { store, prefix: keys.prefix().clone(), own, pause, stream: None, is_again: false };
+    let watching = Watching { store, prefix: keys.prefix().clone(), own, pause, stream: None };
     stream::unfold(watching, |mut watching| async move {
         watching.next().await;
         Some(((), watching))
@@ -33,8 +33,6 @@ struct Watching {
     own: HashSet<LeaseKey>,
     pause: Duration,
     stream: Option<WakeStream>,
-    /// Whether it has watched, or tried to, before.
-    is_again: bool,
 }
 
 impl Watching {
@@ -53,23 +51,17 @@ impl Watching {
                         tokio::time::sleep(self.pause).await;
                     }
                 },
-                None => {
-                    let watched = self.store.watch(&self.prefix).await;
-                    let is_again = std::mem::replace(&mut self.is_again, true);
-                    match watched {
-                        Ok(stream) => {
-                            self.stream = Some(stream);
-                            // What happened while nobody watched was not told.
-                            if is_again {
-                                return;
-                            }
-                        }
-                        Err(error) => {
-                            tracing::debug!(%error, "watching failed; the timer goes on");
-                            tokio::time::sleep(self.pause).await;
-                        }
+                None => match self.store.watch(&self.prefix).await {
+                    Ok(stream) => {
+                        self.stream = Some(stream);
+                        // What happened before is told to nobody, and a claim may have been refused before that.
+                        return;
                     }
-                }
+                    Err(error) => {
+                        tracing::debug!(%error, "watching failed; the timer goes on");
+                        tokio::time::sleep(self.pause).await;
+                    }
+                },
             }
         }
     }
@@ -99,7 +91,7 @@ mod tests {
     use tenure_store::{
         Answers, Claim, Claimed, Held, HolderId, LeaseRecord, Released, Renewed, StoreError, StoreInfo, Term,
     };
-    use tokio::sync::mpsc;
+    use tokio::sync::{Semaphore, mpsc};
 
     use super::*;
     use crate::{Election, MemoryStore};
@@ -109,6 +101,8 @@ mod tests {
     struct Taken {
         info: StoreInfo,
         claims: mpsc::UnboundedSender<()>,
+        /// Each watch begins after one claim more.
+        asked: Semaphore,
         /// What each watch is told, the last first.
         wakes: Mutex<Vec<mpsc::UnboundedReceiver<Wake>>>,
     }
@@ -121,6 +115,7 @@ mod tests {
 
         async fn acquire(&self, claims: &[Claim]) -> Result<Answers<Claimed>, StoreError> {
             self.claims.send(()).unwrap();
+            self.asked.add_permits(1);
             let by = HolderId::new("somebody else").unwrap();
             let held = Claimed::Held { by, term: None, remaining: Some(Duration::from_secs(600)), bound: None };
             Ok(claims.iter().map(|_| Ok(held.clone())).collect())
@@ -151,6 +146,7 @@ mod tests {
         }
 
         async fn watch(&self, _: &KeyPrefix) -> Result<WakeStream, StoreError> {
+            self.asked.acquire().await.unwrap().forget();
             let wakes = self.wakes.lock().unwrap().pop().expect("a watch that the test knows of");
             Ok(stream::unfold(wakes, |mut wakes| async { Some((wakes.recv().await?, wakes)) }).boxed())
         }
@@ -161,10 +157,14 @@ mod tests {
     async fn a_candidate_does_not_claim_because_somebody_else_won() {
         let (claims, mut claimed) = mpsc::unbounded_channel();
         let (hints, wakes) = mpsc::unbounded_channel();
-        let store = Taken { info: MemoryStore::new().info(), claims, wakes: Mutex::new(vec![wakes]) };
+        let asked = Semaphore::new(0);
+        let store = Taken { info: MemoryStore::new().info(), claims, asked, wakes: Mutex::new(vec![wakes]) };
         let election = Election::builder(Arc::new(store), "k").start().unwrap();
         let _campaign = tokio::spawn(async move { election.campaign().await.map(drop) });
-        claimed.recv().await.unwrap();
+        // The second follows from the beginning of the watch.
+        for _ in 0..2 {
+            claimed.recv().await.unwrap();
+        }
         let key = || LeaseKey::new("k").unwrap();
         for _ in 0..3 {
             hints.send(Wake::taken(key())).unwrap();
@@ -183,11 +183,14 @@ mod tests {
     async fn a_candidate_claims_when_it_watches_again() {
         let (claims, mut claimed) = mpsc::unbounded_channel();
         let [(first, one), (_second, two)] = [mpsc::unbounded_channel(), mpsc::unbounded_channel()];
-        let store = Taken { info: MemoryStore::new().info(), claims, wakes: Mutex::new(vec![two, one]) };
+        let asked = Semaphore::new(0);
+        let store = Taken { info: MemoryStore::new().info(), claims, asked, wakes: Mutex::new(vec![two, one]) };
         let ttl = Duration::from_secs(1);
         let election = Election::builder(Arc::new(store), "k").ttl(ttl).start().unwrap();
         let _campaign = tokio::spawn(async move { election.campaign().await.map(drop) });
-        claimed.recv().await.unwrap();
+        for _ in 0..2 {
+            claimed.recv().await.unwrap();
+        }
         drop(first);
         tokio::time::timeout(Duration::from_secs(10), claimed.recv()).await.expect("a claim").unwrap();
     }
@@ -196,7 +199,8 @@ mod tests {
     #[tokio::test]
     async fn without_hints_the_retry_interval_counts() {
         let (claims, mut claimed) = mpsc::unbounded_channel();
-        let store = Taken { info: MemoryStore::new().info().watch(false), claims, wakes: Mutex::default() };
+        let asked = Semaphore::new(0);
+        let store = Taken { info: MemoryStore::new().info().watch(false), claims, asked, wakes: Mutex::default() };
         let election = Election::builder(Arc::new(store), "k").ttl(Duration::from_secs(1)).start().unwrap();
         let _campaign = tokio::spawn(async move { election.campaign().await.map(drop) });
         for _ in 0..3 {

@@ -32,7 +32,7 @@ static INFO: StoreInfo = StoreInfo::new("postgres")
         "a failover to a replica that lacks the last commits, or two servers that both take writes",
         "a restart that loses commits (fsync = off; synchronous_commit = off), or an older backup put in place",
         "somebody drops a table, or deletes or changes rows by hand",
-        "the server's clock was ahead and is set back, and then an older backup is put in place: two tenures may have one term",
+    "the server's clock was ahead and is set back, and then commits are lost (an older backup, a failover): terms go back",
     ]);
 
 impl PostgresRecords {
@@ -161,9 +161,10 @@ fn change(write: &Write) -> Result<Change<'_>, DatabaseError> {
     Ok(Change { key: key.as_str(), expected, next: tag.version(), values, told })
 }
 
-/// Whether nobody is to hold what this writes.
+/// Whether nobody is to hold what this writes, and a tenure ends by it: what another program wrote has no term, and need not end.
 fn releases(write: &Write) -> bool {
-    matches!(&write.to, Some(Content::Lease(record)) if record.occupancy == Occupancy::Nobody)
+    let Some(Content::Lease(record)) = &write.to else { return false };
+    record.occupancy == Occupancy::Nobody && record.term.is_some()
 }
 
 fn one<T>(answers: Result<Vec<T>, StoreError>) -> Result<T, StoreError> {

@@ -74,6 +74,7 @@ fn swapped(json: &[u8], pairs: [(&str, &str); 2]) -> Vec<u8> {
         json.split(r"\\").map(|piece| pairs.iter().fold(piece.to_owned(), |text, (from, to)| text.replace(from, to)));
     pieces.collect::<Vec<_>>().join(r"\\").into_bytes()
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@ use tenure_store::Nonce;
 /// Below it lies what is random.
 const RANDOM_BITS: u32 = 48;
 
-/// The upper bits of a version. Rows whose version somebody made up by hand have any: then a hint may be given that nobody needed,
+/// The upper bits of a version. Rows whose version somebody else made up have any: then a hint may be given that nobody needed,
 /// or a tenure may begin without one, and the release of a bound lease may be answered before it is on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tag {

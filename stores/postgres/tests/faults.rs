@@ -17,7 +17,7 @@ use kit::*;
 use pooler::FakePooler;
 use tenure_base_postgres::{Database, DatabaseConfig, Told, UrlForm};
 use tenure_store::{
-    Bound, BoundClaim, Claim, Claimed, DocumentStore, KeyPrefix, LeaseStore, Note, Released, Renewed, StoreError,
+    Bound, BoundClaim, Claim, Claimed, DocumentStore, Held, KeyPrefix, LeaseStore, Note, Released, Renewed, StoreError,
     StoreErrorKind, Swapped, Term,
 };
 use tenure_test_servers::{PgBouncer, Postgres, PostgresOptions, WallClock, or_skip};
@@ -129,6 +129,50 @@ async fn a_release_alone_does_not_wait_for_the_disk() {
     assert!(release(&store, &three).await.unwrap_err().is_outcome_unknown());
     let both = store.release(&[plain[2].clone(), four]).await.unwrap();
     assert!(both.iter().all(|answer| answer.as_ref().is_err_and(StoreError::is_outcome_unknown)), "{both:?}");
+    // What another program wrote has no end that is known here, if its removal is forgotten.
+    server.psql(
+        "set synchronous_commit = off; insert into tenure_leases (key, version, holder, ttl_ms, hold_ms, resign_requested, \
+         touched_at, format) values ('foreign', 1, 'other', 0, 0, false, now(), 9)",
+    );
+    assert!(store.remove(&key("foreign")).await.unwrap_err().is_outcome_unknown());
+}
+
+/// What an administrator may set for sessions changes nothing of what is written and read, by one write or in a batch.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settings_of_sessions_change_nothing() {
+    let Some(server) = server(PostgresOptions::default()) else { return };
+    drop(open(&server.url()).await);
+    for setting in [
+        "array_nulls = off",
+        "standard_conforming_strings = off",
+        "bytea_output = 'escape'",
+        "default_transaction_isolation = 'serializable'",
+        "datestyle = 'German'",
+        "extra_float_digits = -15",
+    ] {
+        server.psql(&format!("alter role postgres set {setting}"));
+    }
+    let store = open(&server.url()).await;
+    let note = Note::new("a\\\"'{,}\u{0}\u{1a}0\n\\").unwrap();
+    for process in 1..3 {
+        let claims = ["a", "b"].map(|name| Claim { note: note.clone(), ..claim(name, process, TTL) });
+        let granted = store.acquire(&claims).await.unwrap();
+        let own = claims.iter().zip(granted).map(|(claim, granted)| match granted.unwrap() {
+            Claimed::Granted { term, last_note } => {
+                assert_eq!(last_note.is_some(), process == 2, "{last_note:?}");
+                Held { note: note.clone(), ..held(claim, term) }
+            }
+            refused => panic!("{refused:?}"),
+        });
+        let own: Vec<_> = own.collect();
+        assert!(store.renew(&own).await.unwrap().iter().all(|renewed| matches!(renewed, Ok(Renewed::Extended { .. }))));
+        assert!(matches!(renew(&store, &own[0]).await.unwrap(), Renewed::Extended { .. }));
+        let listed = store.list(&KeyPrefix::default()).await.unwrap();
+        assert!(listed.len() == 2 && listed.iter().all(|record| record.note == note), "{listed:?}");
+        assert_eq!(release(&store, &own[0]).await.unwrap(), Released::Freed);
+        store.release(&own[1..]).await.unwrap();
+    }
+    assert!(errors(&server).is_empty(), "{:?}", errors(&server));
 }
 
 /// A server that is killed while commits are under way: what was granted stands afterwards, what was refused does not, and

@@ -335,8 +335,13 @@ impl Timeline {
             handed += 1;
             if !old.holder.is_empty() {
                 // Taken without a release: not before it was silent for as long as it says. `kubectl` may tell of the last
-                // renewal late on a machine that is busy; client-go's says itself when it was begun.
+                // renewal late on a machine that is busy; client-go's says itself when it was begun. Another client-go sees no
+                // renewal within the second of the one before, for it compares whole seconds.
                 let begun = old.renewed.filter(|_| program(&old.holder) == Some(Program::ClientGo));
+                let begun = match program(&new.holder) {
+                    Some(Program::ClientGo) => begun.and_then(|begun| Timestamp::from_second(begun.as_second()).ok()),
+                    _ => begun,
+                };
                 let silent = match begun {
                     Some(begun) => Duration::try_from(new.wall.duration_since(begun)).unwrap_or_default(),
                     None => new.at.since(old.at) + TOLD_LATE,
