@@ -32,7 +32,7 @@ static INFO: StoreInfo = StoreInfo::new("postgres")
         "a failover to a replica that lacks the last commits, or two servers that both take writes",
         "a restart that loses commits (fsync = off; synchronous_commit = off), or an older backup put in place",
         "somebody drops a table, or deletes or changes rows by hand",
-    "the server's clock was ahead and is set back, and then commits are lost (an older backup, a failover): terms go back",
+        "the server's clock was ahead and is set back, and then commits are lost (an older backup, a failover): terms go back",
     ]);
 
 impl PostgresRecords {
